@@ -1,0 +1,67 @@
+"""The library's exceptions. Each message says operation, expectation, what came, and the fix.
+
+All are ``ValueError`` or ``TypeError`` subclasses, so code written for NumPy's habits catches them.
+
+>>> import tinygrad_conv as tg
+>>> try:
+...     tg.conv2d(tg.Tensor([[1.0]]), tg.Tensor([[1.0]]))
+... except tg.errors.ShapeError as error:
+...     print("caught:", str(error)[:6])
+caught: conv2d
+"""
+
+__all__ = [
+    "AnomalyError",
+    "ArgumentError",
+    "DTypeError",
+    "DataError",
+    "DeclarationError",
+    "GraphError",
+    "MissingExtraError",
+    "MutationError",
+    "ShapeError",
+    "TinygradConvError",
+]
+
+
+class TinygradConvError(Exception):
+    """Base of every error this library raises on purpose."""
+
+
+class ShapeError(TinygradConvError, ValueError):
+    """Shapes do not fit the operation."""
+
+
+class ArgumentError(TinygradConvError, ValueError):
+    """An argument has the right type and a value that the operation cannot use."""
+
+
+class DTypeError(TinygradConvError, TypeError):
+    """A type or dtype that the operation cannot use, such as an integer tensor that requires a gradient."""
+
+
+class GraphError(TinygradConvError, RuntimeError, ValueError):
+    """The graph cannot do what was asked: it was freed, never recorded, or ends in a non-scalar.
+
+    It is a ``RuntimeError`` too, as PyTorch's users expect.
+    """
+
+
+class MutationError(GraphError):
+    """A buffer that backward must read was changed after the graph saved it."""
+
+
+class AnomalyError(GraphError, ArithmeticError):
+    """A NaN or an infinity appeared inside ``detect_anomaly()``; names the first operation that made it."""
+
+
+class DeclarationError(TinygradConvError, TypeError):
+    """A primitive's declaration is incomplete or contradicts itself; names the missing part."""
+
+
+class DataError(TinygradConvError, ValueError):
+    """A data file is missing, truncated, corrupt or not what its name says."""
+
+
+class MissingExtraError(TinygradConvError, ImportError):
+    """A feature needs an optional dependency; the message is the one command that installs it."""
