@@ -17,6 +17,7 @@ __all__ = [
     "DataError",
     "DeclarationError",
     "GraphError",
+    "IndexingError",
     "MissingExtraError",
     "MutationError",
     "ShapeError",
@@ -38,6 +39,10 @@ class ArgumentError(TinygradConvError, ValueError):
 
 class DTypeError(TinygradConvError, TypeError):
     """A type or dtype that the operation cannot use, such as an integer tensor that requires a gradient."""
+
+
+class IndexingError(TinygradConvError, IndexError, ValueError):
+    """An index is out of range, or of a kind that the operation cannot use."""
 
 
 class GraphError(TinygradConvError, RuntimeError, ValueError):

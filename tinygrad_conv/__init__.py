@@ -1,0 +1,83 @@
+"""tinygrad_conv: an autograd engine from scratch on NumPy, for convolutional networks.
+
+>>> import tinygrad_conv as tg
+>>> x = tg.Tensor([[1.0, 0.0, 2.0], [2.0, -1.0, 4.0], [0.0, -5.0, 3.0]], requires_grad=True)
+>>> y = tg.relu(x).sum()
+>>> y.backward()
+>>> x.grad
+Tensor([[1., 0., 1.],
+        [1., 0., 1.],
+        [0., 0., 1.]])
+
+Operations are here (``tg.conv2d``, ``tg.relu``, ...); the rest is in submodules, imported when first used:
+
+=============  ====================================================================
+``tg.nn``      parameters, modules, layers, initialisers
+``tg.optim``   optimisers and schedules
+``tg.keras``   the Keras-shaped front: ``Sequential``, ``compile``, ``fit``
+``tg.data``    MNIST and batches
+``tg.graph``   pictures of graphs: ``tg.draw(y).render("graph.svg")``
+=============  ====================================================================
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from . import errors, ops
+from .autodiff import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from .ops import *
+from .primitive import NONDIFF, Primitive, bilinear, elementwise, linear, opaque, primitives
+from .tensor import Tensor, detect_anomaly, enable_grad, is_grad_enabled, no_grad
+from .tensor import ops as _methods
+
+if TYPE_CHECKING:
+    from . import data as data
+    from . import graph as graph
+    from . import keras as keras
+    from . import nn as nn
+    from . import optim as optim
+    from . import testing as testing
+    from .graph import draw as draw
+    from .graph.microscope import microscope as microscope
+
+__version__ = "0.1.0"
+
+_LAZY = {"data", "graph", "keras", "nn", "optim", "testing"}
+
+__all__ = [
+    "NONDIFF", "Primitive", "Tensor", "bilinear", "checkpoint", "detect_anomaly", "elementwise", "enable_grad",
+    "errors", "grad", "hessian", "hvp", "is_grad_enabled", "jacobian", "jvp", "linear", "no_grad", "opaque", "ops",
+    "primitives", "value_and_grad", "vjp", *ops.__all__,
+]  # fmt: skip
+
+
+def _later(module: str, name: str) -> Callable[..., Any]:
+    """A function of a part of the package, which is imported when the function is first called."""
+    return lambda *args, **kwargs: getattr(import_module(f"{__name__}.{module}"), name)(*args, **kwargs)
+
+
+# What methods of tensors, nodes and layers look up by name, because it lies above them.
+vars(_methods).update(
+    backward_steps=_later("graph.steps", "backward_steps"),
+    microscope=_later("graph.microscope", "microscope"),
+    as_dense=_later("graph.dense", "as_dense"),
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return import_module(f"{__name__}.{name}")
+    if name == "draw":
+        from .graph import draw
+
+        return draw
+    if name == "microscope":
+        from .graph.microscope import microscope
+
+        return microscope
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_LAZY, "draw", "microscope"})

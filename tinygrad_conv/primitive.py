@@ -1,0 +1,646 @@
+"""How a primitive is declared, and how it is applied.
+
+One block declares a primitive::
+
+    @elementwise(lambda x, y: 1 - y * y)
+    def tanh(x):
+        return np.tanh(x)
+
+The decorator names the *kind*, and the kind says what has to be stated:
+
+=============  ==========================================================================================
+`elementwise`  one derivative per input; VJP and JVP both multiply by it, and broadcasting is undone here
+`linear`       the transpose (per input, if it is linear in several together); the JVP is the operation itself
+`bilinear`     the two transposes; the JVP is the operation with one input replaced by its tangent
+`opaque`       VJP and JVP per input, for the few operations that are none of these
+=============  ==========================================================================================
+
+A rule *asks by name for what it reads*, and the graph keeps that and nothing else: an input's name gives that input,
+``y`` the output, ``residual`` whatever forward returned beside the output, ``<input>_shape`` an input's shape,
+``y_shape`` the output's, and a keyword's name that keyword. The first argument of VJPs and transposes is the
+cotangent ``g``, of JVPs the tangent ``t``.
+
+Rules are written in the library's own operations. These compute on plain arrays when they get plain arrays, so a
+first-order backward runs on bare NumPy; given tensors, the same rule records: any order comes from one rule.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, wraps
+from types import MappingProxyType
+from typing import Any, ParamSpec, TypeAlias
+
+import numpy as np
+
+from .errors import AnomalyError, DeclarationError, DTypeError, IndexingError, ShapeError, TinygradConvError
+from .tensor import (
+    MODE,
+    Array,
+    Node,
+    Shape,
+    Tensor,
+    _exposed,
+    _owner,
+    checksum,
+    describe_source,
+    ndarray,
+    ops,
+    user_source,
+    wrap,
+)
+
+__all__ = ["NONDIFF", "Primitive", "bilinear", "elementwise", "linear", "opaque", "plain", "primitives"]
+
+P = ParamSpec("P")
+Rule: TypeAlias = Callable[..., Any]
+TIES = ("left", "right", "mean", "least", "greatest", "share", "first")
+NONDIFF: Any = object()  # in place of a rule: an input that is data, such as the condition of `where`
+
+_registry: dict[str, Primitive] = {}
+
+
+def primitives() -> Mapping[str, Primitive]:
+    """Every declared primitive by name, in order of declaration (read-only).
+
+    >>> import tinygrad_conv as tg
+    >>> tg.primitives()["tanh"].kind
+    'elementwise'
+    """
+    return MappingProxyType(_registry)
+
+
+class Primitive:
+    """A declared operation: its forward function, its rules, and what documents, prices and tests it.
+
+    Attributes
+    ----------
+    name, kind, doc : str
+    forward : callable on arrays
+    inputs : tuple of str
+        The names of the differentiable inputs (one name standing for all, if `variadic`).
+    vjps, jvps : tuple of compiled rules, each ``rule(g, node, saved, parents, i)``
+        On bare arrays; `vjps_on_tensors` and `jvps_on_tensors` are the same rules lifting what was saved to tensors.
+    label : str
+        What pictures of a graph print.
+    flops : callable or int
+        ``flops(<input>..., y, **params)`` of shapes; an int is a cost per output element.
+    domain : tuple of (low, high)
+        For each input, the open interval its test values are drawn from.
+    samples, bad : declared test samples, and bad calls with the message they must raise (see `tinygrad_conv.testing`)
+    kinks : str
+        The published convention where the derivative does not exist.
+    tie : str, or a tuple of one per input
+        The same for a test to hold the rules to: one of `TIES`, explained in `tinygrad_conv.testing.kinks`.
+    batch : tuple of str
+        The inputs, keywords and "y" whose axis 0 is a batch. Without "y", the result is a sum over the batch.
+    """
+
+    joint: Any = None  # an object with pull_all and push_all, where the rules of all inputs share their work
+    vjps: tuple[Rule, ...] = ()
+    vjps_on_tensors: tuple[Rule, ...] = ()
+    jvps: tuple[Rule, ...] = ()
+    jvps_on_tensors: tuple[Rule, ...] = ()
+
+    def __init__(
+        self, kind: str, forward: Callable[..., Any], *, vjp: Sequence[Rule], jvp: Sequence[Rule] | None,
+        inputs: int | None = None, residual: bool = False, label: str | None = None, flops: Any = 1,
+        domain: Any = None, samples: Any = None, bad: Sequence[Any] = (), kinks: str = "", tie: Any = None,
+        batch: Sequence[str] = (), broadcasts: bool = False,
+    ) -> None:  # fmt: skip
+        self.name = forward.__name__
+        self.kind = kind
+        self.forward = forward
+        self.doc = inspect.getdoc(forward) or ""
+        self.label = label or self.name
+        self.flops, self.samples, self.bad, self.kinks = flops, samples, tuple(bad), kinks
+        self.tie, self.batch = tie, tuple(batch)
+        if not set(tie if isinstance(tie, tuple) else (tie,)) <= {None, *TIES}:
+            self._refuse(f"tie= to be one of {', '.join(TIES)}, or a tuple of these and None, got {tie!r}")
+        self.has_residual = residual
+        self._read_signature(len(vjp) if inputs is None else inputs)
+        if kind == "elementwise":
+            needed = [p.name for p in self.signature.parameters.values() if p.default is p.empty]
+            if len(needed) != len(vjp):
+                self._refuse(f"a derivative for each input {', '.join(needed)}; got {len(vjp)}")
+        self.domain = _domains(domain, len(self.inputs))
+        if len(vjp) != len(self.inputs):
+            self._refuse(f"one rule for each input {', '.join(self.inputs)}; got {len(vjp)}")
+        if kind in ("opaque",) and (jvp is None or len(jvp) != len(self.inputs)):
+            self._refuse(f"a JVP for each input {', '.join(self.inputs)}; got {0 if jvp is None else len(jvp)}")
+        self.broadcasts = broadcasts or kind == "elementwise" or (kind == "linear" and len(self.inputs) > 1)
+        self.nondiff = tuple(rule is NONDIFF for rule in vjp)
+        self.reads: list[set[int]] = [set() for _ in self.inputs]  # per input: positions in `saved` its rules read
+        leading = "" if kind == "elementwise" else "g"
+        self.vjps, self.vjps_on_tensors = self._compile_all(vjp, leading)
+        if kind == "elementwise":
+            self.jvps, self.jvps_on_tensors = self.vjps, self.vjps_on_tensors
+        else:
+            self.jvps, self.jvps_on_tensors = self._compile_all(jvp or self._derived_jvps(), "t")
+        self._plans: dict[int, tuple[int, ...]] = {}
+        self.operation = _operation(self)
+
+    # -- declaration -----------------------------------------------------------------------------------------------
+
+    def _refuse(self, need: str) -> None:
+        raise DeclarationError(f"@{self.kind} {self.name}: expected {need}")
+
+    def _read_signature(self, n_inputs: int) -> None:
+        self.signature = inspect.signature(self.forward)
+        parameters = list(self.signature.parameters.values())
+        self.variadic = bool(parameters) and parameters[0].kind is parameters[0].VAR_POSITIONAL
+        if self.variadic:
+            n_inputs = 1
+        if len(parameters) < n_inputs:
+            self._refuse(f"a forward function of at least {n_inputs} inputs; its signature is {self.signature}")
+        self.inputs = tuple(p.name for p in parameters[:n_inputs])
+        self.params = tuple(p.name for p in parameters[n_inputs:])
+        self.defaults = {p.name: p.default for p in parameters[n_inputs:] if p.default is not p.empty}
+
+    def _derived_jvps(self) -> list[Rule]:
+        """Linear: the operation on the tangent. Bilinear: the operation with one input replaced by its tangent."""
+        if self.variadic:
+            return [_variadic_jvp(self)]
+        return [NONDIFF if self.nondiff[k] else _jvp_of(self, k) for k in range(len(self.inputs))]
+
+    def _compile_all(self, rules: Sequence[Rule], leading: str) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
+        forms = [self._compile(rule, leading, k) for k, rule in enumerate(rules)]
+        return tuple(form[0] for form in forms), tuple(form[1] for form in forms)
+
+    def _compile(self, rule: Rule, leading: str, k: int) -> tuple[Rule, Rule]:
+        """Make ``rule(g, x2, axis)`` into ``f(g, node, saved, parents, i)``, once on arrays and once on tensors."""
+        if rule is NONDIFF:
+            return rule, rule
+        if not callable(rule):
+            self._refuse(f"a function as the rule of input {self.inputs[k]!r}, got {rule!r}")
+        names = _argument_names(rule)
+        if leading:
+            if not names or names[0] != leading:
+                self._refuse(f"{leading!r} as the first argument of the rule of {self.inputs[k]!r}, got {names}")
+            names = names[1:]
+        on_arrays = [self._fetch(name, k, lifted=False) for name in names]
+        on_tensors = [self._fetch(name, k, lifted=True) for name in names]
+        forms = []
+        for fetched in (on_arrays, on_tensors):
+            call = f"rule({', '.join([leading, *fetched] if leading else fetched)})"
+            body = call if leading else f"g * {call}"
+            head = leading or "g"
+            forms.append(_evaluated(f"lambda rule, W: lambda {head}, n, s, p, i: {body}")(rule, _lift))
+        return forms[0], forms[1]
+
+    def _fetch(self, name: str, k: int, *, lifted: bool) -> str:
+        """The expression that fetches what a rule asks for by `name`; notes what has to be saved for it."""
+        position = None
+        if name == "i" and self.variadic:
+            return "i"
+        if name == "shapes" and self.variadic:
+            return "n.params['shapes']"
+        if name in self.params:
+            return f"n.params[{name!r}]"
+        if name == "y_shape":
+            return "n.shape"
+        if name == "residual" and self.has_residual:
+            self.reads[k].add(-1)
+            return "s[-1]"
+        if name == "y":
+            self.reads[k].add(-2)
+            return "W(s[-2], n)" if lifted else "s[-2]"
+        if name in self.inputs:
+            position = self.inputs.index(name)
+            self.reads[k].add(position)
+            if self.variadic:
+                return "[W(a, q) for a, q in zip(s[:-2], p)]" if lifted else "s[:-2]"
+            return f"W(s[{position}], p[{position}])" if lifted else f"s[{position}]"
+        if name == f"{self.inputs[k]}_shape":
+            return f"p[{'i' if self.variadic else k}].shape"
+        known = [*self.inputs, "y", "y_shape", f"{self.inputs[k]}_shape", *self.params]
+        self._refuse(f"rules that ask for any of {', '.join(known)}; the rule of {self.inputs[k]!r} asks for {name!r}")
+        return ""
+
+    # -- application -----------------------------------------------------------------------------------------------
+
+    def plan(self, tracked: int) -> tuple[int, ...]:
+        """Which positions of `saved` the rules of the tracked inputs (a bit set) read."""
+        reads: set[int] = set()
+        for k, positions in enumerate(self.reads):
+            if tracked >> k & 1 or self.variadic:
+                reads |= positions
+        plan = self._plans[tracked] = tuple(sorted(reads))
+        return plan
+
+    def bind(self, args: tuple[Any, ...], params: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Split a call into inputs and keyword parameters, however the caller spelled it."""
+        n, extra = len(self.inputs), args[len(self.inputs) :]
+        if extra and len(extra) <= len(self.params):  # keywords given by position: by far the most common
+            named = dict(zip(self.params, extra, strict=False))
+            if named.keys().isdisjoint(params):
+                return args[:n], {**named, **params}
+        try:
+            bound = self.signature.bind(*args, **params)
+        except TypeError as error:
+            raise DTypeError(f"{self.name}: {error}; its signature is {self.name}{self.signature}") from None
+        if self.variadic:
+            return args, params
+        values = bound.arguments
+        return (
+            tuple(values[name] for name in self.inputs),
+            {name: values[name] for name in self.params if name in values},
+        )
+
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        return self.operation(*args, **params)
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} primitive {self.name}{self.signature}>"
+
+
+@cache
+def _evaluated(source: str) -> Callable[..., Any]:
+    """The function that a line of source is; many rules share one line, and compiling is slow."""
+    function: Callable[..., Any] = eval(source)
+    return function
+
+
+def _argument_names(rule: Rule) -> list[str]:
+    code = getattr(rule, "__code__", None)
+    if code is None or hasattr(rule, "__wrapped__") or hasattr(rule, "__self__"):
+        return list(inspect.signature(rule).parameters)
+    return list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+
+
+def _lift(saved: Any, node: Node | None) -> Any:
+    return saved if node is None else wrap(saved, node)
+
+
+def _jvp_of(primitive: Primitive, k: int) -> Rule:
+    """The JVP of a linear or bilinear operation for input `k`, as a rule that asks for the inputs it needs."""
+    bilinear_kind = primitive.kind == "bilinear"
+    fetched = []
+    for j, name in enumerate(primitive.inputs):
+        if j == k:
+            fetched.append("t")
+        elif bilinear_kind or primitive.nondiff[j]:
+            fetched.append(name)
+        else:
+            fetched.append("0")
+    asks = [name for name in fetched if name not in ("t", "0")]
+    passed = [*fetched, *(f"{name}={name}" for name in primitive.params)]
+    source = f"lambda op: lambda {', '.join(['t', *asks, *primitive.params])}: op.operation({', '.join(passed)})"
+    rule: Rule = _evaluated(source)(primitive)
+    return rule
+
+
+def _variadic_jvp(primitive: Primitive) -> Rule:
+    """A linear operation of many arrays: the tangent in place `i`, zeros elsewhere."""
+    names = primitive.params
+    source = (
+        f"lambda op, zeros: lambda {', '.join(['t', 'i', 'shapes', *names])}: op.operation("
+        f"*[t if j == i else zeros(shape, t) for j, shape in enumerate(shapes)], "
+        f"{', '.join(f'{name}={name}' for name in names)})"
+    )
+    rule: Rule = _evaluated(source)(primitive, lambda shape, t: np.broadcast_to(np.zeros((), t.dtype), shape))
+    return rule
+
+
+def _domains(domain: Any, n: int) -> tuple[tuple[float, float], ...]:
+    if domain is None:
+        domain = (-3.0, 3.0)
+    if isinstance(domain[0], (int, float)):
+        domain = (domain,) * n
+    return tuple((float(low), float(high)) for low, high in domain)
+
+
+def _operation(primitive: Primitive) -> Callable[..., Any]:
+    """The function that users call: runs the primitive, and records it if an argument's gradient is wanted.
+
+    Only arrays in: an array out. This is the engine's hot path, everything that every operation goes through; hence
+    one function, with what it needs of the primitive in local variables.
+    """
+    forward, has_residual, variadic = primitive.forward, primitive.has_residual, primitive.variadic
+    n_inputs, defaults, plans = len(primitive.inputs), primitive.defaults, primitive._plans
+    has_data_inputs, complete = any(primitive.nondiff), primitive.bind
+
+    @wraps(forward)
+    def operation(*args: Any, **params: Any) -> Any:
+        if len(args) != n_inputs and not variadic:
+            args, params = complete(args, params)
+        values: list[Any] = []
+        parents: list[Node | None] = []
+        tracked = 0  # bit k: input k has a node
+        tensors = False
+        bit = 1
+        for argument in args:
+            if isinstance(argument, Tensor):
+                tensors = True
+                values.append(argument._data)
+                node = argument.node
+                parents.append(node)
+                if node is not None:
+                    tracked |= bit
+            else:
+                values.append(argument)
+                parents.append(None)
+            bit += bit
+        try:
+            y = forward(*values, **params)
+        except TinygradConvError:
+            raise
+        except (ValueError, TypeError, IndexError) as error:
+            raise _explain(primitive, error, values) from error
+        residual = None
+        if has_residual:
+            y, residual = y
+        if not tensors:
+            return y
+        if type(y) is not ndarray:
+            y = np.asarray(y)
+        mode = MODE.get()
+        if mode.anomaly:
+            _check_finite(primitive, y, values)
+        out = _new(Tensor)
+        out._data = y
+        out.name = out.node = None
+        if not (tracked and mode.recording):
+            _note_no_graph(primitive, args, out, tracked)
+            return out
+        dtype = y.dtype
+        if dtype.kind != "f":
+            if dtype.kind == "c":
+                raise DTypeError(f"{primitive.name}: complex results have no gradient; use real and imaginary parts")
+            return out  # integers and bools are data
+
+        # What the rules of the tracked inputs read, with the checksum of what user code could change meanwhile.
+        plan = plans.get(tracked)
+        if plan is None:
+            plan = primitive.plan(tracked)
+        if variadic:
+            params["shapes"] = tuple(np.shape(value) for value in values)
+            if 0 in plan:
+                plan = (*range(len(values)), *(position for position in plan if position < 0))
+        saved: list[Any] = [None] * (len(values) + 2)
+        guards = None
+        for position in plan:
+            array = y if position == -2 else residual if position == -1 else values[position]
+            saved[position] = array
+            if type(array) is ndarray and position != -1:
+                base = array.base
+                owner = array if base is None else _owner(array)
+                if id(owner) in _exposed or (position >= 0 and args[position] is array):
+                    guards = (*(guards or ()), (position % len(saved), checksum(array)))
+        if defaults:
+            params = {**defaults, **params}
+        if has_data_inputs:
+            parents = [None if skip else node for node, skip in zip(parents, primitive.nondiff, strict=True)]
+            if not any(parents):
+                return out
+        out.node = node = Node(primitive, parents, params, saved, y.shape, dtype, user_source(2), guards)
+        if mode.path:
+            node.extra = mode.path
+        if mode.watch is not None:  # a picture is being made
+            mode.watch(node, y, values)
+        return out
+
+    operation.primitive = primitive  # type: ignore[attr-defined]
+    return operation
+
+
+_new = object.__new__
+
+
+def _note_no_graph(primitive: Primitive, args: Sequence[Any], out: Tensor, tracked: int) -> None:
+    """Remember why a result has no graph, for the error of a later `backward()`."""
+    if tracked:
+        out._no_graph = (f"it was computed ({primitive.name}) inside no_grad()", user_source(3))
+        return
+    for argument in args:
+        why = getattr(argument, "_no_graph", None)
+        if why is not None:
+            out._no_graph = why
+
+
+def _check_finite(primitive: Primitive, y: ndarray, values: Sequence[Any]) -> None:
+    """For `detect_anomaly`: raise at the first operation whose result holds a NaN that no input held."""
+    if y.dtype.kind not in "fc":
+        return
+    bad = int(np.isnan(y).sum())
+    if bad:
+        shapes = ", ".join(f"{name} {np.shape(v)}" for name, v in zip(primitive.inputs, values, strict=False))
+        infinite = [name for name, v in zip(primitive.inputs, values, strict=False) if np.isinf(np.asarray(v)).any()]
+        hint = f"; {', '.join(infinite)} already held infinities" if infinite else ""
+        raise AnomalyError(
+            f"{primitive.name}: the result has {bad} NaN of {y.size} ({shapes}){hint}, "
+            f"computed at {describe_source(user_source(3))}"
+        )
+
+
+def _explain(primitive: Primitive, error: Exception, values: Sequence[Any]) -> Exception:
+    """The library's error for what NumPy raised inside `primitive`."""
+    names = [f"{primitive.inputs[0]}[{k}]" for k in range(len(values))] if primitive.variadic else primitive.inputs
+    described = ", ".join(f"{name} {_describe(value)}" for name, value in zip(names, values, strict=False))
+    if primitive.broadcasts and isinstance(error, ValueError):
+        shapes = [np.shape(value) for value in values]
+        try:
+            np.broadcast_shapes(*shapes)
+        except ValueError:
+            return ShapeError(
+                f"{primitive.name}: expected shapes that broadcast together, got {' and '.join(map(str, shapes))}"
+                f" ({described}){_broadcast_fix(shapes)}"
+            )
+    text = f"{primitive.name}: {error} ({described})"
+    if isinstance(error, IndexError) and not isinstance(error, ValueError):
+        return IndexingError(text)
+    return ShapeError(text) if isinstance(error, ValueError) else DTypeError(text)
+
+
+def _broadcast_fix(shapes: Sequence[Shape]) -> str:
+    """Name the first axis (from the right) on which shapes disagree, and what would mend it."""
+    for axis in range(-1, -1 - max(map(len, shapes)), -1):
+        sizes = sorted({shape[axis] for shape in shapes if len(shape) >= -axis} - {1})
+        if len(sizes) > 1:
+            return f"; axis {axis} has sizes {' and '.join(map(str, sizes))}: make them equal, or one of them 1"
+    return ""
+
+
+def _describe(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    if shape is None:
+        return type(value).__name__
+    dtype = value.dtype
+    return f"{shape}" if dtype.kind == "f" else f"{shape} {dtype}"
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# The decorators
+
+
+def _declare(primitive: Primitive) -> Callable[..., Any]:
+    """Register a primitive and give back the operation that users call."""
+    known = _registry.get(primitive.name)
+    if known is not None and known.forward.__module__ != primitive.forward.__module__:
+        raise DeclarationError(
+            f"@{primitive.kind} {primitive.name}: a primitive of this name is declared in "
+            f"{known.forward.__module__}; choose another name"
+        )
+    _registry[primitive.name] = primitive
+    return primitive.operation
+
+
+def elementwise(*derivatives: Rule, **declared: Any) -> Callable[[Callable[P, Any]], Callable[P, Tensor]]:
+    """Declare an operation that acts on each element by itself (after broadcasting).
+
+    Parameters
+    ----------
+    *derivatives : callables
+        One per input, in order: the partial derivative, asking by name for inputs, ``y`` and keywords.
+    domain : (low, high), or one such pair per input
+        Where test values are drawn from; (-3, 3) by default.
+    kinks : str
+        The convention where the derivative does not exist.
+    label, flops, bad : see `Primitive`
+
+    Raises
+    ------
+    DeclarationError
+        A derivative is missing, or asks for something unknown.
+
+    >>> import numpy as np
+    >>> import tinygrad_conv as tg
+    >>> @tg.elementwise(lambda x: 3 * x * x)
+    ... def cube(x):
+    ...     return x ** 3
+    >>> tg.grad(cube)(2.0)
+    Tensor(12.)
+    """
+
+    def declare(forward: Callable[P, Any]) -> Callable[P, Tensor]:
+        _needs_rules("elementwise", forward, derivatives, "a derivative for each input")
+        return _declare(Primitive("elementwise", forward, vjp=derivatives, jvp=None, **declared))
+
+    return declare
+
+
+def linear(
+    transpose: Rule | Sequence[Rule] | None = None, *, jvp: Rule | Sequence[Rule] | None = None, **declared: Any
+) -> Callable[[Callable[P, Any]], Callable[P, Tensor]]:
+    """Declare an operation that is linear in its input, or in several inputs together.
+
+    Parameters
+    ----------
+    transpose : callable, or one per input
+        ``transpose(g, ...)``, the adjoint: <g, f(x)> = <transpose(g), x>. `NONDIFF` for an input that is data.
+    jvp : callable or one per input, optional
+        Only where the operation on a tangent (with 0 for the other inputs) is not what is wanted.
+
+    >>> import tinygrad_conv as tg
+    >>> @tg.linear(lambda g: 2 * g)
+    ... def double(x):
+    ...     return x * 2
+    >>> tg.jvp(double, (1.0,), (5.0,))[1]
+    Tensor(10.)
+    """
+
+    def declare(forward: Callable[P, Any]) -> Callable[P, Tensor]:
+        _needs_rules("linear", forward, _tuple(transpose), "its transpose")
+        rules = None if jvp is None else _tuple(jvp)
+        return _declare(Primitive("linear", forward, vjp=_tuple(transpose), jvp=rules, **declared))
+
+    return declare
+
+
+def bilinear(*transposes: Rule, **declared: Any) -> Callable[[Callable[P, Any]], Callable[P, Tensor]]:
+    """Declare an operation of two inputs that is linear in each: a product, a matrix product, a convolution.
+
+    Parameters
+    ----------
+    *transposes : two callables
+        ``transpose(g, ...)`` with respect to the first input (it asks for the second by name), and the other way.
+
+    >>> import numpy as np
+    >>> import tinygrad_conv as tg
+    >>> @tg.bilinear(lambda g, b: g * b, lambda g, a: (g * a).sum())
+    ... def scale(a, b):
+    ...     return a * b
+    >>> tg.grad(lambda b: scale(np.array([1.0, 2.0]), b).sum())(3.0)
+    Tensor(3.)
+    """
+
+    def declare(forward: Callable[P, Any]) -> Callable[P, Tensor]:
+        if len(transposes) != 2:
+            raise DeclarationError(f"@bilinear {forward.__name__}: expected two transposes, got {len(transposes)}")
+        return _declare(Primitive("bilinear", forward, vjp=transposes, jvp=None, **declared))
+
+    return declare
+
+
+def opaque(
+    *, vjp: Rule | Sequence[Rule] | None = None, jvp: Rule | Sequence[Rule] | None = None, **declared: Any
+) -> Callable[[Callable[P, Any]], Callable[P, Tensor]]:
+    """Declare an operation of no particular kind: state its VJP and JVP for each input.
+
+    Parameters
+    ----------
+    vjp, jvp : callable, or one per input
+        ``vjp(g, ...)`` pulls a cotangent back to that input, ``jvp(t, ...)`` pushes that input's tangent forward.
+    residual : bool
+        The forward function returns ``(y, residual)``; rules may ask for ``residual``, which is data.
+    """
+
+    def declare(forward: Callable[P, Any]) -> Callable[P, Tensor]:
+        _needs_rules("opaque", forward, _tuple(vjp), "a VJP (vjp=)")
+        _needs_rules("opaque", forward, _tuple(jvp), "a JVP (jvp=)")
+        return _declare(Primitive("opaque", forward, vjp=_tuple(vjp), jvp=_tuple(jvp), **declared))
+
+    return declare
+
+
+def _tuple(rules: Any) -> tuple[Rule, ...]:
+    return () if rules is None else tuple(rules) if isinstance(rules, (tuple, list)) else (rules,)
+
+
+def _needs_rules(kind: str, forward: Callable[..., Any], rules: Sequence[Rule], what: str) -> None:
+    if not callable(forward):
+        raise DeclarationError(f"@{kind}: expected to decorate a function, got {forward!r}")
+    if not rules:
+        raise DeclarationError(f"@{kind} {forward.__name__}: {what} is missing")
+
+
+def plain(function: Callable[P, Any]) -> Callable[P, Any]:
+    """Make a function of arrays into one of tensors whose result is data, without a gradient (comparisons, argmax)."""
+
+    @wraps(function)
+    def operation(*args: P.args, **kwargs: P.kwargs) -> Any:
+        if not any(isinstance(argument, Tensor) for argument in (*args, *kwargs.values())):
+            return function(*args, **kwargs)
+        values = [a._data if isinstance(a, Tensor) else a for a in args]
+        named = {k: a._data if isinstance(a, Tensor) else a for k, a in kwargs.items()}
+        try:
+            return wrap(np.asarray(function(*values, **named)), None)  # type: ignore[arg-type]
+        except TinygradConvError:
+            raise
+        except ValueError as error:
+            shapes = ", ".join(str(np.shape(v)) for v in values if isinstance(v, ndarray))
+            raise ShapeError(f"{function.__name__}: {error} (got {shapes})") from error
+
+    return operation
+
+
+def flops_of(node: Node) -> int:
+    """The floating-point operations of one node, from its primitive's declaration and the shapes it knows."""
+    primitive = node.primitive
+    if primitive is None:
+        return 0
+    if isinstance(primitive.flops, (int, float)):
+        return int(primitive.flops) * int(np.prod(node.shape, dtype=np.int64))
+    shapes = [
+        parent.shape if parent is not None else np.shape(saved)
+        for parent, saved in zip(node.parents, node.saved, strict=False)
+    ]
+    return int(primitive.flops(*shapes, node.shape, **node.params))
+
+
+def iter_parents(node: Node) -> Iterator[Node]:
+    return (parent for parent in node.parents if parent is not None)
+
+
+__all__ += ["Array", "flops_of", "ops"]

@@ -1,0 +1,860 @@
+"""`Tensor` and `Node`: a value, and what the graph remembers of the operation that made it.
+
+This file knows no particular operation. Operators and methods look their operation up by name in `ops`, a
+namespace that the package `ops/` fills as it declares its primitives.
+
+How the graph is held
+---------------------
+A `Tensor` is an array plus (when something it came from requires a gradient) a `Node`. A node knows its primitive,
+the nodes of its inputs, and only those arrays that the primitive's rules read. Nodes never point at tensors, so
+there are no reference cycles: when the last tensor of a graph goes, the graph goes.
+
+How a gradient stays honest
+---------------------------
+Tensors share memory with the arrays they were made from and with what `numpy()` returns, as in PyTorch. Somebody may
+write to such a buffer between forward and backward. So a node that saves a buffer which user code can reach also
+saves its checksum, and backward compares (`Node.check_saved`).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import weakref
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from itertools import count
+from types import CodeType, SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from .errors import DTypeError, GraphError, MutationError, ShapeError
+
+if TYPE_CHECKING:
+    from .primitive import Primitive
+
+__all__ = ["HookHandle", "Node", "Tensor", "detect_anomaly", "enable_grad", "is_grad_enabled", "no_grad"]
+
+Array: TypeAlias = Any  # a NumPy array, a scalar or a Tensor: what operations accept
+Shape: TypeAlias = tuple[int, ...]
+ndarray = np.ndarray
+
+ops: Any = SimpleNamespace()  # name -> operation; filled by the package `ops`
+
+# ------------------------------------------------------------------------------------------------------------------
+# Modes: what recording does at this moment, in this thread and async task
+
+
+@dataclass(frozen=True)
+class Mode:
+    """What operations do besides computing. One immutable value per thread and async task."""
+
+    recording: bool = True  # are nodes made?
+    anomaly: bool = False  # is every result checked for NaN?
+    path: str = ""  # the module being called, such as "head.1"
+    generators: dict[int, tuple[Any, Any]] | None = None  # inside checkpoint: generators used, with their first state
+    replaying: bool = False  # inside checkpoint's second run: no side effects on running statistics
+    watch: Callable[[Node, Any, Sequence[Any]], None] | None = None  # for pictures: told of each node, output, inputs
+
+
+MODE: ContextVar[Mode] = ContextVar("tinygrad_conv_mode", default=Mode())  # noqa: B039  (Mode is immutable)
+
+
+@contextmanager
+def mode(**changes: Any) -> Iterator[None]:
+    """Run a block with some fields of the current `Mode` changed."""
+    token = MODE.set(replace(MODE.get(), **changes))
+    try:
+        yield
+    finally:
+        MODE.reset(token)
+
+
+class _Setting:
+    """A context manager that is also a decorator and may be entered many times: ``no_grad()`` and its kin."""
+
+    def __init__(self, **changes: Any) -> None:
+        self._changes = changes
+        self._tokens: list[Any] = []
+
+    def __enter__(self) -> None:
+        self._tokens.append(MODE.set(replace(MODE.get(), **self._changes)))
+
+    def __exit__(self, *exc: object) -> None:
+        MODE.reset(self._tokens.pop())
+
+    def __call__(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        from functools import wraps
+
+        @wraps(f)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with mode(**self._changes):
+                return f(*args, **kwargs)
+
+        return wrapped
+
+
+def no_grad() -> _Setting:
+    """Record nothing in this block (or decorated function): values are plain data.
+
+    >>> import tinygrad_conv as tg
+    >>> x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    >>> with tg.no_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
+    return _Setting(recording=False)
+
+
+def enable_grad() -> _Setting:
+    """Record in this block even inside `no_grad`."""
+    return _Setting(recording=True)
+
+
+def is_grad_enabled() -> bool:
+    """Is the graph recorded here? Holds for this thread and async task."""
+    return MODE.get().recording
+
+
+def detect_anomaly() -> _Setting:
+    """Check every value and gradient computed in this block; the first NaN raises `AnomalyError`, naming its operation.
+
+    >>> import tinygrad_conv as tg
+    >>> import numpy as np
+    >>> x = tg.Tensor([-1.0], requires_grad=True)
+    >>> with tg.detect_anomaly(), np.errstate(invalid="ignore"):
+    ...     try:
+    ...         loss = tg.log(x).sum()
+    ...     except tg.errors.AnomalyError as error:
+    ...         print(str(error).split(" (")[0])
+    log: the result has 1 NaN of 1
+    """
+    return _Setting(anomaly=True)
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Where in the user's code an operation was called
+
+_LIBRARY = os.path.dirname(os.path.abspath(__file__)) + os.sep
+Source: TypeAlias = tuple[CodeType, int]
+
+
+def user_source(depth: int) -> Source | None:
+    """The innermost frame outside this library, as (code, instruction): cheap to take, resolved only when printed."""
+    frame = sys._getframe(depth)
+    while frame is not None:
+        code = frame.f_code
+        if not code.co_filename.startswith(_LIBRARY):
+            return code, frame.f_lasti
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+def describe_source(source: Source | None) -> str:
+    """``file.py:12: y = x * w`` for a source, as far as it is known."""
+    if source is None:
+        return "an unknown line"
+    import linecache  # only when something is wrong
+
+    code, lasti = source
+    lines = [entry[0] for entry in code.co_positions()]
+    line = lines[lasti // 2] if 0 <= lasti // 2 < len(lines) else None
+    number = line or code.co_firstlineno
+    text = linecache.getline(code.co_filename, number).strip()
+    return f"{os.path.basename(code.co_filename)}:{number}" + (f": {text}" if text else "")
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Buffers that user code can reach
+
+_exposed: dict[int, Any] = {}  # id(owning array) -> weak reference
+_late: dict[int, int] = {}  # id(owning array) -> checksum when it was first handed out, if made by the library
+
+
+def _owner(array: ndarray) -> ndarray:
+    base = array.base
+    while isinstance(base, ndarray):
+        array, base = base, base.base
+    return array
+
+
+def checksum(array: ndarray) -> int:
+    """CRC-32 of the elements in order (about 6 GB/s)."""
+    return zlib.crc32(array.data if array.flags.c_contiguous else array.tobytes())
+
+
+def expose(array: ndarray, *, late: bool) -> None:
+    """Note that user code can write to `array`'s memory from now on.
+
+    ``late`` means that nodes may have saved it already: they will be compared with the checksum taken now.
+    """
+    owner = _owner(array)
+    key = id(owner)
+    if key in _exposed or array.dtype.hasobject:
+        return
+
+    def forget(_: Any) -> None:
+        _exposed.pop(key, None)
+        _late.pop(key, None)
+
+    _exposed[key] = weakref.ref(owner, forget)
+    if late:
+        _late[key] = checksum(owner)
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Node
+
+_order = count(1).__next__
+FREED: tuple[Any, ...] = ("freed",)
+
+
+class Node:
+    """What the graph remembers of one operation, or of a leaf (then `primitive` is None).
+
+    ``saved`` holds, per input, the array if a rule reads it (else None), then the output if read, then the residual.
+    ``index`` grows with creation, so every parent has a smaller index than its children: sorting by it is a
+    topological order, and no walk recurses.
+    """
+
+    __slots__ = (
+        "__weakref__", "dtype", "extra", "grad", "guards", "hooks", "index", "params", "parents", "primitive",
+        "saved", "shape", "source",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        primitive: Primitive | None,
+        parents: Sequence[Node | None],
+        params: dict[str, Any],
+        saved: Sequence[Any],
+        shape: Shape,
+        dtype: np.dtype[Any],
+        source: Source | None,
+        guards: tuple[tuple[int, int], ...] | None = None,
+    ) -> None:
+        self.primitive = primitive
+        self.parents = parents
+        self.params = params
+        self.saved = saved
+        self.shape = shape
+        self.dtype = dtype
+        self.source = source
+        self.guards = guards  # (position in saved, checksum) of each saved buffer that user code can reach
+        self.index = _order()
+        self.grad: Tensor | None = None  # leaves, and nodes that retain their gradient
+        self.hooks: dict[int, Callable[[Tensor], Any]] | None = None
+        self.extra: Any = None  # the module path, or the tensor's name for a leaf
+
+    @property
+    def freed(self) -> bool:
+        """Has a backward pass already used this node up?"""
+        return self.saved is FREED
+
+    def free(self) -> None:
+        """Let go of everything that only a further backward would need."""
+        self.saved = FREED
+        self.parents = ()
+        self.guards = None
+
+    def check_saved(self) -> None:
+        """Raise `MutationError` if a saved buffer is not what it was when it was saved."""
+        guarded = ()
+        if self.guards is not None:
+            guarded = tuple(position for position, _ in self.guards)  # type: ignore[assignment]
+            for position, value in self.guards:
+                if checksum(self.saved[position]) != value:
+                    self._raise_mutated(position)
+        if _late:
+            for position, array in enumerate(self.saved):
+                if type(array) is ndarray and position not in guarded:
+                    owner = _owner(array)
+                    before = _late.get(id(owner))
+                    if before is not None and checksum(owner) != before:
+                        self._raise_mutated(position)
+
+    def _raise_mutated(self, position: int) -> None:
+        what = "output" if position == len(self.saved) - 2 else f"input {position}"
+        raise MutationError(
+            f"{self.label}: its saved {what} (shape {self.saved[position].shape}) was changed in place after the "
+            f"operation ran at {describe_source(self.source)}; its gradient would be wrong. Change a copy "
+            "(x.numpy().copy()), or change it after backward()"
+        )
+
+    @property
+    def label(self) -> str:
+        return self.primitive.name if self.primitive is not None else "leaf"
+
+    def __repr__(self) -> str:
+        return f"<Node {self.label} {self.shape} {self.dtype}>"
+
+
+class HookHandle:
+    """Removes the hook it stands for."""
+
+    def __init__(self, hooks: dict[int, Any], key: int) -> None:
+        self._hooks, self._key = hooks, key
+
+    def remove(self) -> None:
+        """Take the hook away; calling it twice is fine."""
+        self._hooks.pop(self._key, None)
+
+
+def accumulate_grad(node: Node, gradient: Tensor) -> None:
+    """Add to a node's ``.grad``, as `backward` does."""
+    node.grad = gradient if node.grad is None else node.grad + gradient
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Tensor
+
+_IN_PLACE_HELP = (
+    "tensors are values: assignment in place is not recorded. Write y = tg.set_at(x, index, value), "
+    "y = tg.add_at(x, index, value) or y = tg.where(mask, value, x) instead"
+)
+
+
+class Tensor:
+    """An n-dimensional array that remembers how it was made.
+
+    Parameters
+    ----------
+    data : array, scalar, nested list or Tensor
+        The values. A NumPy array is shared, not copied (a list or scalar is converted by NumPy's rules).
+    requires_grad : bool
+        Record what is computed from this tensor, so that `backward` can fill its `grad`. Needs a floating dtype.
+    dtype : dtype, optional
+        Convert to this dtype.
+    name : str, optional
+        Shown in errors, in `repr` and in pictures of the graph.
+
+    Raises
+    ------
+    DTypeError
+        ``requires_grad`` with an integer or bool dtype, or data that are not numbers.
+
+    >>> import tinygrad_conv as tg
+    >>> x = tg.Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> y = (x * x).sum()
+    >>> y.backward()
+    >>> x.grad
+    Tensor([2., 4., 6.])
+    """
+
+    __slots__ = ("__weakref__", "_data", "_no_graph", "name", "node")
+    __array_ufunc__ = None  # so that ndarray * Tensor asks Tensor.__rmul__
+    __hash__ = object.__hash__
+
+    _data: ndarray
+    node: Node | None
+    name: str | None
+    _no_graph: tuple[str, Source | None]  # why there is no graph, and where that happened; often unset
+
+    def __init__(self, data: Array, requires_grad: bool = False, dtype: Any = None, name: str | None = None) -> None:
+        if isinstance(data, Tensor):
+            data = data._data
+        elif isinstance(data, (list, tuple)):
+            data = _numbers(data)
+        try:
+            array = np.asarray(data, dtype=dtype)
+        except (ValueError, TypeError) as error:
+            raise DTypeError(f"Tensor: expected numbers of one regular shape, got {_brief(data)} ({error})") from None
+        if array.dtype.kind not in "fiubc":
+            raise DTypeError(
+                f"Tensor: expected numbers, got dtype {array.dtype} from {_brief(data)}; convert the data first"
+            )
+        self._data = array
+        self.node = None
+        self.name = name
+        if isinstance(data, ndarray) and (array is data or np.may_share_memory(array, data)):
+            expose(array, late=False)
+        elif not isinstance(data, (list, tuple, int, float, complex, np.generic)):
+            expose(array, late=False)  # anything else may keep a reference to its buffer
+        if requires_grad:
+            self.requires_grad = True
+
+    # -- the array -------------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Shape:
+        return self._data.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._data.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self._data.ndim
+
+    @property
+    def size(self) -> int:
+        return self._data.size
+
+    @property
+    def nbytes(self) -> int:
+        return self._data.nbytes
+
+    @property
+    def data(self) -> ndarray:
+        """The array itself, shared. Assigning gives the tensor a new array of the same shape, outside the graph."""
+        expose(self._data, late=True)
+        return self._data
+
+    @data.setter
+    def data(self, value: Array) -> None:
+        array = np.asarray(value._data if isinstance(value, Tensor) else value, dtype=self.dtype)
+        if array.shape != self.shape:
+            raise ShapeError(f"Tensor.data: expected an array of shape {self.shape}, got {array.shape}")
+        self._data = array
+        if isinstance(value, ndarray):
+            expose(array, late=False)
+
+    def numpy(self) -> ndarray:
+        """The values as a NumPy array that shares this tensor's memory."""
+        return self.data
+
+    def item(self) -> Any:
+        """The single element as a Python number.
+
+        Raises ShapeError when there is not exactly one element.
+        """
+        if self._data.size != 1:
+            raise ShapeError(f"item: expected a tensor with one element, got shape {self.shape}; use numpy() or x[i]")
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        """Nested Python lists of the elements."""
+        return self._data.tolist()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
+        if copy or (dtype is not None and np.dtype(dtype) != self.dtype):
+            if copy is False:
+                raise ValueError(f"cannot give a {self.dtype} tensor as {np.dtype(dtype)} without a copy")
+            return np.array(self._data, dtype=dtype)
+        return self.data
+
+    # -- the graph -------------------------------------------------------------------------------------------------
+
+    @property
+    def requires_grad(self) -> bool:
+        """Is this a leaf whose gradient is wanted, or computed from one?"""
+        return self.node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if self.node is not None and self.node.primitive is not None:
+            if not value:
+                raise GraphError("requires_grad: this tensor was computed; use detach() to cut it from its graph")
+            return
+        if not value:
+            self.node = None
+        elif self.node is None:
+            if self.dtype.kind != "f":
+                raise DTypeError(
+                    f"requires_grad: expected a floating dtype, got {self.dtype}; "
+                    "write Tensor(data, dtype='float32', requires_grad=True)"
+                )
+            self.node = Node(None, (), {"tensor": weakref.ref(self)}, (), self.shape, self.dtype, user_source(2))
+            self.node.extra = self.name
+
+    def requires_grad_(self, value: bool = True) -> Tensor:
+        """Set `requires_grad` and return the tensor itself."""
+        self.requires_grad = value
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Was this tensor made by the user, not computed from others in a graph?"""
+        return self.node is None or self.node.primitive is None
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that `backward` accumulated here; None before, or on a tensor that keeps none."""
+        return None if self.node is None else self.node.grad
+
+    @grad.setter
+    def grad(self, value: Array | None) -> None:
+        if self.node is None:
+            if value is None:
+                return
+            raise GraphError("grad: this tensor does not require a gradient; make it with requires_grad=True")
+        if value is not None and not isinstance(value, Tensor):
+            value = Tensor(value)
+        if value is not None and value.shape != self.shape:
+            raise ShapeError(f"grad: expected shape {self.shape}, got {value.shape}")
+        self.node.grad = value
+
+    def retain_grad(self) -> Tensor:
+        """Keep the gradient of this computed tensor in `grad` at the next `backward`; returns the tensor."""
+        node = self._needs_node("retain_grad")
+        if node.primitive is not None:
+            reference = weakref.ref(node)  # a hook is held by its node: a strong reference would be a cycle
+            self.register_hook(lambda gradient: accumulate_grad(reference(), gradient))  # type: ignore[arg-type]
+        return self
+
+    def register_hook(self, hook: Callable[[Tensor], Any]) -> HookHandle:
+        """Call ``hook(gradient)`` when this tensor's gradient is complete during backward.
+
+        What the hook returns (if not None) replaces the gradient. Returns a handle with `remove()`.
+
+        >>> import tinygrad_conv as tg
+        >>> x = tg.Tensor([1.0], requires_grad=True)
+        >>> handle = x.register_hook(lambda g: g * 10)
+        >>> (x * 3).sum().backward()
+        >>> x.grad
+        Tensor([30.])
+        """
+        node = self._needs_node("register_hook")
+        if node.hooks is None:
+            node.hooks = {}
+        key = _order()
+        node.hooks[key] = hook
+        return HookHandle(node.hooks, key)
+
+    def _needs_node(self, what: str) -> Node:
+        if self.node is None:
+            default = ("it was made without requires_grad=True, or from such tensors", None)
+            why, source = getattr(self, "_no_graph", default)
+            if source is not None:
+                why += f" at {describe_source(source)}"
+            raise GraphError(
+                f"{what}: this tensor (shape {self.shape}) has no graph: {why}. Make its inputs with "
+                "requires_grad=True and compute it outside no_grad()"
+            )
+        return self.node
+
+    def backward(self, gradient: Array | None = None, retain_graph: bool = False, create_graph: bool = False) -> None:
+        """Add the gradient of this tensor with respect to every leaf to the leaf's `grad`.
+
+        Parameters
+        ----------
+        gradient : array of this tensor's shape, optional
+            The cotangent to pull back; 1 by default, which needs a tensor with one element.
+        retain_graph : bool
+            Keep the graph for another backward. By default it is freed on the way.
+        create_graph : bool
+            Record the backward pass itself, so that gradients can be differentiated again (implies `retain_graph`).
+
+        Raises
+        ------
+        GraphError
+            No graph, a graph already freed, or a non-scalar without `gradient`.
+        MutationError
+            A saved buffer was changed since forward.
+        """
+        ops.backward(self, gradient, retain_graph, create_graph)
+
+    def backward_steps(self, gradient: Array | None = None, retain_graph: bool = False) -> Iterator[Any]:
+        """`backward`, one operation at a time: ``for node, incoming, outgoing in loss.backward_steps()``.
+
+        Yields a `graph.steps.Step` as each operation's rules have run: the operation, the gradient of its output, and
+        for each input what it adds to that input's gradient. Ends with the same ``.grad`` as `backward`, to the bit.
+        Arguments and errors are those of `backward`.
+        """
+        return ops.backward_steps(self, gradient, retain_graph)  # type: ignore[no-any-return]
+
+    def detach(self) -> Tensor:
+        """The same values (shared memory) cut from the graph."""
+        out = wrap(self._data, None)
+        out._no_graph = ("it was made by detach()", None)
+        return out
+
+    def zero_grad(self) -> None:
+        """Forget the accumulated gradient."""
+        if self.node is not None:
+            self.node.grad = None
+
+    # -- Python ----------------------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        text = np.array2string(self._data, separator=", ", threshold=60, edgeitems=2, prefix="Tensor(")
+        parts = [text]
+        if self.size > 60 or (not self.size and self.ndim > 1):
+            parts.append(f"shape={self.shape}")
+        if self.dtype not in (np.dtype("float64"), np.dtype("int64"), np.dtype("bool")):
+            parts.append(f"dtype={self.dtype}")
+        if self.name:
+            parts.append(f"name={self.name!r}")
+        if self.node is not None:
+            parts.append("requires_grad=True" if self.node.primitive is None else f"from={self.node.label}")
+        return f"Tensor({', '.join(parts)})"
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("len() of a 0-d tensor")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.ndim:
+            raise TypeError("iteration over a 0-d tensor")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ShapeError(f"the truth of a tensor with shape {self.shape} is ambiguous; use (x > 0).all() or .any()")
+        return bool(self._data)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        return self._data.__index__()
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
+
+    def __contains__(self, value: Array) -> bool:
+        return bool((self._data == (value._data if isinstance(value, Tensor) else value)).any())
+
+    def __deepcopy__(self, memo: Any) -> Tensor:
+        if not self.is_leaf:
+            raise GraphError("deepcopy: only leaves can be copied; use x.detach() first")
+        out = self.__class__.__new__(self.__class__)
+        out._data, out.node, out.name = self._data.copy(), None, self.name
+        if hasattr(self, "__dict__"):  # a subclass
+            out.__dict__.update(self.__dict__)
+        out.requires_grad = self.requires_grad
+        if self.grad is not None:
+            out.grad = wrap(self.grad._data.copy(), None)
+        return out
+
+    def __reduce__(self) -> Any:
+        if not self.is_leaf:
+            raise GraphError("pickle: only leaves can be saved; use x.detach() first")
+        return _unpickle, (self.__class__, self._data, self.requires_grad, self.name)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError(_IN_PLACE_HELP)
+
+    # -- operators -------------------------------------------------------------------------------------------------
+
+    def __add__(self, other: Array) -> Tensor:
+        return ops.add(self, other)  # type: ignore[no-any-return]
+
+    def __radd__(self, other: Array) -> Tensor:
+        return ops.add(other, self)  # type: ignore[no-any-return]
+
+    def __sub__(self, other: Array) -> Tensor:
+        return ops.subtract(self, other)  # type: ignore[no-any-return]
+
+    def __rsub__(self, other: Array) -> Tensor:
+        return ops.subtract(other, self)  # type: ignore[no-any-return]
+
+    def __mul__(self, other: Array) -> Tensor:
+        return ops.multiply(self, other)  # type: ignore[no-any-return]
+
+    def __rmul__(self, other: Array) -> Tensor:
+        return ops.multiply(other, self)  # type: ignore[no-any-return]
+
+    def __truediv__(self, other: Array) -> Tensor:
+        return ops.divide(self, other)  # type: ignore[no-any-return]
+
+    def __rtruediv__(self, other: Array) -> Tensor:
+        return ops.divide(other, self)  # type: ignore[no-any-return]
+
+    def __floordiv__(self, other: Array) -> Tensor:
+        return ops.floor_divide(self, other)  # type: ignore[no-any-return]
+
+    def __rfloordiv__(self, other: Array) -> Tensor:
+        return ops.floor_divide(other, self)  # type: ignore[no-any-return]
+
+    def __mod__(self, other: Array) -> Tensor:
+        return ops.remainder(self, other)  # type: ignore[no-any-return]
+
+    def __rmod__(self, other: Array) -> Tensor:
+        return ops.remainder(other, self)  # type: ignore[no-any-return]
+
+    def __pow__(self, other: Array) -> Tensor:
+        return ops.pow(self, other)  # type: ignore[no-any-return]
+
+    def __rpow__(self, other: Array) -> Tensor:
+        return ops.pow(other, self)  # type: ignore[no-any-return]
+
+    def __matmul__(self, other: Array) -> Tensor:
+        return ops.matmul(self, other)  # type: ignore[no-any-return]
+
+    def __rmatmul__(self, other: Array) -> Tensor:
+        return ops.matmul(other, self)  # type: ignore[no-any-return]
+
+    def __neg__(self) -> Tensor:
+        return ops.negative(self)  # type: ignore[no-any-return]
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    def __abs__(self) -> Tensor:
+        return ops.abs(self)  # type: ignore[no-any-return]
+
+    def __lt__(self, other: Array) -> Tensor:
+        return ops.less(self, other)  # type: ignore[no-any-return]
+
+    def __le__(self, other: Array) -> Tensor:
+        return ops.less_equal(self, other)  # type: ignore[no-any-return]
+
+    def __gt__(self, other: Array) -> Tensor:
+        return ops.greater(self, other)  # type: ignore[no-any-return]
+
+    def __ge__(self, other: Array) -> Tensor:
+        return ops.greater_equal(self, other)  # type: ignore[no-any-return]
+
+    def __eq__(self, other: Array) -> Tensor:  # type: ignore[override]
+        return ops.equal(self, other)  # type: ignore[no-any-return]
+
+    def __ne__(self, other: Array) -> Tensor:  # type: ignore[override]
+        return ops.not_equal(self, other)  # type: ignore[no-any-return]
+
+    def __and__(self, other: Array) -> Tensor:
+        return ops.logical_and(self, other)  # type: ignore[no-any-return]
+
+    def __or__(self, other: Array) -> Tensor:
+        return ops.logical_or(self, other)  # type: ignore[no-any-return]
+
+    def __xor__(self, other: Array) -> Tensor:
+        return ops.logical_xor(self, other)  # type: ignore[no-any-return]
+
+    def __invert__(self) -> Tensor:
+        return ops.logical_not(self)  # type: ignore[no-any-return]
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return ops.getitem(self, index)  # type: ignore[no-any-return]
+
+    # -- NumPy's array methods -------------------------------------------------------------------------------------
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return ops.sum(self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return ops.mean(self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
+
+    def prod(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return ops.prod(self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
+
+    def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return ops.max(self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
+
+    def min(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return ops.min(self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
+
+    def var(self, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+        return ops.var(self, axis=axis, ddof=ddof, keepdims=keepdims)  # type: ignore[no-any-return]
+
+    def std(self, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+        return ops.std(self, axis=axis, ddof=ddof, keepdims=keepdims)  # type: ignore[no-any-return]
+
+    def cumsum(self, axis: int | None = None) -> Tensor:
+        return ops.cumsum(self, axis=axis)  # type: ignore[no-any-return]
+
+    def all(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return ops.all(self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
+
+    def any(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return ops.any(self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
+
+    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
+        return ops.argmax(self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
+
+    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
+        return ops.argmin(self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
+
+    def argsort(self, axis: int = -1) -> Tensor:
+        return ops.argsort(self, axis=axis)  # type: ignore[no-any-return]
+
+    def round(self) -> Tensor:
+        return ops.round(self)  # type: ignore[no-any-return]
+
+    def reshape(self, *shape: Any) -> Tensor:
+        return ops.reshape(self, _varargs(shape))  # type: ignore[no-any-return]
+
+    def transpose(self, *axes: Any) -> Tensor:
+        return ops.permute_dims(self, _varargs(axes) if axes else None)  # type: ignore[no-any-return]
+
+    @property
+    def T(self) -> Tensor:  # noqa: N802
+        """The axes reversed."""
+        return ops.permute_dims(self, None)  # type: ignore[no-any-return]
+
+    @property
+    def mT(self) -> Tensor:  # noqa: N802
+        """The last two axes swapped: a stack of matrices, each transposed."""
+        return ops.matrix_transpose(self)  # type: ignore[no-any-return]
+
+    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
+        return ops.swapaxes(self, axis1, axis2)  # type: ignore[no-any-return]
+
+    def squeeze(self, axis: Any = None) -> Tensor:
+        return ops.squeeze(self, axis=axis)  # type: ignore[no-any-return]
+
+    def flatten(self) -> Tensor:
+        return ops.reshape(self, (-1,))  # type: ignore[no-any-return]
+
+    ravel = flatten
+
+    def repeat(self, repeats: int, axis: int | None = None) -> Tensor:
+        return ops.repeat(self, repeats, axis=axis)  # type: ignore[no-any-return]
+
+    def take(self, indices: Any, axis: int | None = None) -> Tensor:
+        return ops.take(self, indices, axis=axis)  # type: ignore[no-any-return]
+
+    def clip(self, min: Any = None, max: Any = None) -> Tensor:
+        return ops.clip(self, min, max)  # type: ignore[no-any-return]
+
+    def dot(self, other: Array) -> Tensor:
+        return ops.dot(self, other)  # type: ignore[no-any-return]
+
+    def astype(self, dtype: Any) -> Tensor:
+        return ops.astype(self, dtype=dtype)  # type: ignore[no-any-return]
+
+    def copy(self) -> Tensor:
+        """The same values in memory of their own, still in the graph."""
+        return ops.copy(self)  # type: ignore[no-any-return]
+
+
+_new = object.__new__
+
+
+def wrap(array: Any, node: Node | None) -> Tensor:
+    """A `Tensor` around an array that the library made: no conversion, no checks."""
+    tensor = _new(Tensor)
+    tensor._data = array
+    tensor.node = node
+    tensor.name = None
+    return tensor
+
+
+def _unpickle(cls: type[Tensor], array: ndarray, requires_grad: bool, name: str | None) -> Tensor:
+    out = cls.__new__(cls)
+    out._data, out.node, out.name = array, None, name
+    out.requires_grad = requires_grad
+    return out
+
+
+def _varargs(items: Sequence[Any]) -> Any:
+    return items[0] if len(items) == 1 and not isinstance(items[0], (int, np.integer)) else tuple(items)
+
+
+def _numbers(data: Any) -> Any:
+    """Nested lists with every Tensor in them replaced by its array."""
+    if isinstance(data, (list, tuple)):
+        return [_numbers(item) for item in data]
+    if isinstance(data, Tensor):
+        if data.node is not None:
+            raise GraphError("Tensor: a list holds a tensor of a graph, which would be cut; use tg.stack([...])")
+        return data._data
+    return data
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
