@@ -1,0 +1,146 @@
+"""Convolutions and poolings as loops that follow their definitions: slow, and obviously right.
+
+Every function takes plain numbers for the geometry: ``stride`` and ``dilation`` one int per spatial axis, ``pads`` one
+(before, after) pair per axis. Everything is float64 with channels last, and loops visit one window at a time.
+"""
+
+from itertools import product
+
+import numpy as np
+
+
+def out_sizes(sizes, kernel, stride, pads, dilation):
+    """How many windows fit, by counting them."""
+    counts = []
+    for n, k, s, (before, after), d in zip(sizes, kernel, stride, pads, dilation, strict=True):
+        start, count = 0, 0
+        while start + d * (k - 1) < before + n + after:
+            start, count = start + s, count + 1
+        counts.append(count)
+    return tuple(counts)
+
+
+def visits(sizes, kernel, stride, pads, dilation):
+    """Every (output place, kernel offset, input place), in row-major order; input place None in the padding."""
+    for out in product(*map(range, out_sizes(sizes, kernel, stride, pads, dilation))):
+        for offset in product(*map(range, kernel)):
+            place = tuple(
+                o * s + i * d - before
+                for o, s, i, d, (before, _) in zip(out, stride, offset, dilation, pads, strict=True)
+            )
+            inside = all(0 <= p < n for p, n in zip(place, sizes, strict=True))
+            yield out, offset, place if inside else None
+
+
+def conv(x, w, stride, pads, dilation, groups=1):
+    n, *sizes, channels = x.shape
+    *kernel, per_group, c_out = w.shape
+    assert channels == per_group * groups
+    y = np.zeros((n, *out_sizes(sizes, kernel, stride, pads, dilation), c_out))
+    for out, offset, place in visits(sizes, kernel, stride, pads, dilation):
+        if place is None:
+            continue
+        for image, c in product(range(n), range(c_out)):
+            group = c // (c_out // groups)
+            for k in range(per_group):
+                y[(image, *out, c)] += x[(image, *place, group * per_group + k)] * w[(*offset, k, c)]
+    return y
+
+
+def conv_input_grad(g, w, sizes, stride, pads, dilation, groups=1):
+    n, *_, c_out = g.shape
+    *kernel, per_group, _ = w.shape
+    dx = np.zeros((n, *sizes, per_group * groups))
+    for out, offset, place in visits(sizes, kernel, stride, pads, dilation):
+        if place is None:
+            continue
+        for image, c in product(range(n), range(c_out)):
+            group = c // (c_out // groups)
+            for k in range(per_group):
+                dx[(image, *place, group * per_group + k)] += g[(image, *out, c)] * w[(*offset, k, c)]
+    return dx
+
+
+def conv_kernel_grad(x, g, kernel, stride, pads, dilation, groups=1):
+    n, *sizes, channels = x.shape
+    c_out, per_group = g.shape[-1], channels // groups
+    dw = np.zeros((*kernel, per_group, c_out))
+    for out, offset, place in visits(sizes, kernel, stride, pads, dilation):
+        if place is None:
+            continue
+        for image, c in product(range(n), range(c_out)):
+            group = c // (c_out // groups)
+            for k in range(per_group):
+                dw[(*offset, k, c)] += x[(image, *place, group * per_group + k)] * g[(image, *out, c)]
+    return dw
+
+
+def depthwise_conv2d(x, w, stride, pads, dilation):
+    n, *sizes, channels = x.shape
+    *kernel, _, multiplier = w.shape
+    y = np.zeros((n, *out_sizes(sizes, kernel, stride, pads, dilation), channels * multiplier))
+    for out, offset, place in visits(sizes, kernel, stride, pads, dilation):
+        if place is None:
+            continue
+        for image, c, m in product(range(n), range(channels), range(multiplier)):
+            y[(image, *out, c * multiplier + m)] += x[(image, *place, c)] * w[(*offset, c, m)]
+    return y
+
+
+def conv_transpose(x, w, stride, crop, output_padding, dilation):
+    """A transposed convolution by its own definition: scatter everything, then crop. w is (*kernel, C_out, C_in)."""
+    n, *sizes, c_in = x.shape
+    *kernel, c_out, _ = w.shape
+    full = [
+        (m - 1) * s + d * (k - 1) + 1 + extra
+        for m, s, d, k, extra in zip(sizes, stride, dilation, kernel, output_padding, strict=True)
+    ]
+    y = np.zeros((n, *full, c_out))
+    for place in product(*map(range, sizes)):
+        for offset in product(*map(range, kernel)):
+            at = tuple(p * s + i * d for p, s, i, d in zip(place, stride, offset, dilation, strict=True))
+            for image, c, k in product(range(n), range(c_out), range(c_in)):
+                y[(image, *at, c)] += x[(image, *place, k)] * w[(*offset, c, k)]
+    keep = tuple(slice(before, size - after) for size, (before, after) in zip(full, crop, strict=True))
+    return y[(slice(None), *keep)]
+
+
+def locally_connected2d(x, w, kernel, stride, pads, dilation):
+    n, *sizes, channels = x.shape
+    oh, ow, _, filters = w.shape
+    y = np.zeros((n, oh, ow, filters))
+    for (p, q), (i, j), place in visits(sizes, kernel, stride, pads, dilation):
+        if place is None:
+            continue
+        for image, k, f in product(range(n), range(channels), range(filters)):
+            y[image, p, q, f] += x[(image, *place, k)] * w[p, q, (i * kernel[1] + j) * channels + k, f]
+    return y
+
+
+def max_pool(x, kernel, stride, pads, dilation):
+    """The maxima, and for each the number of its cell in the window; the first of several, a NaN before all."""
+    n, *sizes, channels = x.shape
+    shape = (n, *out_sizes(sizes, kernel, stride, pads, dilation), channels)
+    y, argmax = np.zeros(shape), np.full(shape, -1)
+    for out, offset, place in visits(sizes, kernel, stride, pads, dilation):
+        if place is None:
+            continue
+        for image, c in product(range(n), range(channels)):
+            value, at = x[(image, *place, c)], (image, *out, c)
+            first = argmax[at] < 0
+            if first or value > y[at] or (np.isnan(value) and not np.isnan(y[at])):
+                y[at], argmax[at] = value, np.ravel_multi_index(offset, kernel)
+    return y, argmax
+
+
+def avg_pool(x, kernel, stride, pads, dilation, count_include_pad):
+    n, *sizes, channels = x.shape
+    y = np.zeros((n, *out_sizes(sizes, kernel, stride, pads, dilation), channels))
+    count = np.zeros(y.shape)
+    for out, _, place in visits(sizes, kernel, stride, pads, dilation):
+        for image, c in product(range(n), range(channels)):
+            if place is not None:
+                y[(image, *out, c)] += x[(image, *place, c)]
+            if place is not None or count_include_pad:
+                count[(image, *out, c)] += 1
+    return y / count

@@ -1,0 +1,1 @@
+"""Inner loops on bare arrays: windows, convolution, pooling, and functions that NumPy lacks."""
