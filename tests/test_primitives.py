@@ -1,0 +1,447 @@
+"""Every primitive, by its declared samples: values, derivatives, dtypes, layouts, extremes, errors."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_conv as tg
+from tinygrad_conv.testing import Draw, check_primitive
+from tinygrad_conv.testing.checks import draw_sample
+
+LIBRARY = {n: p for n, p in tg.primitives().items() if p.forward.__module__.startswith("tinygrad_conv.")}
+
+
+def drawn(data):
+    """A `Draw` whose structure Hypothesis chooses."""
+    seed = data.draw(st.integers(0, 2**32 - 1), label="seed")
+    return Draw(lambda low, high: data.draw(st.integers(low, high)), seed)
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+@given(data=st.data())
+def test_battery(name, data):
+    """Differences, adjoint identity to 1e-12, second order in all modes, dtypes, inputs unmodified, any layout."""
+    check_primitive(LIBRARY[name], drawn(data))
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Values against loops over Python numbers
+
+SCALAR = {
+    "add": lambda a, b: a + b, "subtract": lambda a, b: a - b, "multiply": lambda a, b: a * b,
+    "divide": lambda a, b: a / b, "negative": lambda a: -a, "reciprocal": lambda a: 1 / a, "pow": math.pow,
+    "floor_divide": lambda a, b: math.floor(a / b), "remainder": lambda a, b: a - b * math.floor(a / b),
+    "square": lambda a: a * a, "sqrt": math.sqrt, "exp": math.exp, "expm1": math.expm1, "log": math.log,
+    "log1p": math.log1p, "log2": math.log2, "log10": math.log10,
+    "logaddexp": lambda a, b: math.log(math.exp(a) + math.exp(b)), "erf": math.erf, "abs": abs,
+    "sign": lambda a: (a > 0) - (a < 0), "floor": math.floor, "ceil": math.ceil, "round": round, "trunc": math.trunc,
+    "maximum": max, "minimum": min, "where": lambda c, a, b: a if c else b, "sin": math.sin, "cos": math.cos,
+    "tan": math.tan, "asin": math.asin, "acos": math.acos, "atan": math.atan, "atan2": math.atan2, "sinh": math.sinh,
+    "cosh": math.cosh, "tanh": math.tanh, "relu": lambda a: max(a, 0),
+    "_clip": lambda a, min, max: float(np.clip(a, min, max)) if (min, max) != (None, None) else a,
+    "leaky_relu": lambda a, negative_slope: a if a > 0 else negative_slope * a,
+    "elu": lambda a, alpha: a if a > 0 else alpha * math.expm1(a),
+    "selu": lambda a: 1.0507009873554805 * (a if a > 0 else 1.6732632423543772 * (math.exp(a) - 1)),
+    "gelu": lambda a, approximate: a * 0.5 * (
+        1 + (math.tanh(math.sqrt(2 / math.pi) * (a + 0.044715 * a**3)) if approximate else math.erf(a / math.sqrt(2)))
+    ),
+    "sigmoid": lambda a: 1 / (1 + math.exp(-a)),
+    "_normal_cdf": lambda a: 0.5 * (1 + math.erf(a / math.sqrt(2))),
+    "silu": lambda a: a / (1 + math.exp(-a)), "softplus": lambda a: math.log(1 + math.exp(a)),
+    "softsign": lambda a: a / (1 + abs(a)), "mish": lambda a: a * math.tanh(math.log(1 + math.exp(a))),
+    "hard_sigmoid": lambda a: min(1, max(0, a / 6 + 0.5)),
+}  # fmt: skip
+
+
+def test_every_elementwise_primitive_has_a_scalar_reference():
+    elementwise = {n for n, p in LIBRARY.items() if p.kind == "elementwise" or n in ("add", "subtract", "where")}
+    assert elementwise <= set(SCALAR)
+
+
+@pytest.mark.parametrize("name", SCALAR)
+@given(data=st.data())
+def test_elementwise_value(name, data):
+    draw = drawn(data)
+    args, params = draw_sample(LIBRARY[name], draw)
+    got = np.asarray(LIBRARY[name].operation(*args, **params))
+    expected = np.empty(np.broadcast_shapes(*[a.shape for a in args]))
+    assert got.shape == expected.shape
+    for index, *values in zip(np.ndindex(expected.shape), *[a.flat for a in np.broadcast_arrays(*args)], strict=True):
+        expected[index] = SCALAR[name](*map(float, values), **params)
+    np.testing.assert_allclose(got, expected, rtol=1e-13, atol=1e-14)
+
+
+NUMPY = {
+    "sum": np.sum, "max": np.max, "min": np.min, "reshape": np.reshape, "permute_dims": np.transpose, "flip": np.flip,
+    "roll": np.roll, "tril": np.tril, "triu": np.triu, "cumsum": np.cumsum, "broadcast_to": np.broadcast_to,
+    "inv": np.linalg.inv, "det": np.linalg.det, "_solve": np.linalg.solve, "_matmul": np.matmul,
+    "_cast": lambda x, dtype: x.astype(dtype), "identity": np.array, "copy": np.array,
+    "_concat": lambda *xs, axis: np.concatenate(xs, axis), "_pad": lambda x, pairs: np.pad(x, pairs) if pairs else x,
+    "_getitem": lambda x, index: x[index],
+    "_contract": lambda a, b, terms: np.einsum(f"{terms[0]},{terms[1]}->{terms[2]}", a, b),
+    "logsumexp": lambda x, axis, keepdims: np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims)),
+    "softmax": lambda x, axis: np.exp(x) / np.exp(x).sum(axis, keepdims=True),
+    "log_softmax": lambda x, axis: x - np.log(np.exp(x).sum(axis, keepdims=True)),
+    "_standardize": lambda x, axes, epsilon: (x - x.mean(axes, keepdims=True))
+    / np.sqrt(x.var(axes, keepdims=True) + epsilon),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NUMPY)
+@given(data=st.data())
+def test_value_against_numpy(name, data):
+    args, params = draw_sample(LIBRARY[name], drawn(data))
+    got = LIBRARY[name].operation(*[tg.Tensor(a) for a in args], **params).numpy()
+    np.testing.assert_allclose(got, NUMPY[name](*args, **params), rtol=1e-12, atol=1e-12)
+
+
+@given(data=st.data())
+def test_scatter_set_and_add_against_loops(data):
+    (x, value), params = drawn(data).set_sample()
+    index = params["index"]
+    places = np.arange(x.size).reshape(x.shape)[index]
+    values = np.broadcast_to(value, places.shape)
+    expected_set, expected_add, expected_scatter = (np.array(x).ravel(), np.array(x).ravel(), np.zeros(x.size))
+    for place, v in zip(np.ravel(places), np.ravel(values), strict=True):
+        expected_set[place] = v
+        expected_add[place] += v
+        expected_scatter[place] += v
+    np.testing.assert_array_equal(tg.set_at(tg.Tensor(x), index, value).numpy().ravel(), expected_set)
+    np.testing.assert_allclose(tg.add_at(tg.Tensor(x), index, value).numpy().ravel(), expected_add, rtol=1e-14)
+    scattered = tg.scatter(tg.Tensor(np.array(values)), index, x.shape).numpy()
+    np.testing.assert_allclose(scattered.ravel(), expected_scatter, rtol=1e-14)
+
+
+@given(data=st.data())
+def test_sum_to_is_the_transpose_of_broadcast_to(data):
+    (x,), params = drawn(data).sum_to_sample()
+    summed = tg.sum_to(x, **params)
+    y = np.random.default_rng(0).standard_normal(params["shape"])
+    np.testing.assert_allclose(np.sum(summed * y), np.sum(x * np.broadcast_to(y, x.shape)), rtol=1e-10, atol=1e-12)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Composites against NumPy, and their gradients
+
+COMPOSITES = {
+    "mean": (lambda x: tg.mean(x, axis=1), lambda x: np.mean(x, axis=1)),
+    "prod": (lambda x: tg.prod(x, axis=(0, 2), keepdims=True), lambda x: np.prod(x, axis=(0, 2), keepdims=True)),
+    "var": (lambda x: tg.var(x, axis=-1, ddof=1), lambda x: np.var(x, axis=-1, ddof=1)),
+    "std": (lambda x: tg.std(x, axis=0), lambda x: np.std(x, axis=0)),
+    "moveaxis": (lambda x: tg.moveaxis(x, (0, 1), (-1, 0)), lambda x: np.moveaxis(x, (0, 1), (-1, 0))),
+    "expand_dims": (lambda x: tg.expand_dims(x, (0, -1)), lambda x: np.expand_dims(x, (0, -1))),
+    "squeeze": (lambda x: tg.squeeze(x[:1], 0), lambda x: np.squeeze(x[:1], 0)),
+    "stack": (lambda x: tg.stack([x, 2 * x], axis=-2), lambda x: np.stack([x, 2 * x], axis=-2)),
+    "split": (lambda x: tg.split(x, [1, 2], axis=1)[1], lambda x: np.split(x, [1, 2], axis=1)[1]),
+    "tile": (lambda x: tg.tile(x, (2, 1, 3)), lambda x: np.tile(x, (2, 1, 3))),
+    "repeat": (lambda x: tg.repeat(x, [2, 0, 1], axis=1), lambda x: np.repeat(x, [2, 0, 1], axis=1)),
+    "pad_constant": (lambda x: tg.pad(x, 1, constant_values=7), lambda x: np.pad(x, 1, constant_values=7)),
+    "pad_reflect": (lambda x: tg.pad(x, ((0, 1), (1, 2), (0, 0)), mode="reflect"),
+                    lambda x: np.pad(x, ((0, 1), (1, 2), (0, 0)), mode="reflect")),
+    "pad_edge": (lambda x: tg.pad(x, 2, mode="edge"), lambda x: np.pad(x, 2, mode="edge")),
+    "take": (lambda x: tg.take(x, [[0, 2], [1, 1]], axis=1), lambda x: np.take(x, [[0, 2], [1, 1]], axis=1)),
+    "take_along_axis": (lambda x: tg.take_along_axis(x, np.array([[[0, 3]], [[1, 1]]]), axis=2),
+                        lambda x: np.take_along_axis(x, np.array([[[0, 3]], [[1, 1]]]), axis=2)),
+    "tensordot": (lambda x: tg.tensordot(x, x, axes=([0, 2], [0, 2])),
+                  lambda x: np.tensordot(x, x, axes=([0, 2], [0, 2]))),
+    "einsum_trace": (lambda x: tg.einsum("iji->j", x[:, :, :2]), lambda x: np.einsum("iji->j", x[:, :, :2])),
+    "einsum_ellipsis": (lambda x: tg.einsum("...i,...i->...", x, x), lambda x: np.einsum("...i,...i->...", x, x)),
+    "einsum_three": (lambda x: tg.einsum("aij,bij,cik->jk", x, x, x), lambda x: np.einsum("aij,bij,cik->jk", x, x, x)),
+    "outer": (lambda x: tg.outer(x[0, 0], x[1, 1]), lambda x: np.outer(x[0, 0], x[1, 1])),
+    "vecdot": (lambda x: tg.vecdot(x, x[0], axis=-1), lambda x: np.sum(x * x[0], axis=-1)),
+    "trace": (lambda x: tg.trace(x), lambda x: np.trace(x)),
+    "diagonal": (lambda x: tg.diagonal(x, 0, 2), lambda x: np.diagonal(x, 0, 0, 2)),
+    "norm": (lambda x: tg.linalg_norm(x, axis=1), lambda x: np.linalg.norm(x, axis=1)),
+    "norm_1": (lambda x: tg.linalg_norm(x, 1, axis=1), lambda x: np.linalg.norm(x, 1, axis=1)),
+    "norm_inf": (lambda x: tg.linalg_norm(x, np.inf, axis=1), lambda x: np.linalg.norm(x, np.inf, axis=1)),
+    "norm_3": (lambda x: tg.linalg_norm(x, 3, axis=1), lambda x: np.linalg.norm(x, 3, axis=1)),
+    "solve_vector": (lambda x: tg.solve(x[0, :3, :3] + 5 * np.eye(3), x[1, :, 0]),
+                     lambda x: np.linalg.solve(x[0, :3, :3] + 5 * np.eye(3), x[1, :, 0])),
+    "matmul_vector": (lambda x: x @ x[0, 0], lambda x: x @ x[0, 0]),
+    "vector_matmul": (lambda x: x[0, :, 0] @ x, lambda x: x[0, :, 0] @ x),
+    "dot": (lambda x: tg.dot(x, x[0].T), lambda x: np.dot(x, x[0].T)),
+    "swapaxes": (lambda x: x.swapaxes(0, 2), lambda x: x.swapaxes(0, 2)),
+    "cumsum_flat": (lambda x: x.cumsum(), lambda x: x.cumsum()),
+    "flatten": (lambda x: tg.flatten(x, 1), lambda x: x.reshape(2, 12)),
+    "clip": (lambda x: tg.clip(x, -1.0, 2.0), lambda x: np.clip(x, -1.0, 2.0)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMPOSITES)
+def test_composite_value_and_gradient(name):
+    f, reference = COMPOSITES[name]
+    x = Draw.seeded(3).values((2, 3, 4))
+    np.testing.assert_allclose(f(tg.Tensor(x)).numpy(), reference(x), rtol=1e-12, atol=1e-12)
+    tg.testing.check_function(f, x, name=name)
+
+
+LOSSES = {
+    "softmax_cross_entropy": lambda x: tg.softmax_cross_entropy(x, np.array([1, 0, 3])),
+    "softmax_cross_entropy_one_hot": lambda x: tg.softmax_cross_entropy(x, np.eye(4)[[1, 0, 3]]),
+    "softmax_cross_entropy_smooth": lambda x: tg.softmax_cross_entropy(
+        x, np.array([1, 0, 3]), weights=[1.0, 0.0, 2.0], label_smoothing=0.1
+    ),
+    "binary_cross_entropy": lambda x: tg.binary_cross_entropy(x, (np.arange(12).reshape(3, 4) % 2)),
+    "mse": lambda x: tg.mse(x, np.ones((3, 4)), reduction="none"),
+    "mae": lambda x: tg.mae(x, np.full((3, 4), 0.3)),
+    "huber": lambda x: tg.huber(x, np.zeros((3, 4)), delta=1.1),
+    "hinge": lambda x: tg.hinge(x, np.sign(np.arange(12).reshape(3, 4) - 5.5)),
+    "kl_divergence": lambda x: tg.kl_divergence(tg.softmax(x), np.eye(4)[[1, 0, 3]] * 0.7 + 0.075),
+    "batch_norm": lambda x: tg.batch_norm(x, np.arange(1.0, 5), np.ones(4))[0],
+    "batch_norm_given": lambda x: tg.batch_norm(x, None, None, np.ones(4), np.full(4, 2.0)),
+    "layer_norm": lambda x: tg.layer_norm(x, np.arange(1.0, 5), np.ones(4)),
+    "group_norm": lambda x: tg.group_norm(tg.reshape(x, (1, 3, 4)), groups=2),
+    "instance_norm": lambda x: tg.instance_norm(tg.reshape(x, (1, 3, 4))),
+    "embedding": lambda x: tg.embedding([[0, 2], [2, 2]], x),
+    "dropout": lambda x: tg.dropout(x, 0.5, np.random.default_rng(1)),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_and_norms_gradient(name):
+    tg.testing.check_function(LOSSES[name], Draw.seeded(5).values((3, 4)), name=name)
+
+
+def test_loss_values(rng):
+    x, t = rng.standard_normal((5, 3)), np.array([0, 2, 1, 1, 0])
+    p = np.exp(x) / np.exp(x).sum(1, keepdims=True)
+    expected = -np.mean([math.log(p[k, t[k]]) for k in range(5)])
+    assert tg.softmax_cross_entropy(tg.Tensor(x), t).item() == pytest.approx(expected, abs=1e-12)
+    assert tg.softmax_cross_entropy(tg.Tensor(x), np.eye(3)[t]).item() == pytest.approx(expected, abs=1e-12)
+    assert tg.softmax_cross_entropy(tg.Tensor(x), t[:, None]).item() == pytest.approx(expected, abs=1e-12)
+    y = (x > 0).astype(float)
+    s = 1 / (1 + np.exp(-x))
+    expected = -np.mean(y * np.log(s) + (1 - y) * np.log(1 - s))
+    assert tg.binary_cross_entropy(tg.Tensor(x), y).item() == pytest.approx(expected, abs=1e-12)
+    assert tg.kl_divergence(tg.Tensor(p), np.eye(3)[t]).item() == pytest.approx(
+        -np.mean(np.log(p[np.arange(5), t])), abs=1e-12
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Extremes, kinks, ties
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["sigmoid", "softplus", "tanh", "silu", "mish", "gelu", "elu", "selu", "softsign", "relu", "leaky_relu",
+     "hard_sigmoid", "erf", "softmax", "log_softmax", "logsumexp"],
+)  # fmt: skip
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_extremes_are_finite_to_second_order(name, dtype):
+    f = getattr(tg, name)
+    x = np.array([-1e4, -88.0, -20.0, -1e-30, 0.0, 1e-30, 20.0, 88.0, 1e4], dtype)
+    y, pullback = tg.vjp(f, x)
+    first = pullback(np.ones(y.shape, dtype))[0]
+    second = tg.grad(lambda v: tg.grad(lambda u: tg.sum(f(u)))(v).sum())(x)
+    for values in (y, first, second):
+        assert np.isfinite(values.numpy()).all(), (name, values)
+
+
+@pytest.mark.parametrize("x", [-1000.0, 0.0, 1000.0])
+def test_cross_entropy_is_finite_at_extreme_logits(x):
+    logits = tg.Tensor([[x, -x, 0.0]], requires_grad=True)
+    loss = tg.softmax_cross_entropy(logits, [1])
+    loss.backward()
+    assert np.isfinite(loss.item())
+    assert np.isfinite(logits.grad.numpy()).all()
+
+
+# (function, point, derivative): the published table of docs/kinks.md
+KINKS = [
+    ("relu", lambda x: tg.relu(x), [0.0], [0.0]),
+    ("leaky_relu", lambda x: tg.leaky_relu(x, 0.2), [0.0], [0.2]),
+    ("elu", lambda x: tg.elu(x, 0.7), [0.0], [0.7]),
+    ("selu", lambda x: tg.selu(x), [0.0], [1.0507009873554805 * 1.6732632423543772]),
+    ("hard_sigmoid", lambda x: tg.hard_sigmoid(x), [-3.0, 3.0], [0.0, 0.0]),
+    ("abs", lambda x: tg.abs(x), [0.0], [0.0]),
+    ("sign", lambda x: tg.sign(x), [0.0], [0.0]),
+    ("floor", lambda x: tg.floor(x), [1.0], [0.0]),
+    ("ceil", lambda x: tg.ceil(x), [1.0], [0.0]),
+    ("round", lambda x: tg.round(x), [0.5], [0.0]),
+    ("trunc", lambda x: tg.trunc(x), [1.0], [0.0]),
+    ("floor_divide", lambda x: x // 1.0, [1.0], [0.0]),
+    ("remainder", lambda x: x % 1.0, [1.0], [1.0]),
+    ("pow", lambda x: tg.pow(0.0, x), [2.0], [0.0]),
+    ("_clip", lambda x: tg.clip(x, -1, 1), [-1.0, 1.0], [1.0, 1.0]),
+    ("maximum", lambda x: tg.maximum(x, 2.0), [2.0], [0.5]),
+    ("minimum", lambda x: tg.minimum(2.0, x), [2.0], [0.5]),
+    ("max", lambda x: tg.max(x), [2.0, 2.0, 1.0, 2.0], [1 / 3, 1 / 3, 0.0, 1 / 3]),
+    ("min", lambda x: tg.min(x), [1.0, 2.0, 1.0], [0.5, 0.0, 0.5]),
+    ("pool_max", lambda x: tg.max_pool1d(x.reshape(1, 4, 1), 4), [1.0, 5.0, 5.0, 5.0], [0, 1.0, 0, 0]),
+    ("linalg_norm", lambda x: tg.linalg_norm(x), [0.0, 0.0], [0.0, 0.0]),
+]
+
+
+@pytest.mark.parametrize(("name", "f", "x", "expected"), KINKS, ids=[k[0] for k in KINKS])
+def test_kinks(name, f, x, expected):
+    x = np.array(x)
+    gradient = tg.grad(lambda v: tg.sum(f(v)))(x).numpy()
+    np.testing.assert_allclose(gradient, expected, rtol=1e-15)
+    pushed = tg.jvp(lambda v: tg.sum(f(v)), (x,), (np.ones(x.shape),))[1].item()
+    assert pushed == pytest.approx(sum(expected), rel=1e-15)
+
+
+def test_every_declared_kink_is_in_the_table():
+    declared = {n for n, p in LIBRARY.items() if p.kinks}
+    assert declared <= {k[0] for k in KINKS}
+
+
+def test_kink_table_is_published():
+    import pathlib
+
+    page = pathlib.Path(__file__).parents[1] / "docs" / "kinks.md"
+    text = page.read_text(encoding="utf-8")
+    for name, primitive in LIBRARY.items():
+        if primitive.kinks:
+            assert f"| `{name.lstrip('_')}` | {primitive.kinks} |" in text
+
+
+def test_where_guards_against_nan():
+    x = np.array([-1.0, 0.0, 4.0])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        leaky = tg.grad(lambda v: tg.sum(tg.where(v > 0, tg.sqrt(v), 0.0)))(x)
+        safe = tg.grad(lambda v: tg.sum(tg.where(v > 0, tg.sqrt(tg.where(v > 0, v, 1.0)), 0.0)))(x)
+    assert np.isnan(leaky.numpy()).any()
+    np.testing.assert_array_equal(safe.numpy(), [0, 0, 0.25])
+
+
+def test_pow_at_zero():
+    for exponent in (0, 0.0, 1, 2, np.array([0.0])):
+        g = tg.grad(lambda v, e=exponent: tg.sum(tg.pow(v, e)))(np.array([0.0, 2.0]))
+        assert np.isfinite(g.numpy()).all()
+
+
+def test_prod_with_zeros_is_exact_to_second_order():
+    x = np.array([0.0, 2.0, 0.0, 3.0])
+    np.testing.assert_array_equal(tg.grad(tg.prod)(x).numpy(), [0, 0, 0, 0])
+    hessian = tg.hessian(tg.prod)(x).numpy()
+    expected = np.zeros((4, 4))
+    expected[0, 2] = expected[2, 0] = 6
+    np.testing.assert_array_equal(hessian, expected)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# dtypes
+
+
+def test_numpy_2_promotion():
+    x = tg.Tensor(np.ones(2, np.float32), requires_grad=True)
+    assert (x * 2.0).dtype == np.float32
+    assert (2 + x).dtype == np.float32
+    assert (x * np.float64(2)).dtype == np.float64
+    assert (x * np.ones(2)).dtype == np.float64
+    assert (x > 0).dtype == bool
+    assert (tg.Tensor([1, 2]) + 1).dtype == np.int64
+    (x * np.ones(2)).sum().backward()
+    assert x.grad.dtype == np.float32
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Bad calls
+
+BAD = [
+    (lambda: tg.Tensor(np.ones((3, 4))) + tg.Tensor(np.ones(5)), r"add: expected shapes.*\(3, 4\) and \(5,\).*axis -1"),
+    (lambda: tg.matmul(np.ones((2, 3)), tg.Tensor(np.ones((2, 3)))), r"matmul: expected x1.shape\[-1\] == .*use x2.mT"),
+    (lambda: tg.sum(tg.Tensor(np.ones(3)), axis=2), r"sum: axis 2 is out of bounds.*x \(3,\)"),
+    (lambda: tg.reshape(tg.Tensor(np.ones(3)), (2, 2)), r"reshape: cannot reshape.*x \(3,\)"),
+    (lambda: tg.Tensor(np.ones(3))[5], r"getitem: index 5 is out of bounds"),
+    (lambda: tg.concat([tg.Tensor(np.ones((2, 3))), np.ones((2, 4))]), r"concat: .*\(2, 4\)"),
+    (lambda: tg.concat([]), "concat: expected at least one"),
+    (lambda: tg.stack([np.ones(2), tg.Tensor(np.ones(3))]), "stack: expected arrays of one shape"),
+    (lambda: tg.split(tg.Tensor(np.ones(6)), 4), r"split: axis 0 of size 6 .*use one of \[1, 2, 3, 6\]"),
+    (lambda: tg.squeeze(tg.Tensor(np.ones((2, 1))), 0), "squeeze: "),
+    (lambda: tg.einsum("ij,jk->ik", np.ones((2, 3)), tg.Tensor(np.ones((4, 2)))), "einsum: axis 'j' has size 3 and"),
+    (lambda: tg.einsum("ij->ij", np.ones(3)), "einsum: term 'ij' names 2 axes"),
+    (lambda: tg.solve(np.ones((2, 3)), tg.Tensor(np.ones(2))), "solve: expected square"),
+    (lambda: tg.inv(tg.Tensor(np.zeros((2, 2)))), "inv: Singular matrix"),
+    (lambda: tg.one_hot([0, 3], 3), "one_hot: expected labels from 0 to 2, got 3 at index 1"),
+    (lambda: tg.softmax_cross_entropy(np.zeros((2, 3)), [0, 3]), "expected labels from 0 to 2, got 3 at index 1"),
+    (lambda: tg.softmax_cross_entropy(np.zeros((2, 3)), np.zeros((2, 4))), "the last layer must have 4 units"),
+    (lambda: tg.softmax_cross_entropy(np.zeros((2, 3)), [0.5, 1]), "expected integer labels"),
+    (lambda: tg.mse(np.zeros((2, 1)), np.zeros(2)), r"mse: expected .*use target.reshape\(\(2, 1\)\)"),
+    (lambda: tg.embedding([9], np.zeros((3, 2))), "embedding: expected labels from 0 to 2, got 9"),
+    (lambda: tg.dropout(tg.Tensor([1.0]), 1.0, np.random.default_rng(0)), r"dropout: expected a rate in \[0, 1\)"),
+    (lambda: tg.group_norm(np.ones((1, 6)), groups=4), r"groups that divide 6 channels, got 4; use \[1, 2, 3, 6\]"),
+    (lambda: tg.exp("a"), "exp: "),
+    (lambda: tg.relu(tg.Tensor([1.0]), 3), "relu: too many positional"),
+    (lambda: tg.relu(tg.Tensor([1.0]), slope=3), "relu: "),
+]
+
+
+@pytest.mark.parametrize("case", range(len(BAD)))
+def test_bad_call(case):
+    call, message = BAD[case]
+    with pytest.raises((ValueError, TypeError), match=message) as caught:
+        call()
+    assert isinstance(caught.value, tg.errors.TinygradConvError)
+
+
+DECLARED_BAD = [(n, k) for n, p in LIBRARY.items() for k in range(len(p.bad))]
+
+
+@pytest.mark.parametrize(("name", "k"), DECLARED_BAD)
+def test_declared_bad_call(name, k):
+    call, message = LIBRARY[name].bad[k]
+    with pytest.raises(tg.errors.TinygradConvError, match=message):
+        call()
+
+
+def test_every_primitive_is_documented():
+    for name, primitive in LIBRARY.items():
+        assert re.search(r"[Dd]erivative", primitive.doc), name
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# The battery is worth its name: planted wrong rules turn it red
+
+
+WRONG = {
+    "wrong factor": lambda: tg.elementwise(lambda x: 2.0002 * x)(_named("w_square", lambda x: np.square(x))),
+    "wrong sign": lambda: tg.elementwise(lambda x: tg.sin(x))(_named("w_cos", lambda x: np.cos(x))),
+    "wrong argument": lambda: tg.elementwise(lambda x1: x1, lambda x2: x2)(_named("w_mul", lambda x1, x2: x1 * x2)),
+    "wrong transpose": lambda: tg.linear(
+        lambda g: g, samples=lambda d: ((d.array((3,)),), {})
+    )(_named("w_flip", lambda x: np.flip(x))),
+    "second order only": lambda: tg.elementwise(lambda x: tg.exp(tg.stop_gradient(x)))(_named("w_exp", np.exp)),
+    "forward mode only": lambda: tg.opaque(vjp=lambda g, x: 2 * x * g, jvp=lambda t, x: x * t)(
+        _named("w_sq", lambda x: np.square(x))
+    ),
+    "drops dtype": lambda: tg.elementwise(lambda: 1.0)(_named("w_id", lambda x: np.asarray(x, np.float64))),
+    "mutates its input": lambda: tg.linear(lambda g: g)(_named("w_mut", _mutating)),
+}  # fmt: skip
+
+
+def _mutating(x):
+    if x.size and x.flags.writeable:
+        x.flat[0] += 1
+    return np.array(x)
+
+
+def _named(name, f):
+    def forward(x):
+        return f(x)
+
+    def forward_of_two(x1, x2):
+        return f(x1, x2)
+
+    named = forward_of_two if name == "w_mul" else forward
+    named.__name__ = name
+    return named
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_planted_wrong_rule_is_caught(case, monkeypatch):
+    monkeypatch.setattr("tinygrad_conv.primitive._registry", {})
+    primitive = WRONG[case]().primitive
+
+    def battery():
+        for seed in range(10):
+            check_primitive(primitive, Draw.seeded(seed))
+
+    with pytest.raises(AssertionError, match=primitive.name):
+        battery()

@@ -1,0 +1,226 @@
+"""Picking elements and putting them back: `getitem` and its transpose `scatter`, and what is built on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, DTypeError, IndexingError, ShapeError
+from ..primitive import Array, linear
+from ..tensor import Shape, Tensor
+from .elementwise import _raw, where
+
+
+def _freeze(index: Any) -> Any:
+    """An index nobody else can change: tensors and lists become arrays, arrays are copied."""
+    if isinstance(index, tuple):
+        return tuple(_freeze(part) for part in index)
+    if isinstance(index, (Tensor, list, np.ndarray)):
+        array = np.array(_raw(index))
+        if array.size == 0 and array.dtype.kind == "f":
+            array = array.astype(np.intp)
+        if array.dtype.kind not in "iub":
+            raise IndexingError(f"getitem: expected integers or bools as an index, got dtype {array.dtype}")
+        return array
+    if isinstance(index, slice):
+        return slice(*(None if part is None else int(part) for part in (index.start, index.stop, index.step)))
+    return index
+
+
+def _is_basic(index: Any) -> bool:
+    """Only slices, integers, None and `...`: then no element is picked twice."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return not any(isinstance(part, (np.ndarray, bool)) for part in parts)
+
+
+@linear(lambda g, x_shape, index: scatter(g, index, x_shape), flops=0, samples=lambda d: d.index_sample())
+def _getitem(x: Array, index: Any) -> Array:
+    """x[index]. Derivative: the gradients go back to where the elements came from, adding up."""
+    return np.asarray(x)[index]
+
+
+@linear(
+    lambda g, index: _getitem(g, index), flops=0,
+    samples=lambda d: d.scatter_sample(),
+)  # fmt: skip
+def scatter(x: Array, index: Any, shape: Shape) -> Array:
+    """Zeros of `shape` with x added at an index: the transpose of ``x[index]``. Derivative: pick them out again.
+
+    >>> scatter(Tensor([1.0, 2.0]), np.array([0, 0]), (3,))
+    Tensor([3., 0., 0.])
+    """
+    x = np.asarray(x)
+    out = np.zeros(shape, x.dtype)
+    if _is_basic(index):
+        out[index] = x
+    else:
+        np.add.at(out, index, x)
+    return out
+
+
+def getitem(x: Array, index: Any) -> Tensor:
+    """``x[index]``: basic (slices, integers, None, ...) and advanced (integer and bool arrays) indexing as in NumPy.
+
+    Derivative: each element's gradient goes back to where it came from; an element picked twice gets the sum.
+
+    Raises IndexingError (an IndexError) when an index is out of range.
+
+    >>> getitem(Tensor([1.0, 2.0, 3.0]), [0, 2])
+    Tensor([1., 3.])
+    """
+    return _getitem(x, _freeze(index))
+
+
+def take(x: Array, indices: Array, axis: int | None = None) -> Tensor:
+    """The slices at `indices` along an axis (of the flattened array when None).
+
+    >>> take(Tensor([[1.0, 2.0], [3.0, 4.0]]), [1, 0], axis=1)
+    Tensor([[2., 1.],
+            [4., 3.]])
+    """
+    shape = np.shape(_raw(x))
+    index = _integers("take", indices)
+    if axis is None:
+        x = x.reshape(-1) if isinstance(x, Tensor) else np.reshape(x, -1)
+        return _getitem(x, index)
+    if not -len(shape) <= axis < len(shape):
+        raise ShapeError(f"take: axis {axis} is out of bounds for shape {shape}")
+    return _getitem(x, (slice(None),) * (axis % len(shape)) + (index,))
+
+
+def _integers(what: str, indices: Array) -> Any:
+    index = np.array(_raw(indices))
+    if index.size == 0:
+        index = index.astype(np.intp)
+    if index.dtype.kind not in "iu":
+        raise DTypeError(f"{what}: expected integer indices, got dtype {index.dtype}; convert with astype(int)")
+    return index
+
+
+def take_along_axis(x: Array, indices: Array, axis: int = -1) -> Tensor:
+    """One element per index along an axis: ``y[i, j] = x[i, indices[i, j]]`` for the last of two axes.
+
+    `indices` has x's number of axes; its other axes broadcast against x's.
+
+    >>> take_along_axis(Tensor([[1.0, 2.0], [3.0, 4.0]]), np.array([[1], [0]]))
+    Tensor([[2.],
+            [3.]])
+    """
+    return _getitem(x, _along("take_along_axis", np.shape(_raw(x)), indices, axis))
+
+
+def _along(what: str, shape: Shape, indices: Array, axis: int) -> tuple[Any, ...]:
+    index = _integers(what, indices)
+    if index.ndim != len(shape):
+        raise ShapeError(f"{what}: expected indices with {len(shape)} axes as x {shape} has, got shape {index.shape}")
+    if not -len(shape) <= axis < len(shape):
+        raise ShapeError(f"{what}: axis {axis} is out of bounds for shape {shape}")
+    axis %= len(shape)
+    grid = []
+    for k, n in enumerate(shape):
+        along = [1] * len(shape)
+        along[k] = n
+        grid.append(index if k == axis else np.arange(n).reshape(along))
+    return tuple(grid)
+
+
+def _last_wins(index: Any, shape: Shape, like: Shape) -> Any:
+    """Which of the values assigned at an index survive: with repeated places, the last one."""
+    number = np.arange(int(np.prod(like, dtype=np.int64))).reshape(like)
+    owner = np.full(shape, -1)
+    owner[index] = number
+    return owner[index] == number
+
+
+def _value_gradient(g: Array, index: Any) -> Array:
+    picked = _getitem(g, index)
+    if _is_basic(index):
+        return picked
+    return where(_last_wins(index, g.shape, picked.shape), picked, 0)
+
+
+def _zeros_like_output(t: Array, y_shape: Shape) -> Any:
+    return np.zeros(y_shape, t.dtype)
+
+
+@linear(
+    (lambda g, index: _set_at(g, 0, index), lambda g, index: _value_gradient(g, index)),
+    jvp=(
+        lambda t, index: _set_at(t, 0, index),
+        lambda t, index, y_shape: _set_at(_zeros_like_output(t, y_shape), t, index),
+    ),
+    flops=0, samples=lambda d: d.set_sample(),
+)  # fmt: skip
+def _set_at(x: Array, value: Array, index: Any) -> Array:
+    """x with x[index] = value. Derivatives: the gradient outside the index, and the gradient inside."""
+    dtype = np.result_type(x, value)
+    out = np.array(x, dtype=dtype)
+    out[index] = value
+    return out
+
+
+def set_at(x: Array, index: Any, value: Array) -> Tensor:
+    """A copy of x with ``x[index] = value``: what to write instead of assignment in place.
+
+    Where an index names a place twice, the last value stays (and gets the gradient), as in NumPy.
+
+    >>> set_at(Tensor([1.0, 2.0, 3.0]), 1, 9.0)
+    Tensor([1., 9., 3.])
+    """
+    return _set_at(x if isinstance(x, Tensor) else np.asarray(x), value, _freeze(index))
+
+
+@linear(
+    (lambda g: g, lambda g, index: _getitem(g, index)),
+    jvp=(lambda t: t, lambda t, index, y_shape: _add_at(_zeros_like_output(t, y_shape), t, index)),
+    samples=lambda d: d.set_sample(),
+)
+def _add_at(x: Array, value: Array, index: Any) -> Array:
+    """x with value added at x[index]. Derivatives: 1, and the gradient at the index."""
+    dtype = np.result_type(x, value)
+    out = np.array(x, dtype=dtype)
+    np.add.at(out, index, value)
+    return out
+
+
+def add_at(x: Array, index: Any, value: Array) -> Tensor:
+    """A copy of x with `value` added at an index; a place named twice gets both.
+
+    >>> add_at(Tensor([1.0, 2.0]), [0, 0], Tensor([10.0, 20.0]))
+    Tensor([31.,  2.])
+    """
+    return _add_at(x if isinstance(x, Tensor) else np.asarray(x), value, _freeze(index))
+
+
+def one_hot(labels: Array, num_classes: int | None = None, dtype: Any = np.float32) -> Tensor:
+    """Rows of zeros with a 1 at each label, of shape ``labels.shape + (num_classes,)``; data, without a gradient.
+
+    Raises ArgumentError when a label is not in 0 ... num_classes - 1.
+
+    >>> one_hot([0, 2], 3)
+    Tensor([[1., 0., 0.],
+            [0., 0., 1.]], dtype=float32)
+    """
+    index = _integers("one_hot", labels)
+    top = int(index.max()) + 1 if index.size else 0
+    n = top if num_classes is None else num_classes
+    check_labels("one_hot", index, n)
+    out = np.zeros((*index.shape, n), dtype)
+    np.put_along_axis(out, index[..., None], 1, axis=-1)
+    return Tensor(out)
+
+
+def check_labels(what: str, labels: Any, num_classes: int) -> None:
+    """Raise ArgumentError unless every label is in 0 ... num_classes - 1, naming the first that is not."""
+    wrong = (labels < 0) | (labels >= num_classes)
+    if wrong.any():
+        where_ = tuple(int(k) for k in np.argwhere(wrong)[0])
+        raise ArgumentError(
+            f"{what}: expected labels from 0 to {num_classes - 1}, got {int(labels[where_])} at index "
+            f"{where_[0] if len(where_) == 1 else where_}; the model needs at least {int(labels.max()) + 1} classes"
+            " or the labels must be renumbered"
+        )
+
+
+__all__ = ["add_at", "check_labels", "getitem", "one_hot", "scatter", "set_at", "take", "take_along_axis"]

@@ -1,0 +1,195 @@
+"""What training minimises. All are compositions; each takes `weights` per example and a `reduction`.
+
+``reduction`` is "mean" (over examples), "sum", or "none" (one loss per example). Integer labels and one-hot rows are
+told apart by their dtype and number of axes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, DTypeError, ShapeError
+from ..primitive import Array
+from ..tensor import Tensor
+from .activations import log_softmax, softplus
+from .elementwise import _raw, abs, log, maximum, square, where
+from .indexing import check_labels, getitem, one_hot
+from .reductions import mean, sum
+
+
+def _reduce(losses: Array, weights: Array | None, reduction: str, what: str) -> Tensor:
+    if weights is not None:
+        if np.ndim(_raw(weights)) > np.ndim(_raw(losses)):
+            raise ShapeError(f"{what}: expected one weight per loss {np.shape(_raw(losses))}, got {np.shape(weights)}")
+        if not isinstance(weights, Tensor):
+            weights = np.asarray(weights, dtype=_raw(losses).dtype)
+        losses = losses * weights
+    if reduction == "mean":
+        return mean(losses)
+    if reduction == "sum":
+        return sum(losses)
+    if reduction == "none":
+        return losses  # type: ignore[no-any-return]
+    raise ArgumentError(f"{what}: expected reduction 'mean', 'sum' or 'none', got {reduction!r}")
+
+
+def _same_shape(what: str, prediction: Array, target: Array) -> Array:
+    """The target, as data of the prediction's dtype; raises ShapeError unless the shapes are equal."""
+    a, b = np.shape(_raw(prediction)), np.shape(_raw(target))
+    if a != b:
+        fix = ""
+        if int(np.prod(a)) == int(np.prod(b)):
+            fix = f"; use target.reshape({a})"
+        raise ShapeError(f"{what}: expected prediction and target of one shape, got {a} and {b}{fix}")
+    if isinstance(target, Tensor) and target.dtype.kind == "f":
+        return target
+    return np.asarray(_raw(target), dtype=np.result_type(_raw(prediction), np.float16))
+
+
+def _per_example(losses: Array) -> Array:
+    """Averaged over every axis but the first."""
+    ndim = np.ndim(_raw(losses))
+    return mean(losses, axis=tuple(range(1, ndim))) if ndim > 1 else losses
+
+
+def softmax_cross_entropy(
+    logits: Array, labels: Array, weights: Array | None = None, reduction: str = "mean", label_smoothing: float = 0.0
+) -> Tensor:
+    """-Σ t log softmax(logits) over the last axis, from logits: stable for any logits.
+
+    Parameters
+    ----------
+    logits : (..., K)
+    labels : integers (...) in 0 ... K - 1, or one-hot rows or probabilities (..., K)
+    weights : (...), optional, one per example
+    label_smoothing : in [0, 1); mixes the labels with the uniform distribution
+
+    Derivative: softmax(logits) - t.
+
+    Raises ArgumentError for a label out of range, ShapeError when shapes do not fit.
+
+    >>> softmax_cross_entropy(Tensor([[0.0, 0.0]]), [1])
+    Tensor(0.69314718)
+    """
+    shape = np.shape(_raw(logits))
+    target = _raw(labels) if isinstance(labels, Tensor) else np.asarray(labels)
+    if not shape:
+        raise ShapeError("softmax_cross_entropy: expected logits (..., K), got a scalar")
+    if not 0 <= label_smoothing < 1:
+        raise ArgumentError(f"softmax_cross_entropy: expected label_smoothing in [0, 1), got {label_smoothing}")
+    sparse = target.shape != shape
+    if sparse:
+        if target.shape == (*shape[:-1], 1):
+            target = target[..., 0]
+        if target.shape != shape[:-1]:
+            fix = ""
+            if len(target.shape) == len(shape) and target.shape[:-1] == shape[:-1]:
+                fix = f"; the last layer must have {target.shape[-1]} units, or the labels {shape[-1]} columns"
+            raise ShapeError(
+                f"softmax_cross_entropy: expected labels of shape {shape[:-1]} (integers) or {shape} (one-hot) for "
+                f"logits {shape}, got {target.shape}{fix}"
+            )
+        if target.dtype.kind not in "iu":
+            if target.dtype.kind != "f" or not (target == np.floor(target)).all():
+                raise DTypeError(f"softmax_cross_entropy: expected integer labels, got dtype {target.dtype}")
+            target = target.astype(np.intp)
+        check_labels("softmax_cross_entropy", target, shape[-1])
+    log_p = log_softmax(logits, axis=-1)
+    if sparse and not label_smoothing:
+        picked = getitem(log_p, (*np.indices(target.shape, sparse=True), target))
+        return _reduce(-picked, weights, reduction, "softmax_cross_entropy")
+    t: Array = one_hot(target, shape[-1])._data if sparse else labels
+    if not (isinstance(t, Tensor) and t.dtype.kind == "f"):
+        t = np.asarray(_raw(t), dtype=_raw(log_p).dtype)
+    if label_smoothing:
+        t = t * (1 - label_smoothing) + label_smoothing / shape[-1]
+    return _reduce(-sum(t * log_p, axis=-1), weights, reduction, "softmax_cross_entropy")
+
+
+def binary_cross_entropy(logits: Array, labels: Array, weights: Array | None = None, reduction: str = "mean") -> Tensor:
+    """-(t log p + (1 - t) log(1 - p)), p = sigmoid(logits), from logits: stable for any logits.
+
+    `labels` are in [0, 1] and of the logits' shape. Derivative: sigmoid(logits) - t.
+
+    >>> binary_cross_entropy(Tensor([0.0]), [1.0])
+    Tensor(0.69314718)
+    """
+    target = _same_shape("binary_cross_entropy", logits, labels)
+    values = _raw(target)
+    if values.size and (values.min() < 0 or values.max() > 1):
+        raise ArgumentError(f"binary_cross_entropy: expected labels in [0, 1], got {values.min()} to {values.max()}")
+    return _reduce(_per_example(softplus(logits) - logits * target), weights, reduction, "binary_cross_entropy")
+
+
+def mse(prediction: Array, target: Array, weights: Array | None = None, reduction: str = "mean") -> Tensor:
+    """The mean of (prediction - target)². Derivative: 2 (prediction - target) / n.
+
+    >>> mse(Tensor([1.0, 3.0]), [0.0, 0.0])
+    Tensor(5.)
+    """
+    target = _same_shape("mse", prediction, target)
+    return _reduce(_per_example(square(prediction - target)), weights, reduction, "mse")
+
+
+def mae(prediction: Array, target: Array, weights: Array | None = None, reduction: str = "mean") -> Tensor:
+    """The mean of |prediction - target|. Derivative: the sign over n, 0 where they are equal.
+
+    >>> mae(Tensor([1.0, -3.0]), [0.0, 0.0])
+    Tensor(2.)
+    """
+    target = _same_shape("mae", prediction, target)
+    return _reduce(_per_example(abs(prediction - target)), weights, reduction, "mae")
+
+
+def huber(
+    prediction: Array, target: Array, weights: Array | None = None, reduction: str = "mean", delta: float = 1.0
+) -> Tensor:
+    """Half the square for errors up to delta, linear beyond: robust to outliers. Source: Huber (1964).
+
+    Derivative: the error, limited to [-delta, delta].
+
+    >>> huber(Tensor([0.5, 3.0]), [0.0, 0.0], reduction="none")
+    Tensor([0.125, 2.5  ])
+    """
+    if not delta > 0:
+        raise ArgumentError(f"huber: expected delta above 0, got {delta}")
+    error = prediction - _same_shape("huber", prediction, target)
+    size = abs(error)
+    losses = where(_raw(size) <= delta, 0.5 * square(error), delta * (size - 0.5 * delta))
+    return _reduce(_per_example(losses), weights, reduction, "huber")
+
+
+def hinge(prediction: Array, target: Array, weights: Array | None = None, reduction: str = "mean") -> Tensor:
+    """The mean of max(0, 1 - t * prediction), t in {-1, 1} (or {0, 1}, which are read as -1 and 1).
+
+    Derivative: -t where the margin is violated, else 0; half of it at the kink.
+
+    >>> hinge(Tensor([0.5]), [1])
+    Tensor(0.5)
+    """
+    signs = _same_shape("hinge", prediction, target)
+    values = np.unique(_raw(signs))
+    if set(values.tolist()) <= {0.0, 1.0}:
+        signs = 2 * _raw(signs) - 1
+    elif not set(values.tolist()) <= {-1.0, 1.0}:
+        raise ArgumentError(f"hinge: expected targets -1 and 1 (or 0 and 1), got {values[:5].tolist()}")
+    return _reduce(_per_example(maximum(1 - signs * prediction, 0.0)), weights, reduction, "hinge")
+
+
+def kl_divergence(prediction: Array, target: Array, weights: Array | None = None, reduction: str = "mean") -> Tensor:
+    """Σ t log(t / p) over the last axis: how far the distribution `prediction` is from `target`.
+
+    Terms with t = 0 are 0. Derivative with respect to p: -t / p.
+
+    >>> kl_divergence(Tensor([[0.5, 0.5]]), [[1.0, 0.0]])
+    Tensor(0.69314718)
+    """
+    t = _same_shape("kl_divergence", prediction, target)
+    present = _raw(t) > 0
+    ratio: Any = log(where(present, t, 1.0)) - log(where(present, prediction, 1.0))
+    return _reduce(sum(t * ratio, axis=-1), weights, reduction, "kl_divergence")
+
+
+__all__ = ["binary_cross_entropy", "hinge", "huber", "kl_divergence", "mae", "mse", "softmax_cross_entropy"]

@@ -1,0 +1,220 @@
+"""Normalisation, dropout and embedding. One primitive, `standardize`, serves the four norms."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, ShapeError
+from ..primitive import Array, opaque
+from ..tensor import MODE, Tensor, wrap
+from .elementwise import _raw, sqrt
+from .indexing import check_labels, take
+from .reductions import normalize_axes, var
+from .shape import reshape, sum_to
+
+Axes = tuple[int, ...]
+
+
+def _statistics(x: Any, axes: Axes) -> tuple[Any, Any]:
+    """Mean and variance over axes, in two passes, axes kept."""
+    kept = tuple(1 if k in axes else n for k, n in enumerate(x.shape))
+    n = x.dtype.type(math.prod(x.shape[k] for k in axes))
+    mean = sum_to(x, kept) / n
+    centred = x - mean
+    return mean, sum_to(centred * centred, kept) / n
+
+
+def _inverse_std(x: Array, axes: Axes, epsilon: float, statistics: Any) -> Array:
+    """1/√(var + ε): on arrays from the statistics that forward used, on tensors from x, so that it is followed."""
+    if isinstance(x, Tensor):
+        return 1 / sqrt(var(x, axis=axes, keepdims=True) + epsilon)
+    variance = statistics[1] if statistics is not None else _statistics(x, axes)[1]
+    return 1 / np.sqrt(variance + x.dtype.type(epsilon))
+
+
+def _project(g: Array, x: Array, y: Array, axes: Axes, epsilon: float, statistics: Any) -> Array:
+    """The Jacobian of `standardize`, which is symmetric: r (g - mean(g) - y mean(g y))."""
+    kept = tuple(1 if k in axes else n for k, n in enumerate(x.shape))
+    n = math.prod(x.shape[k] for k in axes)
+    r = _inverse_std(x, axes, epsilon, statistics)
+    return r * (g - sum_to(g, kept) / n - y * (sum_to(g * y, kept) / n))
+
+
+@opaque(
+    vjp=lambda g, x, y, axes, epsilon, statistics: _project(g, x, y, axes, epsilon, statistics),
+    jvp=lambda t, x, y, axes, epsilon, statistics: _project(t, x, y, axes, epsilon, statistics),
+    flops=8, samples=lambda d: d.standardize_sample(),
+)  # fmt: skip
+def _standardize(x: Array, axes: Axes, epsilon: float, statistics: Any = None) -> Array:
+    """(x - mean) / √(var + ε) over axes. A primitive for speed: two passes, and a rule of its own.
+
+    Derivative: (1 - 1/n - y yᵀ/n) / √(var + ε), a symmetric matrix.
+    """
+    mean, variance = _statistics(x, axes) if statistics is None else statistics
+    return (x - mean) * (1 / np.sqrt(variance + x.dtype.type(epsilon)))
+
+
+def standardize(x: Array, axis: int | Axes = -1, epsilon: float = 1e-3) -> Tensor:
+    """Mean 0 and variance 1 over axes: (x - mean) / √(var + epsilon).
+
+    Derivative: (1 - 1/n - y yᵀ/n) / √(var + epsilon). Source: Ioffe & Szegedy (2015).
+
+    >>> standardize(Tensor([-1.0, 1.0]), epsilon=0.0)
+    Tensor([-1.,  1.])
+    """
+    y, _ = _standardized("standardize", x, normalize_axes(axis, np.ndim(_raw(x))), epsilon)
+    return y
+
+
+def _standardized(what: str, x: Array, axes: Axes, epsilon: float) -> tuple[Tensor, Any]:
+    raw = np.asarray(_raw(x))
+    if raw.dtype.kind != "f":
+        raise ArgumentError(f"{what}: expected floating-point x, got dtype {raw.dtype}; convert with astype('float32')")
+    if not epsilon >= 0:
+        raise ArgumentError(f"{what}: expected epsilon of at least 0, got {epsilon}")
+    if not math.prod(raw.shape[k] for k in axes):
+        raise ShapeError(f"{what}: expected at least one element to normalise over, got x {raw.shape}")
+    statistics = _statistics(raw, axes)
+    source = x if isinstance(x, Tensor) else raw
+    return _standardize(source, axes=axes, epsilon=epsilon, statistics=statistics), statistics
+
+
+def _affine(what: str, y: Array, gamma: Array | None, beta: Array | None) -> Tensor:
+    """y * gamma + beta, one of each per channel (or left out)."""
+    channels = np.shape(_raw(y))[-1]
+    for name, value in (("gamma", gamma), ("beta", beta)):
+        if value is not None and np.shape(_raw(value)) != (channels,):
+            raise ShapeError(
+                f"{what}: expected {name} of shape ({channels},), one per channel, got {np.shape(_raw(value))}"
+            )
+    if gamma is not None:
+        y = y * gamma
+    return y if beta is None else y + beta  # type: ignore[no-any-return]
+
+
+def batch_norm(
+    x: Array, gamma: Array | None = None, beta: Array | None = None, mean: Array | None = None,
+    var: Array | None = None, epsilon: float = 1e-3,
+) -> Any:  # fmt: skip
+    """Each channel (last axis) to mean 0 and variance 1, then scaled by gamma and shifted by beta.
+
+    Parameters
+    ----------
+    x : (N, ..., C)
+    gamma, beta : (C,), optional
+    mean, var : (C,), optional
+        Given statistics, as at inference. Without them the batch's own are used.
+
+    Returns
+    -------
+    y with given statistics; ``(y, mean, var)`` without, the statistics as plain arrays (C,).
+
+    Source: Ioffe & Szegedy, "Batch normalization" (2015).
+
+    >>> y, mean, var = batch_norm(Tensor([[1.0], [3.0]]), epsilon=0.0)
+    >>> y.tolist(), mean.tolist(), var.tolist()
+    ([[-1.0], [1.0]], [2.0], [1.0])
+    """
+    ndim = np.ndim(_raw(x))
+    if ndim < 2:
+        raise ShapeError(f"batch_norm: expected x (N, ..., C), got shape {np.shape(_raw(x))}")
+    if (mean is None) != (var is None):
+        raise ArgumentError("batch_norm: expected both mean and var, or neither")
+    if mean is not None:
+        scale = 1 / sqrt(var + _raw(var).dtype.type(epsilon))
+        return _affine("batch_norm", (x - mean) * scale, gamma, beta)
+    y, (batch_mean, batch_var) = _standardized("batch_norm", x, tuple(range(ndim - 1)), epsilon)
+    return _affine("batch_norm", y, gamma, beta), batch_mean.reshape(-1), batch_var.reshape(-1)
+
+
+def layer_norm(
+    x: Array, gamma: Array | None = None, beta: Array | None = None, axis: int | Axes = -1, epsilon: float = 1e-3
+) -> Tensor:
+    """Each example to mean 0 and variance 1 over `axis`, then gamma and beta per channel. Source: Ba et al. (2016).
+
+    >>> layer_norm(Tensor([[1.0, 3.0]]), epsilon=0.0)
+    Tensor([[-1.,  1.]])
+    """
+    y, _ = _standardized("layer_norm", x, normalize_axes(axis, np.ndim(_raw(x))), epsilon)
+    return _affine("layer_norm", y, gamma, beta)
+
+
+def group_norm(
+    x: Array, gamma: Array | None = None, beta: Array | None = None, groups: int = 1, epsilon: float = 1e-3
+) -> Tensor:
+    """Each example's groups of channels to mean 0 and variance 1. Source: Wu & He (2018).
+
+    >>> group_norm(Tensor([[1.0, 3.0, 10.0, 10.0]]), groups=2, epsilon=0.0001).shape
+    (1, 4)
+    """
+    shape = np.shape(_raw(x))
+    if len(shape) < 2:
+        raise ShapeError(f"group_norm: expected x (N, ..., C), got shape {shape}")
+    if groups < 1 or shape[-1] % groups:
+        fits = [k for k in range(1, shape[-1] + 1) if shape[-1] % k == 0]
+        raise ArgumentError(f"group_norm: expected groups that divide {shape[-1]} channels, got {groups}; use {fits}")
+    apart = reshape(x, (*shape[:-1], groups, shape[-1] // groups))  # (N, ..., G, C/G)
+    axes = (*range(1, len(shape) - 1), len(shape))
+    y, _ = _standardized("group_norm", apart, axes, epsilon)
+    return _affine("group_norm", reshape(y, shape), gamma, beta)
+
+
+def instance_norm(x: Array, gamma: Array | None = None, beta: Array | None = None, epsilon: float = 1e-3) -> Tensor:
+    """Each example's channels to mean 0 and variance 1 over space. Source: Ulyanov et al. (2016).
+
+    >>> instance_norm(Tensor([[[1.0], [3.0]]]), epsilon=0.0).tolist()
+    [[[-1.0], [1.0]]]
+    """
+    ndim = np.ndim(_raw(x))
+    if ndim < 3:
+        raise ShapeError(f"instance_norm: expected x (N, spatial..., C), got shape {np.shape(_raw(x))}")
+    y, _ = _standardized("instance_norm", x, tuple(range(1, ndim - 1)), epsilon)
+    return _affine("instance_norm", y, gamma, beta)
+
+
+def dropout(x: Array, rate: float, rng: np.random.Generator) -> Tensor:
+    """Each element is 0 with probability `rate`, else divided by 1 - rate. Derivative: the same mask.
+
+    Source: Srivastava et al. (2014). Call it in training only.
+
+    >>> dropout(Tensor([1.0, 1.0, 1.0, 1.0]), 0.5, np.random.default_rng(0)).tolist()
+    [2.0, 2.0, 2.0, 0.0]
+    """
+    if not 0 <= rate < 1:
+        raise ArgumentError(f"dropout: expected a rate in [0, 1), got {rate}")
+    if not isinstance(rng, np.random.Generator):
+        raise ArgumentError(f"dropout: expected a numpy.random.Generator as rng, got {type(rng).__name__}")
+    if rate == 0:
+        return x  # type: ignore[no-any-return]
+    used = MODE.get().generators
+    if used is not None and id(rng) not in used:
+        used[id(rng)] = (rng, rng.bit_generator.state)
+    raw = _raw(x)
+    kept = rng.random(np.shape(raw), dtype=np.float32) >= rate
+    dtype = np.result_type(raw, np.float16)
+    mask = kept * dtype.type(1 / (1 - rate))
+    return x * (wrap(mask, None) if isinstance(x, Tensor) else mask)  # type: ignore[no-any-return]
+
+
+def embedding(indices: Array, table: Array) -> Tensor:
+    """The rows of a table (V, D) at integer indices (...): an array (..., D). Derivative: row by row, adding up.
+
+    Raises ArgumentError for an index out of range.
+
+    >>> embedding([1, 0], Tensor([[1.0, 2.0], [3.0, 4.0]]))
+    Tensor([[3., 4.],
+            [1., 2.]])
+    """
+    shape = np.shape(_raw(table))
+    if len(shape) != 2:
+        raise ShapeError(f"embedding: expected a table (V, D), got shape {shape}")
+    check_labels("embedding", np.asarray(_raw(indices)), shape[0])
+    return take(table, indices, axis=0)
+
+
+__all__ = [
+    "batch_norm", "dropout", "embedding", "group_norm", "instance_norm", "layer_norm", "standardize",
+]  # fmt: skip

@@ -1,0 +1,226 @@
+"""Reductions along axes, with NumPy's `axis` and `keepdims`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..primitive import Array, linear, opaque, plain
+from ..tensor import Tensor
+from .elementwise import _raw, equal, exp, isnan, logical_and, logical_or, sqrt, square
+from .shape import broadcast_to, concat, flip, permute_dims, reshape
+
+Axis = int | tuple[int, ...] | None
+
+
+def normalize_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
+    """The axes that a reduction goes over, as sorted numbers from 0.
+
+    Raises NumPy's AxisError (a ValueError) for an axis that is not there.
+    """
+    if axis is None:
+        return tuple(range(ndim))
+    axes = (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
+    return tuple(sorted(np.lib.array_utils.normalize_axis_tuple(axes, ndim)))
+
+
+def _keep(g: Array, x_shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Array:
+    """A reduced array with the reduced axes back as size 1."""
+    if keepdims or (axis is None and not x_shape):
+        return g
+    axes = normalize_axes(axis, len(x_shape))
+    return reshape(g, tuple(1 if k in axes else n for k, n in enumerate(x_shape)))
+
+
+@linear(
+    lambda g, x_shape, axis, keepdims: broadcast_to(_keep(g, x_shape, axis, keepdims), x_shape), label="Σ",
+    samples=lambda d: d.reduction_sample(),
+)  # fmt: skip
+def sum(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """The sum over axes. Derivative: 1 for every element.
+
+    >>> sum(Tensor([[1.0, 2.0], [3.0, 4.0]]), axis=0)
+    Tensor([4., 6.])
+    """
+    return np.sum(x, axis=axis, keepdims=keepdims)
+
+
+def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The average over axes. Derivative: 1/n for every element.
+
+    >>> mean(Tensor([1.0, 2.0, 6.0]))
+    Tensor(3.)
+    """
+    total = sum(x, axis=axis, keepdims=keepdims)
+    n = _count(x, axis)
+    return total / n
+
+
+def _count(x: Array, axis: Axis) -> int:
+    shape = np.shape(_raw(x))
+    n = 1
+    for k in normalize_axes(axis, len(shape)):
+        n *= shape[k]
+    return n
+
+
+def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The product over axes, multiplied pairwise. Derivative: the product of all the others (exact with zeros too).
+
+    >>> prod(Tensor([2.0, 3.0, 4.0]))
+    Tensor(24.)
+    """
+    shape = np.shape(_raw(x))
+    axes = normalize_axes(axis, len(shape))
+    kept = tuple(k for k in range(len(shape)) if k not in axes)
+    n = _count(x, axis)
+    rows = reshape(permute_dims(x, (*axes, *kept)), (n, *(shape[k] for k in kept)))
+    if n == 0:
+        rows = Tensor(np.ones((1, *rows.shape[1:]), rows.dtype))
+    while rows.shape[0] > 1:
+        half = rows.shape[0] // 2
+        pairs = rows[:half] * rows[half : 2 * half]
+        rows = concat([pairs, rows[2 * half :]]) if rows.shape[0] % 2 else pairs
+    return reshape(rows, tuple(1 if k in axes else n for k, n in enumerate(shape)) if keepdims else rows.shape[1:])
+
+
+def _tie_share(x: Array, y: Array, axis: Axis, keepdims: bool) -> Any:
+    """1/m at each of the m elements that equal their extreme, as data."""
+    x, y = _raw(x), _raw(y)
+    y = _keep(y, x.shape, axis, keepdims)
+    hit = logical_or(equal(x, y), logical_and(isnan(x), isnan(y)))
+    return (hit / np.sum(hit, axis=axis, keepdims=True)).astype(x.dtype)
+
+
+_EXTREME: Any = {
+    "vjp": lambda g, x, y, axis, keepdims: _keep(g, x.shape, axis, keepdims) * _tie_share(x, y, axis, keepdims),
+    "jvp": lambda t, x, y, axis, keepdims: sum(t * _tie_share(x, y, axis, keepdims), axis=axis, keepdims=keepdims),
+    "kinks": "m tied extremes get 1/m each",
+    "tie": "share",
+    "samples": lambda d: d.reduction_sample(nonempty=True),
+}
+
+
+@opaque(**_EXTREME)
+def max(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """The largest element over axes. Derivative: 1 for it, 0 for the others; m tied ones get 1/m each.
+
+    >>> max(Tensor([1.0, 5.0, 2.0]))
+    Tensor(5.)
+    """
+    return np.max(x, axis=axis, keepdims=keepdims)
+
+
+@opaque(**_EXTREME)
+def min(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """The smallest element over axes. Derivative: 1 for it, 0 for the others; m tied ones get 1/m each.
+
+    >>> min(Tensor([1.0, 5.0, 2.0]))
+    Tensor(1.)
+    """
+    return np.min(x, axis=axis, keepdims=keepdims)
+
+
+def var(
+    x: Array, axis: Axis = None, ddof: float = 0, keepdims: bool = False, correction: float | None = None
+) -> Tensor:
+    """The variance over axes, in two passes; divides by n - ddof (the Array API calls it `correction`).
+
+    Derivative: 2 (x - mean) / (n - ddof).
+
+    >>> var(Tensor([1.0, 3.0]))
+    Tensor(1.)
+    """
+    ddof = ddof if correction is None else correction
+    centred = x - mean(x, axis=axis, keepdims=True)
+    return sum(square(centred), axis=axis, keepdims=keepdims) / (_count(x, axis) - ddof)
+
+
+def std(
+    x: Array, axis: Axis = None, ddof: float = 0, keepdims: bool = False, correction: float | None = None
+) -> Tensor:
+    """The standard deviation over axes: the root of `var`. Derivative: (x - mean) / ((n - ddof) y), infinite at 0.
+
+    >>> std(Tensor([1.0, 3.0]))
+    Tensor(1.)
+    """
+    return sqrt(var(x, axis=axis, ddof=ddof, keepdims=keepdims, correction=correction))
+
+
+@opaque(
+    vjp=lambda g, x, y, axis, keepdims: _keep(g, x.shape, axis, keepdims) * exp(x - _keep(y, x.shape, axis, keepdims)),
+    jvp=lambda t, x, y, axis, keepdims: sum(
+        t * exp(x - _keep(y, x.shape, axis, keepdims)), axis=axis, keepdims=keepdims
+    ),
+    flops=20, samples=lambda d: d.reduction_sample(nonempty=True),
+)  # fmt: skip
+def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """log Σ eˣ over axes, without overflow. Derivative: the softmax of x.
+
+    >>> logsumexp(Tensor([1000.0, -1000.0]))
+    Tensor(1000.)
+    """
+    top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    top = np.where(np.isfinite(top), top, 0)
+    y = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+    return y if keepdims else np.squeeze(y, axis=normalize_axes(axis, y.ndim))
+
+
+@linear(
+    lambda g, x_shape, axis: reshape(flip(cumsum(flip(g, axis or 0), axis or 0), axis or 0), x_shape),
+    samples=lambda d: d.axis_sample(),
+)
+def cumsum(x: Array, axis: int | None = None) -> Array:
+    """The running sum along an axis (of the flattened array when None). Derivative: 1 for all later sums.
+
+    >>> cumsum(Tensor([1.0, 2.0, 3.0]))
+    Tensor([1., 3., 6.])
+    """
+    return np.cumsum(x, axis=axis)
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Plain values
+
+
+@plain
+def argmax(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
+    """The index of the first largest element, as an integer without a gradient."""
+    return np.argmax(x, axis=axis, keepdims=keepdims)
+
+
+@plain
+def argmin(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
+    """The index of the first smallest element, as an integer without a gradient."""
+    return np.argmin(x, axis=axis, keepdims=keepdims)
+
+
+@plain
+def argsort(x: Array, axis: int = -1) -> Array:
+    """The indices that would sort, stably, as integers without a gradient."""
+    return np.argsort(x, axis=axis, kind="stable")
+
+
+@plain
+def all(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Are all true? As bools without a gradient."""
+    return np.all(x, axis=axis, keepdims=keepdims)
+
+
+@plain
+def any(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Is any true? As bools without a gradient."""
+    return np.any(x, axis=axis, keepdims=keepdims)
+
+
+@plain
+def count_nonzero(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """How many are not 0? As integers without a gradient."""
+    return np.count_nonzero(x, axis=axis, keepdims=keepdims)
+
+
+__all__ = [
+    "all", "any", "argmax", "argmin", "argsort", "count_nonzero", "cumsum", "logsumexp", "max", "mean", "min", "prod",
+    "std", "sum", "var",
+]  # fmt: skip

@@ -1,0 +1,372 @@
+"""Operations that move elements and compute nothing: all linear, each with its transpose."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, ShapeError
+from ..primitive import Array, linear
+from ..tensor import Shape, Tensor, wrap
+from .elementwise import _raw, where
+from .indexing import getitem, take
+
+
+def _ints(value: Any) -> tuple[int, ...]:
+    return tuple(map(operator.index, value)) if isinstance(value, (tuple, list)) else (operator.index(value),)
+
+
+@linear(lambda g, x_shape: reshape(g, x_shape), flops=0, samples=lambda d: d.reshape_sample())
+def reshape(x: Array, shape: int | Shape) -> Array:
+    """The same elements in another shape (one size may be -1). Derivative: reshape back.
+
+    >>> reshape(Tensor([1.0, 2.0, 3.0, 4.0]), (2, 2))
+    Tensor([[1., 2.],
+            [3., 4.]])
+    """
+    return np.reshape(x, shape)
+
+
+def _inverse(axes: Sequence[int] | None, ndim: int) -> tuple[int, ...] | None:
+    return None if axes is None else tuple(int(k) for k in np.argsort([a % ndim for a in axes]))
+
+
+@linear(
+    lambda g, axes: permute_dims(g, _inverse(axes, len(g.shape))), flops=0, samples=lambda d: d.permutation_sample()
+)
+def permute_dims(x: Array, axes: Sequence[int] | None = None) -> Array:
+    """The axes in another order; reversed when None. Derivative: the inverse permutation.
+
+    >>> permute_dims(Tensor([[1.0, 2.0]]), (1, 0))
+    Tensor([[1.],
+            [2.]])
+    """
+    return np.transpose(x, axes)
+
+
+def transpose(x: Array, axes: Sequence[int] | None = None) -> Tensor:
+    """NumPy's name for `permute_dims`."""
+    return permute_dims(x, axes)
+
+
+def matrix_transpose(x: Array) -> Tensor:
+    """The last two axes swapped.
+
+    >>> matrix_transpose(Tensor([[1.0, 2.0]])).shape
+    (2, 1)
+    """
+    if np.ndim(_raw(x)) < 2:
+        raise ShapeError(f"matrix_transpose: expected at least 2 axes, got shape {np.shape(_raw(x))}")
+    return swapaxes(x, -1, -2)
+
+
+def swapaxes(x: Array, axis1: int, axis2: int) -> Tensor:
+    """Two axes swapped."""
+    axes = list(range(np.ndim(_raw(x))))
+    axes[axis1], axes[axis2] = axes[axis2], axes[axis1]
+    return permute_dims(x, tuple(axes))
+
+
+def moveaxis(x: Array, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
+    """Some axes moved to other places, the rest kept in order.
+
+    >>> moveaxis(Tensor(np.zeros((2, 3, 4))), 0, -1).shape
+    (3, 4, 2)
+    """
+    ndim = np.ndim(_raw(x))
+    try:
+        sources = np.lib.array_utils.normalize_axis_tuple(source, ndim)
+        places = np.lib.array_utils.normalize_axis_tuple(destination, ndim)
+    except ValueError as error:
+        raise ShapeError(f"moveaxis: {error} (x {np.shape(_raw(x))})") from None
+    if len(sources) != len(places):
+        raise ShapeError(f"moveaxis: expected as many destinations as sources, got {len(places)} and {len(sources)}")
+    order = [k for k in range(ndim) if k not in sources]
+    for place, axis in sorted(zip(places, sources, strict=True)):
+        order.insert(place, axis)
+    return permute_dims(x, tuple(order))
+
+
+def expand_dims(x: Array, axis: int | Sequence[int] = 0) -> Tensor:
+    """New axes of size 1 at these places of the result.
+
+    >>> expand_dims(Tensor([1.0, 2.0]), 1).shape
+    (2, 1)
+    """
+    raw = _raw(x)
+    try:
+        return reshape(x, np.expand_dims(raw, axis).shape)
+    except ValueError as error:
+        raise ShapeError(f"expand_dims: {error} (x {np.shape(raw)})") from None
+
+
+def squeeze(x: Array, axis: int | Sequence[int] | None = None) -> Tensor:
+    """Axes of size 1 taken away: these, or all.
+
+    >>> squeeze(Tensor([[1.0], [2.0]])).shape
+    (2,)
+    """
+    raw = np.asarray(_raw(x))
+    try:
+        return reshape(x, np.squeeze(raw, axis=axis if axis is None else _ints(axis)).shape)
+    except ValueError as error:
+        raise ShapeError(f"squeeze: {error} (x {raw.shape})") from None
+
+
+def flatten(x: Array, start: int = 0) -> Tensor:
+    """All axes from `start` on as one: ``flatten(x, 1)`` keeps the batch axis.
+
+    >>> flatten(Tensor(np.zeros((2, 3, 4))), 1).shape
+    (2, 12)
+    """
+    shape = np.shape(_raw(x))
+    rest = int(np.prod(shape[start:], dtype=np.int64))
+    return reshape(x, (*shape[:start], rest))
+
+
+@linear(lambda g, x_shape: sum_to(g, x_shape), flops=0, samples=lambda d: d.broadcast_sample())
+def broadcast_to(x: Array, shape: Shape) -> Array:
+    """Repeated along new axes and axes of size 1, as a read-only view. Derivative: sum over the repeated axes.
+
+    >>> broadcast_to(Tensor([1.0, 2.0]), (2, 2))
+    Tensor([[1., 2.],
+            [1., 2.]])
+    """
+    return np.broadcast_to(x, shape)
+
+
+@linear(lambda g, x_shape: broadcast_to(g, x_shape), samples=lambda d: d.sum_to_sample())
+def sum_to(x: Array, shape: Shape) -> Array:
+    """The transpose of `broadcast_to`: summed over the axes along which `shape` would be repeated.
+
+    Derivative: broadcast back.
+
+    >>> sum_to(Tensor([[1.0, 2.0], [3.0, 4.0]]), (2,))
+    Tensor([4., 6.])
+    """
+    x = np.asarray(x)
+    lead = x.ndim - len(shape)
+    axes = tuple(range(lead)) + tuple(k + lead for k, n in enumerate(shape) if n == 1 and x.shape[k + lead] != 1)
+    if axes == tuple(range(len(axes))) and x.flags.c_contiguous and x.size:
+        # Leading axes of a contiguous array are one long axis; BLAS sums it ten times as fast as NumPy does.
+        rows = math.prod(x.shape[k] for k in axes)
+        table = x.reshape(rows, -1)
+        by_blas = rows > 64 and x.dtype.char in "fd"
+        return (np.ones(rows, x.dtype) @ table if by_blas else np.add.reduce(table, axis=0)).reshape(shape)
+    return np.sum(x, axis=axes, keepdims=True).reshape(shape)
+
+
+@linear(lambda g, i, shapes, axis: _part(g, i, shapes, axis), flops=0, samples=lambda d: d.concat_sample())
+def _concat(*xs: Array, axis: int = 0) -> Array:
+    """Arrays joined along an axis. Derivative: each gets its part back."""
+    return np.concatenate(xs, axis=axis)
+
+
+def _part(g: Array, i: int, shapes: Sequence[Shape], axis: int) -> Array:
+    axis %= len(g.shape)
+    start = int(np.sum([s[axis] for s in shapes[:i]], dtype=np.int64))
+    return getitem(g, (slice(None),) * axis + (slice(start, start + shapes[i][axis]),))
+
+
+def concat(arrays: Sequence[Array], axis: int | None = 0) -> Tensor:
+    """Arrays joined along an axis (flattened first when None). Derivative: each gets its part back.
+
+    >>> concat([Tensor([1.0]), Tensor([2.0, 3.0])])
+    Tensor([1., 2., 3.])
+    """
+    if not len(arrays):
+        raise ArgumentError("concat: expected at least one array, got an empty sequence")
+    parts = [a if isinstance(a, Tensor) else np.asarray(a) for a in arrays]
+    if axis is None:
+        parts, axis = [reshape(a, (-1,)) for a in parts], 0
+    return _concat(*parts, axis=axis)
+
+
+def stack(arrays: Sequence[Array], axis: int = 0) -> Tensor:
+    """Arrays of one shape joined along a new axis.
+
+    >>> stack([Tensor([1.0, 2.0]), Tensor([3.0, 4.0])], axis=1)
+    Tensor([[1., 3.],
+            [2., 4.]])
+    """
+    shapes = {np.shape(_raw(a)) for a in arrays}
+    if len(shapes) != 1:
+        raise ShapeError(f"stack: expected arrays of one shape, got {sorted(shapes) or 'none'}")
+    return concat([expand_dims(a, axis) for a in arrays], axis)
+
+
+def split(x: Array, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
+    """Cut along an axis: into so many equal parts, or at these indices.
+
+    >>> split(Tensor([1.0, 2.0, 3.0]), [1])
+    [Tensor([1.]), Tensor([2., 3.])]
+    """
+    shape = np.shape(_raw(x))
+    if not -len(shape) <= axis < len(shape):
+        raise ShapeError(f"split: axis {axis} is out of bounds for shape {shape}")
+    axis, n = axis % len(shape), shape[axis]
+    if isinstance(indices_or_sections, (int, np.integer)):
+        sections = int(indices_or_sections)
+        if sections <= 0 or n % sections:
+            fits = [k for k in range(1, n + 1) if n % k == 0]
+            raise ShapeError(f"split: axis {axis} of size {n} has no {sections} equal parts; use one of {fits}")
+        cuts = list(range(0, n + 1, n // sections))
+    else:
+        cuts = [0, *map(operator.index, indices_or_sections), n]
+    before = (slice(None),) * axis
+    return [getitem(x, (*before, slice(a, b))) for a, b in pairwise(cuts)]
+
+
+@linear(lambda g, axis: flip(g, axis), flops=0, samples=lambda d: d.axis_sample())
+def flip(x: Array, axis: int | tuple[int, ...] | None = None) -> Array:
+    """The elements in reverse order along axes (all when None). Derivative: the same flip.
+
+    >>> flip(Tensor([1.0, 2.0]))
+    Tensor([2., 1.])
+    """
+    return np.flip(x, axis)
+
+
+def _opposite(shift: Any) -> Any:
+    return tuple(-s for s in shift) if isinstance(shift, tuple) else -shift
+
+
+@linear(lambda g, shift, axis: roll(g, _opposite(shift), axis), flops=0, samples=lambda d: d.axis_sample(shift=2))
+def roll(x: Array, shift: int | tuple[int, ...], axis: int | tuple[int, ...] | None = None) -> Array:
+    """The elements moved along axes, those that leave coming back at the other end. Derivative: the opposite roll.
+
+    >>> roll(Tensor([1.0, 2.0, 3.0]), 1)
+    Tensor([3., 1., 2.])
+    """
+    return np.roll(x, shift, axis)
+
+
+def tile(x: Array, reps: int | Sequence[int]) -> Tensor:
+    """The array laid out `reps` times along each axis.
+
+    >>> tile(Tensor([1.0, 2.0]), 2)
+    Tensor([1., 2., 1., 2.])
+    """
+    shape, counts = np.shape(_raw(x)), _ints(reps)
+    ndim = len(shape) if len(shape) > len(counts) else len(counts)
+    shape = (1,) * (ndim - len(shape)) + shape
+    counts = (1,) * (ndim - len(counts)) + counts
+    apart = tuple(n for size in shape for n in (1, size))
+    repeated = tuple(n for pair in zip(counts, shape, strict=True) for n in pair)
+    whole = tuple(c * n for c, n in zip(counts, shape, strict=True))
+    return reshape(broadcast_to(reshape(x, apart), repeated), whole)
+
+
+def repeat(x: Array, repeats: int | Sequence[int], axis: int | None = None) -> Tensor:
+    """Each element (or slice along an axis) repeated: so often each, or one count for all.
+
+    >>> repeat(Tensor([1.0, 2.0]), 2)
+    Tensor([1., 1., 2., 2.])
+    """
+    if axis is None:
+        x, axis = reshape(x, (-1,)), 0
+    shape = np.shape(_raw(x))
+    try:
+        index = np.repeat(np.arange(shape[axis]), _raw(repeats))
+    except (ValueError, IndexError) as error:
+        raise ShapeError(f"repeat: {error} (x {shape}, axis {axis})") from None
+    return take(x, index, axis=axis)
+
+
+@linear(
+    lambda g, x_shape, pairs: getitem(g, tuple(slice(a, a + n) for (a, _), n in zip(pairs, x_shape, strict=True))),
+    flops=0, samples=lambda d: d.pad_sample(),
+)  # fmt: skip
+def _pad(x: Array, pairs: tuple[tuple[int, int], ...]) -> Array:
+    """Zeros added around. Derivative: cut them off again."""
+    return np.pad(x, pairs) if pairs else np.array(x)
+
+
+def pad(x: Array, pad_width: Any, mode: str = "constant", constant_values: float = 0) -> Tensor:
+    """Elements added around, as `numpy.pad`: zeros, another constant, or the array's own (edge, reflect, ...).
+
+    Derivative: each original element gets the sum of the gradients of its copies.
+
+    >>> pad(Tensor([1.0, 2.0]), 1)
+    Tensor([0., 1., 2., 0.])
+    """
+    shape = np.shape(_raw(x))
+    try:
+        pairs = tuple((int(a), int(b)) for a, b in np.broadcast_to(np.asarray(pad_width), (len(shape), 2)))
+    except ValueError:
+        raise ShapeError(
+            f"pad: expected pad_width as an int, a pair, or one pair for each of {len(shape)} axes, got {pad_width!r}"
+        ) from None
+    if any(n < 0 for pair in pairs for n in pair):
+        raise ArgumentError(f"pad: expected widths of at least 0, got {pad_width!r}; cut with x[a:b] instead")
+    if mode == "constant":
+        y = _pad(x, pairs)
+        if constant_values == 0:
+            return y
+        inside = np.pad(np.ones(shape, bool), pairs)
+        return where(inside, y, constant_values)
+    for axis, pair in enumerate(pairs):
+        if pair != (0, 0):
+            try:
+                index = np.pad(np.arange(shape[axis]), pair, mode=mode)  # type: ignore[call-overload]
+            except (ValueError, TypeError) as error:
+                raise ArgumentError(f"pad: {error} (mode={mode!r}, x {shape})") from None
+            x = take(x, index, axis=axis)
+    return x  # type: ignore[no-any-return]
+
+
+@linear(lambda g: g, flops=0, samples=lambda d: d.plain_sample(dtype=np.float64))
+def _cast(x: Array, dtype: Any) -> Array:
+    """The elements converted to a floating dtype. Derivative: the gradient converted back."""
+    return np.asarray(x).astype(dtype)
+
+
+def astype(x: Array, dtype: Any) -> Tensor:
+    """The elements converted to a dtype. Derivative: the gradient converted back; integers and bools have none.
+
+    >>> astype(Tensor([1.5]), np.float32).dtype
+    dtype('float32')
+    >>> astype(Tensor([1.5], requires_grad=True), int)
+    Tensor([1])
+    """
+    if np.dtype(dtype).kind not in "fc":
+        x = stop_gradient(x)
+    return _cast(x, dtype)
+
+
+@linear(lambda g: g, flops=0, samples=lambda d: d.plain_sample())
+def identity(x: Array) -> Array:
+    """x itself, as a variable of its own in the graph. Derivative: 1."""
+    return np.asarray(x)
+
+
+@linear(lambda g: g, flops=0, samples=lambda d: d.plain_sample())
+def copy(x: Array) -> Array:
+    """The same values in memory of their own. Derivative: 1."""
+    return np.array(x)
+
+
+def stop_gradient(x: Array) -> Tensor:
+    """x as data: the same values, through which no gradient flows.
+
+    >>> import tinygrad_conv as tg
+    >>> tg.grad(lambda x: x * tg.stop_gradient(x))(3.0)
+    Tensor(3.)
+    """
+    if not isinstance(x, Tensor):
+        return x  # type: ignore[no-any-return]
+    out = wrap(x._data, None)
+    out._no_graph = ("it was cut by stop_gradient()", None)
+    return out
+
+
+__all__ = [
+    "astype", "broadcast_to", "concat", "copy", "expand_dims", "flatten", "flip", "identity", "matrix_transpose",
+    "moveaxis", "pad", "permute_dims", "repeat", "reshape", "roll", "split", "squeeze", "stack", "stop_gradient",
+    "sum_to", "swapaxes", "tile", "transpose",
+]  # fmt: skip
