@@ -1,0 +1,275 @@
+"""Optimisers against their formulas written as loops over single numbers, schedules, and clipping."""
+
+import math
+
+import numpy as np
+import pytest
+
+import tinygrad_conv as tg
+from tinygrad_conv import nn, optim
+from tinygrad_conv.errors import ArgumentError, DTypeError, ShapeError
+
+# --- formulas, one number at a time -------------------------------------------------------------------------
+# Each takes the parameter and the gradients of all steps so far (gradients are functions of the parameter).
+
+
+def sgd(p, grad, steps, lr, momentum=0.0, nesterov=False, weight_decay=0.0):
+    v = 0.0
+    for _ in range(steps):
+        g = grad(p) + weight_decay * p
+        v = momentum * v + g
+        p = p - lr * (g + momentum * v if nesterov else v)
+    return p
+
+
+def adam(p, grad, steps, lr, betas=(0.9, 0.999), epsilon=1e-8, weight_decay=0.0, decoupled=False):
+    m = v = 0.0
+    for t in range(1, steps + 1):
+        g = grad(p)
+        if decoupled:
+            p = p * (1 - lr * weight_decay)
+        else:
+            g = g + weight_decay * p
+        m = betas[0] * m + (1 - betas[0]) * g
+        v = betas[1] * v + (1 - betas[1]) * g * g
+        p = p - lr * (m / (1 - betas[0] ** t)) / (math.sqrt(v / (1 - betas[1] ** t)) + epsilon)
+    return p
+
+
+def rmsprop(p, grad, steps, lr, rho=0.99, epsilon=1e-8, momentum=0.0, centered=False, weight_decay=0.0):
+    square = mean = v = 0.0
+    for _ in range(steps):
+        g = grad(p) + weight_decay * p
+        square = rho * square + (1 - rho) * g * g
+        mean = rho * mean + (1 - rho) * g
+        scaled = g / (math.sqrt(square - (mean * mean if centered else 0.0)) + epsilon)
+        v = momentum * v + scaled
+        p = p - lr * v
+    return p
+
+
+def adagrad(p, grad, steps, lr, epsilon=1e-10, initial=0.0, weight_decay=0.0):
+    total = initial
+    for _ in range(steps):
+        g = grad(p) + weight_decay * p
+        total += g * g
+        p = p - lr * g / (math.sqrt(total) + epsilon)
+    return p
+
+
+CASES = [
+    (optim.SGD, sgd, {"lr": 0.1}),
+    (optim.SGD, sgd, {"lr": 0.1, "weight_decay": 0.3}),
+    (optim.SGD, sgd, {"lr": 0.1, "momentum": 0.9}),
+    (optim.SGD, sgd, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
+    (optim.Adam, adam, {"lr": 0.1}),
+    (optim.Adam, adam, {"lr": 0.1, "betas": (0.5, 0.6), "epsilon": 1e-3, "weight_decay": 0.1}),
+    (optim.AdamW, lambda *a, **k: adam(*a, decoupled=True, **k), {"lr": 0.1, "weight_decay": 0.2}),
+    (optim.RMSprop, rmsprop, {"lr": 0.05}),
+    (optim.RMSprop, rmsprop, {"lr": 0.05, "rho": 0.8, "momentum": 0.9, "weight_decay": 0.1}),
+    (optim.RMSprop, rmsprop, {"lr": 0.05, "rho": 0.9, "centered": True, "epsilon": 1e-3}),
+    (optim.Adagrad, adagrad, {"lr": 0.5, "initial": 0.1, "weight_decay": 0.1}),
+]
+START = np.array([[1.0, -2.0], [0.5, 3.0]])
+
+
+def loss_of(w):
+    return (w * w * w * w / 4 - w).sum()  # gradient w^3 - 1
+
+
+@pytest.mark.parametrize(("kind", "formula", "options"), CASES)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_steps_are_those_of_the_formula(kind, formula, options, dtype):
+    w = nn.Parameter(START, dtype=dtype)
+    idle = nn.Parameter([1.0])
+    optimizer = kind([w, idle], **options)
+    for _ in range(7):
+        optimizer.zero_grad()
+        loss_of(w).backward()
+        before = w._data
+        kept = before.copy()
+        optimizer.step()
+        assert w._data is not before  # a new array: graphs recorded before stay right
+        np.testing.assert_array_equal(before, kept)
+    expected = [[formula(p, lambda p: p**3 - 1, 7, **options) for p in row] for row in START]
+    np.testing.assert_allclose(w.numpy(), expected, rtol=1e-12 if dtype == "float64" else 2e-5)
+    assert w.dtype == dtype
+    assert idle.tolist() == [1.0]  # a parameter without a gradient stays
+    assert optimizer.steps == 7
+    assert all(array.dtype == dtype for array in optimizer.state[0].values())
+
+
+def test_numpy_scalars_do_not_widen_parameters():
+    w = nn.Parameter(START, dtype="float32")
+    optimizer = optim.Adam([w], lr=np.float64(0.1), weight_decay=np.float64(0.1), betas=(np.float64(0.9), 0.99))
+    loss_of(w).backward()
+    optimizer.step()
+    optimizer.lr = np.float64(0.01)
+    optimizer.step()
+    assert w.dtype == np.float32
+
+
+def test_a_graph_recorded_before_the_step_keeps_its_values():
+    w = nn.Parameter([2.0])
+    y = w * w
+    optimizer = optim.SGD([w], lr=0.5)
+    w.grad = [1.0]
+    optimizer.step()
+    w.zero_grad()
+    y.sum().backward()
+    assert w.grad.tolist() == [4.0]
+    assert w.tolist() == [1.5]
+
+
+@pytest.mark.parametrize(("kind", "formula", "options"), CASES)
+def test_state_dict_continues_to_the_bit(kind, formula, options):
+    def run(steps, w, optimizer):
+        for _ in range(steps):
+            optimizer.zero_grad()
+            loss_of(w).backward()
+            optimizer.step()
+
+    whole = nn.Parameter(START)
+    run(6, whole, kind([whole], **options))
+    first = nn.Parameter(START)
+    optimizer = kind([first], **options)
+    run(3, first, optimizer)
+    state = optimizer.state_dict()
+    run(1, first, optimizer)  # the state is a copy
+    second = nn.Parameter(START)
+    run(3, second, kind([second], **options))
+    continued = kind([second], **(options | {"lr": 99.0}))
+    continued.load_state_dict(state)
+    assert continued.lr == options["lr"]
+    run(3, second, continued)
+    np.testing.assert_array_equal(second.numpy(), whole.numpy())
+
+
+def test_state_dict_errors():
+    w = nn.Parameter(START)
+    optimizer = optim.SGD([w], momentum=0.9)
+    with pytest.raises(ArgumentError, match=r"expected velocity for 1 parameters, got '1\.velocity'"):
+        optimizer.load_state_dict({"steps": 1, "1.velocity": START})
+    with pytest.raises(ArgumentError, match=r"got '0\.mean'"):
+        optimizer.load_state_dict({"steps": 1, "0.mean": START})
+    with pytest.raises(ShapeError, match=r"'0\.velocity' of shape \(2, 2\), got \(3,\)"):
+        optimizer.load_state_dict({"steps": 1, "0.velocity": [1, 2, 3]})
+    with pytest.raises(ArgumentError, match="entry 'steps'"):
+        optimizer.load_state_dict({})
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda w: optim.SGD([]), ArgumentError, "expected parameters, got none; build the model"),
+        (lambda w: optim.SGD(w), DTypeError, r"got one tensor: use \[w\]"),
+        (lambda w: optim.SGD([w, w]), ArgumentError, "each parameter once"),
+        (lambda w: optim.SGD([w * 2]), DTypeError, "leaf tensors that require a gradient"),
+        (lambda w: optim.SGD([np.zeros(3)]), DTypeError, "leaf tensors that require a gradient"),
+        (lambda w: optim.SGD([tg.Tensor([1.0])]), DTypeError, "leaf tensors that require a gradient"),
+        (lambda w: optim.SGD([w], lr=0), ArgumentError, "finite lr above 0, got 0: use lr=0.01"),
+        (lambda w: optim.SGD([w], lr=-1), ArgumentError, "finite lr above 0"),
+        (lambda w: optim.SGD([w], lr=float("nan")), ArgumentError, "finite lr above 0, got nan"),
+        (lambda w: optim.SGD([w], lr=float("inf")), ArgumentError, "finite lr above 0"),
+        (lambda w: optim.SGD([w], lr="fast"), DTypeError, "lr as a number or a schedule, got 'fast'"),
+        (lambda w: optim.SGD([w], momentum=1.0), ArgumentError, r"momentum in \[0, 1\), got 1.0: use momentum=0.9"),
+        (lambda w: optim.SGD([w], nesterov=True), ArgumentError, "momentum above 0 with nesterov"),
+        (lambda w: optim.SGD([w], weight_decay=-0.1), ArgumentError, "weight_decay of at least 0"),
+        (lambda w: optim.Adam([w], betas=(0.9, 1.0)), ArgumentError, r"betas\[1\] in \[0, 1\)"),
+        (lambda w: optim.Adam([w], epsilon=float("nan")), ArgumentError, "epsilon of at least 0"),
+        (lambda w: optim.Adagrad([w], initial=-1), ArgumentError, "initial of at least 0"),
+        (lambda w: optim.clip_grad_norm([w], 0), ArgumentError, "max_norm above 0"),
+        (lambda w: optim.clip_grad_value([w], -1), ArgumentError, "max_value above 0"),
+        (lambda w: setattr(optim.SGD([w]), "lr", 0), ArgumentError, "finite lr above 0"),
+    ],
+)
+def test_bad_settings_are_refused(call, error, message):
+    with pytest.raises(error, match=message):
+        call(nn.Parameter(START))
+
+
+# --- schedules --------------------------------------------------------------------------------------------------
+
+
+def test_schedules_follow_their_formulas():
+    for step in range(40):
+        assert optim.StepDecay(0.1, 10, 0.5)(step) == pytest.approx(0.1 * 0.5 ** (step // 10))
+        assert optim.ExponentialDecay(0.1, 10, 0.5)(step) == pytest.approx(0.1 * 0.5 ** (step / 10))
+        done = min(step / 30, 1)
+        expected = 0.01 + 0.09 * (1 + math.cos(math.pi * done)) / 2
+        assert optim.CosineDecay(0.1, 30, final=0.01)(step) == pytest.approx(expected)
+        warm = optim.WarmUp(optim.StepDecay(0.1, 10, 0.5), 4)
+        assert warm(step) == pytest.approx(0.1 * (step + 1) / 5 if step < 4 else 0.1 * 0.5 ** ((step - 4) // 10))
+    assert [optim.WarmUp(1.0, 3)(step) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    values = [optim.PiecewiseConstant((2, 4), (1.0, 0.5, 0.1))(step) for step in range(6)]
+    assert values == [1.0, 1.0, 0.5, 0.5, 0.1, 0.1]
+
+
+def test_an_optimiser_follows_a_schedule_and_resumes_in_it():
+    w = nn.Parameter([0.0])
+    optimizer = optim.SGD([w], lr=lambda step: 1.0 / (step + 1))
+    rates = []
+    for _ in range(3):
+        w.grad = [1.0]
+        rates.append(optimizer.lr)
+        optimizer.step()
+    assert rates == [1.0, 0.5, 1 / 3]
+    assert w.item() == pytest.approx(-(1 + 1 / 2 + 1 / 3))
+    other = optim.SGD([nn.Parameter([0.0])], lr=lambda step: 1.0 / (step + 1))
+    other.load_state_dict(optimizer.state_dict())
+    assert other.lr == 0.25
+    optimizer.lr = 0.1
+    assert optimizer.lr == 0.1
+    cosine = optim.SGD([w], lr=optim.CosineDecay(0.1, 1))
+    cosine.step()
+    w.grad = [1.0]
+    before = w.item()
+    cosine.step()  # a schedule may end at 0
+    assert w.item() == before
+    with pytest.raises(ArgumentError, match="got nan"):
+        _ = optim.SGD([w], lr=lambda step: float("nan")).lr
+
+
+# --- clipping -----------------------------------------------------------------------------------------------
+
+
+def test_clipping():
+    a, b, idle = nn.Parameter([3.0, 0.0]), nn.Parameter([[4.0]]), nn.Parameter([1.0])
+    a.grad, b.grad = [3.0, 0.0], [[4.0]]
+    assert optim.clip_grad_norm([a, b, idle], 10.0) == 5.0
+    assert a.grad.tolist() == [3.0, 0.0]
+    assert optim.clip_grad_norm([a, b, idle], 1.0) == 5.0
+    np.testing.assert_allclose(a.grad.numpy(), [0.6, 0.0])
+    np.testing.assert_allclose(b.grad.numpy(), [[0.8]])
+    assert idle.grad is None
+    optim.clip_grad_value([a, b, idle], 0.5)
+    assert a.grad.tolist() == [0.5, 0.0]
+    assert b.grad.tolist() == [[0.5]]
+    assert a.grad.dtype == np.float64
+    single = nn.Parameter([1.0], dtype="float32")
+    single.grad = np.array([30.0], "float32")
+    optim.clip_grad_norm([single], 1.0)
+    assert single.grad.dtype == np.float32
+
+
+def test_training_a_small_network_with_every_optimiser():
+    x = np.random.default_rng(0).normal(size=(64, 3)).astype("float32")
+    y = (x[:, :1] * x[:, 1:2] > 0).astype("float32")
+    for kind, lr in (
+        (optim.SGD, 0.5),
+        (optim.Adam, 0.05),
+        (optim.AdamW, 0.05),
+        (optim.RMSprop, 0.02),
+        (optim.Adagrad, 0.2),
+    ):
+        model = nn.Sequential([nn.Dense(16, in_features=3, activation="tanh"), nn.Dense(1)], seed=1)
+        model.build((None, 3))
+        optimizer = kind(model.parameters(), lr=lr)
+        first = None
+        for _ in range(150):
+            optimizer.zero_grad()
+            loss = tg.binary_cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            first = first or loss.item()
+        assert loss.item() < 0.5 * first, kind

@@ -1,0 +1,234 @@
+"""`Layer`: a module of one input that knows its shapes, weights and cost before there is any array.
+
+A subclass states four things as functions of the input's shape, and `forward`:
+
+============  =====================================================================
+`infer`       the output's shape; raises `ShapeError` with what does not fit
+`weights`     the parameters and buffers it needs
+`cost`        floating-point operations
+`fixes`       changes that might mend a misfit (they are tried before being printed)
+============  =====================================================================
+
+Arrays appear when the layer is first called, or at once when it was told its input size (``in_features=784``).
+Every constructor argument is an attribute of the same name.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, DTypeError, ShapeError
+from ..kernels.geometry import _positive
+from ..tensor import MODE, Array, Tensor
+from . import activations, init
+from .fixes import Chain, Edit, Shape, explain
+from .init import Fans
+from .module import Buffer, Module, Parameter
+
+__all__ = ["Layer"]
+
+
+@dataclass(frozen=True)
+class Weight:
+    """What a parameter or buffer will be: its shape, initialiser, the fans it scales with, and is it learned?"""
+
+    shape: tuple[int, ...]
+    init: str | init.Initializer
+    fans: Fans = None
+    learned: bool = True
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+class Layer(Module):
+    """Base of the layers: one input, one output, shapes known in advance.
+
+    Parameters
+    ----------
+    name : str, optional
+        What error messages, state dictionaries and summaries call it inside a `Sequential`.
+    dtype : dtype
+        Of its parameters.
+    seed : int or numpy.random.Generator, optional
+        For its first weights (and dropout's masks); without one the package's generator is used (`nn.seed`).
+    """
+
+    built: bool = False
+    _trainable: bool = True
+    tunable: Mapping[str, tuple[Any, ...]] = {}  # arguments, and values for them, that suggestions may try
+    spelling: Mapping[str, str] = {}  # what a subclass calls an argument
+    activation: Any = None
+    dtype: np.dtype[Any] = np.dtype("float32")
+    seed: init.Seed = None
+    _made_for: Shape = ()  # the input shape that the weights were made for
+    _seen: Shape | None = None  # the input shape that was checked last
+
+    def __init__(self, name: str | None = None, dtype: Any = "float32", seed: init.Seed = None) -> None:
+        self.name = name
+        self.dtype = np.dtype(dtype)
+        if self.dtype.kind != "f":
+            raise DTypeError(f"{type(self).__name__}: expected a floating dtype, got {self.dtype}; use dtype='float32'")
+        self.seed = seed
+
+    # -- what a subclass states ------------------------------------------------------------------------------------
+
+    def infer(self, shape: Shape) -> Shape:
+        """The output's shape. Raises ShapeError with what does not fit, in the words that follow the layer's name."""
+        return shape
+
+    def weights(self, shape: Shape) -> dict[str, Weight]:
+        """The parameters and buffers, by attribute, for inputs of this shape."""
+        return {}
+
+    def cost(self, shape: Shape, y: Shape) -> int:
+        """Floating-point operations for inputs of this shape, the activation aside; a multiply-add counts as two."""
+        return 0
+
+    def fixes(self, shape: Shape) -> Iterator[Edit]:
+        """Changes that might make this shape fit, the likeliest first."""
+        return iter(())
+
+    def wants(self, shape: Shape) -> int | None:
+        """How many channels (or features) an earlier layer would have to give, where that may be what is wrong."""
+        return None
+
+    def formula(self, shape: Shape) -> str:
+        """How the number of parameters comes about, such as ``784*10 + 10``; empty where that is plain."""
+        return ""
+
+    def note(self, shape: Shape) -> str:
+        """A remark for the summary."""
+        return ""
+
+    # -- what follows ----------------------------------------------------------------------------------------------
+
+    def output_shape(self, input_shape: Sequence[int | None]) -> Shape:
+        """The output's shape for an input's shape, both with the batch axis (which may be None).
+
+        Raises ShapeError, with changes that make it fit.
+        """
+        shape = tuple(input_shape)
+        try:
+            return self.infer(shape)
+        except (ShapeError, ArgumentError) as error:
+            raise explain(self.chain(MODE.get().path), shape) or error from None
+
+    def chain(self, path: str) -> Chain:
+        """This layer as a chain of one, called `path`; a `Sequential` gives the layers inside."""
+        return [(path or self.name or "", self)]
+
+    def count_parameters(self, input_shape: Sequence[int | None] | None = None) -> int:
+        """How many numbers the parameters hold, for an input shape, or (None) as built. Allocates nothing."""
+        if input_shape is None:
+            return super().count_parameters()
+        shape = tuple(input_shape)
+        self.output_shape(shape)
+        return sum(weight.size for weight in self.weights(shape).values() if weight.learned)
+
+    def flops(self, input_shape: Sequence[int | None]) -> int:
+        """Floating-point operations of one call (per example when the batch size is None)."""
+        shape = tuple(1 if n is None else n for n in input_shape)
+        y = self.output_shape(shape)
+        return self.cost(shape, y) + activations.cost(self.activation) * math.prod(y)
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Make the weights for inputs of this shape, unless they are there."""
+        if self.built:
+            return
+        shape = tuple(input_shape)
+        self.output_shape(shape)
+        for name, weight, array in self._first_values(shape):
+            setattr(self, name, (Parameter if weight.learned else Buffer)(array, dtype=self.dtype, name=name))
+        self.settle(shape)
+        self.built, self._made_for = True, shape
+        if not self._trainable:
+            self.trainable = False
+
+    def reset(self, seed: init.Seed = None) -> None:
+        """Draw the first weights anew, from a seed if one is given. Nothing happens before they were made."""
+        self.seed = self.seed if seed is None else seed
+        if self.built:
+            for name, _, array in self._first_values(self._made_for):
+                getattr(self, name)._data = np.array(array, self.dtype)
+
+    def _first_values(self, shape: Shape) -> Iterator[tuple[str, Weight, Any]]:
+        rng = init.generator(self.seed)
+        for name, weight in self.weights(shape).items():
+            array = init.get(weight.init)(weight.shape, rng, self.dtype, weight.fans)
+            if np.shape(array) != weight.shape:
+                raise ShapeError(
+                    f"{type(self).__name__}: expected first values of {name} with shape {weight.shape}, "
+                    f"got {np.shape(array)}"
+                )
+            yield name, weight, array
+
+    def settle(self, shape: Shape) -> None:
+        """Note the input size that the weights were made for."""
+
+    @property
+    def trainable(self) -> bool:
+        """May it learn? Setting it says so for all layers inside: their parameters require gradients, or not."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for module in self.modules():
+            if isinstance(module, Layer):
+                module._trainable = value
+        for parameter in self.parameters():
+            parameter.requires_grad = value
+
+    def ready(self, x: Array) -> Tensor:
+        """The input as a tensor, after its shape was checked and the weights made."""
+        tensor = x if isinstance(x, Tensor) else Tensor(x)
+        shape = tensor._data.shape
+        if shape != self._seen:
+            if self.built:
+                self.output_shape(shape)
+            else:
+                self.build(shape)
+            self._seen = shape
+        return tensor
+
+    def activated(self, y: Tensor) -> Tensor:
+        """The layer's activation of y."""
+        if self.activation is not None:
+            y = activations.get(self.activation)(y)
+        return y
+
+    def spelled(self, argument: str) -> str:
+        """What this class calls a constructor argument."""
+        return self.spelling.get(argument, argument)
+
+    def _brief(self) -> str:
+        return call_of(self)
+
+
+def call_of(layer: Module) -> str:
+    """The constructor call that makes a layer like this one, without arguments left at their defaults."""
+    shown = []
+    attributes = {spelled: name for name, spelled in getattr(layer, "spelling", {}).items()}
+    for parameter in list(inspect.signature(type(layer).__init__).parameters.values())[1:]:
+        default = parameter.default
+        value = getattr(layer, attributes.get(parameter.name, parameter.name), default)
+        if parameter.name == "name" or value is default or value == default or isinstance(value, np.random.Generator):
+            continue
+        text = repr(str(value)) if isinstance(value, np.dtype) else getattr(value, "__name__", None) or repr(value)
+        shown.append(text if default is parameter.empty else f"{parameter.name}={text}")
+    return f"{type(layer).__name__}({', '.join(shown)})"
+
+
+def size_of(what: str, name: str, value: Any) -> int:
+    """An argument that must be a positive integer.
+
+    Raises DTypeError or ArgumentError, naming the nearest that works.
+    """
+    return _positive(what, name, value)

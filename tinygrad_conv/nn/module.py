@@ -1,0 +1,290 @@
+"""`Parameter`, `Buffer` and `Module`: where a model keeps its weights, and how they are found.
+
+A module is a plain Python object. Nothing is registered: parameters, buffers and inner modules are found by looking at
+its attributes (and into lists, tuples and dictionaries among them) at the moment they are asked for. So a subclass
+need not call ``super().__init__()``, and a list of layers is just a list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..errors import ArgumentError, DTypeError, ShapeError
+from ..tensor import MODE, Array, Tensor
+
+__all__ = ["Buffer", "Module", "Parameter"]
+
+M = TypeVar("M", bound="Module")
+
+
+class Parameter(Tensor):
+    """A tensor that is learned: a module finds it among its attributes, and an optimiser changes it.
+
+    Parameters
+    ----------
+    data : array, nested list or Tensor
+        The first values, copied.
+    dtype : dtype, optional
+    name : str, optional
+    requires_grad : bool
+        False freezes it.
+
+    Raises
+    ------
+    DTypeError
+        Integers, or data that are not numbers.
+
+    >>> import tinygrad_conv as tg
+    >>> Parameter([1.0, 2.0]).requires_grad
+    True
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Array, dtype: Any = None, name: str | None = None, requires_grad: bool = True) -> None:
+        super().__init__(data, dtype=dtype, name=name)
+        self._data = np.array(self._data)  # a copy of its own, which user code cannot reach
+        self.requires_grad = requires_grad
+
+
+class Buffer(Tensor):
+    """A tensor that a module keeps but does not learn, such as a running mean; saved with the parameters.
+
+    >>> Buffer([0.0, 0.0]).requires_grad
+    False
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Array, dtype: Any = None, name: str | None = None) -> None:
+        super().__init__(data, dtype=dtype, name=name)
+        self._data = np.array(self._data)
+
+
+_CALL: ContextVar[tuple[Module, str] | None] = ContextVar("tinygrad_conv_call", default=None)  # innermost, its path
+
+
+class Module:
+    """A part of a model: subclasses keep parameters and modules as attributes and define `forward`.
+
+    >>> import numpy as np
+    >>> import tinygrad_conv as tg
+    >>> class Line(Module):
+    ...     def __init__(self):
+    ...         self.slope = Parameter([2.0])
+    ...         self.offset = Parameter([1.0])
+    ...     def forward(self, x):
+    ...         return x * self.slope + self.offset
+    >>> line = Line()
+    >>> line(tg.Tensor([3.0]))
+    Tensor([7.], from=add)
+    >>> [name for name, _ in line.named_parameters()]
+    ['slope', 'offset']
+    >>> line
+    Line()  # 2 parameters
+    """
+
+    training: bool = True
+    name: str | None = None  # what the module is called in its `Sequential`; elsewhere the attribute's name counts
+    _paths: dict[int, tuple[Module, str]] | None = None  # the modules inside and their names, once asked for
+    _entered: Any = None  # (call and mode outside, call and mode inside) of the last call, which the next often repeats
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module computes; to be defined by subclasses."""
+        raise NotImplementedError(f"{type(self).__name__}: define forward(self, x)")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """`forward`, with the module's path noted so that the graph and error messages know it."""
+        outer, mode = _CALL.get(), MODE.get()
+        entered = self._entered
+        if entered is None or entered[0] is not outer or entered[1] is not mode:
+            path = "" if outer is None else outer[0]._path_of(self, outer[1])
+            entered = self._entered = outer, mode, (self, path), replace(mode, path=path)
+        call_token, mode_token = _CALL.set(entered[2]), MODE.set(entered[3])
+        try:
+            return self.forward(*args, **kwargs)
+        finally:
+            MODE.reset(mode_token)
+            _CALL.reset(call_token)
+
+    def _path_of(self, child: Module, path: str) -> str:
+        """The dotted path of a module called while this one (at `path`) runs."""
+        entry = None if self._paths is None else self._paths.get(id(child))
+        if entry is None or entry[0] is not child:
+            self._paths = {id(m): (m, name) for name, m in self.named_modules()}
+            entry = self._paths.get(id(child))
+        name = entry[1] if entry is not None else child.name or type(child).__name__
+        return f"{path}.{name}" if path else name
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles hold: all attributes but the caches."""
+        return {name: value for name, value in vars(self).items() if name not in ("_paths", "_entered")}
+
+    # -- what is inside --------------------------------------------------------------------------------------------
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """(name, module) for each module held as an attribute, or in a list, tuple or dictionary among them."""
+        return ((name, item) for name, item in items(self) if isinstance(item, Module))
+
+    def children(self) -> Iterator[Module]:
+        """The modules directly inside."""
+        return (child for _, child in self.named_children())
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """(dotted path, module) for this module (path "") and all inside it, each once, outer ones first."""
+        return self._walk(prefix, set())
+
+    def _walk(self, path: str, seen: set[int]) -> Iterator[tuple[str, Module]]:
+        if id(self) not in seen:
+            seen.add(id(self))
+            yield path, self
+            for name, child in self.named_children():
+                yield from child._walk(f"{path}.{name}" if path else name, seen)
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all inside it."""
+        return (module for _, module in self.named_modules())
+
+    def _named(self, kind: type[Tensor]) -> Iterator[tuple[str, Any]]:
+        seen: set[int] = set()
+        for path, module in self.named_modules():
+            for name, item in items(module):
+                if isinstance(item, kind) and id(item) not in seen:
+                    seen.add(id(item))
+                    yield f"{path}.{name}" if path else name, item
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """(dotted path, parameter), each parameter once however often it is shared."""
+        return self._named(Parameter)
+
+    def parameters(self) -> Iterator[Parameter]:
+        """Every parameter, once."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
+        """(dotted path, buffer), each once."""
+        return self._named(Buffer)
+
+    def buffers(self) -> Iterator[Buffer]:
+        """Every buffer, once."""
+        return (buffer for _, buffer in self.named_buffers())
+
+    def count_parameters(self) -> int:
+        """How many numbers the parameters hold."""
+        return sum(parameter.size for parameter in self.parameters())
+
+    # -- modes -----------------------------------------------------------------------------------------------------
+
+    def train(self: M, mode: bool = True) -> M:
+        """Training behaviour (dropout drops, batch norm uses the batch) here and in all modules inside."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self: M) -> M:
+        """Inference behaviour, here and in all modules inside."""
+        return self.train(False)
+
+    def zero_grad(self) -> None:
+        """Forget the accumulated gradient of every parameter."""
+        for parameter in self.parameters():
+            parameter.zero_grad()
+
+    # -- state -----------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
+        """A copy of every parameter and buffer by its dotted path, as NumPy arrays."""
+        return {name: np.array(tensor._data) for name, tensor in self._state()}
+
+    def _state(self) -> Iterator[tuple[str, Tensor]]:
+        yield from self.named_parameters()
+        yield from self.named_buffers()
+
+    def load_state_dict(self, state: Mapping[str, Array], strict: bool = True) -> None:
+        """Take over the values that `state_dict` gave.
+
+        Parameters
+        ----------
+        state : mapping from dotted paths to arrays, which are copied
+        strict : bool
+            False lets paths be missing, or unexpected; shapes must fit all the same.
+
+        Raises
+        ------
+        ArgumentError
+            Missing or unexpected paths. Nothing is changed.
+        ShapeError
+            An array of another shape than the model's. Nothing is changed.
+        """
+        own = dict(self._state())
+        missing = [name for name in own if name not in state]
+        unexpected = [name for name in state if name not in own]
+        if strict and (missing or unexpected):
+            parts = [
+                f"{what} {_listed(names)}"
+                for what, names in (("missing", missing), ("unexpected", unexpected))
+                if names
+            ]
+            unbuilt = "" if own else "; the model has no weights yet: build it or call it once before loading"
+            raise ArgumentError(
+                f"load_state_dict: expected the paths of {type(self).__name__}, got {' and '.join(parts)}{unbuilt}"
+                "; strict=False loads what fits"
+            )
+        arrays = {name: np.array(_plain(name, state[name])) for name in own if name in state}
+        wrong = [name for name, array in arrays.items() if array.shape != own[name].shape]
+        if wrong:
+            shapes = "; ".join(f"{name}: {own[name].shape} and {arrays[name].shape}" for name in wrong[:6])
+            raise ShapeError(f"load_state_dict: expected the model's shapes, got others ({shapes})")
+        for name, array in arrays.items():
+            own[name]._data = array.astype(own[name].dtype, copy=False)
+
+    # -- description -----------------------------------------------------------------------------------------------
+
+    def _brief(self) -> str:
+        """The constructor call, in one line."""
+        return f"{type(self).__name__}()"
+
+    def __repr__(self) -> str:
+        own, inner = self.count_parameters(), list(self.named_children())
+        count = f"  # {own:,} parameters" if own else ""
+        if not inner:
+            return self._brief() + count
+        lines = [f"{type(self).__name__}({count}"]
+        for name, child in inner:
+            lines += f"({name}): {child!r}".splitlines()
+        return "\n  ".join(lines) + "\n)"
+
+
+def items(module: Module) -> Iterator[tuple[str, Any]]:
+    """(name, value) of every attribute, and of what lists, tuples and dictionaries among them hold."""
+    for name, value in vars(module).items():
+        if name not in ("_paths", "_entered"):
+            yield from unpacked(name, value)
+
+
+def unpacked(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """(name, tensor or module) of a value: itself, or what is in a list, tuple or dictionary."""
+    if isinstance(value, (Tensor, Module)):
+        yield name, value
+    elif isinstance(value, (list, tuple)):
+        for k, item in enumerate(value):
+            yield from unpacked(f"{name}.{k}", item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from unpacked(f"{name}.{key}", item)
+
+
+def _plain(name: str, value: Any) -> Any:
+    array = value._data if isinstance(value, Tensor) else np.asarray(value)
+    if array.dtype.kind not in "fiubc":
+        raise DTypeError(f"load_state_dict: expected numbers for {name!r}, got dtype {array.dtype}")
+    return array
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

@@ -1,0 +1,226 @@
+"""Layers that bring values to mean 0 and variance 1: `BatchNorm`, `LayerNorm`, `GroupNorm`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..errors import ArgumentError, ShapeError
+from ..ops import normalization as ops
+from ..ops.shape import moveaxis
+from ..tensor import MODE, Array, Tensor
+from . import init
+from .fixes import Edit, Set, Shape, nearest_divisor
+from .layer import Layer, Weight, size_of
+from .module import Buffer, Parameter
+
+__all__ = ["BatchNorm", "GroupNorm", "LayerNorm"]
+
+
+class Norm(Layer):
+    """What the norms share: gamma and beta, one each per feature."""
+
+    gamma: Parameter | None = None
+    beta: Parameter | None = None
+    axis: Any = -1
+
+    def __init__(
+        self, epsilon: float, features: int | None, center: bool, scale: bool, name: str | None, dtype: Any
+    ) -> None:
+        super().__init__(name, dtype)
+        if not epsilon > 0:
+            raise ArgumentError(f"{type(self).__name__}: expected epsilon above 0, got {epsilon}: use epsilon=0.001")
+        self.epsilon, self.center, self.scale = epsilon, center, scale
+        self.features = None if features is None else size_of(type(self).__name__, "features", features)
+
+    def wants(self, shape: Shape) -> int | None:
+        return self.features
+
+    def infer(self, shape: Shape) -> Shape:
+        if len(shape) < 2:
+            raise ShapeError("expected x (N, ..., C)")
+        features = self._size(shape)[-1]
+        if self.features not in (None, features):
+            raise ShapeError(f"got {features} features, it has {self.features}")
+        return shape
+
+    def _size(self, shape: Shape) -> tuple[int, ...]:
+        return (shape[self.axis],)
+
+    def weights(self, shape: Shape) -> dict[str, Weight]:
+        size = self._size(shape)
+        scale = {"gamma": Weight(size, init.ones)} if self.scale else {}
+        return scale | ({"beta": Weight(size, init.zeros)} if self.center else {})
+
+    def settle(self, shape: Shape) -> None:
+        self.features = self._size(shape)[-1]
+
+    def cost(self, shape: Shape, y: Shape) -> int:
+        return math.prod(y) * (8 + self.scale + self.center)
+
+    def formula(self, shape: Shape) -> str:
+        return f"{self.scale + self.center}*{math.prod(self._size(shape))}"
+
+    def fixes(self, shape: Shape) -> Iterator[Edit]:
+        if len(shape) > 1:
+            yield Set("features", self._size(shape)[-1])
+
+
+class BatchNorm(Norm):
+    """Each channel to mean 0 and variance 1 over the batch, then times gamma plus beta.
+
+    In training the batch's statistics are used, and running ones follow them:
+    ``running = momentum * running + (1 - momentum) * batch`` (the variance divided by n, as in Keras). At inference
+    (`eval`) the running ones are used.
+
+    Parameters
+    ----------
+    momentum : float in [0, 1)
+    epsilon : float above 0
+        Added to the variance.
+    axis : int
+        The channels' axis.
+    features : int, optional
+        The number of channels; taken from the first input when None.
+    center, scale : bool
+        Have beta, have gamma.
+
+    Shapes: x and y (N, ..., C); gamma, beta, running_mean and running_var (C,).
+
+    Source: Ioffe & Szegedy, "Batch normalization" (2015).
+
+    >>> layer = BatchNorm(features=2)
+    >>> layer([[0.0, 1.0], [2.0, 5.0]]).shape, layer.running_mean
+    ((2, 2), Tensor([0.01, 0.03], dtype=float32, name='running_mean'))
+    """
+
+    running_mean: Buffer
+    running_var: Buffer
+
+    def __init__(
+        self, momentum: float = 0.99, epsilon: float = 1e-3, axis: int = -1, features: int | None = None,
+        center: bool = True, scale: bool = True, name: str | None = None, dtype: Any = "float32",
+    ) -> None:  # fmt: skip
+        super().__init__(epsilon, features, center, scale, name, dtype)
+        if not 0 <= momentum < 1:
+            raise ArgumentError(f"BatchNorm: expected a momentum in [0, 1), got {momentum}: use momentum=0.99")
+        self.momentum, self.axis = momentum, axis
+        if features is not None:
+            self.axis = -1
+            self.build((None, features))
+            self.axis = axis
+
+    def weights(self, shape: Shape) -> dict[str, Weight]:
+        size = self._size(shape)
+        running = {
+            "running_mean": Weight(size, init.zeros, learned=False),
+            "running_var": Weight(size, init.ones, learned=False),
+        }
+        return super().weights(shape) | running
+
+    def formula(self, shape: Shape) -> str:
+        return f"{2 + self.scale + self.center}*{shape[self.axis]}"
+
+    def forward(self, x: Array) -> Tensor:
+        x = self.ready(x)
+        inner = self.axis in (-1, x.ndim - 1)
+        if not inner:
+            x = moveaxis(x, self.axis, -1)
+        if self.training and self.trainable:
+            y, mean, var = ops.batch_norm(x, self.gamma, self.beta, epsilon=self.epsilon)
+            if not MODE.get().replaying:
+                self._follow(self.running_mean, mean)
+                self._follow(self.running_var, var)
+        else:
+            y = ops.batch_norm(x, self.gamma, self.beta, self.running_mean, self.running_var, epsilon=self.epsilon)
+        return y if inner else moveaxis(y, -1, self.axis)
+
+    def _follow(self, running: Buffer, batch: Any) -> None:
+        moved = running._data * self.momentum
+        moved += (1 - self.momentum) * batch
+        running._data = moved
+
+
+class LayerNorm(Norm):
+    """Each example to mean 0 and variance 1 over its last axis (or last axes), then times gamma plus beta.
+
+    Parameters
+    ----------
+    epsilon : float above 0
+    axis : int or tuple
+        The last axis, or several last ones such as ``(-2, -1)``.
+    features : int, optional
+        The size of the last axis; taken from the first input when None.
+    center, scale : bool
+
+    Source: Ba et al., "Layer normalization" (2016).
+
+    >>> LayerNorm()([[1.0, 3.0]]).tolist()
+    [[-0.9995003746877732, 0.9995003746877732]]
+    """
+
+    def __init__(
+        self, epsilon: float = 1e-3, axis: int | Sequence[int] = -1, features: int | None = None, center: bool = True,
+        scale: bool = True, name: str | None = None, dtype: Any = "float32",
+    ) -> None:  # fmt: skip
+        super().__init__(epsilon, features, center, scale, name, dtype)
+        self.axis = axis if isinstance(axis, int) else tuple(axis)
+        if features is not None and len(self._axes) == 1:
+            self.build((None, features))
+
+    @property
+    def _axes(self) -> tuple[int, ...]:
+        return (self.axis,) if isinstance(self.axis, int) else tuple(self.axis)
+
+    def infer(self, shape: Shape) -> Shape:
+        places = sorted(axis % len(shape) for axis in self._axes)
+        if places != list(range(len(shape) - len(places), len(shape))) or 0 in places:
+            raise ShapeError(f"it normalises the last axes only, got axis={self.axis} of {len(shape)} axes")
+        return super().infer(shape)
+
+    def _size(self, shape: Shape) -> tuple[int, ...]:
+        return tuple(shape[len(shape) - len(self._axes) :])
+
+    def forward(self, x: Array) -> Tensor:
+        x = self.ready(x)
+        y = ops.standardize(x, tuple(range(x.ndim - len(self._axes), x.ndim)), self.epsilon)
+        if self.gamma is not None:
+            y = y * self.gamma
+        return y if self.beta is None else y + self.beta
+
+
+class GroupNorm(Norm):
+    """Each example's groups of channels to mean 0 and variance 1, over space; then times gamma plus beta.
+
+    One group per channel makes it instance norm.
+
+    Raises ShapeError when `groups` does not divide the channels.
+
+    Source: Wu & He, "Group normalization" (2018).
+
+    >>> GroupNorm(4).output_shape((None, 8, 8, 16))
+    (None, 8, 8, 16)
+    """
+
+    def __init__(
+        self, groups: int = 32, epsilon: float = 1e-3, features: int | None = None, center: bool = True,
+        scale: bool = True, name: str | None = None, dtype: Any = "float32",
+    ) -> None:  # fmt: skip
+        super().__init__(epsilon, features, center, scale, name, dtype)
+        self.groups = size_of("GroupNorm", "groups", groups)
+        if features is not None:
+            self.build((None, features))
+
+    def infer(self, shape: Shape) -> Shape:
+        super().infer(shape)
+        if shape[-1] % self.groups:
+            raise ShapeError(f"got {shape[-1]} channels, which groups={self.groups} does not divide")
+        return shape
+
+    def fixes(self, shape: Shape) -> Iterator[Edit]:
+        yield from super().fixes(shape)
+        yield Set("groups", nearest_divisor(self.groups, shape[-1]))
+
+    def forward(self, x: Array) -> Tensor:
+        return ops.group_norm(self.ready(x), self.gamma, self.beta, self.groups, self.epsilon)

@@ -1,0 +1,230 @@
+"""Pooling layers: images made smaller by taking the maximum or mean of each patch. They have no weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ..kernels.geometry import IntOrInts, Padding, _ints, channels_first, pool_window
+from ..ops import pooling as ops
+from ..tensor import Array, Tensor
+from .fixes import Edit, Remove, Shape
+from .image import Image, check_window
+
+__all__ = [
+    "AvgPool1D", "AvgPool2D", "AvgPool3D", "GlobalAvgPool1D", "GlobalAvgPool2D", "GlobalAvgPool3D",
+    "GlobalMaxPool1D", "GlobalMaxPool2D", "GlobalMaxPool3D", "MaxPool1D", "MaxPool2D", "MaxPool3D",
+]  # fmt: skip
+
+
+TUNABLE: Mapping[str, tuple[Any, ...]] = {
+    "padding": ("same", "valid"),
+    "pool_size": (1, 2, 3, 4, 5, 6),
+    "stride": (1, 2, 3),
+}
+
+
+class Pool(Image):
+    """What all poolings share."""
+
+    tunable = TUNABLE
+    operation: Callable[..., Any]
+    extra_flops = 0  # per output
+
+    def __init__(
+        self, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
+        dilation: IntOrInts = 1, data_format: str | None = None, name: str | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(name)
+        what = type(self).__name__
+        self.pool_size, self.stride, self.padding, self.dilation = pool_size, stride, padding, dilation
+        step = {} if stride is None else {"stride": stride}
+        check_window(what, self.rank, padding, pool_size=pool_size, dilation=dilation, **step)
+        channels_first(what, data_format)
+        self.data_format = data_format
+
+    def settle(self, shape: Shape) -> None:
+        """Pooling takes any number of channels."""
+
+    def infer(self, shape: Shape) -> Shape:
+        channels = self.channels(shape)
+        with self.in_own_words("pool"):
+            window = pool_window(
+                "pool", self.rank, shape, self.pool_size, self.stride, self.padding, self.dilation, self.data_format
+            )
+        return self.image(shape, window.out_sizes, channels)
+
+    def cost(self, shape: Shape, y: Shape) -> int:
+        cells = math.prod(_ints("", "pool_size", self.pool_size, self.rank))
+        return math.prod(y) * (cells + self.extra_flops)
+
+    def fixes(self, shape: Shape) -> Iterator[Edit]:
+        yield from self.image_fixes(shape)
+        if len(shape) == self.rank + 2:
+            sizes = _ints("", "pool_size", self.pool_size, self.rank)
+            if max(shape[2:] if self.first else shape[1:-1]) == 1:
+                yield Remove()
+            yield from self.fitting("pool_size", sizes, shape)
+        yield Remove()
+
+    def forward(self, x: Array) -> Tensor:
+        y: Tensor = type(self).operation(
+            self.ready(x), pool_size=self.pool_size, stride=self.stride, padding=self.padding, dilation=self.dilation,
+            data_format=self.data_format,
+        )  # fmt: skip
+        return y
+
+
+class MaxPool2D(Pool):
+    """The maximum of each patch of each channel.
+
+    Parameters
+    ----------
+    pool_size : int or (kh, kw)
+    stride : int or one per axis, optional
+        The pool size when None, so that patches do not overlap.
+    padding : as in `Conv2D`; padding is never the maximum
+    dilation, data_format, name : as in `Conv2D`
+
+    Shapes: x (N, H, W, C), y (N, oh, ow, C) with the sizes of `Conv2D`.
+
+    Raises ShapeError when no patch fits.
+
+    >>> MaxPool2D().output_shape((None, 28, 28, 8))
+    (None, 14, 14, 8)
+    """
+
+    rank, operation = 2, ops.max_pool2d
+
+
+class MaxPool1D(Pool):
+    """`MaxPool2D` along one axis: x (N, L, C)."""
+
+    rank, operation = 1, ops.max_pool1d
+
+
+class MaxPool3D(Pool):
+    """`MaxPool2D` over three axes: x (N, D, H, W, C)."""
+
+    rank, operation = 3, ops.max_pool3d
+
+
+class AvgPool(Pool):
+    """What average poolings share."""
+
+    extra_flops = 1
+
+    def __init__(
+        self, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
+        dilation: IntOrInts = 1, data_format: str | None = None, count_include_pad: bool = False,
+        name: str | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(pool_size, stride, padding, dilation, data_format, name)
+        self.count_include_pad = count_include_pad
+
+    def forward(self, x: Array) -> Tensor:
+        y: Tensor = type(self).operation(
+            self.ready(x), pool_size=self.pool_size, stride=self.stride, padding=self.padding, dilation=self.dilation,
+            data_format=self.data_format, count_include_pad=self.count_include_pad,
+        )  # fmt: skip
+        return y
+
+
+class AvgPool2D(AvgPool):
+    """The mean of each patch of each channel; cells of padding do not count unless `count_include_pad`.
+
+    Parameters, shapes and errors are those of `MaxPool2D`.
+
+    >>> AvgPool2D(3, stride=2, padding="same").output_shape((None, 28, 28, 8))
+    (None, 14, 14, 8)
+    """
+
+    rank, operation = 2, ops.avg_pool2d
+
+
+class AvgPool1D(AvgPool):
+    """`AvgPool2D` along one axis: x (N, L, C)."""
+
+    rank, operation = 1, ops.avg_pool1d
+
+
+class AvgPool3D(AvgPool):
+    """`AvgPool2D` over three axes: x (N, D, H, W, C)."""
+
+    rank, operation = 3, ops.avg_pool3d
+
+
+class GlobalPool(Image):
+    """What poolings of whole images share."""
+
+    operation: Callable[..., Any]
+
+    def __init__(self, keepdims: bool = False, data_format: str | None = None, name: str | None = None) -> None:
+        super().__init__(name)
+        channels_first(type(self).__name__, data_format)
+        self.keepdims, self.data_format = keepdims, data_format
+
+    def settle(self, shape: Shape) -> None:
+        """Pooling takes any number of channels."""
+
+    def infer(self, shape: Shape) -> Shape:
+        channels = self.channels(shape)
+        return self.image(shape, (1,) * self.rank, channels) if self.keepdims else (shape[0], channels)
+
+    def cost(self, shape: Shape, y: Shape) -> int:
+        return math.prod(shape)
+
+    def fixes(self, shape: Shape) -> Iterator[Edit]:
+        yield from self.image_fixes(shape)
+        yield Remove()
+
+    def forward(self, x: Array) -> Tensor:
+        y: Tensor = type(self).operation(self.ready(x), keepdims=self.keepdims, data_format=self.data_format)
+        return y
+
+
+class GlobalMaxPool2D(GlobalPool):
+    """The maximum of each channel over the image: (N, H, W, C) to (N, C), or (N, 1, 1, C) with `keepdims`.
+
+    >>> GlobalMaxPool2D().output_shape((None, 7, 7, 64))
+    (None, 64)
+    """
+
+    rank, operation = 2, ops.global_max_pool
+
+
+class GlobalMaxPool1D(GlobalPool):
+    """`GlobalMaxPool2D` along one axis: (N, L, C) to (N, C)."""
+
+    rank, operation = 1, ops.global_max_pool
+
+
+class GlobalMaxPool3D(GlobalPool):
+    """`GlobalMaxPool2D` over three axes: (N, D, H, W, C) to (N, C)."""
+
+    rank, operation = 3, ops.global_max_pool
+
+
+class GlobalAvgPool2D(GlobalPool):
+    """The mean of each channel over the image: (N, H, W, C) to (N, C), or (N, 1, 1, C) with `keepdims`.
+
+    Source: Lin et al., "Network in network" (2013).
+
+    >>> GlobalAvgPool2D().output_shape((None, 7, 7, 64))
+    (None, 64)
+    """
+
+    rank, operation = 2, ops.global_avg_pool
+
+
+class GlobalAvgPool1D(GlobalPool):
+    """`GlobalAvgPool2D` along one axis: (N, L, C) to (N, C)."""
+
+    rank, operation = 1, ops.global_avg_pool
+
+
+class GlobalAvgPool3D(GlobalPool):
+    """`GlobalAvgPool2D` over three axes: (N, D, H, W, C) to (N, C)."""
+
+    rank, operation = 3, ops.global_avg_pool

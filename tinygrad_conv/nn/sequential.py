@@ -1,0 +1,189 @@
+"""`Sequential`: layers one after another, checked as a whole before any work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, DTypeError
+from ..tensor import MODE, Array, Tensor
+from . import init
+from .core import Activation
+from .fixes import Chain, Shape, explain, walk
+from .layer import Layer
+from .module import Module
+
+__all__ = ["Sequential"]
+
+
+class Sequential(Layer):
+    r"""Each layer called on what the one before it returned.
+
+    Parameters
+    ----------
+    *layers : modules, or functions such as ``tg.relu``; or one list of them
+    name : str, optional
+    seed : int or numpy.random.Generator, optional
+        Draws the first weights (and dropout's masks) of every layer that has no seed of its own: the k-th layer gets
+        the k-th stream of this seed, so that it does not matter when and in which order weights are made.
+
+    Layers are called by their `name`, or else by their place: "0", "1", ... Indexing gives a layer, slicing another
+    `Sequential` that shares its layers.
+
+    Raises
+    ------
+    ShapeError
+        Shapes do not fit, found before any layer runs; names changes (to the failing layer or an earlier one) with
+        which the whole model fits.
+    ArgumentError
+        Two layers of one name.
+
+    >>> import tinygrad_conv as tg
+    >>> model = tg.nn.Sequential([
+    ...     tg.nn.Conv2D(8, 3, activation="relu", name="conv1"), tg.nn.MaxPool2D(), tg.nn.Flatten(),
+    ...     tg.nn.Dense(10, in_features=1568, name="head"),
+    ... ], seed=0)
+    >>> try:
+    ...     model.output_shape((None, 28, 28, 1))
+    ... except tg.errors.ShapeError as error:
+    ...     print(str(error).replace(": use", ":\nuse"))
+    Dense 'head': got 1352 = 13*13*8 features, its weight has 1568 = 14*14*8 (input (N, 1352)):
+    use in_features=1352, or padding="same" in 'conv1'
+    """
+
+    def __init__(
+        self, *layers: Module | Callable[..., Any] | Iterable[Any], name: str | None = None, seed: init.Seed = None
+    ) -> None:
+        super().__init__(name, seed=seed)
+        self.layers: list[Module] = []
+        one = layers[0] if len(layers) == 1 else None
+        for layer in one if isinstance(one, Iterable) and not isinstance(one, Module) else layers:
+            self.add(layer)
+
+    def add(self, layer: Any) -> None:
+        """Put a layer (or a function) at the end."""
+        if not isinstance(layer, Module):
+            if not callable(layer) or isinstance(layer, type):
+                hint = f"; write {layer.__name__}(...)" if isinstance(layer, type) else ""
+                raise DTypeError(f"Sequential: expected layers, got {layer!r}{hint}")
+            layer = Activation(layer)
+        names = [name for name, _ in self.named_children()]
+        if (layer.name or str(len(names))) in names:
+            raise ArgumentError(f"Sequential: expected layers of different names, got {layer.name!r} twice")
+        if self.seed is not None:
+            self._seed_layer(layer, len(names))
+        self.layers.append(layer)
+        self._seen = self._paths = self._entered = None
+
+    def _seed_layer(self, layer: Module, place: int) -> None:
+        """Draw the weights of all in a layer that has no seed from the stream of this model's seed for its place."""
+        stream = init.stream(self.seed, place)
+        for inner in _leaves(layer):
+            if inner.seed is None:
+                inner.reset(np.random.default_rng(stream.spawn(1)[0]))
+
+    def reset(self, seed: init.Seed = None) -> None:
+        """Draw the first weights of all layers anew, from a seed if one is given."""
+        self.seed = self.seed if seed is None else seed
+        for place, layer in enumerate(self.layers):
+            for inner in _leaves(layer):
+                if seed is None:
+                    inner.reset()
+                else:
+                    inner.seed = None
+            if seed is not None:
+                self._seed_layer(layer, place)
+
+    def pop(self, index: int = -1) -> Module:
+        """Take a layer (the last one) away and return it."""
+        self._seen = self._paths = self._entered = None
+        return self.layers.pop(index)
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        return ((layer.name or str(k), layer) for k, layer in enumerate(self.layers))
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self.layers)
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if not isinstance(index, slice):
+            return self.layers[index]
+        part = Sequential()
+        part.layers = self.layers[index]
+        return part
+
+    # -- shapes ----------------------------------------------------------------------------------------------------
+
+    def chain(self, path: str) -> Chain:
+        """(path, layer) of the layers inside, up to the first module without shape rules."""
+        chain: Chain = []
+        for name, layer in self.named_children():
+            if not isinstance(layer, Layer):
+                break
+            chain += layer.chain(f"{path}.{name}" if path else name)
+        return chain
+
+    def _known(self) -> list[Layer]:
+        """The layers inside, all of which must have shape rules."""
+        for name, layer in self.named_children():
+            if not isinstance(layer, Layer):
+                raise ArgumentError(
+                    f"Sequential: shapes end at {name!r}: {type(layer).__name__} has no shape rule; derive it from "
+                    "nn.Layer and define infer(shape), or call the model instead"
+                )
+        return self.layers  # type: ignore[return-value]
+
+    def infer(self, shape: Shape) -> Shape:
+        for layer in self._known():
+            shape = layer.infer(shape)
+        return shape
+
+    def shapes(self, input_shape: Sequence[int | None]) -> list[Shape]:
+        """The shape of the input and after each layer."""
+        self.output_shape(input_shape)
+        shapes: list[Shape] = [tuple(input_shape)]
+        for layer in self._known():
+            shapes.append(layer.infer(shapes[-1]))
+        return shapes
+
+    def count_parameters(self, input_shape: Sequence[int | None] | None = None) -> int:
+        if input_shape is None:
+            return super().count_parameters()
+        shapes = self.shapes(input_shape)
+        return sum(layer.count_parameters(shape) for layer, shape in zip(self._known(), shapes, strict=False))
+
+    def flops(self, input_shape: Sequence[int | None]) -> int:
+        shapes = self.shapes(input_shape)
+        return sum(layer.flops(shape) for layer, shape in zip(self._known(), shapes, strict=False))
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Make the weights of all layers, as far as shapes are known."""
+        chain, shape = self.chain(MODE.get().path), tuple(input_shape)
+        shapes, error = walk(chain, shape)
+        if error is not None:
+            raise explain(chain, shape) or error
+        for (_, layer), before in zip(chain, shapes, strict=False):
+            layer.build(before)
+
+    def ready(self, x: Array) -> Tensor:
+        tensor = x if isinstance(x, Tensor) else Tensor(x)
+        if tensor.shape != self._seen:
+            self.build(tensor.shape)
+            self._seen = tensor.shape
+        return tensor
+
+    def forward(self, x: Array) -> Tensor:
+        y = self.ready(x)
+        for layer in self.layers:
+            y = layer(y)
+        return y
+
+
+def _leaves(layer: Module) -> Iterator[Layer]:
+    """The layers in a module that are no sequences of others."""
+    return (it for it in layer.modules() if isinstance(it, Layer) and not isinstance(it, Sequential))

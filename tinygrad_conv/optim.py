@@ -1,0 +1,505 @@
+"""Optimisers and learning-rate schedules.
+
+An optimiser holds parameters and, at each `step`, moves them along their gradients. It gives every parameter a new
+array, so a graph recorded before the step stays as it was; only its own state is updated in place.
+
+A schedule is a function from the number of the step (0, 1, 2, ...) to a learning rate, given as ``lr=``.
+
+>>> import tinygrad_conv as tg
+>>> w = tg.nn.Parameter([1.0, -2.0])
+>>> optimizer = tg.optim.SGD([w], lr=0.25)
+>>> for _ in range(2):
+...     loss = (w * w).sum()
+...     optimizer.zero_grad()
+...     loss.backward()
+...     optimizer.step()
+>>> w.tolist()
+[0.25, -0.5]
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from .errors import ArgumentError, DTypeError, ShapeError
+from .tensor import Tensor
+
+__all__ = [
+    "SGD", "Adagrad", "Adam", "AdamW", "CosineDecay", "ExponentialDecay", "Optimizer", "PiecewiseConstant", "RMSprop",
+    "Schedule", "StepDecay", "WarmUp", "clip_grad_norm", "clip_grad_value",
+]  # fmt: skip
+
+Schedule: TypeAlias = Callable[[int], float]
+Array: TypeAlias = np.ndarray[Any, Any]
+
+# ------------------------------------------------------------------------------------------------------------------
+# Optimisers
+
+
+class Optimizer:
+    """Base of the optimisers: a subclass says in `update` how one parameter moves.
+
+    Parameters
+    ----------
+    params : iterable of tensors that require gradients
+    lr : float above 0, or a schedule
+    weight_decay : float, at least 0
+
+    Attributes
+    ----------
+    lr : float
+        The learning rate of the next step. Assigning a number or a schedule changes it.
+    steps : int
+        How many steps were made.
+
+    Raises
+    ------
+    ArgumentError
+        No parameters, one twice, or a learning rate or weight decay that is out of range (or NaN).
+    DTypeError
+        Something among `params` that is not a tensor requiring a gradient.
+    """
+
+    slots: Sequence[str] = ()  # the names of the arrays kept for each parameter
+
+    def __init__(self, params: Iterable[Tensor], lr: float | Schedule, weight_decay: float = 0.0) -> None:
+        if isinstance(params, Tensor):
+            raise DTypeError(f"{type(self).__name__}: expected an iterable of parameters, got one tensor: use [w]")
+        self.params = list(params)
+        if not self.params:
+            raise ArgumentError(
+                f"{type(self).__name__}: expected parameters, got none; build the model (call it once) before "
+                "asking for its parameters()"
+            )
+        for param in self.params:
+            if not isinstance(param, Tensor) or param.node is None or not param.is_leaf:
+                raise DTypeError(
+                    f"{type(self).__name__}: expected leaf tensors that require a gradient, got "
+                    f"{param if isinstance(param, Tensor) else repr(param)}"
+                )
+        if len({id(param) for param in self.params}) < len(self.params):
+            raise ArgumentError(f"{type(self).__name__}: expected each parameter once, got one twice")
+        self.lr = lr
+        self.weight_decay = self._at_least_0("weight_decay", weight_decay)
+        self.steps = 0
+        self.state: list[dict[str, Array]] = [{} for _ in self.params]
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step."""
+        return self._rate(self._lr(self.steps)) if callable(self._lr) else self._lr
+
+    @lr.setter
+    def lr(self, value: float | Schedule) -> None:
+        self._lr = value if callable(value) else self._rate(value)
+
+    def _rate(self, value: Any) -> float:
+        try:
+            rate = float(value)
+        except (TypeError, ValueError):
+            raise DTypeError(f"{type(self).__name__}: expected lr as a number or a schedule, got {value!r}") from None
+        # A schedule may warm up from 0, and end at 0.
+        if not (0 < rate < math.inf or (rate == 0 and callable(getattr(self, "_lr", None)))):
+            raise ArgumentError(f"{type(self).__name__}: expected a finite lr above 0, got {value!r}: use lr=0.01")
+        return rate
+
+    def _at_least_0(self, name: str, value: float) -> float:
+        if not 0 <= value < math.inf:
+            raise ArgumentError(f"{type(self).__name__}: expected {name} of at least 0, got {value!r}: use {name}=0")
+        return float(value)
+
+    def _fraction(self, name: str, value: float, usual: float) -> float:
+        if not 0 <= value < 1:
+            raise ArgumentError(f"{type(self).__name__}: expected {name} in [0, 1), got {value!r}: use {name}={usual}")
+        return float(value)
+
+    def step(self) -> None:
+        """Move every parameter that has a gradient; the others stay as they are."""
+        lr = self.lr
+        self.begin()
+        for param, state in zip(self.params, self.state, strict=True):
+            grad = param.node.grad if param.node is not None else None
+            if grad is None:
+                continue
+            if not state and self.slots:
+                state.update(self.start(param._data))
+            g = grad._data
+            if g.dtype != param._data.dtype:
+                g = g.astype(param._data.dtype)
+            param._data = self.update(param._data, g, state, lr)
+        self.steps += 1
+
+    def begin(self) -> None:
+        """What a step computes once for all parameters."""
+
+    def start(self, p: Array) -> dict[str, Array]:
+        """The state of a parameter before its first step."""
+        return {name: np.zeros_like(p) for name in self.slots}
+
+    def update(self, p: Array, g: Array, state: dict[str, Array], lr: float) -> Array:
+        """The new values (a new array) of a parameter `p` with gradient `g`."""
+        raise NotImplementedError
+
+    def zero_grad(self) -> None:
+        """Forget the accumulated gradients."""
+        for param in self.params:
+            param.zero_grad()
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of the state, with which `load_state_dict` continues to the bit: plain numbers and arrays.
+
+        A schedule is not part of it; the number of steps, on which it depends, is.
+        """
+        state: dict[str, Any] = {"steps": self.steps}
+        if not callable(self._lr):
+            state["lr"] = self._lr
+        for k, slots in enumerate(self.state):
+            state |= {f"{k}.{name}": np.array(array) for name, array in slots.items()}
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave.
+
+        Raises ArgumentError for entries this optimiser has no place for, ShapeError for arrays that do not fit.
+        """
+        slots: list[dict[str, Array]] = [{} for _ in self.params]
+        for key, value in state.items():
+            if key in ("steps", "lr"):
+                continue
+            number, _, name = key.partition(".")
+            if not number.isdigit() or int(number) >= len(slots) or name not in self.slots:
+                raise ArgumentError(
+                    f"{type(self).__name__}.load_state_dict: expected "
+                    f"{', '.join(self.slots) or 'no arrays'} for {len(slots)} parameters, got {key!r}"
+                )
+            param = self.params[int(number)]
+            if np.shape(value) != param.shape:
+                raise ShapeError(
+                    f"{type(self).__name__}.load_state_dict: expected {key!r} of shape {param.shape}, "
+                    f"got {np.shape(value)}"
+                )
+            slots[int(number)][name] = np.array(value, dtype=param.dtype)
+        if "steps" not in state:
+            raise ArgumentError(f"{type(self).__name__}.load_state_dict: expected an entry 'steps', got {list(state)}")
+        self.steps, self.state = int(state["steps"]), slots
+        if "lr" in state:
+            self.lr = float(state["lr"])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self.params)} parameters, lr={self.lr:g})"
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent: ``p -= lr * v`` with ``v = momentum * v + g`` (v starts as the first g).
+
+    Parameters
+    ----------
+    params, lr : see `Optimizer`
+    momentum : float in [0, 1)
+    nesterov : bool
+        Look ahead: ``p -= lr * (g + momentum * v)``. Source: Sutskever et al. (2013).
+    weight_decay : float
+        Adds ``weight_decay * p`` to g.
+    """
+
+    def __init__(
+        self, params: Iterable[Tensor], lr: float | Schedule = 0.01, momentum: float = 0.0, nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__(params, lr, weight_decay)
+        self.momentum, self.nesterov = self._fraction("momentum", momentum, 0.9), bool(nesterov)
+        if nesterov and not momentum:
+            raise ArgumentError("SGD: expected a momentum above 0 with nesterov=True: use momentum=0.9")
+        self.slots = ("velocity",) if momentum else ()
+
+    def update(self, p: Array, g: Array, state: dict[str, Array], lr: float) -> Array:
+        if self.weight_decay:
+            g = g + self.weight_decay * p
+        if self.momentum:
+            v = state["velocity"]
+            v *= self.momentum
+            v += g
+            g = g + self.momentum * v if self.nesterov else v
+        new: Array = g * -lr
+        new += p
+        return new
+
+
+class Adam(Optimizer):
+    """Steps scaled by running moments of the gradient.
+
+    ``m = β1 m + (1 - β1) g``, ``v = β2 v + (1 - β2) g²``, ``p -= lr * m̂ / (√v̂ + epsilon)``, with
+    ``m̂ = m / (1 - β1^t)`` and ``v̂ = v / (1 - β2^t)`` at step t = 1, 2, ...
+
+    Parameters
+    ----------
+    params, lr : see `Optimizer`
+    betas : (float, float) in [0, 1)
+    epsilon : float
+    weight_decay : float
+        Adds ``weight_decay * p`` to g (see `AdamW` for the other kind).
+
+    Source: Kingma & Ba, "Adam" (2015); the defaults are theirs.
+    """
+
+    slots = ("mean", "square")
+    decoupled = False
+
+    def __init__(
+        self, params: Iterable[Tensor], lr: float | Schedule = 0.001, betas: tuple[float, float] = (0.9, 0.999),
+        epsilon: float = 1e-8, weight_decay: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__(params, lr, weight_decay)
+        self.betas = (self._fraction("betas[0]", betas[0], 0.9), self._fraction("betas[1]", betas[1], 0.999))
+        self.epsilon = self._at_least_0("epsilon", epsilon)
+
+    def begin(self) -> None:
+        t = self.steps + 1
+        self._corrections = 1 - self.betas[0] ** t, math.sqrt(1 - self.betas[1] ** t)
+
+    def update(self, p: Array, g: Array, state: dict[str, Array], lr: float) -> Array:
+        (beta1, beta2), (correct1, correct2) = self.betas, self._corrections
+        if self.weight_decay and not self.decoupled:
+            g = g + self.weight_decay * p
+        mean, square = state["mean"], state["square"]
+        new: Array = g * (1 - beta1)
+        mean *= beta1
+        mean += new
+        np.multiply(g, g, out=new)
+        new *= 1 - beta2
+        square *= beta2
+        square += new
+        np.sqrt(square, out=new)
+        new /= correct2
+        new += self.epsilon
+        np.divide(mean, new, out=new)
+        new *= -lr / correct1
+        new += p if not (self.decoupled and self.weight_decay) else p * (1 - lr * self.weight_decay)
+        return new
+
+
+class AdamW(Adam):
+    """`Adam` with decoupled weight decay: ``p *= 1 - lr * weight_decay`` before each step.
+
+    Source: Loshchilov & Hutter, "Decoupled weight decay regularization" (2019).
+    """
+
+    decoupled = True
+
+    def __init__(
+        self, params: Iterable[Tensor], lr: float | Schedule = 0.001, betas: tuple[float, float] = (0.9, 0.999),
+        epsilon: float = 1e-8, weight_decay: float = 0.01,
+    ) -> None:  # fmt: skip
+        super().__init__(params, lr, betas, epsilon, weight_decay)
+
+
+class RMSprop(Optimizer):
+    """Steps divided by a running root mean square: ``s = rho s + (1 - rho) g²``, ``p -= lr * g / (√s + epsilon)``.
+
+    With `momentum`, ``v = momentum * v + g / (√s + epsilon)`` and ``p -= lr * v``. With `centered`, the running mean
+    of g is taken off s: an estimate of the variance. Source: Hinton, lecture 6e of "Neural networks for machine
+    learning" (2012); Graves (2013) for `centered`.
+    """
+
+    def __init__(
+        self, params: Iterable[Tensor], lr: float | Schedule = 0.01, rho: float = 0.99, epsilon: float = 1e-8,
+        momentum: float = 0.0, centered: bool = False, weight_decay: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__(params, lr, weight_decay)
+        self.rho, self.momentum = self._fraction("rho", rho, 0.99), self._fraction("momentum", momentum, 0.9)
+        self.epsilon, self.centered = self._at_least_0("epsilon", epsilon), bool(centered)
+        self.slots = ("square",) + (("mean",) if centered else ()) + (("velocity",) if momentum else ())
+
+    def update(self, p: Array, g: Array, state: dict[str, Array], lr: float) -> Array:
+        if self.weight_decay:
+            g = g + self.weight_decay * p
+        square = state["square"]
+        new: Array = g * g
+        new *= 1 - self.rho
+        square *= self.rho
+        square += new
+        if self.centered:
+            mean = state["mean"]
+            mean *= self.rho
+            mean += (1 - self.rho) * g
+            np.multiply(mean, mean, out=new)
+            np.subtract(square, new, out=new)
+            np.sqrt(np.maximum(new, 0, out=new), out=new)
+        else:
+            np.sqrt(square, out=new)
+        new += self.epsilon
+        np.divide(g, new, out=new)
+        if self.momentum:
+            velocity = state["velocity"]
+            velocity *= self.momentum
+            velocity += new
+            np.copyto(new, velocity)
+        new *= -lr
+        new += p
+        return new
+
+
+class Adagrad(Optimizer):
+    """Steps divided by the root of the sum of all squared gradients: ``s += g²``, ``p -= lr * g / (√s + epsilon)``.
+
+    `initial` is what s starts from. Source: Duchi et al., "Adaptive subgradient methods" (2011).
+    """
+
+    slots = ("sum",)
+
+    def __init__(
+        self, params: Iterable[Tensor], lr: float | Schedule = 0.01, epsilon: float = 1e-10, initial: float = 0.0,
+        weight_decay: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__(params, lr, weight_decay)
+        self.epsilon, self.initial = self._at_least_0("epsilon", epsilon), self._at_least_0("initial", initial)
+
+    def start(self, p: Array) -> dict[str, Array]:
+        return {"sum": np.full_like(p, self.initial)}
+
+    def update(self, p: Array, g: Array, state: dict[str, Array], lr: float) -> Array:
+        if self.weight_decay:
+            g = g + self.weight_decay * p
+        total = state["sum"]
+        new: Array = g * g
+        total += new
+        np.sqrt(total, out=new)
+        new += self.epsilon
+        np.divide(g, new, out=new)
+        new *= -lr
+        new += p
+        return new
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Limits on gradients
+
+
+def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
+    """Scale all gradients by one factor so that their norm together is at most `max_norm`; returns the norm before.
+
+    Source: Pascanu et al., "On the difficulty of training recurrent neural networks" (2013).
+
+    >>> import tinygrad_conv as tg
+    >>> w = tg.nn.Parameter([3.0, 4.0])
+    >>> (w * w).sum().backward()
+    >>> clip_grad_norm([w], 1.0), w.grad.tolist()
+    (10.0, [0.6000000000000001, 0.8])
+    """
+    _positive("clip_grad_norm", "max_norm", max_norm)
+    nodes = [p.node for p in params if p.node is not None and p.node.grad is not None]
+    flat = [node.grad._data.reshape(-1) for node in nodes if node.grad is not None]
+    norm = math.sqrt(sum(float(np.dot(g, g)) for g in flat))
+    if norm > max_norm:
+        for node in nodes:
+            node.grad = Tensor(node.grad._data * (max_norm / norm))  # type: ignore[union-attr]
+    return norm
+
+
+def clip_grad_value(params: Iterable[Tensor], max_value: float) -> None:
+    """Limit each element of the gradients to [-max_value, max_value]."""
+    _positive("clip_grad_value", "max_value", max_value)
+    for p in params:
+        if p.node is not None and p.node.grad is not None:
+            p.node.grad = Tensor(np.clip(p.node.grad._data, -max_value, max_value))
+
+
+def _positive(what: str, name: str, value: float) -> None:
+    if not value > 0:
+        raise ArgumentError(f"{what}: expected {name} above 0, got {value!r}")
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Schedules
+
+
+@dataclass(frozen=True)
+class StepDecay:
+    """``lr * factor`` after every `every` steps: a staircase.
+
+    >>> schedule = StepDecay(0.1, every=10, factor=0.5)
+    >>> schedule(9), schedule(10), schedule(20)
+    (0.1, 0.05, 0.025)
+    """
+
+    lr: float
+    every: int
+    factor: float = 0.1
+
+    def __call__(self, step: int) -> float:
+        return self.lr * float(self.factor ** (step // self.every))
+
+
+@dataclass(frozen=True)
+class ExponentialDecay:
+    """``lr * factor ** (step / every)``: smooth; the same as `StepDecay` at multiples of `every`."""
+
+    lr: float
+    every: int
+    factor: float
+
+    def __call__(self, step: int) -> float:
+        return self.lr * float(self.factor ** (step / self.every))
+
+
+@dataclass(frozen=True)
+class CosineDecay:
+    """Half a cosine from `lr` at step 0 to `final` at `steps`, then flat.
+
+    Source: Loshchilov & Hutter, "SGDR" (2017).
+
+    >>> schedule = CosineDecay(1.0, steps=100)
+    >>> schedule(0), round(schedule(50), 6), schedule(100), schedule(200)
+    (1.0, 0.5, 0.0, 0.0)
+    """
+
+    lr: float
+    steps: int
+    final: float = 0.0
+
+    def __call__(self, step: int) -> float:
+        done = min(step / self.steps, 1.0)
+        return self.final + (self.lr - self.final) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+@dataclass(frozen=True)
+class PiecewiseConstant:
+    """``values[k]`` from step ``boundaries[k - 1]`` on, up to ``boundaries[k]``.
+
+    >>> schedule = PiecewiseConstant((100, 200), (0.1, 0.01, 0.001))
+    >>> schedule(99), schedule(100), schedule(1000)
+    (0.1, 0.01, 0.001)
+    """
+
+    boundaries: tuple[int, ...]
+    values: tuple[float, ...]
+
+    def __call__(self, step: int) -> float:
+        return self.values[sum(step >= boundary for boundary in self.boundaries)]
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """Rise in a straight line for `steps` steps to where another schedule (or a number) then starts.
+
+    Step k < steps has ``(k + 1) / (steps + 1)`` of that rate. Source: Goyal et al., "Accurate, large minibatch
+    SGD" (2017).
+
+    >>> schedule = WarmUp(CosineDecay(1.0, steps=100), steps=3)
+    >>> schedule(0), schedule(1), schedule(2), schedule(3)
+    (0.25, 0.5, 0.75, 1.0)
+    """
+
+    then: float | Schedule
+    steps: int
+
+    def __call__(self, step: int) -> float:
+        if step >= self.steps:
+            return self.then(step - self.steps) if callable(self.then) else self.then
+        target = self.then(0) if callable(self.then) else self.then
+        return target * (step + 1) / (self.steps + 1)
