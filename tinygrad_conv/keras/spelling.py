@@ -1,0 +1,115 @@
+"""Keras' spelling of constructor arguments: aliases, the arguments common to all layers, and unknown ones refused."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from functools import wraps
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..errors import ArgumentError, DTypeError
+
+C = TypeVar("C", bound=type)
+
+COMMON = ("input_shape", "input_dim", "batch_input_shape", "name", "dtype", "trainable")
+UNSUPPORTED = (
+    "activity_regularizer", "beta_constraint", "beta_regularizer", "bias_constraint", "bias_regularizer",
+    "depthwise_constraint", "depthwise_regularizer", "embeddings_constraint", "embeddings_regularizer",
+    "gamma_constraint", "gamma_regularizer", "kernel_constraint", "kernel_regularizer", "pointwise_constraint",
+    "pointwise_regularizer",
+)  # fmt: skip
+
+
+def refuse_unknown(what: str, given: Iterable[str], accepted: Iterable[str]) -> None:
+    """Raise DTypeError (a TypeError) for the first argument that is not accepted, naming the nearest that is.
+
+    >>> refuse_unknown("Dense", ["unit"], ["units", "activation"])
+    Traceback (most recent call last):
+      ...
+    tinygrad_conv.errors.DTypeError: Dense: unknown argument 'unit': use 'units'
+    """
+    accepted = list(accepted)
+    for name in given:
+        if name not in accepted:
+            near = get_close_matches(name, accepted, 1)
+            hint = f"use {near[0]!r}" if near else f"it takes {', '.join(accepted)}"
+            raise DTypeError(f"{what}: unknown argument {name!r}: {hint}")
+
+
+def checked(function: Callable[..., Any], what: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Raise DTypeError for a call that does not fit the signature (whose first parameter is ``self``)."""
+    names = [name for name in inspect.signature(function).parameters if name != "self"]
+    refuse_unknown(what, kwargs, names)
+    try:
+        inspect.signature(function).bind(None, *args, **kwargs)
+    except TypeError as error:
+        raise DTypeError(f"{what}: {error}; its arguments are {', '.join(names)}") from None
+
+
+def spelled(**aliases: str | Callable[[Any], tuple[str, Any]]) -> Callable[[C], C]:
+    """Decorate a layer class: its constructor also takes the common arguments and other (older) names.
+
+    An alias maps to the argument meant, or to a function from the value to the argument and its value.
+    """
+
+    def decorate(cls: C) -> C:
+        construct = cls.__init__  # type: ignore[misc]
+
+        @wraps(construct)
+        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+            common = {name: kwargs.pop(name) for name in COMMON if name in kwargs and name not in parameters}
+            for old, new in aliases.items():
+                if old in kwargs:
+                    value = kwargs.pop(old)
+                    name, value = new(value) if callable(new) else (new, value)
+                    if name in kwargs:
+                        raise DTypeError(f"{cls.__name__}: {old!r} and {name!r} are the same argument: use {name!r}")
+                    kwargs[name] = value
+            for name in UNSUPPORTED:
+                if name in kwargs and kwargs.pop(name) is not None:
+                    raise ArgumentError(
+                        f"{cls.__name__}: {name} is not supported: use weight_decay= of the optimizer instead"
+                    )
+            refuse_unknown(cls.__name__, kwargs, [*parameters, *COMMON])
+            checked(construct, cls.__name__, args, kwargs)
+            construct(self, *args, **kwargs)
+            _set_common(self, **common)
+
+        parameters = [name for name in inspect.signature(construct).parameters if name != "self"]
+        cls.__init__ = __init__  # type: ignore[misc]
+        return cls
+
+    return decorate
+
+
+def _set_common(
+    layer: Any, input_shape: Any = None, input_dim: Any = None, batch_input_shape: Any = None, name: str | None = None,
+    dtype: Any = None, trainable: bool = True,
+) -> None:  # fmt: skip
+    if batch_input_shape is not None:
+        layer.batch_input_shape = tuple(batch_input_shape)
+    elif input_shape is not None or input_dim is not None:
+        shape = input_dim if input_shape is None else input_shape
+        layer.batch_input_shape = (None, *as_shape(type(layer).__name__, shape))
+    if name is not None:
+        layer.name = name
+    if dtype is not None:
+        layer.dtype = np.dtype(dtype)
+    layer.trainable = trainable
+
+
+def as_shape(what: str, shape: Any) -> tuple[int, ...]:
+    """A shape without its batch axis, as positive integers.
+
+    Raises DTypeError or ArgumentError.
+    """
+    sizes = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    for size in sizes:
+        if not isinstance(size, (int, np.integer)) or isinstance(size, bool):
+            raise DTypeError(f"{what}: expected a shape of integers without the batch axis, got {shape!r}")
+        if size < 1:
+            raise ArgumentError(f"{what}: expected sizes of at least 1, got {shape!r}")
+    return tuple(int(size) for size in sizes)
