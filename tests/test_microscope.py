@@ -1,0 +1,459 @@
+"""The microscope: every number of one element; and the matrix that a convolution is."""
+
+from __future__ import annotations
+
+import math
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+import browser
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+import tinygrad_conv as tg
+from tinygrad_conv.errors import ArgumentError, GraphError, IndexingError, ShapeError
+from tinygrad_conv.graph import snapshot
+from tinygrad_conv.graph.dense import DenseView, as_dense
+
+ROOT = pathlib.Path(__file__).parents[1]
+KINDS = ("conv", "conv_transpose", "max_pool", "avg_pool", "dense")
+CONV = {1: tg.conv1d, 2: tg.conv2d, 3: tg.conv3d}
+CONV_TRANSPOSE = {1: tg.conv1d_transpose, 2: tg.conv2d_transpose, 3: tg.conv3d_transpose}
+
+
+def leaf(array, name=None):
+    return tg.Tensor(array, requires_grad=True, name=name)
+
+
+@st.composite
+def operations(draw, kinds=KINDS):
+    """One operation on drawn sizes: (kind, x, w or None, b or None, y)."""
+    kind = draw(st.sampled_from(kinds))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    dtype = draw(st.sampled_from(("float32", "float64")))
+
+    def array(*shape):
+        return leaf((rng.normal(size=shape) * 10.0 ** rng.integers(-2, 3)).astype(dtype))
+
+    n = draw(st.integers(1, 2))
+    if kind == "dense":
+        x, w, b = array(n, draw(st.integers(1, 6))), None, None
+        units = draw(st.integers(1, 4))
+        w, b = array(x.shape[1], units), array(units)
+        return kind, x, w, b, x @ w + b
+    rank = draw(st.sampled_from((1, 2, 2, 2, 3)))
+    few = st.integers(1, 3 if rank < 3 else 2)
+    kernel, stride, dilation = (tuple(draw(few) for _ in range(rank)) for _ in range(3))
+    reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    padding = draw(st.sampled_from(("valid", "same", "some")))
+    sizes = [r + draw(st.integers(0, 3 if rank < 3 else 1)) for r in reach]
+    options = {"stride": stride, "dilation": dilation, "padding": padding}
+    if kind.endswith("pool"):
+        if padding == "some":
+            options["padding"] = tuple((draw(st.integers(0, k // 2)), draw(st.integers(0, k // 2))) for k in kernel)
+        x = array(n, *sizes, draw(st.integers(1, 3)))
+        if kind == "avg_pool":
+            options["count_include_pad"] = draw(st.booleans())
+        try:
+            y = getattr(tg, kind)(x, kernel, **options)
+        except ShapeError:  # a window that lies in padding as a whole
+            assume(False)
+        return kind, x, None, None, y
+    groups, c_in, c_out = draw(st.sampled_from(((1, 1, 1), (1, 3, 2), (2, 1, 2), (2, 2, 1), (3, 1, 1))))
+    if padding == "some":
+        options["padding"] = tuple((draw(st.integers(0, 2)), draw(st.integers(0, 2))) for _ in kernel)
+    options["groups"] = groups
+    b = array(groups * c_out) if draw(st.booleans()) else None
+    if kind == "conv":
+        x, w = array(n, *sizes, groups * c_in), array(*kernel, c_in, groups * c_out)
+        return kind, x, w, b, CONV[rank](x, w, b, **options)
+    x, w = array(n, *(draw(st.integers(1, 3)) for _ in kernel), groups * c_in), array(*kernel, c_out, groups * c_in)
+    try:
+        return kind, x, w, b, CONV_TRANSPOSE[rank](x, w, b, **options)
+    except ShapeError:  # nothing is left after cropping
+        assume(False)
+
+
+def ulps(a, b, dtype):
+    return abs(a - b) / float(np.spacing(np.abs(np.asarray(b, dtype)))) if a != b else 0.0
+
+
+@given(operations())
+def test_terms_sum_to_the_element_of_every_cell(operation):
+    kind, _, _, b, y = operation
+    scope = tg.microscope(y)
+    assert scope.kind == kind
+    assert scope.shape == y.shape
+    rank = y.ndim - 2
+    for at in np.ndindex(y.shape):
+        where = dict(zip(("n", *("z", "y", "x")[3 - rank :], "channel"), at, strict=True))
+        e = scope.explain(**where)
+        held = y.numpy()[at]
+        assert e.held == held
+        displayed = [t.product for t in e.terms] + [float(v) for _, v in e.addends] + list(e.rounding)
+        assert ulps(math.fsum(displayed), float(held), y.dtype) <= 1
+        assert ulps(e.total, float(held), y.dtype) <= 1
+        size = sum(abs(t.product) for t in e.terms) + sum(abs(float(v)) for _, v in e.addends)
+        assert abs(math.fsum(e.rounding)) <= size * np.finfo(y.dtype).eps * (len(e.terms) + 2)
+        assert len(e.addends) == (b is not None)
+
+
+@given(operations(), st.integers(0, 2**32))
+def test_backward_terms_of_all_cells_are_the_gradients(operation, seed):
+    _, x, w, _, y = operation
+    g = np.random.default_rng(seed).normal(size=y.shape).astype(y.dtype)
+    loss = (y * g).sum()
+    scope = tg.microscope(y, loss=loss)
+    dx, dw = np.zeros(x.shape), None if w is None else np.zeros(w.shape)
+    for where in scope.cells():
+        e = scope.explain(**where)
+        for t in e.terms:
+            if t.x is not None:
+                dx[t.x] += e.g * float(t.factor)
+            if t.w is not None:
+                dw[t.w] += e.g * float(t.value)
+    loss.backward()
+    scale = 1e-4 if y.dtype == "float32" else 1e-9
+    np.testing.assert_allclose(dx, x.grad.numpy(), atol=scale * np.abs(dx).max(initial=1), rtol=1e-4)
+    if w is not None:
+        np.testing.assert_allclose(dw, w.grad.numpy(), atol=scale * np.abs(dw).max(initial=1), rtol=1e-4)
+
+
+@given(operations())
+def test_every_cell_has_text_and_html(operation):
+    scope = tg.microscope(operation[-1])
+    e = scope.explain(channel=-1)
+    assert str(e).count("\n") >= len([t for t in e.terms if t.x])
+    text = e._repr_html_()
+    assert "which the tensor holds" in text
+    ET.fromstring(text.replace("<br>", "<br/>"))
+
+
+# ------------------------------------------------------------------------------------------
+# What stands around the operation
+
+
+def test_a_layer_with_bias_and_activation_in_either_format():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 6, 7, 3)).astype("float32")
+    last = tg.nn.Conv2D(4, 3, padding=1, activation="relu", seed=0, bias_init="ones")
+    y = last(x)
+    first = tg.nn.Conv2D(4, 3, padding=1, activation="relu", data_format="channels_first", in_channels=3)
+    first.weight.data, first.bias.data = last.weight.numpy(), last.bias.numpy()
+    z = first(x.transpose(0, 3, 1, 2))
+    for at in [(0, 0, 0, 0), (1, 5, 6, 3), (1, 2, 3, 1)]:
+        n, row, column, channel = at
+        a, b = (tg.microscope(t).explain(n, row, column, channel) for t in (y, z))
+        assert a.then == (("relu", y.numpy()[at]),)
+        assert b.then[0][1] == z.numpy()[n, channel, row, column]
+        assert a.addends[0] == (f"bias[{channel}]", 1.0)
+        assert a.held == b.held
+        assert [t.product for t in a.terms] == [t.product for t in b.terms]
+
+
+def test_a_function_and_a_node_of_a_snapshot():
+    net = tg.nn.Sequential([tg.nn.Conv2D(2, 3), tg.nn.MaxPool2D(), tg.nn.Flatten(), tg.nn.Dense(3)], seed=0)
+    x = np.random.default_rng(1).normal(size=(1, 8, 8, 1)).astype("float32")
+    graph = snapshot(net, x, values=True)
+    for node in graph.nodes:
+        if node.primitive in ("conv", "pool_max", "_matmul", "add"):
+            e = node.explain(channel=1)
+            assert e.held == node.values.array[(0,) * (node.values.array.ndim - 1) + (1,)]
+    assert tg.microscope(net, x).kind == "dense"
+    assert tg.microscope(tg.microscope(net, x)).kind == "dense"
+    with pytest.raises(GraphError, match="values=True"):
+        snapshot(net, x)["conv_1"].explain()
+
+
+def test_a_dense_layer_on_more_axes():
+    x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
+    y = tg.nn.Dense(5, activation="tanh", seed=0)(x)
+    e = tg.microscope(y).explain(n=4, channel=2)  # row 4 of 2 * 3
+    assert e.then[-1][1] == y.numpy()[1, 1, 2]
+    assert [t.value for t in e.terms] == list(x[1, 1])
+
+
+def test_a_first_layer_on_plain_data_is_explained():
+    x = np.random.default_rng(0).normal(size=(1, 5, 5, 1)).astype("float32")
+    layer = tg.nn.Conv2D(2, 3, seed=0)
+    e = tg.microscope(layer(x)).explain(y=1, x=1)
+    assert [t.value for t in e.terms] == list(x[0, 1:4, 1:4, 0].ravel())
+
+
+def test_not_finite_numbers_are_shown_as_they_are():
+    x = np.zeros((1, 3, 3, 1))
+    x[0, 0, 0, 0], x[0, 0, 1, 0] = np.nan, np.inf
+    y = tg.conv2d(leaf(x), leaf(np.ones((2, 2, 1, 1))))
+    e = tg.microscope(y).explain()
+    assert math.isnan(e.held)
+    assert e.rounding == ()
+    assert "nan, which the tensor holds" in str(e)
+    assert math.isnan(tg.microscope(tg.max_pool2d(leaf(x), 2)).explain().sum)
+
+
+def test_a_tie_goes_to_the_first():
+    x = leaf(np.ones((1, 2, 2, 1)))
+    e = tg.microscope(tg.max_pool2d(x, 2)).explain()
+    assert [t.factor for t in e.terms] == [1, 0, 0, 0]
+
+
+def test_long_sums_are_cut_and_still_add_up():
+    x, w = leaf(np.random.default_rng(0).normal(size=(1, 500))), leaf(np.random.default_rng(1).normal(size=(500, 2)))
+    text = str(tg.microscope(x @ w).explain())
+    assert "436 more products, together" in text
+    lines = text.split("backward")[0].splitlines()
+    shown = [float(line.rpartition(" = ")[2]) for line in lines if " * " in line]
+    rest = [float(re.search(r"together (\S+)", text)[1])]
+    rounding = [float(line.rpartition(" = ")[2]) for line in lines if "rounding" in line]
+    assert ulps(math.fsum(shown + rest + rounding), float((x @ w).numpy()[0, 0]), "float64") <= 1
+
+
+@pytest.mark.parametrize(
+    ("bad", "error", "message"),
+    [
+        (lambda y: tg.microscope(3.0), GraphError, "expected a tensor that was computed, got float"),
+        (lambda y: tg.microscope(tg.Tensor(1.0)), GraphError, "no graph"),
+        (lambda y: tg.microscope(tg.exp(leaf(1.0))), GraphError, "convolution, .*, got one of exp"),
+        (lambda y: tg.microscope(y).explain(y=2), IndexingError, r"y=2 is out of range for .*\(1, 2, 2, 1\)"),
+        (lambda y: tg.microscope(y).explain(z=1), IndexingError, "z=1"),
+        (lambda y: tg.microscope(y).render("/no/such/folder/a.html"), ArgumentError, "cannot write"),
+        (lambda y: tg.microscope(leaf(np.ones((2, 2, 2))) @ leaf(np.eye(2))), GraphError, "product of two matrices"),
+    ],
+)
+def test_bad_calls(bad, error, message):
+    y = tg.conv2d(leaf(np.ones((1, 3, 3, 1))), leaf(np.ones((2, 2, 1, 1))))
+    with pytest.raises(error, match=message):
+        bad(y)
+
+
+def test_a_freed_graph_and_a_lost_input():
+    y = tg.conv2d(leaf(np.ones((1, 3, 3, 1))), leaf(np.ones((2, 2, 1, 1))))
+    y.sum().backward()
+    with pytest.raises(GraphError, match=r"freed by a backward pass.*retain_graph=True"):
+        tg.microscope(y)
+    y = tg.conv2d(np.ones((1, 3, 3, 1)), leaf(np.ones((2, 2, 1, 1))))  # nobody holds the kernel
+    with pytest.raises(GraphError, match=r"did not keep an input.*tg.microscope\(layer, x\)"):
+        tg.microscope(y)
+
+
+def test_a_bias_that_is_gone_is_the_difference():
+    y = tg.conv2d(leaf(np.ones((1, 3, 3, 1))), leaf(np.ones((2, 2, 1, 1))), np.array([0.25]))
+    assert tg.microscope(y).explain().addends == (("bias[0]", 0.25),)
+
+
+# ------------------------------------------------------------------------------------------
+# Receptive fields
+
+
+@given(st.integers(0, 2**32), st.integers(1, 3))
+def test_a_receptive_field_holds_all_inputs_that_matter(seed, depth):
+    rng = np.random.default_rng(seed)
+    x = leaf(rng.normal(size=(1, 15, 14, 1)))
+    y = x
+    for _ in range(depth):
+        options = {"stride": int(rng.integers(1, 3)), "padding": int(rng.integers(0, 2))}
+        w = np.ones((int(rng.integers(1, 4)), int(rng.integers(2, 4)), 1, 1))
+        try:
+            y = [
+                lambda y, w, o: tg.conv2d(y, leaf(w), **o),
+                lambda y, w, o: tg.avg_pool2d(y, 2, **o),
+                lambda y, w, o: tg.conv2d_transpose(y, leaf(w), **o),
+                lambda y, w, o: tg.tanh(y) + tg.conv2d(y, leaf(np.ones((3, 3, 1, 1))), padding=1),
+            ][rng.integers(4)](y, w, options)
+        except ShapeError:
+            assume(False)
+    y = tg.conv2d(y, leaf(np.ones((1, 1, 1, 1))))
+    row, column = (int(rng.integers(n)) for n in y.shape[1:3])
+    _, sizes, ((top, bottom), (left, right)) = tg.microscope(y).receptive_field(row, column)[-1]
+    assert sizes == (15, 14)
+    g = np.zeros(y.shape)
+    g[0, row, column, 0] = 1
+    y.backward(g)
+    rows, columns = np.nonzero(np.abs(x.grad.numpy()[0, :, :, 0]) > 1e-12)
+    if len(rows):
+        assert top <= rows.min() <= rows.max() <= bottom
+        assert left <= columns.min() <= columns.max() <= right
+
+
+# ------------------------------------------------------------------------------------------
+# The matrix
+
+
+@given(operations(kinds=("conv", "conv_transpose")))
+def test_the_matrix_is_the_convolution(operation):
+    kind, x, w, b, y = operation
+    view = DenseView(tg.microscope(y)._lens)
+    plain = y - b if b is not None else y
+    matrix = view.toarray()
+    scale = 1e-3 if y.dtype == "float32" else 1e-9
+    for n in range(len(x)):
+        expected = plain.numpy()[n].ravel()
+        limit = scale * max(1.0, np.abs(expected).max(initial=0), np.abs(y.numpy()).max(initial=0))
+        np.testing.assert_allclose(matrix @ x.numpy()[n].ravel(), expected, atol=limit)
+        np.testing.assert_allclose(view @ x[n], expected, atol=limit)
+    assert view.nnz == len(set(zip(view.rows.tolist(), view.columns.tolist(), strict=True)))
+    assert view.counts["convolution"] == w.size
+    assert kind in ("conv", "conv_transpose")
+
+
+def test_counts_of_the_lecture_and_layers():
+    view = as_dense(tg.nn.Conv2D(6, 5, padding=2), (None, 28, 28, 1))
+    assert view.shape == (28 * 28 * 6, 28 * 28)
+    assert view.counts == {"dense": 28 * 28 * 6 * 28 * 28, "locally connected": 107_736, "convolution": 150}
+    assert "3,687,936 weights if dense" in repr(view)
+    layer = tg.nn.Conv2D(2, (3, 2), stride=2, groups=2, in_channels=4, seed=0)
+    x = np.random.default_rng(0).normal(size=(1, 7, 6, 4)).astype("float32")
+    np.testing.assert_allclose(as_dense(layer, (7, 6, 4)) @ x[0], layer(x).numpy().ravel(), atol=1e-5)
+    layer = tg.nn.Conv2DTranspose(2, 3, stride=2, in_channels=3, seed=0)
+    x = np.random.default_rng(0).normal(size=(1, 3, 3, 3)).astype("float32")
+    np.testing.assert_allclose(as_dense(layer, x.shape) @ x, layer(x).numpy().ravel(), atol=1e-5)
+    layer = tg.nn.DepthwiseConv2D(2, multiplier=2, stride=2, padding=1, seed=0)
+    np.testing.assert_allclose(as_dense(layer, x.shape) @ x, layer(x).numpy().ravel(), atol=1e-5)
+    layer = tg.nn.Conv2D(4, 2, data_format="channels_first", seed=0)
+    y = layer(x.transpose(0, 3, 1, 2)).numpy().transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(as_dense(layer, (3, 3, 3)) @ x, y.ravel(), atol=1e-5)
+    kernel = np.arange(6.0).reshape(3, 2, 1)
+    assert as_dense(kernel, (5, 2), padding="same", dilation=2).shape == (5, 10)
+    assert as_dense(tg.Tensor(kernel), (5, 2)).toarray()[0].tolist() == [0, 1, 2, 3, 4, 5, 0, 0, 0, 0]
+
+
+def test_shared_weights_have_one_colour(tmp_path):
+    view = as_dense(np.ones((2, 2, 1, 1)), (4, 4, 1))
+    view.render(tmp_path / "m.svg")
+    root = ET.fromstring((tmp_path / "m.svg").read_text("utf-8"))
+    squares = [r.get("fill") for r in root.iter("{http://www.w3.org/2000/svg}rect")]
+    for colour in ("#0072B2", "#E69F00", "#009E73", "#CC79A7"):
+        assert squares.count(colour) == 9  # nine outputs use each of the four weights
+    text = "".join(root.itertext())
+    assert "144 weights" in text
+    assert "36 weights" in text
+    assert "4 weights" in text
+    view.render(tmp_path / "m.html")
+    assert "<svg" in (tmp_path / "m.html").read_text("utf-8")
+    assert view._repr_svg_() == view.svg
+
+
+@pytest.mark.parametrize(
+    ("bad", "error", "message"),
+    [
+        (lambda: as_dense(tg.nn.Dense(3), (3,)), ArgumentError, "convolution layer or a kernel, got Dense"),
+        (lambda: as_dense(tg.nn.SeparableConv2D(3, 2), (3, 3, 1)), ArgumentError, "weights, got SeparableConv2D"),
+        (lambda: as_dense(np.ones((2, 2)), (3, 3)), ShapeError, r"expected a kernel .*got shape \(2, 2\)"),
+        (lambda: as_dense(np.ones((2, 2, 1, 1)), (3,)), ShapeError, "input_shape"),
+        (lambda: as_dense(np.ones((4, 4, 1, 1)), (3, 3, 1)), ShapeError, "fit"),
+        (lambda: as_dense(np.ones((2, 2, 1, 1)), (3, 3, 1)) @ np.ones(4), ShapeError, "expected 9 inputs, got 4"),
+        (lambda: as_dense(np.ones((2, 2, 1, 1)), (3, 3, 1)).render("m.gif"), ArgumentError, ".svg or .html"),
+    ],
+)
+def test_bad_matrices(bad, error, message):
+    with pytest.raises(error, match=message):
+        bad()
+
+
+# ------------------------------------------------------------------------------------------
+# The page
+
+
+def cs231n():
+    """Their demo: 7 by 7 by 3 with padding, two filters of 3 by 3 by 3, stride 2."""
+    rng = np.random.default_rng(0)
+    x = leaf(rng.integers(0, 3, (1, 7, 7, 3)).astype("float32"))
+    w = leaf(rng.integers(-1, 2, (3, 3, 3, 2)).astype("float32"))
+    return tg.conv2d(x, w, leaf(np.array([1, 0], "float32")), padding=1, stride=2)
+
+
+PAGE = """
+import sys
+import numpy as np
+import tinygrad_conv as tg
+from tinygrad_conv.graph.slides import page
+x = np.arange(147.0, dtype="float32").reshape(1, 7, 7, 3)
+layer = tg.nn.Conv2D(2, 3, padding=1, stride=2, seed=0)
+sys.stdout.write(page(tg.microscope(layer(x))) + tg.graph.dense.as_dense(layer, (7, 7, 3)).svg)
+"""
+
+
+def test_the_page_has_the_same_bytes_in_other_processes():
+    def run(seed):
+        env = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONHASHSEED": seed}
+        return subprocess.run([sys.executable, "-c", PAGE], capture_output=True, check=True, env=env, cwd=ROOT).stdout
+
+    pages = {run(seed) for seed in ("0", "7", "random")}
+    assert len(pages) == 1
+    assert b"http" not in pages.pop().replace(b"http://www.w3.org/2000/svg", b"")
+
+
+@pytest.fixture(scope="module")
+def tab():
+    tab = browser.Browser()
+    yield tab
+    tab.close()
+
+
+@browser.needed
+def test_numbers_that_are_none_reach_the_page(tmp_path, tab):
+    x = np.zeros((1, 3, 3, 1), "float32")
+    x[0, 0, 0, 0], x[0, 2, 2, 0] = np.nan, np.inf
+    tg.microscope(tg.conv2d(leaf(x), leaf(np.ones((2, 2, 1, 1), "float32")))).render(tmp_path / "nan.html")
+    tab.open(tmp_path / "nan.html")
+    assert tab.run("[...y].map(String)") == ["NaN", "0", "0", "Infinity"]
+    assert tab.complaints == []
+
+
+@browser.needed
+def test_the_window_slides_in_a_browser(tmp_path, tab):
+    y = cs231n()
+    tg.microscope(y).render(tmp_path / "conv.html")
+    tab.open(tmp_path / "conv.html")
+    assert tab.run("document.getElementById('play').textContent") == "Pause"  # it moves by itself
+    tab.run("pause(); moveTo(0, 0)")
+    seen = []
+    for _ in range(y.size):
+        held, total = (tab.run(f"document.getElementById('equation').dataset.{k}") for k in ("held", "sum"))
+        assert float(held) == float(total)
+        seen.append(float(held))
+        tab.key("ArrowRight") if (len(seen) % 4) else tab.click("#next")
+    assert seen == [float(v) for v in np.moveaxis(y.numpy()[0], -1, 0).ravel()]
+    before = tab.shot()
+    tab.key("b")
+    assert "adds g × kernel" in tab.run("document.getElementById('equation').textContent")
+    assert tab.shot() != before
+    tab.run("document.activeElement.blur()")
+    tab.key(" ")
+    assert tab.run("document.getElementById('play').getAttribute('aria-pressed')") == "true"
+    assert tab.complaints == []
+    assert len(tab.requests) == 1
+
+
+@browser.needed
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_pages_sums_are_those_of_the_tensor(tmp_path, tab, kind):
+    rng = np.random.default_rng(0)
+    x = leaf(rng.normal(size=(1, 6, 5, 4)).astype("float32"))
+    y = {
+        "conv": lambda: tg.conv2d(
+            x, leaf(rng.normal(size=(3, 2, 2, 6)).astype("float32")), padding="same", groups=2, dilation=2
+        ),
+        "conv_transpose": lambda: tg.conv2d_transpose(
+            x, leaf(rng.normal(size=(3, 2, 3, 4)).astype("float32")), stride=2, groups=2, padding=1
+        ),
+        "max_pool": lambda: tg.max_pool2d(x, 3, stride=1, padding=1),
+        "avg_pool": lambda: tg.avg_pool2d(x, 3, stride=2, padding=1),
+        "dense": lambda: x.reshape(1, 120) @ leaf(rng.normal(size=(120, 7)).astype("float32")),
+    }[kind]()
+    tg.microscope(y).render(tmp_path / "page.html")
+    tab.open(tmp_path / "page.html")
+    tab.run("pause(); at.channel = 0; moveTo(0, 0)")
+    all_cells = """[...Array(oh * ow * data.shown)].map((_, k) => { if (k) step(1);
+        const d = document.getElementById('equation').dataset; return [+d.sum, +d.held]; })"""
+    pairs = np.array(tab.run(all_cells))
+    held = np.moveaxis(y.numpy()[0], -1, 0).ravel()
+    np.testing.assert_array_equal(pairs[:, 1].astype("float32"), held)
+    np.testing.assert_allclose(pairs[:, 0], held, atol=1e-4)
+    assert tab.complaints == []

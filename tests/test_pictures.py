@@ -1,0 +1,517 @@
+"""Pictures: levels, folding, colours, the backward pass, units; and that pictures stay what they are."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pytest
+from graph_models import DRAWINGS, GOLDEN, IMAGE, SMALL, Recurrent, convnet, expression, lecture, lenet, resnet
+
+import tinygrad_conv as tg
+from tinygrad_conv.errors import ArgumentError, GraphError
+from tinygrad_conv.graph import as_modules, draw, fold, snapshot
+from tinygrad_conv.graph.command import draw_command
+from tinygrad_conv.graph.looks import _DARK, RAMP, darkened
+
+ROOT = Path(__file__).parents[1]
+
+
+def texts(svg):
+    return ["".join(text.itertext()).strip() for text in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+
+
+def attributes(source, name):
+    """The attributes of one node in DOT, as text, and the label without markup."""
+    line = next(line for line in source.splitlines() if re.match(rf'\s*"?{re.escape(name)}"? \[', line))
+    label = " ".join(re.sub(r"<[^>]+>", " ", re.search(r"label=<(.*?)> (?=color|\w+=)", line)[1]).split())
+    return line, label
+
+
+# ------------------------------------------------------------------------------------------
+# Golden files, and the gallery
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_pictures_are_what_they_were(name):
+    """If a change is meant: look at the pictures, then ``python tests/graph_models.py``."""
+    assert DRAWINGS[name]().source == (GOLDEN / f"{name}.dot").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_every_picture_can_be_laid_out_and_nothing_is_cut(name):
+    svg = DRAWINGS[name]().svg
+    root = ET.fromstring(svg)
+    width, height = (float(root.get(side).removesuffix("pt")) for side in ("width", "height"))
+    for text in root.iter("{http://www.w3.org/2000/svg}text"):
+        x, y, size = float(text.get("x")), -float(text.get("y")), float(text.get("font-size"))
+        assert 0 < x < width
+        assert 0 < y < height + size
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_nodes_never_overlap(name):
+    root = ET.fromstring(DRAWINGS[name]().svg)
+    boxes = []
+    for group in root.iter("{http://www.w3.org/2000/svg}g"):
+        if group.get("class") == "node":
+            for shape in group.iter():
+                if shape.tag.endswith("ellipse"):
+                    cx, cy, rx, ry = (float(shape.get(key)) for key in ("cx", "cy", "rx", "ry"))
+                    boxes.append((cx - rx, cx + rx, cy - ry, cy + ry))
+                elif shape.tag.endswith(("path", "polygon")):
+                    numbers = [float(n) for n in re.findall(r"-?\d+\.?\d*", shape.get("d") or shape.get("points"))]
+                    boxes.append((min(numbers[::2]), max(numbers[::2]), min(numbers[1::2]), max(numbers[1::2])))
+    assert len(boxes) >= 7
+    for k, (left, right, top, bottom) in enumerate(boxes):
+        for other in boxes[:k]:
+            assert right <= other[0] or other[1] <= left or bottom <= other[2] or other[3] <= top
+
+
+def test_the_gallery_is_current():
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        import make_gallery
+    finally:
+        sys.path.pop(0)
+    made = make_gallery.pictures()
+    assert {path.name for path in make_gallery.IMAGES.glob("*.svg")} >= set(made)
+    for name, picture in made.items():
+        drawing = getattr(picture, "drawing", picture)
+        kept = (make_gallery.IMAGES / name).read_text(encoding="utf-8")
+        assert sorted(texts(kept)) == sorted(texts(drawing.svg)), f"{name}: run python docs/make_gallery.py"
+        assert len(kept) < 100_000
+
+
+# ------------------------------------------------------------------------------------------
+# Modules
+
+
+def test_modules_are_one_node_each():
+    shown = draw(lenet(), IMAGE, level="modules").shown
+    assert [node.name for node in shown.nodes] == [
+        "x", "conv1", "pool1", "conv2", "pool2", "flatten", "dense1", "dense2", "logits", "output",
+    ]  # fmt: skip
+    conv = shown["conv2"]
+    assert (conv.kind, conv.label, conv.shape) == ("module", "Conv2D", (1, 10, 10, 16))
+    assert (conv.n_params, conv.count) == (2416, 3)
+    whole = snapshot(lenet(), IMAGE)
+    assert sum(node.n_params for node in shown.nodes) == whole.n_params
+    assert sum(node.flops for node in shown.nodes) == whole.flops
+    assert sum(node.bytes or 0 for node in shown.nodes) == whole.bytes
+
+
+def test_what_runs_between_modules_stays():
+    shown = as_modules(snapshot(resnet(1), SMALL))
+    labels = [node.label for node in shown.nodes if node.module == "1"]
+    assert labels == ["Conv2D", "BatchNorm", "relu", "Conv2D", "BatchNorm", "+", "relu"]
+
+
+def test_a_module_that_is_called_again_is_another_node():
+    shown = as_modules(snapshot(Recurrent(), np.ones((1, 4), "float32")))
+    cells = [node for node in shown.nodes if node.label == "Dense"]
+    assert [node.name for node in cells] == ["cell_1", "cell_2", "cell_3", "head"]
+    order = {node.name: k for k, node in enumerate(shown.nodes)}
+    assert all(order[before] < order[node.name] for node in cells[:1] for before in node.inputs)
+
+
+# ------------------------------------------------------------------------------------------
+# Folding
+
+
+def test_twelve_blocks_become_one():
+    drawing = draw(resnet(12), SMALL)
+    assert "x 12</B>" in drawing.source
+    assert drawing.shown.notes == ("12 equal blocks drawn once (x 12)",)
+    assert len(drawing.shown.nodes) < 40 < len(drawing.graph.nodes)
+    assert "folded: 12 equal blocks drawn once (x 12)" in texts(drawing.svg)
+    repeated = {m.path: (m.repeat, m.label, m.n_params) for m in drawing.shown.modules if m.repeat > 1}
+    assert repeated == {"1": (12, "1 to 12", 312)}
+    assert f"{drawing.graph.n_params:,} params" in drawing.source  # totals are those of the whole
+    assert draw(resnet(12), SMALL, fold=False).shown.notes == ()
+
+
+def test_what_follows_a_folded_run_is_joined_to_it():
+    shown = draw(resnet(12), SMALL).shown
+    (flat,) = (node for node in shown.nodes if node.primitive == "reshape")
+    assert shown[flat.inputs[0]].module == "1"
+    names = {node.name for node in shown.nodes}
+    assert all(before in names for node in shown.nodes for before in node.inputs)
+
+
+def test_repeats_without_modules():
+    def f(x, w):
+        for _ in range(12):
+            x = tg.tanh(x @ w)
+        return x
+
+    folded = fold(snapshot(f, np.ones((2, 2)), np.ones((2, 2))))
+    assert [node.name for node in folded.nodes] == ["x", "w", "matmul_1", "tanh_1", "output"]
+    assert [m.repeat for m in folded.modules] == [12]
+
+
+def test_repeats_inside_repeats():
+    def f(x):
+        for _ in range(10):
+            for _ in range(10):
+                x = tg.sin(x)
+            x = tg.cos(x)
+        return x
+
+    folded = fold(snapshot(f, 1.0))
+    assert sorted(m.repeat for m in folded.modules) == [10, 10]
+    assert [node.name for node in folded.nodes] == ["x", "sin_1", "cos_1", "output"]
+
+
+def test_layers_side_by_side_in_one_list():
+    layers = [layer for _ in range(12) for layer in (tg.nn.Dense(4), tg.nn.LayerNorm())]
+    folded = draw(tg.nn.Sequential(layers, seed=0), np.ones((1, 4), "float32")).shown
+    assert max(m.repeat for m in folded.modules) == 12
+    assert len(folded.nodes) <= 12
+
+
+@pytest.mark.parametrize(
+    "different",
+    [
+        lambda x, k: tg.sin(x) if k == 5 else tg.cos(x),
+        lambda x, k: tg.sin(x) * float(k),
+        lambda x, k: tg.sum(x, axis=0 if k == 5 else 1, keepdims=True),
+    ],
+)
+def test_what_differs_is_not_folded_away(different):
+    def f(x):
+        for k in range(12):
+            x = different(x, k)
+        return x
+
+    graph = snapshot(f, np.ones((1, 1)))
+    folded = fold(graph)
+    seen = [(node.label, node.params) for node in folded.nodes]
+    assert {(node.label, node.params) for node in graph.nodes} == set(seen)
+
+
+def test_dead_blocks_are_not_hidden_among_live_ones():
+    def f(x):
+        for k in range(12):
+            x = tg.relu(x * (-1.0 if k == 6 else 1.0))
+        return x.sum()
+
+    drawing = draw(f, np.ones(2), color="gradients")
+    assert "gradient is zero" in drawing.source
+
+    def dies_on_the_way(x):
+        for _ in range(12):
+            x = tg.relu(x) - 1.0
+        return x
+
+    shown = draw(dies_on_the_way, 4.0, color="gradients").shown
+    assert {node.gradients.state for node in shown.nodes if node.label == "relu"} == {"zero", "finite"}
+
+
+def tangle(n):
+    def f(x, w):
+        choose = np.random.default_rng(1)
+        made = [x]
+        for _ in range(n):
+            a, b = made[-1], made[max(0, len(made) - 1 - int(choose.integers(0, 6)))]
+            how = int(choose.integers(0, 4))
+            made.append((a + b, tg.tanh(a), a * w, tg.sin(b))[how])
+        return made[-1].sum() + made[-2].sum()
+
+    return f
+
+
+def test_large_graphs_fold_to_200_nodes_and_say_so():
+    start = time.perf_counter()
+    drawing = draw(tangle(14_000), np.ones(3), np.ones(3))
+    svg = drawing.svg
+    took = time.perf_counter() - start
+    assert drawing.graph.n_operations > 9_000
+    assert len(drawing.shown.nodes) <= 200
+    assert "nodes drawn as" in " ".join(drawing.shown.notes)
+    assert drawing.shown.notes[-1] in " ".join(texts(svg))
+    assert sum(node.count for node in drawing.shown.nodes if node.kind != "constant") >= drawing.graph.n_operations
+    assert sum(node.flops or 0 for node in drawing.shown.nodes) == drawing.graph.flops
+    order = {node.name: k for k, node in enumerate(drawing.shown.nodes)}
+    assert all(order[before] < order[after] for before, after in drawing.shown.edges)
+    assert took < 10  # 2 seconds on the machine that this was written on
+
+
+def test_large_models_fold_by_modules_first():
+    layers = [tg.nn.Dense(k % 5 + 1) for k in range(120)]
+    drawing = draw(tg.nn.Sequential(layers, seed=0), np.ones((1, 3), "float32"))
+    assert len(drawing.shown.nodes) <= 200
+    assert drawing.shown.nodes[1].kind == "module" or any(m.repeat > 1 for m in drawing.shown.modules)
+
+
+def test_a_chain_of_100_000():
+    y = tg.Tensor(1.0, requires_grad=True)
+    for _ in range(100_000):
+        y = -y
+    drawing = draw(y)
+    assert [node.label for node in drawing.shown.nodes] == ["input", "neg", "output"]
+    assert "x 100,000" in drawing.source
+    assert "x 100,000" in str(drawing)
+
+
+def test_leaves_that_all_use_are_named_instead_of_joined():
+    source = draw(tangle(300), np.ones(3), np.ones(3), fold=False).source
+    assert "with w" in attributes(source, "multiply_1")[1]
+    assert "w -> " not in source
+    assert re.search(r"used \d+ times", attributes(source, "w")[1])
+
+
+# ------------------------------------------------------------------------------------------
+# What is shown, and colours
+
+
+def test_show_everything():
+    show = ("shape", "dtype", "values", "gradients", "flops", "bytes", "time", "source")
+    drawing = draw(convnet(), IMAGE, show=show)
+    label = attributes(drawing.source, "conv_1")[1]
+    assert re.fullmatch(
+        r"conv \(1, 24, 24, 16\) float32 461 kFLOPs 41.6 kB [\d.]+ (µ|m)s test_pictures.py:.* "
+        r"-?[\d.]+ … [\d.]+ gradient norm [\d.]+", label,
+    ), label  # fmt: skip
+    assert drawing.graph.known == ("values", "gradients", "time")
+
+
+def test_scalars_show_their_numbers():
+    a = tg.Tensor(2.0, requires_grad=True, name="a")
+    assert attributes(draw(a * 3.0, show=("values", "gradients")).source, "a")[1] == "a value 2 gradient 3"
+
+
+def test_cost_fills_the_ramp():
+    source = draw(lenet(), IMAGE, level="modules", color="cost").source
+    assert f'fillcolor="{RAMP[-1]}"' in attributes(source, "conv2")[0]
+    assert f'fillcolor="{RAMP[0]}"' in attributes(source, "logits")[0]
+    assert 'fillcolor="#FFFFFF"' in attributes(source, "flatten")[0]
+    assert "FLOPs from 1.69 k to 498 k" in source
+
+
+@pytest.mark.parametrize("color", ["bytes", "time", "gradients"])
+def test_other_colours(color):
+    source = draw(convnet(), IMAGE, color=color).source
+    assert any(f'fillcolor="{fill}"' in source for fill in RAMP)
+    assert "unfilled: none" in source
+
+
+class Dying(tg.nn.Module):
+    def __init__(self):
+        self.weight, self.bias = tg.nn.Parameter(np.ones((3, 2))), tg.nn.Parameter([-9.0, -9.0])
+        self.forgotten = tg.nn.Parameter([1.0])
+
+    def forward(self, x):
+        return tg.relu(x @ self.weight + self.bias).sum() + (x * x).sum()
+
+
+@pytest.mark.parametrize("options", [{"color": "gradients"}, {"show": ("gradients", "legend")}])
+def test_dead_gradients_stand_out(options):
+    source = draw(Dying(), np.ones((1, 3)), **options).source
+    for name, words in (("weight", "gradient is zero"), ("bias", "gradient is zero"), ("forgotten", "not reached")):
+        line, label = attributes(source, name)
+        assert words in label
+        assert "penwidth=3" in line
+        assert "#F0E442" in line
+    assert "penwidth" not in attributes(source, "x")[0]
+    assert "gradient is zero" in source.split("</TABLE>>")[0]  # the legend
+    assert "penwidth" not in draw(Dying(), np.ones((1, 3))).source
+
+
+def test_nan_stands_out():
+    with np.errstate(all="ignore"):
+        drawing = draw(lambda x: tg.log(x).sum(), np.array([1.0, -1.0]), show=("values", "gradients"))
+    assert "values are NaN: 1 of 2" in attributes(drawing.source, "log_1")[1]
+    with np.errstate(all="ignore"):
+        drawing = draw(lambda x: (tg.sqrt(x * 0.0) * 0.0).sum(), np.ones(2), color="gradients")
+    assert "gradient has NaN" in drawing.source
+
+
+def test_dark():
+    drawing = draw(convnet(), IMAGE, theme="dark")
+    light = draw(convnet(), IMAGE, theme="light")
+    assert drawing.source == darkened(light.source)
+    for colour in set(re.findall(r'"(#[0-9A-F]{6})"', light.source)):
+        assert colour in _DARK, f"{colour} has no dark twin"
+        assert f'"{colour}"' not in drawing.source
+    assert "<style>" not in light.svg
+    assert "<style>@media (prefers-color-scheme:dark)" in draw(convnet(), IMAGE).svg
+
+
+def luminance(colour):
+    parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_text_is_legible_in_light_and_dark(name):
+    """The contrast of text and ground is at least 4.5, as WCAG asks."""
+    source = DRAWINGS[name]().source
+    for text, themed in (("#222222", source), ("#E8E8E8", darkened(source))):
+        for fill in set(re.findall(r'fillcolor="(#\w{6})"', themed)) - {"#000000"}:
+            a, b = sorted((luminance(fill), luminance(text)))
+            assert (b + 0.05) / (a + 0.05) >= 4.5, fill
+
+
+# ------------------------------------------------------------------------------------------
+# Backward
+
+
+def test_backward_is_drawn_to_second_order():
+    source = draw(lambda x: tg.exp(x * x), 1.5, backward=2).source
+    assert '"cluster_∇"' in source
+    assert '"cluster_∇∇"' in source
+    assert "<B>gradient of x</B>" in source
+    assert "<B>second gradient of x</B>" in source
+    assert len(draw(tg.exp, 1.0, backward=True).shown.nodes) > len(draw(tg.exp, 1.0).shown.nodes)
+
+
+def test_backward_by_modules():
+    shown = draw(convnet(), IMAGE, level="modules", backward=True).shown
+    assert {"∇.conv1", "conv1", "∇.logits"} <= {node.name for node in shown.nodes if node.kind == "module"}
+    assert draw(convnet(), IMAGE, level="modules", backward=True).svg
+
+
+# ------------------------------------------------------------------------------------------
+# Units
+
+
+def test_units():
+    source = draw(lecture(), IMAGE, level="units").source
+    assert "(partial diagram)" in source
+    assert "784 → 10 → 10 units · 7,960 params" in source
+    assert len(re.findall(r"u0_\d+ -> u1_\d+ \[color", source)) == 8 * 10
+    assert len(re.findall(r"u1_\d+ -> u2_\d+ \[color", source)) == 100
+    assert "relu" in source
+    small = tg.nn.Sequential([tg.nn.Dense(2)], seed=0)
+    assert "partial" not in draw(small, np.ones((1, 3), "float32"), level="units").source
+
+
+def test_weights_are_lines():
+    def f(x):
+        return x @ w
+
+    w = tg.Tensor(np.array([[2.0, -1.0]]), requires_grad=True)
+    source = draw(f, np.ones((1, 1)), level="units").source
+    assert 'u0_0 -> u1_0 [color="#2166AC" penwidth=2.00]' in source
+    assert 'u0_0 -> u1_1 [color="#B2182B" penwidth=1.10]' in source
+
+
+def test_one_unit():
+    source = draw(lecture(), IMAGE, level="units", unit=3).source
+    weights = lecture()
+    weights(IMAGE)
+    shown = re.findall(r"<B>x(\d+)</B><BR/><FONT COLOR=\"#\w+\">times (.*?)</FONT>", source)
+    assert len(shown) == 8
+    matrix = weights.state_dict()["hidden.weight"]
+    assert all(f"{matrix[int(k), 3]:.2g}" == weight for k, weight in shown)
+    assert "relu(sum of input times weight plus bias)" in source
+
+
+@pytest.mark.parametrize(
+    ("bad", "error", "message"),
+    [
+        (lambda: draw(tg.exp, 1.0, level="units"), GraphError, "level='units' draws dense layers"),
+        (lambda: draw(lecture(), IMAGE, level="units", unit=10), ArgumentError, "unit to be from 0 to 9, got 10"),
+        (lambda: draw(tg.exp, 1.0, level="all"), ArgumentError, "ops, modules, units, got 'all'"),
+        (lambda: draw(tg.exp, 1.0, theme="sepia"), ArgumentError, "auto, light, dark, got 'sepia'"),
+        (lambda: draw(tg.exp, 1.0, color="red"), ArgumentError, "kind, cost, bytes, time, gradients, got 'red'"),
+        (lambda: draw(tg.exp, 1.0, show="valuse"), ArgumentError, "values, .* in show, got 'valuse'"),
+    ],
+)
+def test_bad_calls(bad, error, message):
+    with pytest.raises(error, match=message):
+        bad()
+
+
+# ------------------------------------------------------------------------------------------
+# Without a layout program
+
+
+def test_text_and_dot_need_no_program(monkeypatch, tmp_path):
+    monkeypatch.setattr(shutil, "which", lambda *args, **kwargs: None)
+    drawing = draw(resnet(), SMALL)
+    assert "├─ 1 to 24/ Residual x 24" in str(drawing)
+    assert drawing.render(tmp_path / "x.dot").read_text(encoding="utf-8") == drawing.source
+
+
+def test_the_tree_names_every_node():
+    drawing = draw(convnet(), IMAGE)
+    tree = str(drawing).replace("pool_max", "max_pool")
+    names = [node.name.replace("pool_max", "max_pool") for node in drawing.shown.nodes if node.kind != "constant"]
+    assert all(f"{name}: " in tree for name in names)
+    assert "conv_2: conv(kernel=(3, 3)) (1, 10, 10, 32) <- max_pool_1, conv2.weight" in tree
+
+
+# ------------------------------------------------------------------------------------------
+# The command line
+
+
+MODEL = """
+import tinygrad_conv as tg
+
+def make():
+    return tg.nn.Sequential([tg.nn.Dense(4, activation="relu", name="hidden")], seed=0)
+
+model = make()
+other = tg.nn.Sequential([tg.nn.Dense(5, activation="tanh", name="hidden")], seed=0)
+def function(x):
+    return x * 2.0
+"""
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / "model.py"
+    path.write_text(MODEL)
+    return path
+
+
+@pytest.mark.parametrize("name", ["model", "make", "function"])
+def test_draw_command(model, name, capsys):
+    assert draw_command(f"{model}:{name}", ["2x3"]) == 0
+    assert "├─ x: input (2, 3)" in capsys.readouterr().out
+
+
+def test_draw_command_writes(model, tmp_path, capsys):
+    assert draw_command(f"{model}:model", ["2,3"], out=str(tmp_path / "x.svg"), level="modules") == 0
+    assert (tmp_path / "x.svg").read_text(encoding="utf-8").startswith("<svg")
+    assert draw_command(f"{model}:model", ["2x3"], out=str(tmp_path / "x.json")) == 0
+    assert draw_command(str(tmp_path / "x.json"), against=f"{model}:model", shapes=["2x3"]) == 0
+    assert draw_command(f"{model}:other", ["2x3"], against=str(tmp_path / "x.json")) == 1
+    assert "+ tanh_1: tanh (2, 5) <- add_1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("target", "shape", "message"),
+    [
+        ("missing.py:model", "1", "cannot read 'missing.py'"),
+        ("FILE:missing", "1", "has no 'missing'; it has tg, make, model, other, function"),
+        ("FILE", "1", "expected FILE.py:name"),
+        ("FILE:model", "2xa", "expected a shape such as 1x28x28x1, got '2xa'"),
+    ],
+)
+def test_draw_command_errors(model, target, shape, message):
+    with pytest.raises(ArgumentError, match=re.escape(message)):
+        draw_command(target.replace("FILE", str(model)), [shape])
+
+
+def test_a_picture_with_no_numbers_kept_shows_none():
+    drawing = draw(expression(), show=("values",))  # its leaves are gone
+    assert "value" in drawing.source
+    assert drawing.details.known == ("values", "gradients")
+
+
+def test_pages_are_made_with_numbers_and_the_users_lines(tmp_path):
+    drawing = draw(convnet(), IMAGE)
+    assert drawing.graph.known == ()
+    assert drawing.details["conv_1"].values is not None
+    lines = {node.source.split(":")[0] for node in drawing.details.nodes if node.kind == "operation"}
+    assert lines == {"test_pictures.py"}
+    assert drawing.render(tmp_path / "x.html").read_text(encoding="utf-8").lower().startswith("<!doctype html>")

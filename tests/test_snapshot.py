@@ -1,0 +1,297 @@
+"""Snapshots: the numbers in a graph, its fingerprint, and its way into other programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from graph_models import IMAGE, Recurrent, convnet, expression, leaf, lenet
+
+import tinygrad_conv as tg
+from tinygrad_conv.errors import ArgumentError, GraphError
+from tinygrad_conv.graph import Graph, Values, assert_same_graph, snapshot
+from tinygrad_conv.tensor import MODE
+
+# ------------------------------------------------------------------------------------------
+# Values and gradients
+
+
+def test_values_of_a_run_are_those_of_the_run():
+    x = np.array([1.0, -2.0, 3.0])
+    graph = snapshot(lambda x: (tg.relu(x) + 2.0).sum(), x, values=True)
+    assert graph["x"].values == Values(x)
+    assert graph["relu_1"].values == Values([1.0, 0.0, 3.0])
+    assert graph["add_1"].values == Values([3.0, 2.0, 5.0])  # which no rule reads: the graph does not keep it
+    assert graph["constant_1"].values == Values(np.asarray(2.0))
+    assert graph["constant_1"].label == "2.0"
+    assert graph["output"].values.array.item() == 10.0
+    assert graph.known == ("values",)
+
+
+def test_values_of_a_tensor_are_recovered():
+    a, b, c = leaf(2.0, "a"), leaf(-3.0, "b"), leaf(10.0, "c")
+    graph = snapshot(tg.tanh(a * b + c), values=True)
+    assert {n.name: round(n.values.array.item(), 3) for n in graph.nodes} == {
+        "a": 2.0, "b": -3.0, "multiply_1": -6.0, "c": 10.0, "add_1": 4.0, "tanh_1": 0.999, "output": 0.999,
+    }  # fmt: skip
+
+
+def test_what_nothing_tells_any_more_is_not_made_up():
+    graph = snapshot(leaf(2.0, "a") + 1.0, values=True)  # the leaf is gone, and addition keeps nothing
+    assert graph["a"].values is None
+    assert graph["output"].values.array.item() == 3.0
+    assert snapshot(leaf(2.0) * 3.0).nodes[0].values is None  # not asked for
+
+
+def test_gradients_are_those_of_backward():
+    model = lenet()
+    model(IMAGE)
+    graph = snapshot(model, IMAGE, gradients=True)
+    model.zero_grad()
+    model(tg.Tensor(IMAGE)).backward(np.ones((1, 10)))
+    for name, parameter in model.named_parameters():
+        assert graph[name].gradients == Values(parameter.grad._data), name
+
+
+def test_gradients_leave_no_trace():
+    a, b = leaf(2.0, "a"), leaf(3.0, "b")
+    seen = []
+    y = a * b
+    y.register_hook(lambda g: seen.append(g.item()))
+    z = y * y
+    graph = snapshot(z, gradients=True)
+    assert graph["a"].gradients.array.item() == 2 * 6 * 3
+    assert a.grad is None
+    assert (len(y.node.hooks), z.node.hooks, a.node.hooks) == (1, None, None)
+    z.backward()
+    assert a.grad.item() == 36.0
+
+
+def test_two_outputs_count_once_each():
+    graph = snapshot(lambda x: (x * 2.0, x * 3.0, x * 2.0), 1.0, gradients=True)
+    assert graph["x"].gradients.array.item() == 7.0
+    assert snapshot(lambda x: [x * 2.0] * 2, 1.0, gradients=True)["x"].gradients.array.item() == 4.0
+
+
+def test_unreached_parameters_are_shown():
+    class Forgetful(tg.nn.Module):
+        def __init__(self):
+            self.used, self.forgotten = tg.nn.Parameter([1.0]), tg.nn.Parameter([1.0, 2.0])
+
+        def forward(self, x, y):
+            return x * self.used
+
+    graph = snapshot(Forgetful(), np.ones(1), np.ones(1), gradients=True)
+    assert [n.name for n in graph.nodes if n.gradients is None and n.kind in ("parameter", "input")] == [
+        "y", "forgotten",
+    ]  # fmt: skip
+    assert graph.n_params == 3
+    assert "forgotten" not in snapshot(Forgetful(), np.ones(1), np.ones(1))
+
+
+def test_nan_and_infinity_are_noticed_without_warnings():
+    graph = snapshot(lambda x: tg.sqrt(x - x).sum(), np.ones(2), values=True, gradients=True)
+    assert graph["x"].gradients.state == "nan"
+    assert graph["subtract_1"].gradients.state == "infinite" or graph["subtract_1"].gradients.state == "nan"
+    assert graph["sqrt_1"].values.state == "zero"
+
+
+def test_time_is_measured_and_not_compared():
+    graph = snapshot(convnet(), IMAGE, time=True)
+    assert all(node.time > 0 for node in graph.nodes if node.kind == "operation")
+    assert graph.time > 0
+    assert replace(graph, known=()) == snapshot(convnet(), IMAGE)
+
+
+def test_bytes_read_and_written():
+    graph = snapshot(lambda x, w: x @ w, np.ones((4, 3)), np.ones((3, 2), "float64"))
+    assert graph["matmul_1"].bytes == 8 * (12 + 6 + 8)
+    assert graph.bytes == 208
+    assert snapshot(leaf(1.0) + np.ones(3))["add_1"].bytes is None  # the constant's size was not kept
+
+
+def test_a_checkpointed_segment_has_no_numbers_of_its_own_but_harms_nothing():
+    graph = snapshot(lambda x: tg.checkpoint(lambda z: tg.exp(tg.sin(z)))(x) * 2.0, 0.5, values=True, gradients=True)
+    assert graph["x"].gradients.array.item() == pytest.approx(2 * np.exp(np.sin(0.5)) * np.cos(0.5))
+
+
+def test_nothing_watches_afterwards():
+    model = convnet()
+    snapshot(model, IMAGE, values=True)
+    assert MODE.get().watch is None
+    y = model(tg.Tensor(IMAGE))
+    assert snapshot(y).known == ()
+
+
+# ------------------------------------------------------------------------------------------
+# The backward pass
+
+
+def test_first_and_second_gradient():
+    graph = snapshot(lambda x: tg.exp(x * x), 1.5, backward=2, values=True)
+    assert [n.name for n in graph.nodes if n.kind == "output"] == ["output", "gradient.x", "gradient.gradient.x"]
+    x = 1.5
+    assert graph["gradient.x"].values.array.item() == pytest.approx(2 * x * np.exp(x * x))
+    assert graph["gradient.gradient.x"].values.array.item() == pytest.approx((2 + 4 * x * x) * np.exp(x * x))
+    assert {node.order for node in graph.nodes} == {0, 1, 2}
+    assert {module.label for module in graph.modules} == {"gradient", "second gradient"}
+
+
+def test_operations_of_a_gradient_know_what_they_belong_to():
+    graph = snapshot(convnet(), IMAGE, backward=True)
+    backward = [node for node in graph.nodes if node.order == 1 and node.kind == "operation"]
+    assert all(graph[node.of].order == 0 for node in backward)
+    assert {node.module for node in backward} >= {"∇.conv1", "∇.conv2", "∇.logits"}
+    assert {m.path: m.kind for m in graph.modules}["∇.conv1"] == "Conv2D"
+    assert len([n for n in graph.nodes if n.kind == "output" and n.order]) == 7  # six parameters and the image
+
+
+def test_backward_of_a_tensor_leaves_its_graph():
+    y = expression()
+    assert snapshot(y, backward=True).n_operations > snapshot(y).n_operations
+    y.backward()
+
+
+@pytest.mark.parametrize("bad", [3, -1, "yes"])
+def test_bad_order(bad):
+    with pytest.raises(ArgumentError, match="backward to be False, True, 1 or 2"):
+        snapshot(tg.exp, 1.0, backward=bad)
+
+
+def test_freed():
+    y = expression()
+    y.backward()
+    with pytest.raises(GraphError, match=r"freed by a backward pass.*retain_graph=True"):
+        snapshot(y, backward=1, values=True)
+
+
+# ------------------------------------------------------------------------------------------
+# Keras-style models
+
+
+def test_a_model_that_knows_its_input_needs_no_example():
+    layers = [tg.keras.Input((8, 8, 1)), tg.keras.layers.Conv2D(2, 3), tg.keras.layers.Flatten()]
+    graph = snapshot(tg.keras.Sequential(layers), gradients=True)
+    assert graph.nodes[0].shape == (1, 8, 8, 1)
+    assert graph.nodes[0].gradients.state == "finite"
+
+
+# ------------------------------------------------------------------------------------------
+# Equality and fingerprint
+
+
+def test_numbers_count_for_equality_and_not_for_the_fingerprint():
+    one, two = (snapshot(tg.exp, x, values=True) for x in (1.0, 2.0))
+    assert one != two
+    assert one == snapshot(tg.exp, 1.0, values=True)
+    assert hash(one) == hash(snapshot(tg.exp, 1.0, values=True))
+    assert one.structural_hash() == two.structural_hash()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda x: tg.tanh(x @ x).sum(axis=1), lambda x: tg.sin(x @ x).sum(axis=0),
+        lambda x: tg.tanh(x @ x.T).sum(axis=0), lambda x: tg.tanh(x @ x).sum(axis=0) * 1.0,
+    ],
+)  # fmt: skip
+def test_the_fingerprint_sees(other):
+    def f(x):
+        return tg.tanh(x @ x).sum(axis=0)
+
+    x = np.ones((2, 2))
+    assert snapshot(f, x).structural_hash() != snapshot(other, x).structural_hash()
+    with pytest.raises(AssertionError, match="expected the same graph, got these differences"):
+        assert_same_graph(snapshot(other, x), snapshot(f, x))
+    assert_same_graph(snapshot(lambda name: f(name), x), snapshot(f, x))
+
+
+def test_constants_are_part_of_what_is_computed():
+    with pytest.raises(AssertionError, match=r"constant_1: 2.0 -> 3.0"):
+        assert_same_graph(snapshot(lambda x: x * 3.0, 1.0), snapshot(lambda x: x * 2.0, 1.0))
+
+
+# ------------------------------------------------------------------------------------------
+# Other programs
+
+
+@pytest.mark.parametrize("options", [{}, {"values": True, "gradients": True}, {"backward": 1, "time": True}])
+def test_json_there_and_back(options):
+    graph = snapshot(Recurrent(), np.ones((1, 4), "float32"), **options)
+    text = graph.to_json()
+    assert Graph.from_json(text) == graph
+    assert Graph.from_json(text).to_json() == text
+    assert json.loads(text)["format"] == 1
+
+
+def test_json_of_special_numbers():
+    with np.errstate(all="ignore"):
+        graph = snapshot(lambda x: x / 0.0, np.array([1.0, -1.0, 0.0]), values=True)
+    assert Graph.from_json(graph.to_json()) == graph
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"format": 9}', '{"format": 1, "nodes": 3}', "[1, 2]"])
+def test_bad_json(text):
+    with pytest.raises(ArgumentError, match="from_json: expected"):
+        Graph.from_json(text)
+
+
+def test_networkx():
+    networkx = pytest.importorskip("networkx")
+    x = leaf(3.0, "x")
+    made = snapshot(x * x).to_networkx()
+    assert isinstance(made, networkx.MultiDiGraph)
+    assert sorted(data["argument"] for _, _, data in made.in_edges("multiply_1", data=True)) == [0, 1]
+    assert made.nodes["multiply_1"]["primitive"] == "multiply"
+    assert networkx.is_directed_acyclic_graph(made)
+
+
+def test_pickle():
+    graph = snapshot(convnet(), IMAGE, values=True)
+    assert pickle.loads(pickle.dumps(graph)) == graph
+
+
+def test_values_are_immutable():
+    values = Values([1.0])
+    with pytest.raises(AttributeError, match="immutable"):
+        values.array = np.zeros(1)
+    with pytest.raises(ValueError, match="read-only"):
+        values.array[0] = 2.0
+    data = np.ones(2)
+    kept = Values(data)
+    data[0] = 5.0
+    assert kept == Values(np.ones(2))
+    assert Values(np.array([np.nan])) == Values(np.array([np.nan]))
+    assert Values(np.float32(1.0)) != Values(np.float64(1.0))
+
+
+STABLE = """
+import hashlib, sys
+sys.path.insert(0, sys.argv[1])
+from graph_models import DRAWINGS, IMAGE, SMALL, Recurrent, convnet
+import numpy as np
+from tinygrad_conv.graph import diff, draw, snapshot
+said = [drawing().source for drawing in DRAWINGS.values()]
+said += [draw(Recurrent(), np.ones((1, 4), "float32"), show=("values", "gradients", "legend")).svg]
+said += [snapshot(convnet(), IMAGE, values=True, gradients=True, backward=1).to_json()]
+said += [snapshot(convnet(), IMAGE).structural_hash(), str(draw(convnet(), IMAGE))]
+said += [str(diff(snapshot(convnet(), IMAGE), snapshot(Recurrent(), np.ones((1, 4), "float32"))))]
+print([hashlib.sha256(text.encode()).hexdigest() for text in said])
+"""
+
+
+def test_the_same_bytes_in_every_process():
+    runs = []
+    for seed in ("0", "1", "4711"):
+        command = [sys.executable, "-W", "error", "-c", STABLE, str(Path(__file__).parent)]
+        runs.append(subprocess.Popen(command, env={**os.environ, "PYTHONHASHSEED": seed}, stdout=subprocess.PIPE))
+    outputs = {run.communicate()[0] for run in runs}
+    assert [run.returncode for run in runs] == [0, 0, 0]
+    assert len(outputs) == 1

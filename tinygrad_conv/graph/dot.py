@@ -1,0 +1,308 @@
+"""`to_dot`: a `Graph` in DOT, the language of Graphviz.
+
+The picture reads like a lecture: data flow along one line, parameters stand beside the operation that uses them,
+modules are boxes around their operations. `looks` says how kinds differ. The same graph gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from html import escape
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from ..errors import ArgumentError
+from .looks import BOX_FILLS, BOX_LINE, COLORS, INK, LINE, PAPER, QUIET, Color, Painter, amount_text
+from .value import Graph, GraphModule, GraphNode, Values
+
+if TYPE_CHECKING:
+    from graphviz import Digraph  # type: ignore[import-untyped]
+
+__all__ = ["DEFAULT_SHOW", "SHOW", "Direction", "heading", "to_dot"]
+
+Direction: TypeAlias = Literal["LR", "TB"]
+DEFAULT_SHOW = ("shape", "params", "options", "legend")
+SHOW = (*DEFAULT_SHOW, "dtype", "values", "gradients", "flops", "bytes", "time", "source")  # all that can be shown
+
+_FONT = "Helvetica"  # Graphviz knows its widths, and every viewer has it or a font of the same widths
+_WIDTH = 30  # characters to a line of a label
+_MOST_USES = 12  # of a leaf, to be drawn as lines
+
+
+def to_dot(
+    graph: Graph, direction: Direction = "LR", show: Collection[str] = DEFAULT_SHOW, color: Color = "kind",
+    whole: Graph | None = None,
+) -> Digraph:  # fmt: skip
+    """The graph in DOT, as a `graphviz.Digraph`; its text is ``.source``.
+
+    Parameters
+    ----------
+    direction : "LR" (left to right) or "TB" (top to bottom)
+    show : names out of "shape", "params", "options", "legend", "dtype", "values", "gradients", "flops", "bytes",
+        "time", "source"
+        What is printed beside the names: shapes, parameter counts, an operation's keyword parameters that are
+        not at their default, a title with a legend; and on request dtypes, numbers, costs and the user's lines.
+    color : "kind", "cost" (FLOPs), "bytes", "time" or "gradients"
+        What fills mean. With "gradients", and where gradients are shown, dead ones stand out.
+    whole : Graph, optional
+        What `graph` was folded from: the title gives its totals.
+
+    Raises
+    ------
+    ArgumentError
+        Another direction or colour, or another name in `show`.
+
+    >>> import tinygrad_conv as tg
+    >>> from tinygrad_conv.graph import snapshot, to_dot
+    >>> dot = to_dot(snapshot(tg.exp, 1.0), show=())
+    >>> [line.strip() for line in dot.source.splitlines() if "->" in line]
+    ['x -> exp_1 [weight=8]', 'exp_1 -> output [weight=8]']
+    """
+    import graphviz  # here, so that importing the library stays cheap
+
+    show = checked(direction, show, color)
+    dot = graphviz.Digraph(
+        "graph",
+        graph_attr={
+            "rankdir": direction, "fontname": _FONT, "fontcolor": INK, "bgcolor": PAPER, "pad": "0.2",
+            "nodesep": "0.3", "ranksep": "0.35", "labelloc": "t",
+        },
+        node_attr={"fontname": _FONT, "fontsize": "12", "fontcolor": INK, "height": "0.3", "width": "0.6"},
+        edge_attr={"color": LINE, "arrowsize": "0.7"},
+    )  # fmt: skip
+    painter = Painter(graph, color, show)
+    if "legend" in show:
+        dot.attr(label=heading(whole or graph, graph.notes, painter.legend()))
+    graph = _without_hubs(graph)
+    beside = _beside(graph)
+    _write_boxes(dot, graph, beside, show, painter)
+    _write_edges(dot, graph, beside)
+    return dot
+
+
+def checked(direction: str, show: Collection[str], color: str = "kind") -> tuple[str, ...]:
+    """What is to be shown; ArgumentError if an option is none."""
+    if direction not in ("TB", "LR"):
+        raise ArgumentError(f"draw: expected direction 'TB' or 'LR', got {direction!r}")
+    if color not in COLORS:
+        raise ArgumentError(f"draw: expected color to be one of {', '.join(COLORS)}, got {color!r}")
+    show = (show,) if isinstance(show, str) else tuple(show)
+    for name in show:
+        if name not in SHOW:
+            raise ArgumentError(f"draw: expected names out of {', '.join(SHOW)} in show, got {name!r}")
+    return show
+
+
+def _beside(graph: Graph) -> dict[str, str]:
+    """Parameter or constant -> the operation that it stands beside: its first user, if in the same box."""
+    side = {node.name: node for node in graph.nodes if node.kind in ("parameter", "constant")}
+    found: dict[str, str] = {}
+    for node in graph.nodes:
+        for before in node.inputs:
+            if before in side and before not in found and side[before].module == node.module:
+                found[before] = node.name
+    return found
+
+
+def _without_hubs(graph: Graph) -> Graph:
+    """Without the edges of leaves that are used all over: their users say "with w" instead."""
+    uses: dict[str, int] = {}
+    for before, _ in graph.edges:
+        uses[before] = uses.get(before, 0) + 1
+    hubs = {node.name for node in graph.nodes if not node.inputs and uses.get(node.name, 0) > _MOST_USES}
+    if not hubs:
+        return graph
+
+    def relabelled(node: GraphNode) -> GraphNode:
+        if node.name in hubs:
+            return replace(node, params=(("used", f"{uses[node.name]:,} times"),), changed=("used",))
+        names = dict.fromkeys(name for name in node.inputs if name in hubs)
+        if not names:
+            return node
+        said = tuple(("with", name) for name in names)
+        inputs = tuple(name for name in node.inputs if name not in hubs)
+        return replace(node, inputs=inputs, params=node.params + said, changed=(*node.changed, "with"))
+
+    return replace(graph, nodes=tuple(map(relabelled, graph.nodes)))
+
+
+# ------------------------------------------------------------------------------------------
+# Nodes, inside the boxes of their modules
+
+
+def _write_boxes(dot: Digraph, graph: Graph, beside: dict[str, str], show: Collection[str], painter: Painter) -> None:
+    nodes: dict[str, list[GraphNode]] = {path: [] for path in ("", *(module.path for module in graph.modules))}
+    for node in graph.nodes:
+        nodes[node.module].append(node)
+    inside: dict[str, list[GraphModule]] = {path: [] for path in nodes}
+    for module in graph.modules:
+        around = module.path.rpartition(".")[0]
+        while around not in inside:  # the name of a list of modules, which is no module
+            around = around.rpartition(".")[0]
+        inside[around].append(module)
+
+    def write(box: Digraph, path: str, depth: int) -> None:
+        for node in nodes[path]:
+            _write_node(box, node, show, painter)
+            if node.name in beside:
+                with box.subgraph() as row:
+                    row.attr(rank="same")
+                    row.node(node.name)
+                    row.node(beside[node.name])
+        for module in inside[path]:
+            alone = len(nodes[module.path]) == 1 and not inside[module.path] and module.repeat == 1 and not module.label
+            if alone:  # one node needs no box: it says the path
+                _write_node(box, nodes[module.path][0], show, painter, " ".join(_module_name(module, path)).rstrip())
+            else:
+                line = INK if module.repeat > 1 else BOX_LINE
+                with box.subgraph(name=f"cluster_{module.path}") as inner:
+                    inner.attr(label=_module_label(module, path, show), labeljust="r", tooltip=module.path)
+                    inner.attr(style="rounded,filled", color=line, fillcolor=BOX_FILLS[depth % 2])
+                    write(inner, module.path, depth + 1)
+
+    write(dot, "", 0)
+
+
+def _write_node(box: Digraph, node: GraphNode, show: Collection[str], painter: Painter, path: str = "") -> None:
+    look = painter.look(node)
+    box.node(
+        node.name, _label(node, show, path, painter.alarm(node), painter.ink(node)), shape=look.shape, style=look.style,
+        fillcolor=look.fill, color=look.border, margin=look.margin, group=look.group, tooltip=_tooltip(node),
+        penwidth=None if look.width == "1" else look.width,
+    )  # fmt: skip
+
+
+def _label(node: GraphNode, show: Collection[str], path: str, alarm: str, ink: str) -> str:
+    """An HTML-like label: the name in bold, and what is to be shown under it in small print."""
+    shape = _shape(node) if "shape" in show else ""
+    small = _numbers(node, show)
+    warning = [f'<FONT POINT-SIZE="10"><B>{escape(line)}</B></FONT>' for line in _wrapped(alarm)]
+    if node.kind == "constant":
+        small = [] if node.shape == () and node.label != "constant" else small  # its label is its value
+        text = f"{node.label} {'' if node.shape == () else shape}".rstrip()
+        return _lines([*(_small(line, ink) for line in (text, *small)), *warning])
+    bold = [f"<B>{escape(line)}</B>" for line in _wrapped(node.label)]
+    if node.kind == "module" and not path:
+        path = node.name.rpartition(".")[2] if node.name.rpartition(".")[2] != node.label else ""
+    first = _wrapped(path)
+    if "options" in show:
+        first += _wrapped(", ".join(_option(node, name, value) for name, value in node.params if name in node.changed))
+    if node.kind == "parameter" and shape:
+        bold[-1] += f" {_small(shape, ink)}"
+    else:
+        first.append(shape)
+    if "params" in show and node.n_params:
+        first.append(_count(node.n_params, "param"))
+    if "dtype" in show:
+        first.append(node.dtype)
+    if "flops" in show and node.flops:
+        first.append(_flops(node.flops))
+    if "bytes" in show and node.bytes:
+        first.append(f"{amount_text(node.bytes, 'bytes')}B")
+    if "time" in show and node.time is not None:
+        first.append(amount_text(node.time, "time"))
+    if "source" in show and node.kind == "operation":
+        first += _wrapped(node.source)
+    return _lines([*bold, *(_small(line, ink) for line in (*first, *small) if line), *warning])
+
+
+def _option(node: GraphNode, name: str, value: str) -> str:
+    return f"{name} {value}" if node.kind == "group" or name in ("with", "used") else f"{name}={value}"
+
+
+def _numbers(node: GraphNode, show: Collection[str]) -> list[str]:
+    """Values and gradient in brief: the number itself, or range and norm."""
+    lines = []
+    if "values" in show and node.values is not None:
+        lines.append(_brief(node.values, f"{node.values.minimum:.3g} … {node.values.maximum:.3g}", "value"))
+    if "gradients" in show and node.gradients is not None and node.kind != "output" and node.gradients.state != "zero":
+        lines.append(_brief(node.gradients, f"gradient norm {node.gradients.norm:.3g}", "gradient"))
+    return lines
+
+
+def _brief(values: Values, of_many: str, what: str) -> str:
+    return of_many if values.array.size != 1 else f"{what} {values.array.item():.4g}"
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return f"<{'<BR/>'.join(lines)}>"
+
+
+def _small(text: str, ink: str = QUIET) -> str:
+    return f'<FONT POINT-SIZE="10" COLOR="{ink}">{escape(text)}</FONT>'
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, max_lines=3, placeholder=" …")
+
+
+def _shape(node: GraphNode) -> str:
+    return "" if node.shape is None else "scalar" if node.shape == () else str(node.shape)
+
+
+def _count(n: int, unit: str) -> str:
+    return f"{n:,} {unit}" if n == 1 else f"{n:,} {unit}s"
+
+
+def _flops(n: int) -> str:
+    return f"{amount_text(n, 'cost')}FLOPs" if n >= 1000 else _count(n, "FLOP")
+
+
+def _module_name(module: GraphModule, around: str) -> tuple[str, str]:
+    """The path inside the box around a module, and the module's class."""
+    return module.label or module.path.removeprefix(f"{around}."), module.kind
+
+
+def _module_label(module: GraphModule, around: str, show: Collection[str]) -> str:
+    name, kind = _module_name(module, around)
+    times = f" <B>x {module.repeat:,}</B>" if module.repeat > 1 else ""
+    lines = [f"<B>{escape(name)}</B> {escape(kind)}".rstrip() + times]
+    if module.n_params and "params" in show:
+        lines.append(_count(module.n_params, "param") + (" each" if module.repeat > 1 else ""))
+    text = "".join(f'{line}<BR ALIGN="RIGHT"/>' for line in lines)
+    return f'<<FONT POINT-SIZE="10" COLOR="{QUIET}">{text}</FONT>>'
+
+
+def _tooltip(node: GraphNode) -> str:
+    """Everything there is to know about a node, for whoever points at it in a browser."""
+    params = [f"{name}={value}" for name, value in node.params]
+    flops = [_count(node.flops, "FLOP")] if node.flops else []
+    known = [node.name, node.kind, *params, _shape(node), node.dtype, *flops]
+    return ", ".join(part for part in known if part).replace("\\", "\\\\")
+
+
+# ------------------------------------------------------------------------------------------
+# Edges
+
+
+def _write_edges(dot: Digraph, graph: Graph, beside: dict[str, str]) -> None:
+    """Data edges are straight; what stands beside an operation joins from the right, the next from the left."""
+    seen: dict[str, int] = {}
+    for before, after in graph.edges:
+        if beside.get(before) != after:
+            dot.edge(before, after, weight="8")
+            continue
+        seen[after] = seen.get(after, 0) + 1
+        if seen[after] % 2:
+            dot.edge(after, before, dir="back", style="dashed")
+        else:
+            dot.edge(before, after, style="dashed")
+
+
+# ------------------------------------------------------------------------------------------
+# Title and legend
+
+
+def heading(graph: Graph, notes: Collection[str] = (), legend: Collection[str] = ()) -> str:
+    """An HTML-like label above the picture: its title, totals, what was folded, and the legend's rows."""
+    facts = [_count(graph.n_operations, "operation")]
+    if graph.n_params:
+        facts.append(_count(graph.n_params, "param"))
+    if graph.flops:
+        facts.append(_flops(graph.flops))
+    rows = [f'<FONT POINT-SIZE="16"><B>{escape(graph.title)}</B></FONT>'] if graph.title else []
+    rows.append(_small(" · ".join(facts)))
+    rows += [_small(f"folded: {note}") for note in notes]
+    table = "".join(f"<TR><TD>{row}</TD></TR>" for row in [*rows, *legend])
+    return f'<<TABLE BORDER="0" CELLSPACING="2" CELLPADDING="1">{table}</TABLE>>'

@@ -1,0 +1,219 @@
+"""`Explanation`: the terms of one element as text, and as tables for a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import islice
+from math import fsum, isfinite, prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .cells import Index, Term
+
+if TYPE_CHECKING:
+    from .microscope import Microscope
+
+__all__ = ["Explanation"]
+
+_SHOWN = 64  # terms that text shows one by one
+
+
+@dataclass(frozen=True, repr=False)
+class Explanation:
+    """One element of an output: the terms whose sum it is, and what its gradient feeds.
+
+    ``str()`` gives it as text; a notebook shows patch, kernel and products beside each other.
+
+    Attributes
+    ----------
+    at : dict of the element's indices
+    terms : tuple of Term
+        ``x``, ``w`` (indices), ``value``, ``factor``, ``product``.
+    addends : tuple of (name, value)
+        What was added: the bias.
+    held : number
+        What the tensor holds.
+    g : float
+        The gradient of this element.
+    then : tuple of (operation, value)
+        Activations that followed, with what they made of it.
+    """
+
+    of: Microscope
+    at: dict[str, int]
+    terms: tuple[Term, ...]
+    addends: tuple[tuple[str, Any], ...]
+    held: Any
+    g: float
+    then: tuple[tuple[str, Any], ...]
+    source: str
+
+    @property
+    def sum(self) -> float:
+        """The exact sum of the products, rounded once."""
+        return _sum([term.product for term in self.terms])
+
+    @property
+    def rounding(self) -> tuple[float, ...]:
+        """What the tensor's own arithmetic lost: mostly one number, none if its sum is exact to the last bit."""
+        parts = [*(term.product for term in self.terms), *(float(value) for _, value in self.addends)]
+        held = float(self.held)
+        lost: list[float] = []
+        if not all(map(isfinite, (held, *parts))):
+            return ()
+        while len(lost) < 4:
+            rest = _sum([held, *(-part for part in parts), *(-part for part in lost)])
+            if rest == 0:
+                break
+            lost.append(rest)
+        return tuple(lost)
+
+    @property
+    def total(self) -> float:
+        """The sum of everything shown: products, what was added, rounding. It is the number that the tensor holds."""
+        return _sum([*(t.product for t in self.terms), *(float(v) for _, v in self.addends), *self.rounding])
+
+    # -- text ------------------------------------------------------------------------------
+
+    def __str__(self) -> str:
+        return "\n".join((*self._head(), *self._forward(), *self._backward()))
+
+    __repr__ = __str__
+
+    def _head(self) -> list[str]:
+        where = ", ".join(f"{name}={value}" for name, value in self.at.items())
+        lines = [f"{self.of.label} y[{where}], y of shape {self.of.shape}"]
+        window = self.of.window
+        if window is not None:
+            pads = [before if before == after else (before, after) for before, after in window.pads]
+            kernel = " by ".join(map(str, window.kernel))
+            facts = {"stride": window.stride, "padding": pads, "dilation": window.dilation}
+            lines.append(
+                f"kernel {kernel}, {', '.join(f'{name} {_brief(value)}' for name, value in facts.items())}"
+                + (f", groups {window.groups}" if self.of.w is not None else "")
+            )
+        return lines
+
+    def _forward(self) -> list[str]:
+        shown = self.terms if len(self.terms) <= _SHOWN + 1 else self.terms[:_SHOWN]
+        names = [(_x(t.x), _w(t, self.of.kind)) for t in shown]
+        values = [(_text(t.value), _text(t.factor), _text(t.product)) for t in shown]
+        rows = [(*name, *value) for name, value in zip(names, values, strict=True)]
+        wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            f"  {a:<{wide[0]}} * {b:<{wide[1]}} = {v:>{wide[2]}} * {f:>{wide[3]}} = {p:>{wide[4]}}"
+            for a, b, v, f, p in rows
+        ]
+        if len(shown) < len(self.terms):
+            rest = _sum([t.product for t in self.terms[len(shown) :]])
+            lines.append(f"  and {len(self.terms) - len(shown):,} more products, together {rest!r}")
+        what = "the greatest" if self.of.kind == "max_pool" else f"sum of {len(self.terms):,} products"
+        lines.append(f"  {what} = {self.sum!r}")
+        lines += [f"  + {name} = {_text(value)}" for name, value in self.addends]
+        lines += [f"  + rounding in {self.of.y.dtype} = {value!r}" for value in self.rounding]
+        lines.append(f"  = {_text(self.held)}, which the tensor holds")
+        lines += [f"  then {name} = {_text(value)}" for name, value in self.then]
+        return lines
+
+    def _backward(self) -> list[str]:
+        shown = [t for t in self.terms if t.x is not None][:_SHOWN]  # padding feeds nobody
+        left = [(f"dL/d{_x(t.x)} += g * ", _text(t.factor), self.g * float(t.factor)) for t in shown]
+        right = [
+            ("" if t.w is None else f"dL/d{_w(t, '')} += g * ", _text(t.value), self.g * float(t.value)) for t in shown
+        ]
+        lines = [f"backward, for g = dL/dy = {self.g!r}:"]
+        columns = [_column(left), _column(right)]
+        lines += [f"  {a}   {b}".rstrip() for a, b in zip(*columns, strict=True)]
+        if len(self.terms) > _SHOWN == len(shown):
+            lines.append(f"  and so on for {len(self.terms):,} terms")
+        lines += [f"  dL/d{name} += g = {self.g!r}" for name, _ in self.addends]
+        return lines
+
+    # -- notebooks -------------------------------------------------------------------------
+
+    def _repr_html_(self) -> str:
+        head, *details = self._head()
+        style = "font-family:system-ui,sans-serif;font-size:13px;line-height:1.4"
+        parts = [f'<div style="{style}"><p><b>{escape(head)}</b><br>{"<br>".join(map(escape, details))}</p>']
+        parts += self._grids()
+        equation = [f"sum of {len(self.terms):,} products <b>{self.sum:.8g}</b>"]
+        equation += [f"{escape(name)} <b>{float(value):.8g}</b>" for name, value in self.addends]
+        equation += [f"rounding {value:.2g}" for value in self.rounding]
+        held = f"{' + '.join(equation)} = <b>{escape(_text(self.held))}</b>, which the tensor holds"
+        then = "".join(f"; then {escape(a)}: <b>{escape(_text(b))}</b>" for a, b in self.then)
+        text = f"<details><summary>all terms, forward and backward</summary><pre>{escape(str(self))}</pre></details>"
+        return "".join([*parts, f"<p>{held}{then}</p>{text}</div>"])
+
+    def _grids(self) -> Iterator[str]:
+        """For each input channel of a window of one or two axes: patch, kernel and products beside each other."""
+        window = self.of.window
+        if window is None or len(window.kernel) > 2 or self.of.kind == "conv_transpose":
+            return
+        rows = prod(window.kernel[:-1])
+        channels = max(1, len(self.terms) // prod(window.kernel))
+        if self.of.w is None:
+            yield _grid([[t.value for t in self.terms]], ["patch"], 1, [t.factor == 1 for t in self.terms])
+            return
+        for k in islice(range(channels), 8):
+            mine = self.terms[k::channels]
+            tables = [[t.value for t in mine], [t.factor for t in mine], [t.product for t in mine]]
+            seen = next((t.x[-1] for t in mine if t.x), k)
+            yield _grid(tables, [f"x, channel {seen}", "kernel", "products"], rows, [t.x is None for t in mine])
+        if channels > 8:
+            yield f"<p>and {channels - 8:,} more channels</p>"
+
+
+def _grid(tables: list[list[Any]], names: list[str], rows: int, marked: list[bool]) -> str:
+    shades = ("#56b4e933", "#e69f0033", "#009e7333")
+    out = []
+    for table, name, shade in zip(tables, names, shades, strict=False):
+        width = -(-len(table) // rows)
+        cells = [
+            f'<td style="text-align:right;padding:2px 6px;border:1px solid #8888;background:'
+            f'{"#8883" if mark else shade}">{float(value):.4g}</td>'
+            for value, mark in zip(table, marked, strict=True)
+        ]
+        lines = "".join(f"<tr>{''.join(cells[k : k + width])}</tr>" for k in range(0, len(cells), width))
+        out.append(
+            f'<table style="display:inline-table;border-collapse:collapse;margin:4px 12px 4px 0">'
+            f'<caption style="white-space:nowrap">{escape(name)}</caption>{lines}</table>'
+        )
+    return f"<div>{''.join(out)}</div>"
+
+
+def _sum(values: Sequence[float]) -> float:
+    """The exact sum, rounded once; what NumPy says where there is none."""
+    try:
+        return fsum(values)
+    except (OverflowError, ValueError):  # infinities of both signs, or beyond the largest number
+        with np.errstate(all="ignore"):
+            return float(np.sum(values))
+
+
+def _text(value: Any) -> str:
+    """The shortest text that stands for exactly this number in its precision."""
+    return str(value)
+
+
+def _brief(values: Sequence[Any]) -> str:
+    return str(values[0]) if len(set(map(str, values))) == 1 else str(tuple(values))
+
+
+def _x(at: Index | None) -> str:
+    return "padding" if at is None else f"x[{', '.join(map(str, at))}]"
+
+
+def _w(term: Term, kind: str) -> str:
+    if term.w is not None:
+        return f"w[{', '.join(map(str, term.w))}]"
+    return "1 over the count" if kind == "avg_pool" else "greatest?"
+
+
+def _column(rows: list[tuple[str, str, float]]) -> list[str]:
+    """``name += g * a = b``, aligned; empty where there is no name."""
+    texts = [(name, a, repr(b)) for name, a, b in rows]
+    wide = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    return [f"{name:<{wide[0]}}{a:>{wide[1]}} = {b:>{wide[2]}}" if name else "" for name, a, b in texts]

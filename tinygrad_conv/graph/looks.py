@@ -1,0 +1,198 @@
+"""How nodes look: fills and outlines by kind, by cost or by gradient, the legend that explains them, light and dark.
+
+Tints of Okabe and Ito's palette and one ramp of a single hue: colour-blind readers can tell them apart, and whatever a
+colour says an outline or a word says too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from html import escape
+from typing import Literal, NamedTuple, TypeAlias
+
+from .value import Graph, GraphNode
+
+__all__ = ["BOX_FILLS", "BOX_LINE", "COLORS", "INK", "LINE", "PAPER", "QUIET", "Color", "Look", "Painter", "darkened"]
+
+Color: TypeAlias = Literal["kind", "cost", "bytes", "time", "gradients"]
+COLORS: tuple[Color, ...] = ("kind", "cost", "bytes", "time", "gradients")
+
+PAPER, INK, QUIET, LINE = "#FFFFFF", "#222222", "#555555", "#777777"
+BOX_FILLS, BOX_LINE = ("#F7F7F7", "#EFEFEF"), "#BBBBBB"  # of modules, by depth in turn
+ALARM, ALARM_LINE = "#F0E442", "#D00000"
+RAMP = ("#FFF5EB", "#FEE6CE", "#FDD0A2", "#FDAE6B", "#FD8D3C", "#F16913")
+
+_DARK = {
+    PAPER: "#15191E", INK: "#E8E8E8", QUIET: "#B4B8BD", LINE: "#8A9099",
+    BOX_FILLS[0]: "#1C2127", BOX_FILLS[1]: "#252B33",
+    BOX_LINE: "#4A515A", ALARM: "#6B6300", ALARM_LINE: "#FF6A5E", "#FEFEFE": "#2C333B", "#D5ECFA": "#12384F",
+    "#0072B2": "#56B4E9", "#FBE6BF": "#4A3810", "#B87F00": "#E69F00", "#EEEEEE": "#30363D", "#888888": "#8F959C",
+    "#CDEBE1": "#0F3F31", "#009E73": "#2FC79B", "#E8E0F2": "#372C47", "#7B4FA3": "#B794D6", "#FDE3D3": "#4A2611",
+    "#D55E00": "#F0803C", "#F6D5CF": "#54211C", "#F5DDEA": "#43283A", "#A8517F": "#D890B8", "#D9D9D9": "#3A4149",
+    "#C2EBC0": "#1F4A22",
+    "#1B7F2A": "#62C46E", "#333333": "#DDDDDD", "#2166AC": "#6FB1E8", "#B2182B": "#EF7A6E",
+    **dict(zip(RAMP, ("#2B2622", "#40301F", "#5A3A1B", "#774415", "#8A490E", "#9F4F05"), strict=True)),
+}  # fmt: skip
+
+
+class Look(NamedTuple):
+    fill: str
+    border: str
+    shape: str = "box"
+    style: str = "filled"
+    margin: str = "0.12,0.06"
+    group: str | None = "data"  # Graphviz aligns nodes of one group
+    width: str = "1"  # of the outline
+
+
+_LOOKS = {
+    "input": Look("#D5ECFA", "#0072B2", "ellipse", margin="0.01,0.01"),
+    "parameter": Look("#FBE6BF", "#B87F00", group=None),
+    "constant": Look("#EEEEEE", "#888888", style="filled,dashed", margin="0.08,0.04", group=None),
+    "operation": Look("#FEFEFE", INK, style="filled,rounded"),
+    "module": Look("#E8E0F2", "#7B4FA3", style="filled,rounded"),
+    "group": Look("#D9D9D9", INK, "box3d"),
+    "output": Look("#CDEBE1", "#009E73", "ellipse", margin="0.01,0.01"),
+    "gradient": Look("#FDE3D3", "#D55E00", style="filled,rounded"),
+    "second gradient": Look("#F5DDEA", "#A8517F", style="filled,rounded"),
+}
+_MARKS = {
+    "added": Look("#C2EBC0", "#1B7F2A", style="filled,bold", width="2"),
+    "removed": Look("#F6D5CF", ALARM_LINE, style="filled,dashed", width="2"),
+    "changed": Look(ALARM, "#B87F00", style="filled,bold", width="2"),
+}
+_DEAD = {"zero": "gradient is zero", "nan": "gradient has NaN", "infinite": "gradient is infinite"}
+_BAD = {"nan": "NaN", "infinite": "infinite"}
+_UNITS = {"cost": "FLOPs", "bytes": "bytes", "time": "time", "gradients": "gradient norm"}
+
+
+def darkened(source: str) -> str:
+    """The same picture in DOT for a dark page."""
+    for light, dark in _DARK.items():
+        source = source.replace(f'"{light}"', f'"{dark}"')
+    return source
+
+
+def dark_style() -> str:
+    """CSS that turns our colours into their dark twins where the reader prefers dark."""
+    names = {light.lower(): dark for light, dark in _DARK.items()} | {"white": _DARK[PAPER]}
+    rules = "".join(
+        f'.tgc [{what}="{light}"]{{{what}:{dark}}}' for light, dark in names.items() for what in ("fill", "stroke")
+    )
+    return f"<style>@media (prefers-color-scheme:dark){{{rules}}}</style>"
+
+
+class Painter:
+    """Gives every node of a graph its look, and the legend for those looks that occur."""
+
+    def __init__(self, graph: Graph, color: Color, show: Collection[str]) -> None:
+        self.graph, self.color = graph, color
+        self._alarms = {
+            node.name: alarm for node in graph.nodes if (alarm := _alarm(node, graph, color == "gradients", show))
+        }
+        amounts = [amount for node in graph.nodes if (amount := self._amount(node)) > 0]
+        self._low, self._high = (min(amounts), max(amounts)) if amounts else (0.0, 0.0)
+
+    def alarm(self, node: GraphNode) -> str:
+        """What is wrong with a node or differs, in words; empty if nothing does."""
+        return node.mark or self._alarms.get(node.name, "")
+
+    def ink(self, node: GraphNode) -> str:
+        """The colour of small print: darker where the ground is."""
+        return INK if self.color != "kind" or node.name in self._alarms else QUIET
+
+    def look(self, node: GraphNode) -> Look:
+        """How a node is drawn."""
+        base = _LOOKS[self._kind(node)]
+        if node.mark:
+            mark = _MARKS[node.mark.split(":")[0]]
+            style = mark.style + (",rounded" if "rounded" in base.style else "")
+            return mark._replace(shape=base.shape, style=style, margin=base.margin, group=base.group)
+        if node.name in self._alarms:
+            style = base.style + (",dashed" if "not" in self._alarms[node.name] and "dashed" not in base.style else "")
+            return base._replace(fill=ALARM, border=ALARM_LINE, width="3", style=style)
+        if self.color == "kind":
+            return base
+        amount = self._amount(node)
+        return base._replace(fill=RAMP[self._step(amount)] if amount > 0 else PAPER)
+
+    def _kind(self, node: GraphNode) -> str:
+        if node.order and node.kind in ("operation", "output"):
+            return "gradient" if node.order == 1 else "second gradient"
+        return node.kind
+
+    def _amount(self, node: GraphNode) -> float:
+        """What the colour shows of a node; 0 where there is nothing to show."""
+        if self.color == "gradients":
+            norm = node.gradients.norm if node.gradients is not None else 0.0
+            return norm if math.isfinite(norm) else 0.0
+        if self.color == "kind" or node.kind not in ("operation", "module", "group"):
+            return 0.0
+        return float({"cost": node.flops, "bytes": node.bytes, "time": node.time}[self.color] or 0.0)
+
+    def _step(self, amount: float) -> int:
+        """A place on the ramp, which is logarithmic and spans at most six decades."""
+        low = max(self._low, self._high / 1e6)
+        if self._high <= low:
+            return len(RAMP) - 1
+        place = math.log(max(amount, low) / low) / math.log(self._high / low)
+        return min(int(place * len(RAMP)), len(RAMP) - 1)
+
+    def legend(self) -> list[str]:
+        """Rows of an HTML-like table: what each look means."""
+        kinds = {self._kind(node) for node in self.graph.nodes}
+        looks = [(look, kind) for kind, look in _LOOKS.items() if kind in kinds]
+        if self.color != "kind":
+            looks = [(look._replace(fill=PAPER), kind) for look, kind in looks]
+        marks = {node.mark.split(":")[0] for node in self.graph.nodes if node.mark}
+        looks += [(look, mark) for mark, look in _MARKS.items() if mark in marks]
+        if self._alarms:
+            faults = dict.fromkeys(word.split(":")[0] for word in self._alarms.values())
+            looks.append((Look(ALARM, ALARM_LINE, width="3"), ", ".join(faults)))
+        rows = [_row([(look.fill, look.border, name) for look, name in looks])] if looks else []
+        if self.color != "kind" and self._high:
+            low, high = (amount_text(x, self.color) for x in (max(self._low, self._high / 1e6), self._high))
+            cells = [(fill, INK, "") for fill in RAMP]
+            meaning = f"{_UNITS[self.color]} from {low.strip()} to {high.strip()}; unfilled: none"
+            rows.append(_row([*cells[:-1], (*cells[-1][:2], meaning)]))
+        return rows
+
+
+def _row(cells: Sequence[tuple[str, str, str]]) -> str:
+    drawn = "".join(
+        f'<TD BORDER="1" COLOR="{border}" BGCOLOR="{fill}" WIDTH="18" HEIGHT="10" FIXEDSIZE="TRUE"></TD>'
+        + (f'<TD><FONT POINT-SIZE="10"> {escape(name)}</FONT></TD><TD WIDTH="6"></TD>' if name else "")
+        for fill, border, name in cells
+    )
+    return f'<TABLE BORDER="0" CELLSPACING="2" CELLPADDING="0"><TR>{drawn}</TR></TABLE>'
+
+
+def amount_text(amount: float, color: str) -> str:
+    """
+    >>> amount_text(1234567, "cost"), amount_text(2.5e-05, "time"), amount_text(0.125, "gradients")
+    ('1.23 M', '25 µs', '0.125')
+    """
+    if color == "gradients":
+        return f"{amount:.3g}"
+    if color == "time":
+        scale, unit = next(((s, u) for s, u in ((1.0, "s"), (1e-3, "ms")) if amount >= s), (1e-6, "µs"))
+        return f"{amount / scale:.3g} {unit}"
+    for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if amount >= size:
+            return f"{amount / size:.3g} {prefix}"
+    return f"{amount:.3g} "
+
+
+def _alarm(node: GraphNode, graph: Graph, coloured: bool, show: Collection[str]) -> str:
+    """Numbers that ought to worry the reader, of those that were asked for."""
+    if node.values is not None and node.values.state in _BAD:
+        bad = node.values.nans or node.values.infinities
+        return f"values are {_BAD[node.values.state]}: {bad:,} of {node.values.array.size:,}"
+    if "gradients" not in graph.known or not (coloured or "gradients" in show):
+        return ""
+    if node.kind in ("constant", "output") or node.order:
+        return ""
+    if node.gradients is None:
+        return "no gradient: not reached"
+    return _DEAD.get(node.gradients.state, "")

@@ -1,0 +1,345 @@
+"""Reading a recorded graph into a `Graph`: order, names, and every value as text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from functools import cache
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..autodiff import _CLOSED
+from ..errors import GraphError
+from ..primitive import Primitive, iter_parents
+from ..tensor import Node, Shape, Tensor, describe_source, ndarray, wrap
+from .value import Graph, GraphModule, GraphNode, Kind, Values
+from .watching import Watch, topological
+
+__all__ = ["GRADIENT", "Reader"]
+
+GRADIENT = "∇"  # the path of the module that all operations of a gradient are in; twice for the second gradient
+
+
+class Reader:
+    """Turns recorded nodes into `GraphNode`s, under the names that the caller has for them.
+
+    Tell it of arguments and modules, then let it `read` once. ``leaf_kind`` is what a leaf counts as that
+    is neither an argument nor used in a module: an input of a tensor's graph, a parameter of a function.
+    """
+
+    def __init__(self, title: str, leaf_kind: Kind = "input") -> None:
+        self.title = title
+        self.leaf_kind = leaf_kind
+        self._arguments: dict[Node, str] = {}  # tracked ones, with their path
+        self._data: dict[int, tuple[Any, str]] = {}  # others, such as labels: id -> array, path
+        self._parameters: dict[Node, str] = {}
+        self._classes: dict[str, str] = {}  # module path -> class name
+        self._nodes: list[GraphNode] = []
+        self._names: dict[Node | int, str] = {}  # node, or id of an argument's array -> name
+        self._used: set[str] = set()
+        self._counts: dict[str, int] = {}
+        self._lines: dict[tuple[int, int], str] = {}
+        self._sizes: dict[str, tuple[Shape | None, int | None]] = {}  # name -> shape and bytes, as far as known
+        self._bases: dict[str, str] = {}
+        self._values: dict[tuple[str, Node], Values] = {}
+        self._watch = Watch()
+        self._known: tuple[str, ...] = ()
+
+    # -- what the caller knows
+
+    def argument(self, path: str, value: Any) -> Any:
+        """One leaf of the arguments: floating-point data come back as a tracked tensor."""
+        if not isinstance(value, (Tensor, ndarray, np.generic, float, complex)):
+            return value
+        tensor = value if isinstance(value, Tensor) else Tensor(value)
+        if tensor.dtype.kind not in "fc":
+            self._data[id(tensor._data)] = tensor._data, path
+            return value
+        followed = wrap(tensor._data, None)
+        followed.requires_grad = True
+        node = followed._needs_node("snapshot")
+        node.source = None  # no line of the user's made it
+        self._arguments[node] = path
+        return followed
+
+    def module(self, module: Any) -> None:
+        """The parameters of a module have names, and its parts have classes."""
+        self._parameters.update({p.node: path for path, p in module.named_parameters() if p.node is not None})
+        self._classes.update({path: type(part).__name__ for path, part in module.named_modules()})
+
+    def name_of(self, leaf: Node) -> str:
+        """What the caller calls a leaf."""
+        return self._arguments.get(leaf) or self._parameters.get(leaf) or _home(leaf) or self.leaf_kind
+
+    # -- the walk
+
+    def read(self, outputs: Sequence[tuple[str, Tensor]], watch: Watch, known: tuple[str, ...] = ()) -> Graph:
+        """The graph of everything that the outputs, given as (path, tensor), were computed from.
+
+        `known` says what is wanted of what the `watch` saw: "values", "gradients", "time".
+        """
+        self._watch, self._known = watch, known
+        order = topological(y.node for _, y in outputs if y.node is not None)
+        refuse_freed(order)
+        homes = _homes(order)
+        for node in order:
+            if node.primitive is None:
+                self._names[node] = self._leaf(node, homes.get(node, ""))
+            else:
+                self._names[node] = self._operation(node, node.primitive)
+        for path, y in outputs:
+            order_of = path.count(GRADIENT)
+            label = f"{'second ' if order_of == 2 else ''}gradient of {path.lstrip(GRADIENT)}" if order_of else path
+            before = self._constant(y.shape, dtype=str(y.dtype)) if y.node is None else self._names[y.node]
+            self._add(
+                path.replace(GRADIENT, "gradient."), "output", label, inputs=(before,), shape=y.shape,
+                dtype=str(y.dtype), order=order_of, **self._numbers(y.node),
+            )  # fmt: skip
+        if "gradients" in known:
+            self._add_unreached()
+        return Graph(self.title, tuple(self._nodes), self._modules(), known)
+
+    def _add_unreached(self) -> None:
+        """Arguments and parameters that the result does not depend on: their gradient would be sought in vain."""
+        for node, path in self._arguments.items():
+            if node not in self._names:
+                self._names[node] = self._add(path, "input", path, shape=node.shape, dtype=str(node.dtype))
+        for node in self._parameters:
+            if node not in self._names:
+                self._names[node] = self._leaf(node, "")
+
+    def _numbers(self, node: Node | None) -> dict[str, Any]:
+        """What is wanted of a node's numbers and known."""
+        found: dict[str, Any] = {}
+        for name, arrays in (("values", self._watch.outputs), ("gradients", self._watch.gradients)):
+            if name in self._known and node is not None and node in arrays:
+                key = name, node
+                if key not in self._values:
+                    self._values[key] = Values(arrays[node])
+                found[name] = self._values[key]
+        return found
+
+    def _leaf(self, node: Node, home: str) -> str:
+        details: dict[str, Any] = {"shape": node.shape, "dtype": str(node.dtype), "source": self._source(node)}
+        details |= self._numbers(node)
+        if node in self._arguments:
+            path = self._arguments[node]
+            return self._add(path, "input", path, **details)
+        if node in self._parameters:
+            path = self._parameters[node]
+            home = self._owner(path)
+            kind: Kind = "parameter"
+        else:
+            kind = "parameter" if home else self.leaf_kind
+            path = _home(node) or kind
+            path = f"{home}.{path}" if home else path
+        label = path[len(home) :].lstrip(".")
+        n_params = prod(node.shape) if kind == "parameter" else 0
+        return self._add(path, kind, label, module=home, n_params=n_params, **details)
+
+    def _owner(self, path: str) -> str:
+        """The module that holds a parameter: ``head`` for ``head.weights.0``, where `weights` is a list."""
+        while path:
+            path = path.rpartition(".")[0]
+            if path in self._classes:
+                break
+        return path
+
+    def _operation(self, node: Node, primitive: Primitive) -> str:
+        order, of = self._watch.orders.get(node, 0), self._watch.of.get(node)
+        home = self._home(node)
+        inputs = tuple(
+            self._untracked(node, k, home, order) if parent is None else self._names[parent]
+            for k, parent in enumerate(node.parents)
+        )
+        read = [self._sizes[name] for name in inputs]
+        options = list(_options(node, primitive))
+        name = self._add(
+            primitive.name.lstrip("_"), "operation", primitive.label.lstrip("_"), numbered=True,
+            inputs=inputs, primitive=primitive.name, shape=node.shape, dtype=_dtype_name(node.dtype),
+            params=tuple((name, _text(value)) for name, value, _ in options),
+            changed=tuple(name for name, _, plain in options if not plain),
+            module=home, flops=_flops(node, primitive, [shape for shape, _ in read]),
+            bytes=_total([*(size for _, size in read), prod(node.shape) * node.dtype.itemsize]),
+            time=self._watch.time(node) if "time" in self._known else None,
+            source=self._source(node), order=order, of=self._names.get(of, "") if of is not None else "",
+            **self._numbers(node),
+        )  # fmt: skip
+        if "values" in self._known:
+            object.__setattr__(self._nodes[-1], "live", (node, self._watch))  # for `explain`
+        return name
+
+    def _home(self, node: Node) -> str:
+        """The module that an operation belongs to; a gradient's are in a world of their own, named as the first."""
+        order, of = self._watch.orders.get(node, 0), self._watch.of.get(node)
+        if not order:
+            return _home(node)
+        while of is not None and self._watch.orders.get(of, 0):
+            of = self._watch.of.get(of)
+        home = _home(of) if of is not None else ""
+        return f"{GRADIENT * order}.{home}" if home else GRADIENT * order
+
+    def _untracked(self, node: Node, k: int, home: str, order: int) -> str:
+        """An input that is not tracked. What no rule reads was not kept: not even its shape is known then."""
+        seen = self._watch.inputs.get(node, ())
+        value = seen[k] if k < len(seen) else None
+        value = node.saved[k] if value is None else value
+        if value is None:
+            shapes = node.params.get("shapes")
+            return self._constant(shapes and shapes[k], module=home, order=order)
+        array = np.asarray(value)
+        shape, dtype = array.shape, str(array.dtype)
+        details: dict[str, Any] = {"values": Values(array)} if "values" in self._known else {}
+        if id(value) not in self._data:
+            label = _text(value) if shape == () else "constant"
+            return self._constant(shape, label, dtype=dtype, module=home, order=order, **details)
+        if id(value) not in self._names:
+            path = self._data[id(value)][1]
+            self._names[id(value)] = self._add(path, "input", path, shape=shape, dtype=dtype, **details)
+        return self._names[id(value)]
+
+    def _constant(self, shape: Shape | None, label: str = "constant", **details: Any) -> str:
+        return self._add("constant", "constant", label, numbered=True, shape=shape, **details)
+
+    def _add(self, path: str, kind: Kind, label: str, *, numbered: bool = False, **details: Any) -> str:
+        base = self._bases.get(path, "")
+        if not base:
+            base = self._bases[path] = re.sub(r"[^\w.]+", "_", path).strip("_") or kind  # safe in DOT and file names
+        name = base
+        while numbered or name in self._used:
+            self._counts[base] = self._counts.get(base, 0 if numbered else 1) + 1
+            name, numbered = f"{base}_{self._counts[base]}", False
+        self._used.add(name)
+        shape, dtype = details.get("shape"), details.get("dtype")
+        self._sizes[name] = shape, prod(shape) * _itemsize(dtype) if shape is not None and dtype else None
+        self._nodes.append(GraphNode(name, kind, label, **details))
+        return name
+
+    def _source(self, node: Node) -> str:
+        if node.source is None:
+            return ""
+        code, instruction = node.source
+        key = id(code), instruction  # the node keeps the code alive
+        if key not in self._lines:
+            self._lines[key] = describe_source(node.source)
+        return self._lines[key]
+
+    def _modules(self) -> tuple[GraphModule, ...]:
+        """Every module that has a node in the graph, and the modules around it, in order of appearance."""
+        totals: dict[str, int] = {}
+        for node in self._nodes:
+            parts = node.module.split(".") if node.module else []
+            for k in range(len(parts)):
+                path = ".".join(parts[: k + 1])
+                known = path.lstrip(GRADIENT).lstrip(".")
+                if path == node.module or not known or known in self._classes or not self._classes:  # else a list
+                    totals[path] = totals.get(path, 0) + node.n_params
+        worlds = {GRADIENT: "gradient", GRADIENT * 2: "second gradient"}
+        classes = {path: self._classes.get(path.lstrip(GRADIENT).lstrip("."), "") for path in totals}
+        return tuple(GraphModule(path, classes[path], n, label=worlds.get(path, "")) for path, n in totals.items())
+
+
+# ------------------------------------------------------------------------------------------
+# Order and place, by structure alone
+
+
+def refuse_freed(order: Iterable[Node]) -> None:
+    """Raise GraphError if a backward pass has freed one of these nodes."""
+    for node in order:
+        if node.freed:
+            raise GraphError(
+                f"snapshot: the graph of {node.label} from {describe_source(node.source)} was freed by a "
+                "backward pass; take the snapshot before, or call backward(retain_graph=True)"
+            )
+
+
+def _home(node: Node) -> str:
+    """The path of the module in which an operation ran; for a leaf, its name."""
+    return node.extra if isinstance(node.extra, str) and node.extra is not _CLOSED else ""
+
+
+def _homes(order: Iterable[Node]) -> dict[Node, str]:
+    """For each leaf the module that uses it: where several do, the one around them all."""
+    homes: dict[Node, str] = {}
+    for node in order:
+        for parent in iter_parents(node):
+            if parent.primitive is None:
+                homes[parent] = _around(homes[parent], _home(node)) if parent in homes else _home(node)
+    return homes
+
+
+def _around(a: str, b: str) -> str:
+    while a and a != b and not b.startswith(f"{a}."):
+        a = a.rpartition(".")[0]
+    return a
+
+
+# ------------------------------------------------------------------------------------------
+# Details
+
+
+def _options(node: Node, primitive: Primitive) -> Iterator[tuple[str, Any, bool]]:
+    """Keyword parameters as (name, value, is it plain?); one that is a dataclass counts as its fields.
+
+    Plain is what stands at its default, what the output's shape tells, and arrays, which are data. The fields of a
+    window have no defaults: there, 1 or 0 throughout is plain (no stride, no padding), and so are sizes.
+    """
+    defaults = getattr(primitive, "defaults", {})
+    for name, value in node.params.items():
+        if is_dataclass(value):
+            for part in fields(value):
+                inner = getattr(value, part.name)
+                alike = set(_text(inner)) - set("(), ") in ({"0"}, {"1"})
+                yield part.name, inner, alike or part.name.endswith("_sizes")
+        elif name in primitive.params:  # else it is the engine's
+            text = _text(value)
+            at_default = name in defaults and text == _text(defaults[name])
+            yield name, value, at_default or text == str(node.shape) or _holds_array(value)
+
+
+def _holds_array(value: Any) -> bool:
+    if isinstance(value, (tuple, list)):
+        return any(map(_holds_array, value))
+    return isinstance(value, (ndarray, Tensor))
+
+
+def _flops(node: Node, primitive: Primitive, shapes: Sequence[Shape | None]) -> int | None:
+    if not callable(primitive.flops):
+        return int(primitive.flops) * prod(node.shape)
+    if None in shapes and not primitive.variadic:  # the count may read the shape of a constant that was not kept
+        shapes = [() if shape is None else shape for shape in shapes]
+    try:
+        return int(primitive.flops(*shapes, node.shape, **node.params))
+    except (TypeError, ValueError, IndexError):
+        return None
+
+
+_dtype_name, _itemsize = cache(str), cache(lambda name: np.dtype(name).itemsize)
+
+
+def _total(sizes: Sequence[int | None]) -> int | None:
+    return None if None in sizes else sum(size or 0 for size in sizes)
+
+
+def _text(value: Any) -> str:
+    """A value as text that is the same in every process."""
+    if value is None or isinstance(value, (bool, int, float, complex, str)):
+        return repr(value)
+    if value is Ellipsis:
+        return "..."
+    if isinstance(value, Tensor):
+        value = value._data
+    if isinstance(value, (ndarray, np.generic)):
+        return str(value) if value.shape == () else f"{value.dtype} {value.shape}"
+    if isinstance(value, np.dtype):
+        return str(value)
+    if isinstance(value, slice):
+        start, stop, step = ("" if part is None else _text(part) for part in (value.start, value.stop, value.step))
+        return f"{start}:{stop}:{step}" if step else f"{start}:{stop}"
+    if isinstance(value, (list, tuple)):
+        inner = ", ".join(map(_text, value))
+        return f"[{inner}]" if isinstance(value, list) else f"({inner},)" if len(value) == 1 else f"({inner})"
+    return str(getattr(value, "__name__", type(value).__name__))  # never an address

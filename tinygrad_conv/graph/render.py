@@ -1,0 +1,269 @@
+"""`Drawing`: a picture of a graph, as text and as SVG, PNG or PDF.
+
+Layout is done by Graphviz's `dot` program where there is one, else by `graphviz-pure`, which the wheel of
+that name brings along. Writing DOT text needs neither.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from ..errors import ArgumentError, GraphError, MissingExtraError, MutationError
+from .dot import DEFAULT_SHOW, Direction, checked, to_dot
+from .folding import as_modules
+from .folding import fold as folded
+from .looks import Color, dark_style, darkened
+from .snapshot import snapshot
+from .tree import tree
+from .units import units_to_dot
+from .value import Graph
+
+__all__ = ["Drawing", "draw"]
+
+Level: TypeAlias = Literal["ops", "modules", "units"]
+Theme: TypeAlias = Literal["auto", "light", "dark"]
+LEVELS, THEMES = ("ops", "modules", "units"), ("auto", "light", "dark")
+_FORMATS = ("svg", "png", "pdf", "dot", "html")
+_FONTS = "Helvetica,Arial,Nimbus Sans,Liberation Sans,Arimo,sans-serif"  # all of the same widths, but the last
+_MOST_NODES = 5_000  # layout takes some seconds at this size, and grows faster than it
+
+
+def draw(
+    thing: Any,
+    *example_args: Any,
+    level: Level = "ops",
+    show: Collection[str] = DEFAULT_SHOW,
+    backward: bool | int = False,
+    fold: bool = True,
+    direction: Direction = "LR",
+    color: Color = "kind",
+    theme: Theme = "auto",
+    unit: int | None = None,
+) -> Drawing:
+    """Draw the graph of a tensor, or of a function or module run once on example arguments.
+
+    Parameters
+    ----------
+    thing : Tensor, function, Module or Graph
+    *example_args : arrays or tensors
+        What to call a function or module with: shapes matter, and values where they are shown.
+    level : "ops", "modules" or "units"
+        Every operation; each module as one node; or the neurons of a small dense network.
+    show : names out of "shape", "params", "options", "legend", "dtype", "values", "gradients", "flops", "bytes",
+        "time", "source"
+    backward : False, True or 2
+        Draw the operations of the gradient too, and of the gradient's gradient.
+    fold : bool
+        Equal blocks once, and at most 200 nodes; the picture says what was folded.
+    direction : "LR" (left to right) or "TB" (top to bottom)
+    color : "kind", "cost", "bytes", "time" or "gradients"
+        What fills mean. Dead gradients (zero, NaN, not reached) stand out where gradients are shown or coloured.
+    theme : "auto", "light" or "dark"
+        "auto" is light, and in SVG dark where the reader's system prefers it.
+    unit : int, optional
+        With level "units": only this unit of the first layer, with its inputs, weights and activation.
+
+    Returns
+    -------
+    Drawing
+        Shows itself in a notebook; ``render("graph.svg")`` writes a file; ``print`` shows a tree.
+
+    Raises
+    ------
+    GraphError
+        There is no graph, or a backward pass has freed it.
+    ArgumentError
+        An unknown level, direction, colour, theme or name in `show`.
+
+    >>> import numpy as np
+    >>> import tinygrad_conv as tg
+    >>> from tinygrad_conv.graph import draw
+    >>> drawing = draw(lambda x, w: tg.relu(x @ w), np.ones((4, 3)), np.ones((3, 2)))
+    >>> drawing
+    Drawing of a graph: 2 operations, 0 params; write it with .render("graph.svg")
+    >>> print(drawing)
+    2 operations, 56 FLOPs
+    ├─ x: input (4, 3)
+    ├─ w: input (3, 2)
+    ├─ matmul_1: @ (4, 2) <- x, w
+    ├─ relu_1: relu (4, 2) <- matmul_1
+    └─ output: output (4, 2) <- relu_1
+    """
+    show = checked(direction, show, color)
+    if level not in LEVELS:
+        raise ArgumentError(f"draw: expected level to be one of {', '.join(LEVELS)}, got {level!r}")
+    if theme not in THEMES:
+        raise ArgumentError(f"draw: expected theme to be one of {', '.join(THEMES)}, got {theme!r}")
+    options: dict[str, Any] = {
+        "values": "values" in show or level == "units", "gradients": "gradients" in show or color == "gradients",
+        "time": "time" in show or color == "time", "backward": backward,
+    }  # fmt: skip
+    graph = snapshot(thing, *example_args, **options)
+    details = partial(snapshot, thing, *example_args, **{**options, "values": True, "gradients": True})
+    return Drawing(graph, direction, show, level=level, fold=fold, color=color, theme=theme, unit=unit, details=details)
+
+
+class Drawing:
+    """A picture of a graph: shows itself in a notebook, and writes itself to a file.
+
+    Attributes
+    ----------
+    graph : Graph
+        What is drawn, unfolded.
+    shown : Graph
+        What the picture shows: `graph` at the level asked for, folded.
+    source : str
+        The picture in DOT.
+    """
+
+    def __init__(
+        self, graph: Graph, direction: Direction = "LR", show: Collection[str] = DEFAULT_SHOW, *, level: Level = "ops",
+        fold: bool = True, color: Color = "kind", theme: Theme = "auto", unit: int | None = None,
+        details: Callable[[], Graph] | None = None,
+    ) -> None:  # fmt: skip
+        self.graph = graph
+        self._details, self._theme = details, theme
+        self._detailed: Graph | None = None
+        at_level = as_modules(graph) if level == "modules" else graph
+        self.shown = folded(at_level) if fold else at_level
+        if level == "units":
+            self.shown, self.source = graph, units_to_dot(graph, direction, unit)
+        else:
+            self.source = to_dot(self.shown, direction, show, color, whole=graph).source
+        if theme == "dark":
+            self.source = darkened(self.source)
+
+    @property
+    def details(self) -> Graph:
+        """`graph` with values and gradients, for pages that show them; without, if they cannot be had any more."""
+        if self._detailed is None:  # no cached_property: its frame would be taken for the user's line
+            self._detailed = self.graph
+            if self._details is not None and not {"values", "gradients"} <= set(self.graph.known):
+                with suppress(GraphError, MutationError):
+                    self._detailed = self._details()
+        return self._detailed
+
+    @cached_property
+    def svg(self) -> str:
+        """The picture as SVG text: one ``<svg>`` element, fit for a file or for a page."""
+        svg = self._laid_out("svg").decode()
+        svg = svg[svg.index("<svg") :]  # without the prolog, which names the program and its version
+        svg = svg.replace('"Helvetica,sans-Serif"', f'"{_FONTS}"')
+        if self._theme == "auto":
+            start = svg.index(">") + 1
+            svg = svg[: start - 1] + ' class="tgc">' + dark_style() + svg[start:]
+        return svg
+
+    def render(self, path: str | os.PathLike[str]) -> Path:
+        """Write the picture to a file whose suffix says the format: .svg, .png, .pdf, .dot or .html.
+
+        Raises
+        ------
+        ArgumentError
+            Another suffix, or a path that cannot be written.
+        MissingExtraError
+            No layout program is installed, or it does not write this format.
+        GraphError
+            The graph is too large for a picture.
+        """
+        path = Path(path)
+        suffix = path.suffix.lower().removeprefix(".")
+        if suffix not in _FORMATS:
+            raise ArgumentError(f"render: expected a path ending in .svg, .png, .pdf, .dot or .html, got {str(path)!r}")
+        if suffix == "html":
+            from .page import render_html
+
+            with writable(path):
+                render_html(self.details, path)
+        else:
+            content = self._content(suffix)
+            with writable(path):
+                path.write_bytes(content)
+        return path
+
+    def _content(self, suffix: str) -> bytes:
+        if suffix == "dot":
+            return self.source.encode()
+        return self.svg.encode() if suffix == "svg" else self._laid_out(suffix)
+
+    def _laid_out(self, format: str) -> bytes:
+        if len(self.shown.nodes) > _MOST_NODES:
+            raise GraphError(
+                f"render: expected at most {_MOST_NODES:,} nodes, which is more than anyone can read, got "
+                f"{len(self.shown.nodes):,}; draw it with fold=True, draw a part of the model, or write a .dot file"
+            )
+        return _run_engine(self.source, format)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """What a notebook shows: the picture, or why there is none."""
+        try:
+            return {"image/svg+xml": self.svg, "text/plain": repr(self)}
+        except (MissingExtraError, GraphError) as error:
+            return {"text/plain": f"{self!r}\n{error}"}
+
+    def __str__(self) -> str:
+        return tree(self.shown, whole=self.graph)
+
+    def __repr__(self) -> str:
+        what, graph = self.graph.title or "a graph", self.graph
+        return (
+            f"Drawing of {what}: {graph.n_operations:,} operations, {graph.n_params:,} params; "
+            'write it with .render("graph.svg")'
+        )
+
+
+@contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """Say what is wrong with a path that cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise ArgumentError(
+            f"render: cannot write {str(path)!r}: {error.strerror}; choose a file in an existing folder "
+            "that you may write to"
+        ) from error
+
+
+# ------------------------------------------------------------------------------------------
+# The layout program
+
+
+def find_engine() -> str | None:
+    """The layout program: Graphviz's own `dot` if there is one, else the `graphviz-pure` of the wheel."""
+    return shutil.which("dot") or shutil.which("graphviz-pure", path=_program_folders())
+
+
+def _program_folders() -> str:
+    """Where a wheel's programs may be: also in an environment that is not activated, or in the user's own."""
+    from importlib.metadata import PackageNotFoundError, files  # here, so that importing this package stays cheap
+
+    folders = [sysconfig.get_path("scripts"), str(Path(sys.executable).parent)]
+    with suppress(PackageNotFoundError):
+        folders += [str(Path(str(file.locate())).parent) for file in files("graphviz-pure") or ()]
+    return os.pathsep.join([*dict.fromkeys(folders), os.environ.get("PATH", "")])
+
+
+def _run_engine(source: str, format: str) -> bytes:
+    engine = find_engine()
+    if engine is None:
+        raise MissingExtraError("drawing needs a layout program: pip install graphviz-pure")
+    resolution = ["-Gdpi=144"] if format == "png" else []
+    done = subprocess.run([engine, f"-T{format}", *resolution], input=source.encode(), capture_output=True)
+    if done.returncode == 0:
+        return done.stdout
+    complaint = done.stderr.decode(errors="replace").strip()
+    if "not recognized" in complaint:
+        raise MissingExtraError(
+            f"render: {Path(engine).name} does not write {format.upper()}; write .svg or .png, or install "
+            "Graphviz itself (https://graphviz.org/download)"
+        )
+    raise GraphError(f"render: {engine} could not lay the graph out: {complaint}")

@@ -1,0 +1,160 @@
+"""`snapshot`: the `Graph` of a tensor, or of one run of a function or module."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from ..autodiff import flatten
+from ..errors import ArgumentError, DTypeError, GraphError
+from ..tensor import Tensor, mode
+from .reading import GRADIENT, Reader, refuse_freed
+from .value import Graph
+from .watching import Watch, topological
+
+__all__ = ["snapshot"]
+
+
+def snapshot(
+    thing: Any, *example_args: Any, values: bool = False, gradients: bool = False, time: bool = False, backward: int = 0
+) -> Graph:
+    """What a tensor was computed from, or what a function or module does, as an immutable `Graph`.
+
+    Parameters
+    ----------
+    thing : Tensor, function or Module
+        A function or module is run once on the example arguments. The run leaves no trace: no random numbers
+        drawn, no running statistics changed, no ``.grad`` filled. A model that knows its input's shape (a Keras-style
+        one) needs no arguments.
+    *example_args : arrays, tensors, or nested lists, tuples and dictionaries of them
+        Floating-point ones become the graph's inputs, under their argument's name.
+    values : bool
+        Keep the numbers that every node holds (of a tensor computed before: as far as its graph still tells).
+    gradients : bool
+        Keep the derivative of the outputs (summed, if there are several numbers) by every node, and add the parameters
+        that no gradient reaches.
+    time : bool
+        Measure each operation alone, on the same inputs.
+    backward : 0, 1 or 2
+        Go on to the operations that compute the gradient of every leaf, and the gradient of these gradients.
+
+    Raises
+    ------
+    GraphError
+        The tensor has no graph, or a backward pass freed it; the result depends on no floating-point input.
+    DTypeError
+        Something else than a tensor, a function or a module.
+
+    >>> import tinygrad_conv as tg
+    >>> a = tg.Tensor(2.0, requires_grad=True, name="a")
+    >>> [node.name for node in snapshot(tg.tanh(a * a)).nodes]
+    ['a', 'multiply_1', 'tanh_1', 'output']
+    >>> graph = snapshot(a * a, values=True, gradients=True)
+    >>> graph["multiply_1"].values, graph["a"].gradients
+    (4, 4)
+    """
+    if isinstance(thing, Graph):
+        return thing
+    if backward not in (0, 1, 2):
+        raise ArgumentError(f"snapshot: expected backward to be False, True, 1 or 2, got {backward!r}")
+    known = tuple(name for name, is_on in (("values", values), ("gradients", gradients), ("time", time)) if is_on)
+    watch = Watch()
+    if isinstance(thing, Tensor):
+        if example_args:
+            raise DTypeError("snapshot: a tensor is computed already; only functions and modules take arguments")
+        thing._needs_node("snapshot")
+        reader, outputs = Reader(thing.name or ""), [(thing.name or "output", thing)]
+    elif callable(thing):
+        reader, outputs = _called(thing, example_args or _own_example(thing), watch)
+    else:
+        raise DTypeError(f"snapshot: expected a Tensor, a function or a Module, got {type(thing).__name__}")
+    order = topological(y.node for _, y in outputs if y.node is not None)
+    refuse_freed(order)
+    ys = [y for _, y in outputs]
+    for depth in range(1, int(backward) + 1):
+        found = watch.derive(ys, depth)
+        ys = [found[node] for node in order if node in found]
+        outputs += [(GRADIENT * depth + reader.name_of(node), found[node]) for node in order if node in found]
+    if known:
+        watch.outputs |= {y.node: y._data for _, y in outputs if y.node is not None}
+        watch.recover(topological(y.node for _, y in outputs if y.node is not None))
+    if gradients:
+        watch.differentiate([y for path, y in outputs if not path.startswith(GRADIENT)])
+    graph = reader.read(outputs, watch, known)
+    watch.forget()
+    return graph
+
+
+def _called(f: Callable[..., Any], args: Sequence[Any], watch: Watch) -> tuple[Reader, list[tuple[str, Tensor]]]:
+    """A run of a function or module: a reader who knows its arguments and modules, and its outputs."""
+    title = getattr(f, "__name__", type(f).__name__)
+    reader = Reader("" if title == "<lambda>" else title, leaf_kind="parameter")
+    leaves, rebuild = flatten(list(args))
+    followed = [reader.argument(*named) for named in zip(_argument_paths(f, args), leaves, strict=True)]
+    generators: dict[int, tuple[Any, Any]] = {}  # those that the run draws from, with the state before
+    try:
+        with mode(recording=True, replaying=True, generators=generators, watch=watch):
+            result = f(*rebuild(followed))
+    finally:
+        for generator, state in generators.values():
+            generator.bit_generator.state = state
+    for module in _modules_of(f):
+        reader.module(module)
+    named_results = zip(_paths(result, "output"), flatten(result)[0], strict=True)
+    outputs = [(path, y) for path, y in named_results if isinstance(y, Tensor)]
+    if all(y.node is None for _, y in outputs):
+        raise GraphError(
+            "snapshot: the result depends on no floating-point input, so nothing was recorded; give "
+            "floating-point example arguments (3.0 for 3, array.astype('float32')) and return a tensor"
+        )
+    for leaf in followed:
+        if isinstance(leaf, Tensor) and leaf.node is not None:
+            watch.outputs.setdefault(leaf.node, leaf._data)
+    return reader, outputs
+
+
+def _own_example(model: Any) -> tuple[Any, ...]:
+    """For a model that knows its input's shape: one example of noise, the same each time."""
+    shape = getattr(model, "input_shape", None)
+    if not shape or not isinstance(shape, tuple):
+        return ()
+    sizes = tuple(1 if size is None else size for size in shape)
+    return (np.random.default_rng(0).normal(size=sizes).astype("float32"),)
+
+
+def _modules_of(f: Any) -> list[Any]:
+    """The module that `f` is, or those that its code names: a function of a loss usually calls a model."""
+    from ..nn.module import Module  # here, so that importing this package stays cheap
+
+    found = [f, getattr(f, "__self__", None)]
+    if inspect.isfunction(f):
+        found += [f.__globals__.get(name) for name in f.__code__.co_names]
+        for cell in f.__closure__ or ():
+            with suppress(ValueError):  # a variable that has no value yet
+                found.append(cell.cell_contents)
+    return [thing for thing in found if isinstance(thing, Module)]
+
+
+def _argument_paths(f: Callable[..., Any], args: Sequence[Any]) -> list[str]:
+    """A name for every leaf of the arguments: ``x``, or ``batch.0`` inside a list."""
+    try:
+        bound = inspect.signature(getattr(f, "forward", f)).bind(*args)
+    except (TypeError, ValueError):  # no signature, or a wrong call: the call will tell
+        return list(_paths(list(args), "input"))
+    return [leaf for name, value in bound.arguments.items() for leaf in _paths(value, name)]
+
+
+def _paths(tree: Any, path: str) -> Iterator[str]:
+    """A name for every leaf of a tree, in the order of `flatten`."""
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from _paths(value, f"{path}.{key}")
+    elif isinstance(tree, (list, tuple)):
+        for k, value in enumerate(tree):
+            yield from _paths(value, f"{path}.{k}")
+    else:
+        yield path

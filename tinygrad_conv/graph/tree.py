@@ -1,0 +1,82 @@
+"""`tree`: a `Graph` as text for the terminal, modules as branches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .value import Graph, GraphModule, GraphNode
+
+__all__ = ["describe", "tree"]
+
+
+def tree(graph: Graph, whole: Graph | None = None) -> str:
+    """The graph as an indented tree; `whole` is what it was folded from, of which the first line gives the totals.
+
+    >>> import tinygrad_conv as tg
+    >>> from tinygrad_conv.graph import snapshot
+    >>> print(tree(snapshot(lambda x: tg.exp(x) * 2.0, 1.0)))
+    2 operations, 11 FLOPs
+    ├─ x: input scalar
+    ├─ exp_1: exp scalar <- x
+    ├─ multiply_1: * scalar <- exp_1, 2.0
+    └─ output: output scalar <- multiply_1
+    """
+    whole = whole or graph
+    facts = [f"{whole.n_operations:,} operations"]
+    facts += [f"{n:,} {unit}" for n, unit in ((whole.n_params, "params"), (whole.flops, "FLOPs")) if n]
+    lines = [(f"{graph.title}: " if graph.title else "") + ", ".join(facts)]
+    lines += [f"folded: {note}" for note in graph.notes]
+    nodes: dict[str, list[GraphNode | GraphModule]] = {"": [], **{module.path: [] for module in graph.modules}}
+    modules = {module.path: module for module in graph.modules}
+    placed: set[str] = set()
+    for node in graph.nodes:
+        _place(node.module, nodes, modules, placed)
+        if node.kind != "constant":
+            nodes[node.module].append(node)
+
+    def branch(path: str, indent: str) -> Iterator[str]:
+        last = len(nodes[path]) - 1
+        for k, item in enumerate(nodes[path]):
+            corner, under = ("└─ ", "   ") if k == last else ("├─ ", "│  ")
+            if isinstance(item, GraphModule):
+                yield indent + corner + _module(item, path)
+                yield from branch(item.path, indent + under)
+            else:
+                yield indent + corner + describe(item, graph)
+
+    return "\n".join([*lines, *branch("", "")])
+
+
+def _place(
+    path: str, nodes: dict[str, list[GraphNode | GraphModule]], modules: dict[str, GraphModule], placed: set[str]
+) -> None:
+    """Put a module, where its first node comes, into the module around it."""
+    while path and path not in placed:
+        placed.add(path)
+        around = path.rpartition(".")[0]
+        while around not in nodes:
+            around = around.rpartition(".")[0]
+        nodes[around].append(modules[path])
+        path = around
+
+
+def _module(module: GraphModule, around: str) -> str:
+    name = module.label or module.path.removeprefix(f"{around}.")
+    parts = [f"{name}/", module.kind, f"x {module.repeat:,}" if module.repeat > 1 else ""]
+    parts.append(f"{module.n_params:,} params" if module.n_params else "")
+    return " ".join(filter(None, parts))
+
+
+def describe(node: GraphNode, graph: Graph) -> str:
+    """A node in one line: its name, what it does with which parameters, its shape, and what it is computed from."""
+    options = ", ".join(f"{name}={value}" for name, value in node.params if name in node.changed)
+    what = node.label if node.kind in ("operation", "module", "group") else node.kind
+    if options:
+        what += f"({options})"
+    shape = "" if node.shape is None else "scalar" if node.shape == () else str(node.shape)
+    inputs = (graph[name] for name in node.inputs)
+    named = ", ".join(it.label if it.kind == "constant" else it.name for it in inputs)
+    numbers = [f"{node.n_params:,} params" if node.n_params else "", f"= {node.values}" if node.values else ""]
+    if node.gradients is not None and node.kind != "output":
+        numbers.append(f"gradient {node.gradients}")
+    return " ".join(filter(None, [f"{node.name}:", what, shape, *numbers, f"<- {named}" if named else ""]))

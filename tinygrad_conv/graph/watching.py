@@ -1,0 +1,167 @@
+"""What a run computes beside its graph: the numbers of each operation, their gradients, the time each takes.
+
+The graph keeps only what rules read. A `Watch` is told of everything while a function runs (`Mode.watch`); for a tensor
+that was computed before, it recovers what the graph still tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from ..autodiff import pull
+from ..primitive import iter_parents
+from ..tensor import Node, Tensor, mode, wrap
+
+__all__ = ["Watch", "topological"]
+
+_KEY = -1  # of the hooks that this file sets for a moment: users' hooks count from 0
+
+
+class Watch:
+    """The outputs and inputs of nodes, as far as known; given to `Mode.watch`, it hears of every new node.
+
+    Attributes
+    ----------
+    outputs : node -> array
+    inputs : node -> its inputs: arrays, numbers, or None where not known
+    gradients : node -> array
+    orders, of : for nodes of a gradient: 1 or 2, and the node whose rule made them
+    """
+
+    def __init__(self) -> None:
+        self.outputs: dict[Node, Any] = {}
+        self.inputs: dict[Node, Sequence[Any]] = {}
+        self.gradients: dict[Node, Any] = {}
+        self.orders: dict[Node, int] = {}
+        self.of: dict[Node, Node | None] = {}
+        self._order = 0
+        self._current: Node | None = None
+
+    def __call__(self, node: Node, y: Any, inputs: Sequence[Any]) -> None:
+        self.outputs[node], self.inputs[node] = y, inputs
+        if self._order:
+            self.orders[node], self.of[node] = self._order, self._current
+            if self._current is not None:
+                node.source = self._current.source
+
+    def forget(self) -> None:
+        """Let go of all arrays: modules remember the mode of their last call, and with it this watch."""
+        for known in (self.outputs, self.inputs, self.gradients, self.orders, self.of):
+            known.clear()
+
+    def recover(self, order: Sequence[Node]) -> None:
+        """For nodes (inputs first) that ran unwatched: what they saved, or else compute it again."""
+        for node in order:
+            if node.primitive is None:
+                reference = node.params.get("tensor")
+                tensor = reference and reference()
+                if tensor is not None and tensor.node is node:
+                    self.outputs.setdefault(node, tensor._data)
+                continue
+            if hasattr(node.primitive, "forward"):  # a checkpointed segment has none, and saves other things
+                for parent, saved in zip(node.parents, node.saved, strict=False):
+                    if parent is not None and saved is not None:
+                        self.outputs.setdefault(parent, saved)
+        for node in order:
+            if not hasattr(node.primitive, "forward") or node in self.inputs:
+                continue
+            pairs = zip(node.parents, node.saved, strict=False)
+            inputs = [saved if parent is None else self.outputs.get(parent) for parent, saved in pairs]
+            self.inputs[node] = inputs
+            if node not in self.outputs:
+                y = node.saved[-2] if node.saved[-2] is not None else _computed(node, inputs)
+                if y is not None:
+                    self.outputs[node] = y
+
+    def differentiate(self, ys: Sequence[Tensor]) -> None:
+        """The gradient of the sum of all elements of `ys` by every node: no ``.grad`` changes, nothing is freed."""
+        roots = [y.node for y in ys if y.node is not None]
+        hook_all(topological(roots), lambda node, g: self.gradients.__setitem__(node, g._data), ys, recording=False)
+
+    def derive(self, ys: Sequence[Tensor], order: int) -> dict[Node, Tensor]:
+        """Record the gradient of the sum of all elements of `ys`; returns that of each leaf."""
+        self._order = order
+
+        def enter(node: Node, g: Tensor) -> None:
+            self._current = node
+
+        try:
+            with mode(watch=self):
+                return hook_all(topological(y.node for y in ys if y.node is not None), enter, ys, recording=True)
+        finally:
+            self._order, self._current = 0, None
+
+    def time(self, node: Node, repeats: int = 3) -> float | None:
+        """Seconds for the operation alone: the least of some runs on the same inputs; None where they are not known."""
+        inputs = self.inputs.get(node, (None,))
+        if any(x is None for x in inputs):
+            return None
+        best = None
+        for _ in range(repeats):
+            start = perf_counter()
+            if _computed(node, inputs) is None:
+                return None
+            took = perf_counter() - start
+            best = took if best is None else min(best, took)
+        return best
+
+
+def hook_all(
+    order: Sequence[Node], hook: Callable[[Node, Tensor], None], ys: Sequence[Tensor], recording: bool
+) -> dict[Node, Tensor]:
+    """Pull ones back from `ys`, calling ``hook(node, gradient)`` at each node as its gradient is complete."""
+    bare = [node for node in order if node.hooks is None]
+    try:
+        for node in order:
+            node.hooks = {} if node.hooks is None else node.hooks
+            node.hooks[_KEY] = partial(hook, node)
+        seeds: dict[Node, Any] = {}
+        for y in ys:
+            if y.node is not None:
+                one = wrap(np.ones(y.shape, y.dtype), None) if recording else np.ones(y.shape, y.dtype)
+                seeds[y.node] = seeds[y.node] + one if y.node in seeds else one
+        with mode(recording=recording), np.errstate(all="ignore"):  # the picture shows what is not finite
+            return pull(seeds, recording=recording, retain=True)
+    finally:
+        for node in order:
+            if node.hooks:
+                node.hooks.pop(_KEY, None)
+        for node in bare:
+            node.hooks = None
+
+
+def _computed(node: Node, inputs: Sequence[Any]) -> Any:
+    """The operation once more, on arrays; None where an input is not known."""
+    primitive = node.primitive
+    forward = getattr(primitive, "forward", None)
+    if primitive is None or forward is None or any(x is None for x in inputs):
+        return None
+    params = {name: value for name, value in node.params.items() if name in primitive.params}
+    with suppress(ValueError, TypeError, IndexError), np.errstate(all="ignore"):
+        y = forward(*inputs, **params)
+        return y[0] if primitive.has_residual else y
+    return None
+
+
+def topological(roots: Iterable[Node]) -> list[Node]:
+    """Depth first: inputs before what is computed from them, in the order of arguments."""
+    order: list[Node] = []
+    seen: set[Node] = set()
+    stack = list(roots)[::-1]
+    while stack:
+        node = stack[-1]
+        waiting = [] if node in seen else [parent for parent in iter_parents(node) if parent not in seen]
+        if waiting:
+            stack += waiting[::-1]
+            continue
+        stack.pop()
+        if node not in seen:
+            seen.add(node)
+            order.append(node)
+    return order
