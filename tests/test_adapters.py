@@ -1,0 +1,296 @@
+"""Functions of NumPy, autograd, PyTorch, JAX and MyGrad: right gradients pass, planted wrong ones die and are named."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import tinygrad_conv as tg
+from tinygrad_conv.errors import ArgumentError, MissingExtraError
+from tinygrad_conv.testing import GradientError, adapters, check_gradients
+from tinygrad_conv.testing.adapters import check_vjp, from_autograd, from_jax, from_mygrad, from_numpy, from_torch
+
+X = np.random.default_rng(0).uniform(-1, 1, (4, 3))
+W = np.random.default_rng(1).uniform(-1, 1, (3, 2))
+
+
+def library(name):
+    return pytest.importorskip(name, reason=f"{name} is not installed: pip install {name.split('.')[0]}")
+
+
+def dies(check, *args, **options):
+    with pytest.raises(GradientError) as caught:
+        check(*args, **options)
+    return caught.value.report
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# NumPy with a hand-written gradient
+
+
+def conv(x, w):
+    """A valid convolution of one image with one kernel, as in a first lecture."""
+    kh, kw = w.shape
+    y = np.zeros((x.shape[0] - kh + 1, x.shape[1] - kw + 1), np.result_type(x, w))
+    for i in range(kh):
+        for j in range(kw):
+            y += x[i : i + y.shape[0], j : j + y.shape[1]] * w[i, j]
+    return y
+
+
+def conv_vjp(g, x, w):
+    dx, dw = np.zeros_like(x), np.zeros_like(w)
+    oh, ow = g.shape
+    for i in range(w.shape[0]):
+        for j in range(w.shape[1]):
+            dx[i : i + oh, j : j + ow] += g * w[i, j]
+            dw[i, j] = np.sum(g * x[i : i + oh, j : j + ow])
+    return dx, dw
+
+
+IMAGE, KERNEL = np.random.default_rng(2).normal(size=(5, 6)), np.random.default_rng(3).normal(size=(3, 3))
+
+
+def test_a_right_gradient_passes():
+    check_vjp(conv, conv_vjp, IMAGE, KERNEL)
+    check_vjp(np.tanh, lambda g, x: g * (1 - np.tanh(x) ** 2), X)  # one argument: no tuple needed
+    check_vjp(lambda x, n: x * n, lambda g, x, n: (g * n, None), X, 3)  # an integer has no gradient
+    check_vjp(np.square, lambda g, x: [2 * g * x], np.float64(1.5))
+
+
+WRONG = {
+    "a flipped kernel": (lambda g, x, w: (conv_vjp(g, x, w[::-1, ::-1])[0], conv_vjp(g, x, w)[1]), "argument 0"),
+    "a transposed kernel gradient": (lambda g, x, w: (conv_vjp(g, x, w)[0], conv_vjp(g, x, w)[1].T), "argument 1"),
+    "assignment for addition": (
+        lambda g, x, w: (np.pad(g * w[-1, -1], ((2, 0), (2, 0))), conv_vjp(g, x, w)[1]), "argument 0",
+    ),
+    "a small factor": (lambda g, x, w: (conv_vjp(g, x, w)[0] * (1 + 1e-7), conv_vjp(g, x, w)[1]), "argument 0"),
+    "a dropped argument": (lambda g, x, w: (conv_vjp(g, x, w)[0], 0 * w), "argument 1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_gradient_dies_and_the_argument_is_named(wrong):
+    vjp, argument = WRONG[wrong]
+    report = dies(check_vjp, conv, vjp, IMAGE, KERNEL)
+    assert report.name == "conv"
+    assert argument in str(report)
+
+
+def test_one_wrong_element_is_named():
+    def vjp(g, x, w):
+        dx, dw = conv_vjp(g, x, w)
+        dw[1, 2] *= 1.001
+        return dx, dw
+
+    report = dies(check_vjp, conv, vjp, IMAGE, KERNEL)
+    assert report.argument == "argument 1"
+    assert report.index == (1, 2)
+    assert (report.wrong, report.total) == (1, 9)
+
+
+def test_a_tiny_gradient_of_the_wrong_sign_dies():
+    dies(check_vjp, lambda x: 1e-7 * x, lambda g, x: -1e-7 * g, X)
+
+
+def test_what_a_vjp_returns_is_held_to_its_arguments():
+    with pytest.raises(GradientError, match=r"expected its vjp to return 2 gradients, one per argument, got 1"):
+        check_vjp(conv, lambda g, x, w: (conv_vjp(g, x, w)[0],), IMAGE, KERNEL)
+    with pytest.raises(GradientError, match="got one ndarray"):
+        check_vjp(conv, lambda g, x, w: conv_vjp(g, x, w)[0], IMAGE, KERNEL)
+    with pytest.raises(GradientError, match=r"shape \(4, 6\) for argument 0 of shape \(5, 6\)"):
+        check_vjp(conv, lambda g, x, w: (conv_vjp(g, x, w)[0][1:], conv_vjp(g, x, w)[1]), IMAGE, KERNEL)
+    with pytest.raises(GradientError, match="returned None for argument 1"):
+        check_vjp(conv, lambda g, x, w: (conv_vjp(g, x, w)[0], None), IMAGE, KERNEL)
+    with pytest.raises(GradientError, match="a missing sum over a broadcast axis"):
+        check_vjp(np.add, lambda g, x, b: (g, g), X, np.ones(3))
+
+
+def test_a_vjp_that_changes_its_arguments_dies():
+    def vjp(g, x):
+        g *= np.cos(x)
+        return g
+
+    assert "its vjp changed the cotangent g in place" in str(dies(check_vjp, np.sin, vjp, X))
+
+
+def test_an_adapted_function_is_an_operation():
+    sine = from_numpy(np.sin, lambda g, x: g * np.cos(x))
+    np.testing.assert_array_equal(sine(X), np.sin(X))
+    gradient = tg.grad(lambda x: (2 * sine(x * x)).sum())(X)
+    np.testing.assert_allclose(gradient, 4 * X * np.cos(X * X), rtol=1e-14)
+    assert (sine.order, sine.modes, sine.__name__) == (1, ("reverse",), "sin")
+    with pytest.raises(ArgumentError, match=r'no forward mode for it; check it with order=1, or modes=\("reverse",\)'):
+        tg.jvp(sine, (X,), (X,))
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# autograd
+
+
+def test_autograd():
+    anp = library("autograd.numpy")
+    check_gradients(from_autograd(lambda x, w: anp.tanh(anp.dot(x, w)) ** 2), X, W)
+    check_gradients(from_autograd(lambda x: anp.sum(x, axis=0)), X)
+
+
+def test_wrong_rules_of_autograd_die():
+    library("autograd")
+    from autograd.extend import defjvp, defvjp, primitive
+
+    @primitive
+    def softsign(x):
+        return x / (1 + np.abs(x))
+
+    defvjp(softsign, lambda y, x: lambda g: g / (1 + np.abs(x)))  # not squared
+    defjvp(softsign, lambda t, y, x: t / (1 + np.abs(x)) ** 2)
+    report = dies(check_gradients, from_autograd(softsign), X, order=1)
+    assert report.name == "softsign"
+    assert report.property in ("vjp_vs_numeric", "adjoint")
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# PyTorch
+
+
+def test_torch_functions():
+    torch = library("torch")
+    check_gradients(from_torch(lambda x, w: torch.tanh(x @ w) ** 2), X, W)
+    image, kernel = IMAGE.reshape(1, 1, 5, 6), KERNEL.reshape(1, 1, 3, 3)
+    check_gradients(from_torch(lambda x, w: torch.nn.functional.conv2d(x, w, padding=1)), image, kernel)
+    check_gradients(from_torch(lambda x, n: x[n]), X, np.array([0, 0, 2]))  # integers are passed on
+    check_gradients(from_torch(lambda x: torch.zeros_like(x).detach()), X, order=1)  # no graph: zeros
+
+
+def test_torch_custom_functions():
+    torch = library("torch")
+
+    class Cube(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x**3
+
+        @staticmethod
+        def backward(ctx, g):
+            return 3 * g * ctx.saved_tensors[0] ** 2
+
+    class WrongCube(Cube):
+        @staticmethod
+        def backward(ctx, g):
+            return 3 * g * ctx.saved_tensors[0].detach() ** 2  # right, but a constant to whoever differentiates it
+
+    class NegativeCube(Cube):
+        @staticmethod
+        def backward(ctx, g):
+            return -3 * g * ctx.saved_tensors[0] ** 2
+
+    assert from_torch(Cube).modes == ("reverse",)
+    check_gradients(from_torch(Cube), X)
+    check_gradients(from_torch(WrongCube), X, order=1)
+    report = dies(check_gradients, from_torch(WrongCube), X)
+    assert report.name.startswith("WrongCube")
+    assert report.order == 2
+    report = dies(check_gradients, from_torch(NegativeCube), X)
+    assert report.name == "NegativeCube"
+    assert "sign" in report.pattern
+
+
+def test_torch_functions_with_forward_mode():
+    torch = library("torch")
+
+    class Double(torch.autograd.Function):
+        @staticmethod
+        def forward(x):
+            return 2 * x
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            pass
+
+        @staticmethod
+        def backward(ctx, g):
+            return 2 * g
+
+        @staticmethod
+        def jvp(ctx, t):
+            return 2 * t
+
+    class HalfForward(Double):
+        @staticmethod
+        def jvp(ctx, t):
+            return 1 * t
+
+    assert from_torch(Double).modes == ("forward", "reverse")
+    check_gradients(from_torch(Double), X, order=1)
+    assert dies(check_gradients, from_torch(HalfForward), X, order=1).property == "jvp_vs_numeric"
+
+
+def test_torch_functions_return_one_tensor():
+    torch = library("torch")
+    with pytest.raises(ArgumentError, match="expected a function that returns one tensor, got tuple"):
+        check_gradients(from_torch(lambda x: torch.split(x, 2)), X)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# JAX
+
+
+def test_jax():
+    jax = library("jax")
+    check_gradients(from_jax(lambda x, w: jax.numpy.tanh(x @ w) ** 2), X, W)
+
+
+def test_wrong_rules_of_jax_die():
+    jax = library("jax")
+
+    @jax.custom_jvp
+    def sine(x):
+        return jax.numpy.sin(x)
+
+    sine.defjvp(lambda primals, tangents: (sine(*primals), -jax.numpy.cos(primals[0]) * tangents[0]))
+    report = dies(check_gradients, from_jax(sine), X)
+    assert report.name == "sine"
+    assert "sign" in report.pattern
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# MyGrad
+
+
+def test_mygrad():
+    mg = library("mygrad")
+    f = from_mygrad(lambda x, w: mg.tanh(x @ w) ** 2)
+    assert (f.order, f.modes) == (1, ("reverse",))
+    check_gradients(f, X, W)
+    check_gradients(from_mygrad(lambda x, w: mg.sum(x)), X, W)  # w has no gradient there: zeros
+
+
+def test_wrong_rules_of_mygrad_die():
+    mg = library("mygrad")
+
+    class WrongSquare(mg.operation_base.Operation):
+        def __call__(self, x):
+            self.variables = (x,)
+            return x.data**2
+
+        def backward_var(self, grad, index, **kwargs):
+            return grad * self.variables[index].data  # no factor 2
+
+    def square(x):
+        return mg.Tensor._op(WrongSquare, x)
+
+    report = dies(check_gradients, from_mygrad(square), X)
+    assert report.name == "square"
+    assert "factor" in report.pattern
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Missing libraries
+
+
+@pytest.mark.parametrize("name", ["autograd", "jax", "torch", "mygrad"])
+def test_a_missing_library_is_named_with_the_command_that_installs_it(name, monkeypatch):
+    monkeypatch.setitem(sys.modules, name, None)  # as if it were not there
+    with pytest.raises(MissingExtraError, match=f"pip install {name}$"):
+        getattr(adapters, f"from_{name}")(np.sin)

@@ -1,0 +1,311 @@
+"""The pytest plugin, in sessions of its own."""
+
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+from importlib.metadata import entry_points
+
+import pytest
+from hypothesis import settings
+
+import tinygrad_conv as tg
+from tinygrad_conv.primitive import _registry
+from tinygrad_conv.testing import coverage
+from tinygrad_conv.testing.plugin import register_profiles
+
+pytest_plugins = ["pytester"]
+
+ROOT = pathlib.Path(tg.__file__).parents[1]
+INSTALLED = any(entry.name == "tinygrad_conv" for entry in entry_points(group="pytest11"))
+PLUGIN = () if INSTALLED else ("-p", "_tinygrad_conv_pytest")
+
+TESTS = """
+import numpy as np
+import pytest
+import tinygrad_conv as tg
+from hypothesis import settings
+from tinygrad_conv.testing.adapters import from_numpy
+from tinygrad_conv.testing.plugin import property_gradient
+from tinygrad_conv.testing.strategies import arrays
+
+@settings(max_examples=5, deadline=None)
+@property_gradient(arrays((2, 3)), arrays((3, 2)))
+def test_function(x, w):
+    return tg.tanh(x @ w)
+
+@settings(max_examples=5, deadline=None)
+@property_gradient()
+def test_pair(draw):
+    return from_numpy(np.sin, lambda g, x: g * np.cos(x)), (draw.array((2, draw.integer(1, 3))),)
+"""
+
+WRONG = """
+@property_gradient()
+def test_wrong(draw):
+    x = draw.array(draw.shape(min_side=1))
+    return from_numpy(np.sin, lambda g, x: g * np.cos(x) * (1.01 if x.ndim == 2 and x.shape[0] == 1 else 1)), (x,)
+"""
+
+
+@pytest.fixture
+def session(pytester, monkeypatch):
+    """Run pytest on some test code in this process, with the plugin, every warning an error."""
+    monkeypatch.delenv("CI", raising=False)
+    before = dict(_registry)
+
+    def run(code, *options):
+        path = pytester.makepyfile(code)
+        return pytester.runpytest(*PLUGIN, "-p", "no:cacheprovider", "-W", "error", path, *options)
+
+    yield run
+    _registry.clear()
+    _registry.update(before)
+
+
+def text_of(result):
+    return "\n".join(result.outlines)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Tests of gradients
+
+
+def test_functions_and_pairs(session):
+    session(TESTS).assert_outcomes(passed=2)
+
+
+def test_fixtures_and_methods(session):
+    code = (
+        TESTS
+        + """
+@pytest.fixture(scope="module")
+def w():
+    return np.ones((3, 2))
+
+@property_gradient(arrays((2, 3)), order=1)
+def test_fixture(w, x):
+    return tg.tanh(x @ w)
+
+class TestMethods:
+    @property_gradient(arrays((2, 3)), order=1)
+    def test_method(self, x):
+        return tg.exp(x)
+"""
+    )
+    session(code).assert_outcomes(passed=4)
+
+
+def test_a_failure_is_shrunk_reported_and_replayed_by_one_command(session, pytester):
+    result = session(TESTS + WRONG)
+    result.assert_outcomes(passed=2, failed=1)
+    text = text_of(result)
+    assert "VJP is not the numeric derivative" in text
+    command = text.split(" replay ---")[1].splitlines()[1]
+    words = shlex.split(command)
+    assert words[0] == "pytest"
+    assert words[1].endswith("::test_wrong")
+    seed = [] if settings().derandomize else ["--hypothesis-seed"]  # Hypothesis derandomises by itself where CI is set
+    assert [word.split("=")[0] for word in words[2:]] == ["--hypothesis-profile", *seed]
+    again = pytester.runpytest(*PLUGIN, "-p", "no:cacheprovider", *words[1:])
+    again.assert_outcomes(failed=1)
+    reports = [re.search(r"GradientError: .*?worst element[^\n]*", text_of(r), re.S)[0] for r in (result, again)]
+    assert reports[0] == reports[1]
+
+
+def test_other_failures_have_no_replay(session):
+    assert " replay " not in text_of(session("def test_it():\n    assert 0\n"))
+
+
+def test_a_function_that_cannot_be_checked_says_so(session):
+    code = (
+        TESTS
+        + """
+@property_gradient(arrays((2,)))
+def test_nothing(x):
+    pass
+"""
+    )
+    assert "returned nothing (None)" in text_of(session(code))
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# --gradcov
+
+
+def test_coverage(session):
+    text = text_of(session(TESTS, "--gradcov=tan*"))
+    row = next(line for line in text.splitlines() if line.startswith("tanh"))
+    counts = row.split()[1:5]  # float64 and float32, orders 1 and 2
+    assert set(counts) == {"5"}
+    assert "contiguous" in row
+    assert "not checked: tan" in text
+
+
+def test_coverage_counts_what_was_asked_for_only(session):
+    code = TESTS.replace("arrays((3, 2)))", "arrays((3, 2)), order=1, modes=('reverse',))")
+    text = text_of(session(code, "--gradcov=tan*", "--gradcov-fail-empty"))
+    assert "EMPTY tanh: float64, order 1, forward" in text
+    assert "EMPTY tanh: float64, order 2, reverse over reverse" in text
+    assert "EMPTY tanh: float64, order 1, reverse\n" not in text
+    assert "EMPTY tan: not checked at all" in text
+
+
+def test_an_empty_cell_fails_when_asked(session):
+    assert session(TESTS, "--gradcov=tanh").ret == 0
+    result = session(TESTS, "--gradcov=tanh", "--gradcov-fail-empty")
+    assert result.ret == 1
+    assert "EMPTY tanh: 0-d" in text_of(result)
+
+
+def test_full_coverage_passes_when_asked(session):
+    code = """
+import tinygrad_conv as tg
+from hypothesis import given, settings
+from tinygrad_conv.testing import check_primitive
+from tinygrad_conv.testing.strategies import draws
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(draws())
+def test_tanh(draw):
+    check_primitive(tg.primitives()["tanh"], draw)
+"""
+    result = session(code, "--gradcov=tanh", "--gradcov-fail-empty")
+    assert result.ret == 0
+    assert "no cell is empty" in text_of(result)
+
+
+def test_reachable_classes_are_those_of_the_samples():
+    conv = coverage.reachable(tg.primitives()["conv"])
+    assert {"k = 1", "remainder", "batch 1", "H != W", "groups", "same", "overlap", "dilation", "transposed"} <= conv
+    assert "0-d" not in conv
+    assert "0-d" in coverage.reachable(tg.primitives()["tanh"])
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# --gradmut
+
+
+USERS = """
+import tinygrad_conv as tg
+
+@tg.elementwise(lambda x: 3 * x * x)
+def my_cube(x):
+    return x**3
+"""
+
+
+def test_mutants_of_a_users_primitive(session):
+    result = session(USERS, "--gradmut=my_*")
+    result.assert_outcomes(passed=1)
+    text = text_of(result)
+    assert "gradmut[my_cube] ." in text
+    assert "gradmut: killed 8 of 8 mutants (100.0 %), 10 not applicable" in text
+
+
+def test_mutants_of_a_wrong_primitive_are_named(session):
+    result = session(USERS.replace("3 *", "2 *"), "--gradmut=my_*")
+    result.assert_outcomes(failed=1)
+    text = text_of(result)
+    assert "REJECTED my_cube: derivative of x: negate" in text
+    assert "killed 0 of 12 mutants (0.0 %)" in text or "(0.0 %)" in text
+    assert "Traceback" not in text
+
+
+def test_mutants_of_plain_functions(session):
+    """The adapted functions that gradient tests check are spoiled too, at the samples of the test."""
+    result = session(TESTS, "--gradmut=tanh", "-k", "pair or tanh")
+    result.assert_outcomes(passed=2, deselected=1)
+    killed = int(re.search(r"killed (\d+) of \1 mutants", text_of(result))[1])
+    assert killed > 8  # those of tanh, and those of the sine
+
+
+def test_survivors_fail_by_name(session):
+    code = (
+        TESTS
+        + """
+from tinygrad_conv.testing import mutation
+mutation.PROPERTIES = {"repeatable": mutation.PROPERTIES["repeatable"]}
+"""
+    )
+    from tinygrad_conv.testing import mutation
+
+    before = mutation.PROPERTIES
+    try:
+        result = session(code, "--gradmut=tanh")
+    finally:
+        mutation.PROPERTIES = before
+    result.assert_outcomes(passed=1, failed=2)
+    text = text_of(result)
+    assert "SURVIVED tanh: derivative of x: negate" in text
+    assert "SURVIVED sin: vjp of argument 0: negate" in text
+    assert "killed 0 of" in text
+    replays = re.findall(r" replay -+\n(.*)", text)
+    assert len(replays) == 2
+    assert "::test_pair --gradmut=tanh --hypothesis-profile=" in replays[0]
+    assert replays[1].endswith(" --gradmut=tanh -k gradmut")
+
+
+def test_a_pattern_that_matches_nothing_or_is_a_path(session, pytester):
+    result = session(TESTS, "--gradmut=tanz")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*no primitive matches 'tanz'; did you mean 'tan*"])
+    result = pytester.runpytest(*PLUGIN, "--gradmut", ".")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--gradmut took . for a pattern: write --gradmut=PATTERN"])
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Profiles, and what it costs
+
+
+def test_profiles():
+    register_profiles()
+    assert settings.get_profile("tinygrad_conv-nightly").max_examples == 1000
+    ci = settings.get_profile("tinygrad_conv-ci")
+    assert ci.derandomize
+    assert ci.max_examples <= 100
+    assert ci.deadline is None
+
+
+def test_profiles_do_not_replace_a_users_own():
+    name = "dev"
+    mine = settings(max_examples=7)
+    before = settings.get_profile(name)
+    try:
+        settings.register_profile(name, mine)
+        register_profiles()
+        assert settings.get_profile(name).max_examples == 7
+    finally:
+        settings.register_profile(name, before)
+
+
+def run_elsewhere(folder, code, *options):
+    """A session in a process of its own must pass."""
+    (folder / "test_it.py").write_text(code)
+    command = [sys.executable, "-m", "pytest", *PLUGIN, "-q", "-W", "error", *options]
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    env = {**os.environ, "PYTHONPATH": paths}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("profile", ["nightly", "tinygrad_conv-ci"])
+def test_profiles_can_be_chosen(profile, tmp_path):
+    code = f"""
+from hypothesis import settings
+def test_it():
+    assert settings.get_current_profile_name() == {profile!r}
+"""
+    run_elsewhere(tmp_path, code, f"--hypothesis-profile={profile}")
+
+
+def test_a_session_without_gradients_imports_nothing(tmp_path):
+    code = """
+import sys
+def test_it():
+    assert not {"hypothesis", "numpy", "tinygrad_conv"} & set(sys.modules)
+"""
+    run_elsewhere(tmp_path, code)

@@ -1,0 +1,292 @@
+"""`Case`: one function at one point, and everything the properties read, each computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from .. import autodiff
+from ..ops.shape import concat, reshape
+from ..primitive import Primitive
+from ..tensor import Tensor, is_grad_enabled, no_grad
+from . import kinks, numeric
+from .report import GradientError
+
+__all__ = ["BOTH", "TOLERANCES", "Case", "joined"]
+
+Array = np.ndarray[Any, Any]
+Function = Callable[..., Any]
+
+BOTH = ("forward", "reverse")
+SAFETY = 4.0  # times the error bar
+# Per dtype, (rtol, atol) beyond the error bar. What can be told apart is the error bar's business, not theirs.
+TOLERANCES: Mapping[str, tuple[float, float]] = {"float64": (1e-9, 0.0), "float32": (5e-4, 5e-4)}
+
+
+class Case:
+    """One function at one point.
+
+    Attributes
+    ----------
+    f : callable of tensors, returning one tensor
+    inputs : list of float64 arrays
+    name, seed, order, modes : as in `check_gradients`
+    labels : list of str
+        What reports call the inputs: "argument 0", ...
+    kind : "linear", "bilinear" or None
+    primitive, args, params : the primitive behind `f`, if there is one, and how it was called
+    classes : set of str
+        The boundary classes that the sample falls in.
+    """
+
+    def __init__(
+        self, f: Function, inputs: Sequence[Any], *, name: str = "f", seed: int = 0, order: int = 2,
+        modes: Sequence[str] = BOTH, labels: Sequence[str] | None = None, kind: str | None = None,
+        primitive: Primitive | None = None, args: Sequence[Any] = (), params: Mapping[str, Any] | None = None,
+        rtol: float | None = None, atol: float | None = None, explain: bool = True, classes: Iterable[str] = (),
+    ) -> None:  # fmt: skip
+        self.f, self.inputs, self.name, self.seed, self.order = f, list(inputs), name, seed, order
+        self.modes = tuple(modes)
+        self.labels = list(labels or (f"argument {k}" for k in range(len(self.inputs))))
+        self.kind, self.primitive, self.args, self.params = kind, primitive, tuple(args), dict(params or {})
+        self.rtol = TOLERANCES["float64"][0] if rtol is None else rtol
+        self.atol = TOLERANCES["float64"][1] if atol is None else atol
+        self.explain = explain
+        self.classes = set(classes)
+        self.over = ""  # for the derivative of a derivative: the mode that the inner one is of
+        self.parts: list[tuple[str, tuple[int, ...]]] = []  # what the output is made of, where it is several things
+        self.before = 0.0  # for the derivative of a derivative: the scale of what was differentiated
+        self.moved = False  # is this point one beside a kink?
+        self.rng = np.random.default_rng(seed)
+
+    @classmethod
+    def of_primitive(cls, primitive: Primitive, args: Sequence[Any], params: Mapping[str, Any], **options: Any) -> Case:
+        """A call of a primitive, as a function of those of its arguments that it is differentiated by."""
+        numbers = [k for k, a in enumerate(args) if np.asarray(a).dtype.kind == "f"]
+        numbers = [k for k in numbers if primitive.variadic or not primitive.nondiff[k]]
+
+        def f(*inputs: Any) -> Any:
+            full = list(args)
+            for k, value in zip(numbers, inputs, strict=True):
+                full[k] = value
+            return primitive.operation(*full, **params)
+
+        return cls(
+            f, [args[k] for k in numbers], labels=[f"argument {k}" for k in numbers], kind=primitive.kind,
+            primitive=primitive, args=args, params=params, **{"name": primitive.name, **options},
+        )  # fmt: skip
+
+    # -- what is drawn ---------------------------------------------------------------------------------------------
+
+    def direction(self, shape: Sequence[int]) -> Array:
+        """Numbers of size 1/2 to 3/2, so that none is overlooked; as multiples of 2^-26 they make exact steps."""
+        size = self.rng.integers(2**25, 3 * 2**25, shape) / 2**26
+        return np.asarray(size * self.rng.choice([-1.0, 1.0], shape))
+
+    @cached_property
+    def tangents(self) -> list[Array]:
+        return [numeric.unit(x) * self.direction(np.shape(x)) for x in self.inputs]
+
+    @cached_property
+    def cotangent(self) -> Array:
+        return self.direction(self.y.shape)
+
+    # -- what is computed ------------------------------------------------------------------------------------------
+
+    def value(self, *inputs: Any) -> Array:
+        """The function's value on plain arrays."""
+        with nullcontext() if not is_grad_enabled() else no_grad():
+            return np.asarray(self.f(*map(Tensor, inputs))._data)
+
+    @cached_property
+    def y(self) -> Array:
+        return self.value(*self.inputs)
+
+    def push(self, tangents: Sequence[Any], inputs: Sequence[Any] | None = None) -> Array:
+        """The JVP."""
+        inputs = self.inputs if inputs is None else inputs
+        return np.asarray(self._rule("JVP", lambda: autodiff.jvp(self.f, tuple(inputs), tuple(tangents))[1]._data))
+
+    def pull(self, g: Any, inputs: Sequence[Any] | None = None) -> list[Array]:
+        """The VJP: one gradient per input."""
+
+        def run() -> list[Array]:
+            pullback = self._pullback if inputs is None else autodiff.vjp(self.f, *inputs)[1]
+            return [x._data for x in pullback(g)]
+
+        gradients: list[Array] = self._rule("VJP", run)
+        return gradients
+
+    @cached_property
+    def _pullback(self) -> Function:
+        return autodiff.vjp(self.f, *self.inputs)[1]
+
+    def _rule(self, what: str, run: Callable[[], Any]) -> Any:
+        try:
+            result = run()
+        except GradientError:
+            raise
+        except Exception as error:
+            raise GradientError(f"{self.name}: its {what} raised {type(error).__name__}: {error}") from error
+        expected = [self.y.shape] if what == "JVP" else [np.shape(x) for x in self.inputs]
+        for k, (array, shape) in enumerate(zip([result] if what == "JVP" else result, expected, strict=True)):
+            if what == "VJP" and array.shape != shape:
+                raise GradientError(f"{self.name}: gradient {k} has shape {array.shape}, its input {shape}")
+        return result
+
+    @cached_property
+    def pushed(self) -> Array:
+        return self.push(self.tangents)
+
+    @cached_property
+    def gradients(self) -> list[Array]:
+        return self.pull(self.cotangent)
+
+    @cached_property
+    def truth(self) -> numeric.Estimate:
+        """The numeric derivative along the tangents."""
+        with no_grad():
+            return self._directional(self.tangents)
+
+    def _directional(self, tangents: Sequence[Any]) -> numeric.Estimate:
+        return numeric.directional(self.value, self.inputs, tangents, self.kind, self.scale)
+
+    @cached_property
+    def scale(self) -> float:
+        """The size of the numbers that are rounded on the way: of the output, or of what it is a derivative of."""
+        return max(float(np.abs(self.y[np.isfinite(self.y)]).max(initial=0.0)), self.before)
+
+    @cached_property
+    def directions(self) -> list[list[Array]]:
+        """Along which derivatives are compared with numeric ones: the drawn tangents, and at a kink some more."""
+        return [self.tangents, *(kinks.directions(self) if self.truth.kinks.any() else ())]
+
+    def push_along(self, tangents: Sequence[Any]) -> Array:
+        """The JVP along any tangents."""
+        return self.pushed if tangents is self.tangents else self.push(tangents)
+
+    def numeric_along(self, tangents: Sequence[Any]) -> numeric.Estimate:
+        """The numeric derivative along any tangents."""
+        if tangents is self.tangents:
+            return self.truth
+        known = self.__dict__.setdefault("_numeric", {})  # by identity; the tangents are kept with the result
+        if id(tangents) not in known:
+            with no_grad():
+                known[id(tangents)] = self._directional(tangents), tangents
+        return known[id(tangents)][0]  # type: ignore[no-any-return]
+
+    def numeric_again(self, tangents: Sequence[Any], before: numeric.Estimate) -> numeric.Estimate:
+        """A second opinion: other steps too, and an error bar that covers what they disagree by."""
+        value, error = before.value, before.error
+        for scale in (0.7, 0.45):
+            other = self._directional([scale * t for t in tangents])
+            error = np.maximum(error, np.maximum(other.error / scale, np.abs(other.value / scale - value)))
+        return replace(before, error=np.where(before.kinks, before.error, error))
+
+    def noise(self, derivative: Callable[[Callable[[Sequence[Array]], list[Array]]], Array]) -> Array:
+        """How far rounding moves an analytic derivative: what it changes by when all it reads moves a little.
+
+        ``derivative(near)`` computes it with ``near(arrays)`` in place of arrays. At kinks nothing is allowed for, as
+        the derivative may jump.
+        """
+
+        def near(arrays: Sequence[Array]) -> list[Array]:
+            return [x * (1 + 2.0**-44 * self.rng.integers(-4, 5, np.shape(x))) for x in arrays]
+
+        here, most = derivative(list), np.zeros(())
+        if not self.truth.kinks.any():
+            for _ in range(4):
+                most = np.maximum(most, np.abs(derivative(near) - here))
+        return 16 * np.where(np.isfinite(most), most, 0.0)
+
+    def outside(self, got: Array, truth: numeric.Estimate, noise: Any = 0.0) -> Array:
+        """Where a value is not between the one-sided derivatives, give or take the error bar and the tolerances.
+
+        A NaN or an infinity on one side only is outside.
+        """
+        finite = np.isfinite(truth.value)
+        bound = SAFETY * truth.error + self.rtol * np.abs(np.where(finite, truth.value, 0.0)) + self.atol
+        bound = bound + self.floor + noise
+        inside = (got >= truth.low - bound) & (got <= truth.high + bound)
+        neither = ~np.isfinite(got) & ~finite & ~(got == -truth.value)
+        return np.asarray(~inside & ~neither)
+
+    def output_at(self, position: int) -> tuple[str, tuple[int, ...]]:
+        """What an element of the output (by its flat position) is called, and its index."""
+        parts = self.parts or [("output", self.y.shape)]
+        sizes = [int(np.prod(shape)) for _, shape in parts]
+        part = int(np.searchsorted(np.cumsum(sizes), position, "right"))
+        label, shape = parts[part]
+        return label, tuple(int(i) for i in np.unravel_index(position - sum(sizes[:part]), shape)) if shape else ()
+
+    @property
+    def floor(self) -> float:
+        """What an analytic derivative along a tangent may be off by for rounding."""
+        return 1e-13 * self.scale * max(1.0, *map(numeric.unit, self.inputs))
+
+    # -- second order ----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def gradient_case(self) -> Case:
+        """The function (inputs, cotangent) -> all gradients as one vector; its derivatives are those over reverse."""
+
+        def gradient(*values: Any) -> Any:
+            *primals, g = values
+            return joined(autodiff.vjp(self.f, *primals)[1](g))
+
+        case = self._derived(gradient, [self.cotangent], ["the cotangent"])
+        shapes = map(np.shape, self.inputs)
+        case.over, case.parts = "reverse", [(f"(gradient of {n})", s) for n, s in zip(self.labels, shapes, strict=True)]
+        return case
+
+    @cached_property
+    def tangent_case(self) -> Case:
+        """The function (inputs, tangents) -> derivative along the tangents; its derivatives are those over forward."""
+        n = len(self.inputs)
+
+        def tangent(*values: Any) -> Any:
+            return autodiff.jvp(self.f, values[:n], values[n:])[1]
+
+        labels = [f"the tangent of {label}" for label in self.labels]
+        case = self._derived(tangent, self.tangents, labels)
+        case.over, case.parts = "forward", [("(tangent of output)", self.y.shape)]
+        return case
+
+    def _derived(self, f: Function, more: Sequence[Array], labels: Sequence[str]) -> Case:
+        case = Case(
+            f, [*self.inputs, *more], name=self.name, seed=self.seed + 1, order=1, modes=self.modes,
+            labels=[*self.labels, *labels], kind=self.kind, rtol=self.rtol, atol=self.atol, explain=self.explain,
+        )  # fmt: skip
+        case.before = self.scale / min(1.0, *map(numeric.unit, self.inputs))
+        if self.truth.kinks.any():
+            # The derivative jumps here. It is smooth in what it is linear in; and in a primitive no tie breaks where
+            # all inputs move together. Along other directions any of many branches may be met, or none.
+            still = [np.zeros(np.shape(x)) for x in self.inputs]
+            case.directions = [[*still, *case.tangents[len(still) :]]]
+            if self.primitive is not None:
+                case.directions.append([*kinks.together(self), *(np.zeros_like(x) for x in more)])
+        return case
+
+    @cached_property
+    def beside(self) -> Case:
+        """The same function at a point close by, where nothing ties: every element is moved by another amount."""
+        sizes = [np.size(x) for x in self.inputs]
+        moves = 2.0**-6 * (self.rng.permutation(sum(sizes)) / sum(sizes) - 0.5)
+        parts = np.split(moves, np.cumsum(sizes)[:-1])
+        near = [x + numeric.unit(x) * move.reshape(np.shape(x)) for x, move in zip(self.inputs, parts, strict=True)]
+        case = Case(
+            self.f, near, name=self.name, seed=self.seed + 2, order=self.order, modes=self.modes, labels=self.labels,
+            kind=self.kind, rtol=self.rtol, atol=self.atol, explain=self.explain,
+        )  # fmt: skip
+        case.moved = True
+        return case
+
+
+def joined(tensors: Sequence[Any]) -> Any:
+    """Tensors as one vector."""
+    return concat([reshape(t, (-1,)) for t in tensors])

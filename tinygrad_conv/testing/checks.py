@@ -1,0 +1,162 @@
+"""The battery: every property, on a function at a point, or on drawn samples of a primitive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..errors import ArgumentError
+from ..primitive import Primitive
+from . import replay
+from .case import BOTH, Case
+from .draw import Draw, Sample
+from .explain import hypothesis_runs
+from .prepare import prepare
+from .properties import PROPERTIES, run
+from .report import GradientError
+
+__all__ = ["PROPERTIES", "check_function", "check_gradients", "check_primitive", "draw_sample", "primitive_case", "run"]
+
+Function = Callable[..., Any]
+
+
+def check_gradients(
+    f: Function, *args: Any, order: int = 2, modes: Sequence[str] = BOTH, name: str | None = None, seed: int = 0,
+    argnums: int | Sequence[int] | None = None, rtol: float | None = None, atol: float | None = None,
+    properties: Sequence[str] | None = None, explain: bool = True,
+) -> None:  # fmt: skip
+    """Check the gradients of a function at one point, in forward and reverse mode, to second order.
+
+    Parameters
+    ----------
+    f : callable
+        Returns one tensor, or a list, tuple or dict of tensors.
+    *args
+        What it is called with. Floating-point arrays, tensors and numbers (also inside lists, tuples and dicts) are
+        what it is differentiated by, in float64; everything else is passed on as it is.
+    order : 1 or 2
+    modes : "forward", "reverse", or both
+    name : str, optional
+        What the report calls the function.
+    seed : int
+        For the directions that are drawn.
+    argnums : int or ints, optional
+        Differentiate by these arguments only.
+    rtol, atol : float, optional
+        Accepted in addition to the error bar of the numeric derivative; see `TOLERANCES`.
+    properties : names, optional
+        Check only these of `PROPERTIES`.
+    explain : bool
+        Search for the wrong elements and the pattern in them. Without it the report is one line, and quick.
+
+    Raises
+    ------
+    GradientError
+        A property does not hold; ``.report`` says where and what it looks like.
+    DTypeError, ArgumentError, ShapeError
+        The function cannot be checked: no floating-point argument, no tensor returned, not deterministic, a shape
+        that changes, or it raises.
+
+    >>> import numpy as np
+    >>> import tinygrad_conv as tg
+    >>> check_gradients(lambda x, w: tg.tanh(x @ w), np.ones((2, 3)), np.ones((3, 1)))
+    """
+    __tracebackhide__ = True  # for pytest: the report says it all
+    if order not in (1, 2):
+        raise ArgumentError(f"check_gradients: expected order 1 or 2, got {order!r}")
+    options: dict[str, Any] = {"seed": seed, "rtol": rtol, "atol": atol, "modes": _modes(modes, f)}
+    options["order"] = min(order, getattr(f, "order", order))
+
+    def attempt(args: Sequence[Any], explain: bool = False) -> None:
+        run(prepare(f, args, argnums, name=name, explain=explain, **options), properties)
+
+    try:
+        attempt(args, explain)
+    except GradientError as error:
+        if not explain:
+            raise
+        asked: dict[str, Any] = {"seed": (seed, 0), "argnums": (argnums, None)}
+        if not hasattr(f, "recipe"):  # what an adapter made knows its order and modes
+            asked |= {"order": (order, 2), "modes": (tuple(modes), BOTH)}
+        changed = ", ".join(f"{key}={value!r}" for key, (value, default) in asked.items() if value != default)
+
+        def test() -> str:
+            small = replay.shrunk_arguments(args, lambda trial: _fails(lambda: attempt(trial)))
+            return replay.gradient_test(f, small, changed)
+
+        raise replay.with_test(error, test) from error.__cause__
+
+
+def check_function(f: Function, *inputs: Any, name: str | None = None, seed: int = 0, order: int = 2) -> None:
+    """`check_gradients` under its first name."""
+    check_gradients(f, *inputs, name=name, seed=seed, order=order)
+
+
+def draw_sample(primitive: Primitive, draw: Draw) -> Sample:
+    """Arguments and keywords for one primitive, as its declaration says."""
+    if primitive.samples is not None:
+        args, params = primitive.samples(draw)
+        return args, params
+    if primitive.kind == "elementwise" or primitive.broadcasts:
+        args, params = draw.elementwise_sample(primitive.domain)
+        return args, params
+    if len(primitive.inputs) == 1:
+        return draw.plain_sample()
+    raise AssertionError(f"{primitive.name}: declare samples=, a function that draws its arguments")
+
+
+def check_primitive(
+    primitive: Primitive, draw: Draw, properties: Sequence[str] | None = None, order: int = 2, *, explain: bool = True
+) -> None:
+    """The whole battery (or some properties) on one drawn sample of a primitive.
+
+    A sample that fails is shrunk to the simplest one that fails, unless Hypothesis drew it and does that itself.
+
+    >>> import tinygrad_conv as tg
+    >>> check_primitive(tg.primitives()["conv"], Draw.seeded(0))
+    """
+    __tracebackhide__ = True
+
+    def attempt(draw: Draw, explain: bool = False) -> None:
+        run(primitive_case(primitive, draw, order, explain=explain), properties)
+
+    try:
+        attempt(draw, explain and (hypothesis_runs() or not draw.shrinks))
+    except GradientError as first:
+        if not explain:
+            raise
+        error = first
+        if draw.shrinks and not hypothesis_runs():
+            draw = replay.shrunk_draw(draw, lambda trial: _fails(lambda: attempt(trial)))
+            try:
+                attempt(Draw.replay(draw.seed, draw.choices), explain=True)
+            except GradientError as smaller:
+                error = smaller
+        raise replay.with_test(error, lambda: replay.primitive_test(primitive, draw)) from error.__cause__
+
+
+def _fails(check: Callable[[], None]) -> bool:
+    """Does a check find a wrong gradient? (Something that cannot be checked at all is not one.)"""
+    try:
+        check()
+    except GradientError:
+        return True
+    except Exception:
+        return False
+    return False
+
+
+def primitive_case(primitive: Primitive, draw: Draw, order: int = 2, *, explain: bool = True) -> Case:
+    """A drawn sample of a primitive as a case; one that publishes a rule for ties gets tied inputs half of the time."""
+    draw.ties = bool(primitive.tie) and draw.boolean()
+    args, params = draw_sample(primitive, draw)
+    seed = int(draw.rng.integers(2**31))
+    return Case.of_primitive(primitive, args, params, seed=seed, order=order, explain=explain, classes=draw.classes)
+
+
+def _modes(modes: Sequence[str], f: Function) -> tuple[str, ...]:
+    asked = (modes,) if isinstance(modes, str) else tuple(modes)
+    if not asked or not set(asked) <= set(BOTH):
+        raise ArgumentError(f'check_gradients: expected modes from ("forward", "reverse"), got {modes!r}')
+    known = getattr(f, "modes", BOTH)
+    return tuple(m for m in BOTH if m in asked and m in known)

@@ -1,0 +1,181 @@
+"""What was checked: primitive x dtype x order x mode x boundary class, counted while checks run.
+
+A `Coverage` is active inside ``with recording() as seen:``. Every case whose properties hold is added to it: for the
+primitive it was drawn from, or for every primitive in the graph of the function that was checked. Modes of order 2 are
+pairs, the outer one first: "forward over reverse".
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import product
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ..primitive import Primitive, iter_parents, primitives
+from ..tensor import Tensor
+
+if TYPE_CHECKING:
+    from .case import Case
+
+__all__ = ["CELLS", "Cell", "Coverage", "note", "reachable", "recording", "table"]
+
+Array = np.ndarray[Any, Any]
+DTYPES = ("float64", "float32")
+MODES = {
+    1: ("forward", "reverse"),
+    2: ("forward over forward", "forward over reverse", "reverse over forward", "reverse over reverse"),
+}
+CELLS: tuple[tuple[str, int, str], ...] = tuple(
+    (dtype, order, mode) for dtype in DTYPES for order, modes in MODES.items() for mode in modes
+)
+
+
+class Cell(NamedTuple):
+    """One thing that can have been checked. ``boundary`` is the name of a class of samples (see `Draw.classes`)."""
+
+    primitive: str
+    dtype: str
+    order: int
+    mode: str
+    boundary: str
+
+
+Coverage = Counter[Cell]
+_active: ContextVar[Coverage | None] = ContextVar("coverage", default=None)
+
+
+@contextmanager
+def recording() -> Iterator[Coverage]:
+    """Count what is checked inside the block.
+
+    >>> import tinygrad_conv as tg
+    >>> from tinygrad_conv.testing import check_gradients
+    >>> with recording() as seen:
+    ...     check_gradients(tg.tanh, 0.5, order=1)
+    >>> sorted({(cell.primitive, cell.dtype, cell.mode) for cell in seen})[:2]
+    [('tanh', 'float32', 'forward'), ('tanh', 'float32', 'reverse')]
+    """
+    seen: Coverage = Counter()
+    token = _active.set(seen)
+    try:
+        yield seen
+    finally:
+        _active.reset(token)
+
+
+def note(case: Case, results: Mapping[str, str]) -> None:
+    """Add a case, given what each property found: "holds", or why it does not apply."""
+    seen = _active.get()
+    if seen is None:
+        return
+    held = {name for name, result in results.items() if result == "holds"}
+    found = [(dtype, order, mode) for dtype, order, mode in CELLS if _was_checked(dtype, order, mode, held, case)]
+    drawn = case.primitive is not None
+    names = [case.primitive.name] if case.primitive is not None else _in_graph(case)
+    classes = case.classes if drawn else set().union(*map(_classes, case.inputs))
+    seen.update(Cell(name, *cell, boundary) for name in names for cell in found for boundary in ("any", *classes))
+
+
+def _was_checked(dtype: str, order: int, mode: str, held: set[str], case: Case) -> bool:
+    if order > case.order or not set(mode.split(" over ")) <= set(case.modes):
+        return False
+    if dtype == "float32":
+        return "float32_vs_float64" in held
+    return ("second_order" if order == 2 else "jvp_vs_numeric" if mode == "forward" else "vjp_vs_numeric") in held
+
+
+def _classes(x: Array) -> set[str]:
+    """The boundary classes of one array that nobody drew."""
+    size = {"0-d"} if not x.shape else {"empty"} if not x.size else {"one element"} if x.size == 1 else set()
+    layouts = {
+        "read-only": not x.flags.writeable, "negative stride": any(step < 0 for step in x.strides),
+        "contiguous": x.flags.c_contiguous, "transposed": x.flags.f_contiguous, "strided": True,
+    }  # fmt: skip
+    return size | {next(name for name, holds in layouts.items() if holds)}
+
+
+def _in_graph(case: Case) -> list[str]:
+    """The primitives that the function is made of."""
+    y = case.f(*[Tensor(x, requires_grad=True) for x in case.inputs])
+    names, stack, seen = [], [y.node], set()
+    while stack:
+        node = stack.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            stack.extend(iter_parents(node))
+            if node.primitive is not None:
+                names.append(node.primitive.name)
+    return sorted(set(names))
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# The table
+
+
+def reachable(primitive: Primitive, draws: int = 100) -> set[str]:
+    """The boundary classes that at least one in ten samples of a primitive falls in."""
+    from .checks import draw_sample
+    from .draw import Draw
+
+    counts: Counter[str] = Counter()
+    for seed in range(draws):
+        draw = Draw.seeded(seed)
+        draw.ties = bool(primitive.tie) and draw.boolean()
+        draw_sample(primitive, draw)
+        counts.update(draw.classes)
+    return {boundary for boundary, count in counts.items() if count * 10 >= draws}
+
+
+def table(seen: Coverage, names: Iterable[str]) -> tuple[str, list[str]]:
+    """The table for some primitives, and its empty cells.
+
+    Counts are of the least checked mode of a dtype and order, and of the least checked dtype, order and mode of a
+    boundary class: a number means that nothing of its kind was checked less often. An operation that converts dtypes
+    has no float32 cells.
+    """
+    known = primitives()
+    rows, empty = [], []
+    for name in names:
+        cells = [cell for cell in CELLS if cell[0] == "float64" or "dtype" not in known[name].params]
+        counts = {cell: seen[Cell(name, *cell, "any")] for cell in cells}
+        columns = [
+            min((counts[cell] for cell in cells if cell[:2] == column), default=0) for column in product(DTYPES, MODES)
+        ]
+        boundaries = {b: min(seen[Cell(name, *cell, b)] for cell in cells) for b in sorted(reachable(known[name]))}
+        rows.append((name, columns, boundaries))
+        if not any(counts.values()):
+            empty.append(f"{name}: not checked at all")
+            continue
+        empty += [f"{name}: {dtype}, order {order}, {mode}" for (dtype, order, mode), n in counts.items() if not n]
+        empty += [f"{name}: {boundary}" for boundary, n in boundaries.items() if not n]
+    return _printed(rows), empty
+
+
+def _printed(rows: Sequence[tuple[str, list[int], dict[str, int]]]) -> str:
+    width = max((len(name) for name, *_ in rows), default=9)
+    heads = [f"{dtype}·{order}" for dtype, order in product(DTYPES, MODES)]
+    lines = [f"{'primitive':{width}}  {'  '.join(heads)}  boundary classes"]
+    for name, columns, boundaries in rows:
+        if any(columns):
+            numbers = "  ".join(f"{n or '-':>{len(head)}}" for n, head in zip(columns, heads, strict=True))
+            hit = ", ".join(f"{boundary} {n or '-'}" for boundary, n in boundaries.items())
+            lines.append(f"{name:{width}}  {numbers}  {hit}".rstrip())
+    unchecked = [name for name, columns, _ in rows if not any(columns)]
+    if unchecked:
+        lines.append(f"not checked: {', '.join(unchecked)}")
+    return "\n".join(lines)
+
+
+def to_rows(seen: Coverage) -> list[list[Any]]:
+    """As plain lists, which travel between processes."""
+    return [[*cell, n] for cell, n in seen.items()]
+
+
+def from_rows(rows: Iterable[Sequence[Any]]) -> Coverage:
+    """The opposite of `to_rows`."""
+    return Counter({Cell(*row[:-1]): row[-1] for row in rows})

@@ -1,0 +1,398 @@
+"""`Draw`: what a primitive's declared `samples` function draws its arguments from.
+
+Structure (shapes, axes, strides, layouts) comes from a chooser of integers, which Hypothesis or a random generator
+stands behind; values come from a seeded generator. Drawing floats one by one would give inputs that are mostly ties.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
+Sample = tuple[tuple[Any, ...], dict[str, Any]]
+Shape = tuple[int, ...]
+
+Array = np.ndarray[Any, Any]
+Config = dict[str, Any]
+
+# Groups, and input and output channels per group: plain, grouped, depthwise.
+GROUPINGS = ((1, 1, 1), (1, 1, 2), (1, 2, 1), (2, 1, 1), (2, 2, 1), (2, 1, 2), (3, 1, 1))
+LAYOUTS = ("contiguous", "transposed", "strided", "negative stride", "read-only")
+
+
+class Draw:
+    """A source of sample arguments.
+
+    Parameters
+    ----------
+    integer : callable
+        ``integer(low, high)`` chooses an integer, both ends included; the smaller, the simpler the sample.
+    seed : int
+        For the values.
+    ties, extremes : bool
+        Fill arrays with values that tie and sit on kinks, or with the largest and smallest numbers of the domain.
+
+    Attributes
+    ----------
+    choices : list of int
+        What was chosen so far; ``Draw.replay(seed, choices)`` chooses the same.
+    classes : set of str
+        The boundary classes that the sample falls in: "k = 1", "remainder", "empty", "negative stride", ...
+    shrinks : bool
+        Should a check that fails look for simpler choices itself? (With Hypothesis behind it, no.)
+
+    >>> draw = Draw.seeded(0)
+    >>> draw.array((2, 3)).shape
+    (2, 3)
+    """
+
+    def __init__(
+        self, integer: Callable[[int, int], int], seed: int, *, ties: bool = False, extremes: bool = False
+    ) -> None:
+        self._integer = integer
+        self.seed = seed
+        self.rng = np.random.default_rng(seed)
+        self.ties, self.extremes = ties, extremes
+        self.choices: list[int] = []
+        self.classes: set[str] = set()
+        self.shrinks = False
+        self._arrays = 0
+
+    @classmethod
+    def seeded(cls, seed: int, **options: bool) -> Draw:
+        """A `Draw` whose structure comes from a seeded generator too."""
+        structure = np.random.default_rng([seed, 1])
+        draw = cls(lambda low, high: int(structure.integers(low, high + 1)), seed, **options)
+        draw.shrinks = True
+        return draw
+
+    @classmethod
+    def replay(cls, seed: int, choices: Sequence[int]) -> Draw:
+        """A `Draw` that repeats choices (as far as they are possible), and chooses the least when they run out.
+
+        >>> draw = Draw.replay(0, [1, 9])
+        >>> draw.integer(0, 5), draw.integer(0, 5), draw.integer(2, 5)
+        (1, 5, 2)
+        """
+        left = list(reversed(choices))
+        return cls(lambda low, high: min(max(left.pop(), low), high) if left else low, seed)
+
+    def __repr__(self) -> str:
+        return f"Draw.replay({self.seed}, {self.choices})"
+
+    # -- structure -------------------------------------------------------------------------------------------------
+
+    def integer(self, low: int, high: int) -> int:
+        self.choices.append(self._integer(low, high))
+        return self.choices[-1]
+
+    def boolean(self) -> bool:
+        return bool(self.integer(0, 1))
+
+    def choice(self, options: Sequence[T]) -> T:
+        """One of the options; the first is the simplest."""
+        return options[self.integer(0, len(options) - 1)]
+
+    def shape(self, min_ndim: int = 0, max_ndim: int = 3, min_side: int = 0, max_side: int = 4) -> Shape:
+        return tuple(self.integer(min_side, max_side) for _ in range(self.integer(min_ndim, max_ndim)))
+
+    def broadcastable(self, shape: Shape) -> Shape:
+        """A shape that broadcasts to `shape`: axes dropped from the left, others made 1."""
+        kept = shape[self.integer(0, len(shape)) :] if shape else ()
+        smaller = tuple(1 if self.boolean() else n for n in kept)
+        if smaller != shape:
+            self.classes.add("broadcast")
+        return smaller
+
+    # -- values ----------------------------------------------------------------------------------------------------
+
+    def values(self, shape: Shape, low: float = -3.0, high: float = 3.0) -> Array:
+        """Distinct float64 values inside (low, high), apart from each other, from integers and from halves.
+
+        No two elements tie, nor do elements of different arrays of one sample, and differences in steps of 1e-4 cross
+        no kink. With `ties`, multiples of 1/2 instead, few of them; with `extremes`, the ends of the domain, of the
+        floating-point range, and zero.
+        """
+        n = math.prod(shape)
+        self._arrays += 1
+        if self.ties or self.extremes:
+            self.classes.add("ties" if self.ties else "extremes")
+            few = _tied(low, high, self.rng) if self.ties else _extreme(low, high)
+            return self.rng.choice(few, shape)
+        width = high - low
+        slots = self.rng.permutation(n) + self.rng.uniform(0.3, 0.7, n)
+        values = low + width * (0.02 + 0.96 * slots / max(n, 1))
+        step = min(0.002, width / (4 * max(n, 1)))
+        values = np.floor(values / step) * step + step * (0.11 + 0.173 * (self._arrays % 5))
+        near = np.abs(values * 2 - np.round(values * 2)) < 4e-4
+        values[near] += 0.31 * step
+        return values.reshape(shape)
+
+    def array(self, shape: Shape, low: float = -3.0, high: float = 3.0) -> Array:
+        """`values` in a drawn memory layout."""
+        shape = tuple(shape)
+        n = math.prod(shape)
+        self.classes |= {"0-d"} if not shape else {"empty"} if n == 0 else {"one element"} if n == 1 else set()
+        return self.laid_out(self.values(shape, low, high))
+
+    def laid_out(self, array: Array) -> Array:
+        """The same values in a drawn memory layout."""
+        layout = self.choice(LAYOUTS)
+        self.classes.add(layout)
+        return laid_out(array, layout)
+
+    # -- windows ---------------------------------------------------------------------------------------------------
+
+    def conv_config(self, rank: int | None = None) -> Config:
+        """Sizes, kernel, stride, dilation, padding, groups and channels of a small convolution, as a dictionary.
+
+        >>> sorted(Draw.seeded(1).conv_config(rank=2))
+        ['channels', 'dilation', 'filters', 'groups', 'kernel', 'n', 'padding', 'sizes', 'stride']
+        """
+        groups, channels, filters = self.choice(GROUPINGS)
+        rank = rank or self.choice((1, 2, 2, 3))
+        spread = 3 - rank // 2  # the fewer axes, the larger
+        kernel, stride = (tuple(self.integer(1, spread) for _ in range(rank)) for _ in range(2))
+        dilation = tuple(self.integer(1, 2) for _ in range(rank))
+        pads = tuple((self.integer(0, 2), self.integer(0, 1)) for _ in range(rank))
+        padding = self.choice(("valid", "same", pads))
+        reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+        least = [1] * rank if padding == "same" else reach
+        if not isinstance(padding, str):
+            least = [max(r - sum(pair), 1) for r, pair in zip(reach, pads, strict=True)]
+        sizes = tuple(n + self.integer(0, spread) for n in least)
+        config: Config = {
+            "n": self.integer(1, 2), "sizes": sizes, "channels": groups * channels, "filters": groups * filters,
+            "kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation, "groups": groups,
+        }  # fmt: skip
+        self.classes |= window_classes(**config)
+        return config
+
+    def pool_config(self, rank: int | None = None) -> Config:
+        """The same for a pooling: no window lies wholly in padding."""
+        rank = rank or self.choice((1, 2, 2, 3))
+        spread = 3 - rank // 2
+        kernel = tuple(self.integer(1, spread) for _ in range(rank))
+        stride = self.choice((kernel, tuple(self.integer(1, spread) for _ in range(rank))))
+        dilation = tuple(self.integer(1, 2) for _ in range(rank))
+        pads = tuple((self.integer(0, k // 2), self.integer(0, k // 2)) for k in kernel)
+        sizes = tuple(d * (k - 1) + 1 + self.integer(0, spread) for k, d in zip(kernel, dilation, strict=True))
+        config: Config = {
+            "n": self.integer(1, 2), "sizes": sizes, "channels": self.integer(1, 2), "kernel": kernel, "stride": stride,
+            "padding": self.choice(("valid", "same", pads)), "dilation": dilation,
+        }  # fmt: skip
+        self.classes |= window_classes(**config)
+        return config
+
+    # -- samples that several declarations share -------------------------------------------------------------------
+
+    def elementwise_sample(self, domains: Sequence[tuple[float, float]]) -> Sample:
+        """Inputs whose shapes broadcast together; one of them has the full shape."""
+        whole = self.shape()
+        full = self.integer(0, len(domains) - 1)
+        shapes = [whole if k == full else self.broadcastable(whole) for k in range(len(domains))]
+        return tuple(self.array(s, low, high) for s, (low, high) in zip(shapes, domains, strict=True)), {}
+
+    def plain_sample(self, **params: Any) -> Sample:
+        return (self.array(self.shape()),), params
+
+    def axis(self, ndim: int) -> int:
+        return self.integer(-ndim, ndim - 1)
+
+    def axis_sample(self, **params: Any) -> Sample:
+        shape = self.shape(min_ndim=1, min_side=1)
+        return (self.array(shape),), {**params, "axis": self.axis(len(shape))}
+
+    def reduction_sample(self, nonempty: bool = False) -> Sample:
+        shape = self.shape(min_side=1 if nonempty else 0)
+        axes = tuple(k - len(shape) * self.integer(0, 1) for k in range(len(shape)) if self.boolean())
+        axis: Any = self.choice([None, axes, axes[0] if axes else None])
+        return (self.array(shape),), {"axis": axis, "keepdims": self.boolean()}
+
+    def reshape_sample(self) -> Sample:
+        shape = self.shape(max_ndim=4, min_side=1)
+        order = [shape[k] for k in range(len(shape)) if not self.boolean()]
+        rest = math.prod(shape) // math.prod(order) if order else math.prod(shape)
+        return (self.array(shape),), {"shape": self.choice([(*order, rest), (rest, *order), (-1,)])}
+
+    def permutation_sample(self) -> Sample:
+        shape = self.shape()
+        axes: Any = tuple(int(k) for k in self.rng.permutation(len(shape)))
+        return (self.array(shape),), {"axes": self.choice([axes, None])}
+
+    def broadcast_sample(self) -> Sample:
+        whole = self.shape()
+        return (self.array(self.broadcastable(whole)),), {"shape": whole}
+
+    def sum_to_sample(self) -> Sample:
+        whole = self.shape()
+        return (self.array(whole),), {"shape": self.broadcastable(whole)}
+
+    def concat_sample(self) -> Sample:
+        shape = self.shape(min_ndim=1)
+        axis = self.axis(len(shape))
+        parts = []
+        for _ in range(self.integer(1, 3)):
+            part = list(shape)
+            part[axis] = self.integer(0, 3)
+            parts.append(self.array(tuple(part)))
+        return tuple(parts), {"axis": axis}
+
+    def pad_sample(self) -> Sample:
+        shape = self.shape()
+        return (self.array(shape),), {"pairs": tuple((self.integer(0, 2), self.integer(0, 2)) for _ in shape)}
+
+    def index(self, shape: Shape) -> Any:
+        """A basic or advanced index of an array of this shape."""
+        parts: list[Any] = []
+        kind = self.integer(0, 3)  # 0, 1: basic; 2: with an integer array; 3: a mask
+        if kind == 3:
+            return self.rng.random(shape) < 0.5
+        for n in shape[: self.integer(0, len(shape))]:
+            option = self.integer(0, 3)
+            if option == 0 and n:
+                parts.append(self.integer(-n, n - 1))
+            elif option == 1:
+                parts.append(slice(None, None, self.choice([1, 2, -1, -2])))
+            elif option == 2:
+                parts.append(slice(self.integer(0, n), None))
+            else:
+                parts.append(slice(None))
+        if kind == 2 and parts and shape[0]:
+            parts[0] = self.rng.integers(-shape[0], shape[0], self.integer(1, 4))  # repeats on purpose
+        if self.boolean():
+            parts.insert(self.integer(0, len(parts)), None)
+        if self.boolean():
+            parts.append(Ellipsis)
+        return tuple(parts)
+
+    def index_sample(self) -> Sample:
+        shape = self.shape(min_ndim=1)
+        return (self.array(shape),), {"index": self.index(shape)}
+
+    def scatter_sample(self) -> Sample:
+        shape = self.shape(min_ndim=1)
+        index = self.index(shape)
+        return (self.array(np.empty(shape)[index].shape),), {"index": index, "shape": shape}
+
+    def set_sample(self) -> Sample:
+        shape = self.shape(min_ndim=1)
+        index = self.index(shape)
+        value = self.broadcastable(np.empty(shape)[index].shape)
+        return (self.array(shape), self.array(value)), {"index": index}
+
+    def matrix_sample(self) -> Sample:
+        shape = (*self.shape(max_ndim=1), self.integer(1, 4), self.integer(1, 4))
+        return (self.array(shape),), {"k": self.integer(-2, 2)}
+
+    def well_conditioned(self, n: int, batch: Shape = ()) -> np.ndarray[Any, Any]:
+        """Matrices with singular values between 1 and 2."""
+        u, _, v = np.linalg.svd(self.values((*batch, n, n)))
+        return self.laid_out(np.asarray((u * self.rng.uniform(1, 2, (*batch, 1, n))) @ v))
+
+    def square_sample(self) -> Sample:
+        return (self.well_conditioned(self.integer(1, 3), self.shape(max_ndim=1)),), {}
+
+    def solve_sample(self) -> Sample:
+        n, batch = self.integer(1, 3), self.shape(max_ndim=1)
+        b = self.array((*self.broadcastable(batch), n, self.integer(1, 3)))
+        return (self.well_conditioned(n, batch), b), {}
+
+    def matmul_sample(self) -> Sample:
+        batch, (n, k, m) = self.shape(max_ndim=2), (self.integer(0, 3) for _ in range(3))
+        left, right = batch, self.broadcastable(batch)
+        if self.boolean():
+            left, right = right, left
+        return (self.array((*left, n, k)), self.array((*right, k, m))), {}
+
+    def contract_sample(self) -> Sample:
+        sizes = {c: self.integer(1, 3) for c in "abcd"}
+        a = "".join(c for c in "abc" if self.boolean())
+        b = "".join(c for c in "dcb" if self.boolean())
+        out = "".join(c for c in "badc" if (c in a) != (c in b) or (c in a and self.boolean()))
+        return (self.array(tuple(sizes[c] for c in a)), self.array(tuple(sizes[c] for c in b))), {"terms": (a, b, out)}
+
+    def standardize_sample(self) -> Sample:
+        shape = self.shape(min_ndim=1, min_side=2)
+        axes = tuple(k for k in range(len(shape)) if self.boolean()) or (len(shape) - 1,)
+        return (self.array(shape),), {"axes": axes, "epsilon": 0.01}
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Values and layouts
+
+
+def _tied(low: float, high: float, rng: np.random.Generator) -> Array:
+    """Three multiples of 1/2 in [low, high], 0 among them if it is there: where ties and kinks are."""
+    halves = np.arange(math.ceil(2 * low), math.floor(2 * high) + 1) / 2
+    some = rng.choice(halves, 3)
+    return np.append(some, 0.0) if low <= 0 <= high else some
+
+
+def _extreme(low: float, high: float) -> Array:
+    """The ends of the domain, zero, and numbers that are almost zero or very large, as far as the domain goes."""
+    sizes = np.array([0.0, 5e-324, 1e-300, 1e-30, 1e-8, 1.0, 88.0, 1e4, 1e30])
+    numbers = np.concatenate([-sizes, sizes, [low, high]])
+    return np.unique(numbers[(numbers >= low) & (numbers <= high)])
+
+
+def laid_out(array: Array, layout: str) -> Array:
+    """The same values in one of the `LAYOUTS`: transposed in memory, every other element of a wider array, ...
+
+    >>> laid_out(np.array([1.0, 2.0, 3.0]), "negative stride").strides
+    (-8,)
+    """
+    if layout == "transposed":
+        return np.array(array.T, order="C").T
+    if layout == "strided" and array.ndim:
+        wide = np.full((*array.shape[:-1], 2 * array.shape[-1]), np.nan, array.dtype)
+        wide[..., ::2] = array
+        return wide[..., ::2]
+    if layout == "negative stride" and array.ndim:
+        return np.array(array[::-1])[::-1]
+    if layout == "read-only":
+        array.flags.writeable = False
+    return array
+
+
+def window_classes(
+    n: int, sizes: Shape, channels: int, kernel: Shape, stride: Shape, padding: Any, dilation: Shape,
+    filters: int = 0, groups: int = 1,
+) -> set[str]:  # fmt: skip
+    """The boundary classes that a convolution or pooling falls in.
+
+    >>> sorted(window_classes(1, (5, 4), 2, (2, 2), (2, 2), "valid", (1, 1)))
+    ['H != W', 'batch 1', 'remainder', 'stride > 1']
+    """
+    axes = list(zip(sizes, kernel, stride, dilation, strict=True))
+    reach = [d * (k - 1) + 1 for _, k, _, d in axes]
+    pads = [(0, 0)] * len(axes) if isinstance(padding, str) else list(padding)
+    if padding == "same":
+        totals = [max((-(-h // s) - 1) * s + r - h, 0) for (h, _, s, _), r in zip(axes, reach, strict=True)]
+        pads = [(total // 2, total - total // 2) for total in totals]
+    room = [h + sum(pair) - r for (h, *_), pair, r in zip(axes, pads, reach, strict=True)]
+    strides = [s for _, _, s, _ in axes]
+    return {
+        name
+        for name, holds in {
+            "batch 1": n == 1,
+            "k = 1": all(k == 1 for k in kernel),
+            "k = H": any(k == h for h, k, _, _ in axes),
+            "H != W": len(set(sizes)) > 1,
+            "remainder": any(left % s for left, s in zip(room, strides, strict=True)),
+            "overlap": any(left >= s and s < r for left, s, r in zip(room, strides, reach, strict=True)),
+            "stride > 1": any(s > 1 for s in strides),
+            "dilation": any(d > 1 and k > 1 for _, k, _, d in axes),
+            "padding": any(map(any, pads)),
+            "pad >= k": any(max(pair) >= k for pair, (_, k, _, _) in zip(pads, axes, strict=True)),
+            "same": padding == "same",
+            "same with stride": padding == "same" and any(s > 1 for s in strides),
+            "groups": groups > 1,
+            "depthwise": 1 < groups == channels,
+        }.items()
+        if holds
+    }

@@ -1,0 +1,242 @@
+"""From a failed check to a `Report`: which elements are wrong, and what the error looks like.
+
+Checks look along directions. To name an element, the numeric derivative by each element of the arguments is worked out
+and held against the analytic one. Of large arguments, only the parts that disagree most are looked at.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from . import numeric
+from .patterns import suspect
+from .report import GradientError, Report
+
+if TYPE_CHECKING:
+    from .case import Case
+
+__all__ = ["RULE", "Finding", "basis", "fail", "hypothesis_runs"]
+
+BOTH = ("forward", "reverse")
+RULE = "the published rule"  # in place of a numeric method
+DERIVATIVES = {"jvp_vs_numeric", "vjp_vs_numeric", "adjoint", "vjp_vs_jvp", "kinks", "second_order", "linearity"}
+Array = np.ndarray[Any, Any]
+SAFETY = 4.0
+_MOST = 400  # numeric derivatives that one explanation may cost (a third of that at second order)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The gradient by one argument, analytic and numeric, and where they disagree.
+
+    ``analytic`` and ``numeric`` are the gradients of <cotangent, f>, flat, at the flat positions ``elements`` of
+    argument ``k``; ``jacobian`` is ``(elements, outputs)``, with the outputs' flat positions in ``outputs``.
+    """
+
+    k: int
+    shape: tuple[int, ...]
+    elements: Array
+    analytic: Array
+    numeric: Array
+    error: Array
+    wrong: Array
+    outputs: Array
+    jacobian: Array
+    method: str
+
+    @property
+    def worst(self) -> int:
+        """The position in `elements` of the largest error."""
+        gap = np.abs(self.analytic - self.numeric)
+        return int(np.argmax(np.where(self.wrong, np.where(np.isnan(gap), np.inf, gap), -1.0)))
+
+    @property
+    def complete(self) -> bool:
+        """Was every element of the argument looked at?"""
+        return len(self.elements) == int(np.prod(self.shape))
+
+
+def fail(case: Case, name: str, message: str, finding: Finding | None = None, forward: bool = False) -> NoReturn:
+    """Raise `GradientError` for a property that does not hold, saying where if that can be found out.
+
+    `forward` says that it is forward mode that is wrong, as far as is known.
+    """
+    if case.over:  # a derivative of a derivative
+        name, message = "second_order", message.replace("JVP", f"forward over {case.over}")
+        message = message.replace("VJP", f"reverse over {case.over}")
+    report = Report(case.name, name, message, order=2 if name == "second_order" else 1)
+    if not case.explain or name not in DERIVATIVES:
+        raise GradientError(report)
+    modes = [mode for mode in (BOTH if forward else BOTH[::-1]) if mode in case.modes]
+    error = GradientError(lambda: _explained(case, report, modes, finding))
+    if not hypothesis_runs():
+        _ = error.report
+    raise error
+
+
+def hypothesis_runs() -> bool:
+    """Is this a test that Hypothesis runs? Then it shrinks what fails, and explanations can wait until it is done."""
+    hypothesis = sys.modules.get("hypothesis")
+    return hypothesis is not None and hypothesis.currently_in_test_context()
+
+
+def _explained(case: Case, report: Report, modes: list[str], finding: Finding | None) -> Report:
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)
+        for mode in modes:
+            with suppress(GradientError):  # a rule that raises has no elements
+                found = finding or _find(case, mode)
+                if found is not None:
+                    return _described(case, report, found, mode)
+    return report
+
+
+def _described(case: Case, report: Report, found: Finding, mode: str) -> Report:
+    worst = found.worst
+    element = int(found.elements[worst])
+    place, analytic = _worst_output(case, found, mode)
+    label, index = case.output_at(int(found.outputs[place]))
+    where, picture = _picture(case, found, element)
+    return replace(
+        report, argument=case.labels[found.k], index=_index(element, found.shape), output=label, output_index=index,
+        analytic=analytic, numeric=float(found.jacobian[worst, place]), error=float(found.error[worst]),
+        method=found.method,
+        wrong=int(found.wrong.sum()), total=len(found.elements), where=where, picture=picture,
+        pattern="" if found.method == RULE else suspect(case, found),
+    )  # fmt: skip
+
+
+def _index(position: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(position, shape)) if shape else ()
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Which elements
+
+
+def _find(case: Case, mode: str) -> Finding | None:
+    """The argument with the largest error, if any has one."""
+    found = []
+    budget = int(min(_MOST // 3 if case.over else _MOST, max(2e6 // max(case.y.size, 1), 24)))
+    total = sum(np.size(x) for x in case.inputs)
+    for k, x in enumerate(case.inputs):
+        elements = np.arange(np.size(x))
+        if total > budget:
+            elements = _narrowed(case, k, mode, max(budget * np.size(x) // total, 16))
+        found.append(_compared(case, k, elements, mode))
+    found = [f for f in found if f.wrong.any()]
+    gaps = [np.abs(f.analytic - f.numeric)[f.worst] for f in found]
+    return found[int(np.argmax([np.inf if np.isnan(gap) else gap for gap in gaps]))] if found else None
+
+
+def _compared(case: Case, k: int, elements: Array, mode: str) -> Finding:
+    g = case.cotangent.ravel()
+    truth = numeric.jacobian(case.value, case.inputs, k, elements, case.scale)
+    value, error, low, high = (
+        np.reshape(a, (len(elements), -1)) for a in (truth.value, truth.error, truth.low, truth.high)
+    )
+    ends, smooth = np.stack([low * g, high * g]), np.zeros(len(elements), bool)
+    along = numeric.Estimate(value @ g, error @ np.abs(g), truth.method, ends.min(0).sum(1), ends.max(0).sum(1), smooth)
+    analytic = _analytic(case, k, elements, mode)
+    noise = 1e-12 * (np.abs(value) @ np.abs(g)) + 4 * SAFETY * along.error
+    noise += case.floor * float(np.sum(np.abs(g))) / numeric.unit(case.inputs[k])
+    wrong = case.outside(analytic, along, noise)
+    shape = np.shape(case.inputs[k])
+    outputs = np.arange(case.y.size)
+    return Finding(k, shape, elements, analytic, along.value, along.error, wrong, outputs, value, truth.method)
+
+
+def _analytic(case: Case, k: int, elements: Array, mode: str) -> Array:
+    if mode == "reverse":
+        return case.gradients[k].ravel()[elements]
+    return np.array([float(np.sum(case.cotangent * case.push(basis(case, k, int(e))))) for e in elements])
+
+
+def basis(case: Case, k: int, element: int) -> list[Array]:
+    """Tangents that are 1 in one element of argument k, and 0 elsewhere."""
+    tangents = [np.zeros(np.shape(x)) for x in case.inputs]
+    tangents[k].flat[element] = 1.0
+    return tangents
+
+
+def _narrowed(case: Case, k: int, mode: str, most: int) -> Array:
+    """The elements of argument k that are most likely wrong: of eight blocks the worst two are kept, and cut again."""
+    elements = np.arange(np.size(case.inputs[k]))
+    while len(elements) > most:
+        blocks = np.array_split(elements, 8)
+        gaps = [_gap(case, k, block, mode) for block in blocks]
+        elements = np.concatenate([blocks[i] for i in sorted(np.argsort(gaps)[-2:])])
+    return elements
+
+
+def _gap(case: Case, k: int, block: Array, mode: str) -> float:
+    """How far the derivative along some elements of argument k is from the numeric one, in error bars."""
+    tangents = [np.zeros(np.shape(x)) for x in case.inputs]
+    tangents[k].flat[block] = case.tangents[k].flat[block]
+    truth = numeric.directional(case.value, case.inputs, tangents, case.kind, case.scale).weighted(case.cotangent)
+    if mode == "reverse":
+        got = np.sum(case.gradients[k].flat[block] * tangents[k].flat[block])
+    else:
+        got = np.sum(case.cotangent * case.push(tangents))
+    gap = float(np.abs(got - truth.value) / (truth.error + 1e-300))
+    return np.inf if np.isnan(gap) else gap
+
+
+def _worst_output(case: Case, found: Finding, mode: str) -> tuple[int, float]:
+    """Which of the outputs has the most wrong derivative by the worst element, and the analytic derivative there."""
+    k, element, column = found.k, int(found.elements[found.worst]), found.jacobian[found.worst]
+    if mode == "forward":
+        analytic = case.push(basis(case, k, element)).ravel()[found.outputs]
+        gap = np.abs(analytic - column)
+        worst = int(np.argmax(np.where(np.isnan(gap), np.inf, gap)))
+        return worst, float(analytic[worst])
+
+    def pulled(places: Array, weights: Array) -> float:
+        g = np.zeros(case.y.shape)
+        g.flat[found.outputs[places]] = weights
+        return float(case.pull(g)[k].flat[element])
+
+    places, g = np.arange(len(found.outputs)), case.cotangent.ravel()[found.outputs]
+    while len(places) > 1:  # the half that is more wrong
+        halves = np.array_split(places, 2)
+        gaps = [abs(pulled(half, g[half]) - float(column[half] @ g[half])) for half in halves]
+        places = halves[0 if np.isnan(gaps[0]) or gaps[0] >= gaps[1] else 1]
+    return int(places[0]), pulled(places, np.ones(1))
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# The picture
+
+
+def _picture(case: Case, found: Finding, element: int) -> tuple[str, tuple[str, ...]]:
+    """The plane of the argument with the worst element, ``x`` where it is wrong, and what that plane is called."""
+    shape = found.shape
+    if not shape or not found.complete or int(np.prod(shape)) == 1:
+        return "", ()
+    index = _index(element, shape)
+    wrong = np.zeros(shape, bool)
+    wrong.flat[found.elements[found.wrong]] = True
+    axes = _plane(shape, case.y.shape)
+    plane = wrong[tuple(slice(None) if a in axes else i for a, i in enumerate(index))]
+    at = [index[a] for a in axes]
+    if plane.ndim == 1:
+        plane, at = plane[None], [0, *at]
+    starts = [max(0, min(i - n // 2, size - n)) for i, n, size in zip(at, (8, 32), plane.shape, strict=True)]
+    plane = plane[starts[0] : starts[0] + 8, starts[1] : starts[1] + 32]
+    text = ", ".join(":" if a in axes else str(i) for a, i in enumerate(index))
+    lines = (" ".join("x" if cell else "." for cell in row) for row in plane)
+    return f"{case.labels[found.k]}[{text}], shape {shape}", tuple(lines)
+
+
+def _plane(shape: tuple[int, ...], out: tuple[int, ...]) -> tuple[int, ...]:
+    """Which two axes to show: height and width of images (N, H, W, C) and kernels (kh, kw, C_in, C_out)."""
+    if len(shape) < 3:
+        return tuple(range(len(shape)))
+    image = len(out) == len(shape) and out[0] == shape[0]
+    return (len(shape) - 3, len(shape) - 2) if image or len(shape) == 3 else (len(shape) - 4, len(shape) - 3)

@@ -1,0 +1,270 @@
+"""Numeric truth: the derivative of a function along a direction, with an error bar, from values alone.
+
+Three methods, each where it is the most exact:
+
+=====================  ===================================================================================
+exact differences      linear and bilinear functions: step 1, and smaller steps must agree
+complex step           functions that run on complex numbers: no subtraction, so no cancellation; believed
+                       only where it agrees with the differences, as `abs`, `maximum` and `where` break it
+a sweep of steps       everything else: central differences at steps 4^-3 ... 4^-10, extrapolated to step 0
+=====================  ===================================================================================
+
+The same sweep, read on each side by itself, gives the one-sided derivatives. Where they differ the function has a kink,
+and there is no one right value: any value between the two is a directional derivative.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import ShapeError
+
+__all__ = ["Estimate", "directional", "jacobian", "unit"]
+
+Array = np.ndarray[Any, Any]
+Function = Callable[..., Any]
+
+STEPS: Array = 4.0 ** -np.arange(3, 11)
+FINE_STEPS: Array = 4.0 ** -np.arange(9, 18)  # a second look, where the first saw a kink or no limit
+_ARRAYS = ("value", "error", "low", "high", "kinks")
+_SAFETY = 8.0  # how many error bars apart two one-sided derivatives must be to make a kink
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A derivative known to within an error bar, element by element.
+
+    ``low`` and ``high`` are the smaller and the larger one-sided derivative where there is a kink (``kinks``), and
+    both equal ``value`` elsewhere.
+    """
+
+    value: Array
+    error: Array
+    method: str
+    low: Array
+    high: Array
+    kinks: Array
+
+    def weighted(self, g: Array) -> Estimate:
+        """The estimate of <g, derivative>, one number.
+
+        >>> directional(np.square, [np.array([1.0, 2.0])], [np.ones(2)]).weighted(np.array([10.0, 1.0])).value.item()
+        24.0
+        """
+        ends = np.stack([g * self.low, g * self.high])
+        return Estimate(
+            np.sum(g * self.value), np.sum(np.abs(g) * self.error), self.method,
+            np.sum(ends.min(0)), np.sum(ends.max(0)), np.asarray(np.any(self.kinks)),
+        )  # fmt: skip
+
+
+def directional(
+    f: Function, inputs: Sequence[Any], tangents: Sequence[Any], kind: str | None = None, scale: float = 0.0
+) -> Estimate:
+    """The derivative of ``f(*inputs)`` along the tangents, with an error bar for each element.
+
+    Parameters
+    ----------
+    f : callable of float64 arrays that returns an array (or a tensor)
+    inputs, tangents : arrays of the same shapes
+    kind : the kind of a primitive, or None
+        Exact differences are tried for "linear", "bilinear" and None, and believed if different steps agree.
+    scale : float
+        The size of the numbers that are rounded on the way, if they are larger than the values.
+
+    >>> estimate = directional(np.exp, [np.array([0.0, 1.0])], [np.ones(2)])
+    >>> estimate.method, bool(np.all(np.abs(estimate.value - np.exp([0, 1])) <= estimate.error))
+    ('complex step', True)
+    >>> at_kink = directional(np.abs, [np.zeros(1)], [np.ones(1)])
+    >>> at_kink.low.item(), at_kink.high.item()
+    (-1.0, 1.0)
+    """
+    inputs = [np.asarray(x, np.result_type(np.asarray(x), np.float64)) for x in inputs]
+    tangents = [np.asarray(t, np.float64) for t in tangents]
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        along = _Line(f, inputs, tangents, scale)
+        if kind in ("linear", "bilinear", None):
+            estimate = _exact(along)
+            if estimate is not None:
+                return estimate
+        return _complex_step(along, _sweep(along))
+
+
+def jacobian(f: Function, inputs: Sequence[Any], k: int = 0, elements: Any = None, scale: float = 0.0) -> Estimate:
+    """All derivatives with respect to input k, of shape ``(number of elements, *y.shape)``: to explain a failure.
+
+    `elements` (flat positions in the input) asks for only these rows.
+
+    >>> jacobian(lambda x: x * x, [np.array([1.0, 3.0])]).value
+    array([[2., 0.],
+           [0., 6.]])
+    """
+    rows, size = [], unit(inputs[k])
+    for element in range(np.size(inputs[k])) if elements is None else elements:
+        tangents = [np.zeros(np.shape(x)) for x in inputs]
+        tangents[k].flat[element] = size
+        rows.append(directional(f, inputs, tangents, scale=scale))
+    if not rows:
+        return _smooth(np.zeros((0, *np.shape(f(*inputs)))), np.zeros(()), "none")
+    value, error, low, high, kinks = (np.stack([getattr(row, name) for row in rows]) for name in _ARRAYS)
+    return Estimate(value / size, error / size, rows[0].method, low / size, high / size, kinks)
+
+
+def unit(x: Any) -> float:
+    """How long tangents of an input should be, so that steps suit it: 1, or of the size of its elements.
+
+    >>> unit(np.array([0.5, 2.0])), unit(np.array([1e-6]))
+    (1.0, 9.5367431640625e-07)
+    """
+    largest = float(np.abs(x).max(initial=0.0))
+    usual = largest == 0 or 2.0**-4 <= largest <= 2.0**4 or not np.isfinite(largest)
+    return 1.0 if usual else float(2.0 ** np.floor(np.log2(largest)))
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Values along a line
+
+
+class _Line:
+    """``f(inputs + h * tangents)`` as a function of h; NaN where f raises."""
+
+    def __init__(self, f: Function, inputs: Sequence[Array], tangents: Sequence[Array], scale: float) -> None:
+        self.f, self.inputs, self.tangents, self.scale = f, inputs, tangents, scale
+        self.start = np.asarray(f(*inputs))
+        self.unit = float(np.finfo(self.start.dtype).eps) if self.start.dtype.kind in "fc" else 2.3e-16
+
+    def __call__(self, h: complex) -> Array:
+        point = [x + h * t for x, t in zip(self.inputs, self.tangents, strict=True)]
+        try:
+            y = np.asarray(self.f(*point))
+        except ArithmeticError:
+            raise
+        except Exception:  # outside the domain of f
+            return np.full(self.start.shape, np.nan)
+        if y.shape != self.start.shape:
+            raise ShapeError(
+                f"the output shape changes with the values of the inputs: {self.start.shape}, then {y.shape}; only a "
+                "function whose output has one shape near a point has a derivative there"
+            )
+        return y
+
+    def noise(self, values: Array) -> float:
+        """How far a value may be off by rounding: a few units in the last place of the largest number."""
+        finite = np.abs(values[np.isfinite(values)])
+        return 4.0 * self.unit * float(finite.max(initial=self.scale))
+
+
+def _smooth(value: Array, error: Array, method: str) -> Estimate:
+    return Estimate(value, error, method, value, value, np.zeros(value.shape, bool))
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# The three methods
+
+
+def _exact(along: _Line) -> Estimate | None:
+    """Differences with step 1, if smaller steps say that f is a polynomial of degree 2 along the line."""
+    y = along.start
+    (ahead, behind), (half_ahead, half_behind) = ((along(h), along(-h)) for h in (1.0, 0.5))
+    slope, bend = (ahead - behind) / 2, ahead - 2 * y + behind
+    noise = along.noise(np.stack([y, ahead, behind, half_ahead, half_behind]))
+    agree = (np.abs(slope - (half_ahead - half_behind)) <= 8 * noise) & (
+        np.abs(bend - 4 * (half_ahead - 2 * y + half_behind)) <= 64 * noise
+    )
+    if not agree.all():
+        return None
+    h = 2.0**-10
+    near = np.abs((along(h) - along(-h)) / (2 * h) - slope) <= 4 * noise / h
+    return _smooth(slope, np.full(y.shape, noise), "exact difference") if near.all() else None
+
+
+def _sweep(along: _Line) -> Estimate:
+    """Differences at falling steps, extrapolated; at still smaller ones where the first look saw a kink or no limit."""
+    first = _look(along, STEPS)
+    unclear = first.kinks | ~(first.error <= 1e-4 * np.abs(first.value) + 1e-9)
+    if not unclear.any():
+        return first
+    second = _look(along, FINE_STEPS)
+    better = unclear & ~(first.kinks & second.kinks) & ~(second.error > first.error + 1e-6 * np.abs(second.value))
+    value, error, low, high, kinks = (np.where(better, getattr(second, name), getattr(first, name)) for name in _ARRAYS)
+    return Estimate(value, error, "differences", low, high, kinks)
+
+
+def _look(along: _Line, steps: Array) -> Estimate:
+    """Central differences over one range of steps, and one-sided ones, to see kinks."""
+    y, gaps = along.start, steps[:-1] - steps[1:]
+    ahead, behind = np.stack([along(h) for h in steps]), np.stack([along(-h) for h in steps])
+    noise = along.noise(np.concatenate([y[None], ahead, behind]))
+    final = steps is FINE_STEPS
+    central, error = _to_zero((ahead - behind) / _column(2 * steps, y), (16, 256, 4096), noise / steps, final)
+    rights, lefts = (ahead[:-1] - ahead[1:]) / _column(gaps, y), (behind[1:] - behind[:-1]) / _column(gaps, y)
+    right, right_error = _to_zero(rights, (4, 16, 64), 2 * noise / gaps, final)
+    left, left_error = _to_zero(lefts, (4, 16, 64), 2 * noise / gaps, final)
+    # A kink: one-sided derivatives that differ, or a jump, that is a value where the branches do not meet.
+    reach = _SAFETY * (np.abs(right) + np.abs(left) + right_error + left_error) * steps[-1] + 8 * noise
+    jump = (np.abs(ahead[-1] - y) > reach) | (np.abs(behind[-1] - y) > reach)
+    kinks = (np.abs(right - left) > _SAFETY * (right_error + left_error)) | jump
+    if final and kinks.any():  # or is it one close by, and the finest steps see none?
+        bound = _SAFETY * noise / gaps[-1]
+        nearby = kinks & ~jump & (np.abs(rights[-1] - lefts[-1]) <= bound)
+        kinks = kinks & ~nearby
+        central, error = np.where(nearby, (rights[-1] + lefts[-1]) / 2, central), np.where(nearby, bound, error)
+        right_error, left_error = np.where(nearby, np.inf, right_error), np.where(nearby, np.inf, left_error)
+    # At the edge of the domain one side is all there is; and beside a kink the sides may know more than the centre.
+    value = np.where(np.isnan(left), right, np.where(np.isnan(right), left, (right + left) / 2))
+    sides = np.where(np.isnan(right), 0.0, right_error) + np.where(np.isnan(left), 0.0, left_error)
+    use_sides = kinks | (~np.isnan(value) & ~(error <= sides))
+    value, error = np.where(use_sides, value, central), np.where(use_sides, sides, error)
+    error = error + 16 * along.unit * float(np.abs(value[np.isfinite(value)]).max(initial=0.0))
+    low, high = np.where(kinks, np.minimum(right, left), value), np.where(kinks, np.maximum(right, left), value)
+    return Estimate(value, error, "differences", low, high, kinks)
+
+
+def _column(steps: Array, y: Array) -> Array:
+    return steps.reshape(-1, *(1,) * y.ndim)
+
+
+def _to_zero(quotients: Array, powers: Sequence[int], noise: Array, final: bool) -> tuple[Array, Array]:
+    """Difference quotients at steps falling by 4, extrapolated to step 0 (Richardson), with error bars (Ridders).
+
+    Each column of the table removes one more power of the step. The error of an entry is how far it is from those it
+    was made from, plus rounding; the entry with the least error wins, element by element. Quotients that grow at every
+    step have no limit, and if these are the `final` steps it is infinity.
+    """
+    noise = 2 * _column(noise, quotients[0])
+    column, entries, errors = quotients, [quotients[1:]], [np.abs(quotients[1:] - quotients[:-1]) + noise[1:]]
+    for power in powers:
+        coarse, fine = column[:-1], column[1:]
+        column = fine + (fine - coarse) / (power - 1)
+        entries.append(column)
+        errors.append(np.maximum(np.abs(column - fine), np.abs(column - coarse)) + noise[-len(column) :])
+    table, bars = np.concatenate(entries), np.concatenate(errors)
+    bars[np.isnan(bars)] = np.inf
+    best = np.argmin(bars, axis=0)[None]
+    value, error = np.take_along_axis(table, best, 0)[0], np.take_along_axis(bars, best, 0)[0]
+    growing = np.all(np.abs(quotients[1:]) > 1.5 * np.abs(quotients[:-1]) + noise[1:], axis=0)
+    if final and growing.any():
+        value, error = np.where(growing, np.sign(quotients[-1]) * np.inf, value), np.where(growing, 0.0, error)
+    return value, error
+
+
+def _complex_step(along: _Line, swept: Estimate) -> Estimate:
+    """The complex-step derivative where it agrees with the sweep everywhere, else the sweep."""
+    h = 2.0**-80
+    try:
+        y = along(1j * h)
+    except ArithmeticError:
+        return swept
+    if y.dtype.kind != "c" or y.shape != swept.value.shape or swept.kinks.any():
+        return swept
+    value = np.imag(y) / h
+    if not np.all(np.abs(value - swept.value) <= _SAFETY * swept.error):
+        return swept
+    size = 16 * along.unit * float(np.abs(value).max(initial=0.0)) + 4 * along.noise(along.start)
+    return _smooth(value, np.minimum(size, swept.error), "complex step")

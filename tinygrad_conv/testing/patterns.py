@@ -1,0 +1,196 @@
+"""What a wrong gradient looks like: the classical mistakes, each recognised by what it does to the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .case import Case
+    from .explain import Finding
+
+__all__ = ["suspect"]
+
+Array = np.ndarray[Any, Any]
+
+
+def suspect(case: Case, found: Finding) -> str:
+    """The first classical mistake that explains a wrong gradient, in words; "" if none does."""
+    with np.errstate(all="ignore"):
+        for recognise in _MISTAKES:
+            text = recognise(case, found)
+            if text:
+                return text
+    return ""
+
+
+def _alike(a: Array, b: Array, found: Finding) -> bool:
+    """Equal, as far as the numeric side can tell."""
+    bound = 1e-7 * np.max(np.abs(found.numeric), initial=0.0) + 8 * np.max(found.error, initial=0.0)
+    return bool(a.size and np.all(np.abs(a - b) <= bound))
+
+
+def _wholes(found: Finding) -> tuple[Array, Array] | None:
+    """Analytic and numeric gradient in the argument's shape, if all of it is known."""
+    return (found.analytic.reshape(found.shape), found.numeric.reshape(found.shape)) if found.complete else None
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Number by number
+
+
+def _not_finite(case: Case, found: Finding) -> str:
+    bad = ~np.isfinite(found.analytic) & np.isfinite(found.numeric)
+    return f"{int(bad.sum())} NaN or infinite, where the derivative is finite" if bad.any() else ""
+
+
+def _dropped(case: Case, found: Finding) -> str:
+    if found.analytic.any() or not found.wrong.any():
+        return ""
+    return f"dropped: all derivatives by {case.labels[found.k]} are 0"
+
+
+def _sign(case: Case, found: Finding) -> str:
+    a, n = found.analytic[found.wrong], found.numeric[found.wrong]
+    return f"the sign: analytic = -numeric in {_how_many(found)}" if _alike(a, -n, found) else ""
+
+
+def _factor(case: Case, found: Finding) -> str:
+    a, n = found.analytic[found.wrong], found.numeric[found.wrong]
+    ratios = a[n != 0] / n[n != 0]
+    if not len(ratios) or len(ratios) < len(a):
+        return ""
+    factor = float(np.median(ratios))
+    if factor == 0 or not _alike(a, factor * n, found):
+        return ""
+    batch = case.y.shape[0] if case.y.ndim else 1
+    for size in {batch, *(np.shape(x)[0] for x in case.inputs if np.ndim(x))}:
+        if size > 1 and abs(factor * size - 1) < 1e-6:
+            return f"a mean where a sum over the batch (axis 0) belongs: analytic = numeric / {size}"
+    return f"a factor: analytic = {factor:.8g} * numeric in {_how_many(found)}"
+
+
+def _offset(case: Case, found: Finding) -> str:
+    gap = (found.analytic - found.numeric)[found.wrong]
+    middle = float(np.median(gap))
+    error = 8 * float(np.max(found.error[found.wrong]))
+    if len(gap) > 1 and np.all(np.abs(gap - middle) <= error + 1e-4 * abs(middle)):
+        return f"a constant: analytic = numeric {middle:+.4g} in {_how_many(found)}"
+    return ""
+
+
+def _precision(case: Case, found: Finding) -> str:
+    single = found.analytic.astype(np.float32)
+    gap = np.abs(found.analytic - found.numeric)
+    if np.all(single == found.analytic) and np.all(gap <= 1e-5 * np.max(np.abs(found.numeric))):
+        return "the dtype: the gradient was rounded to float32 on its way"
+    return ""
+
+
+def _how_many(found: Finding) -> str:
+    wrong = int(found.wrong.sum())
+    return "every element" if wrong == len(found.wrong) else "one element" if wrong == 1 else f"{wrong} elements"
+
+
+def _slabs(found: Finding) -> list[tuple[int, int]]:
+    """(axis, thickness) of the slab at the end of an axis that is wrong (where it is not 0), all else being right."""
+    wrong = np.zeros(found.shape, bool)
+    wrong.flat[found.elements[found.wrong]] = True
+    slabs = []
+    for axis, size in enumerate(found.shape):
+        along = np.moveaxis(wrong | (found.numeric.reshape(found.shape) == 0), axis, 0).reshape(size, -1)
+        first = int(np.argmax(np.moveaxis(wrong, axis, 0).reshape(size, -1).any(axis=1)))
+        if first > 0 and along[first:].all() and along[first:].size > 1:
+            slabs.append((axis, size - first))
+    return slabs
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# The whole array
+
+
+def _swapped(case: Case, found: Finding) -> str:
+    for k, gradient in enumerate(case.gradients if "reverse" in case.modes else ()):
+        same_shape = k != found.k and gradient.shape == found.shape and found.complete and gradient.size > 1
+        if same_shape and _alike(found.numeric, gradient.ravel(), found):
+            return f"the gradients of {case.labels[found.k]} and {case.labels[k]} are swapped"
+    return ""
+
+
+def _transposed(case: Case, found: Finding) -> str:
+    wholes = _wholes(found)
+    for i, j in combinations(range(len(found.shape)), 2) if wholes else ():
+        if found.shape[i] == found.shape[j] > 1 and _alike(wholes[0], wholes[1].swapaxes(i, j), found):  # type: ignore[index]
+            return f"a transpose: analytic is numeric with axes {i} and {j} swapped"
+    return ""
+
+
+def _flipped(case: Case, found: Finding) -> str:
+    wholes = _wholes(found)
+    if wholes is None:
+        return ""
+    for axes in _subsets([a for a, n in enumerate(found.shape) if n > 1]):
+        if _alike(wholes[0], np.flip(wholes[1], axes), found):
+            return f"a flip: analytic is numeric reversed along {_axes(axes)}"
+    return ""
+
+
+def _shifted(case: Case, found: Finding) -> str:
+    wholes = _wholes(found)
+    for axis, size in enumerate(found.shape) if wholes else ():
+        for step in (1, -1) if size > 2 else ():
+            a, n = (np.moveaxis(w, axis, 0) for w in wholes)  # type: ignore[union-attr]
+            inner = (a[1:], n[:-1]) if step == 1 else (a[:-1], n[1:])
+            if np.ptp(n) > 0 and _alike(*inner, found):
+                return f"off by one: analytic is numeric moved by {step:+d} along axis {axis}"
+    return ""
+
+
+def _one_sample(case: Case, found: Finding) -> str:
+    n = case.y.shape[0] if case.y.ndim else 0
+    for sample in {0, n - 1} if n > 1 else ():
+        g = np.zeros(case.y.shape)
+        g[sample] = case.cotangent[sample]
+        if _alike(found.analytic, found.jacobian @ g.ravel(), found):
+            return f"a missing sum over the batch: only sample {sample} of axis 0 contributes"
+    return ""
+
+
+def _remainder(case: Case, found: Finding) -> str:
+    slabs = _slabs(found) if found.complete and found.shape else []
+    if not slabs:
+        return ""
+    end = " and ".join(f"the last {thick} of {found.shape[axis]} along axis {axis}" for axis, thick in slabs)
+    dropped = not found.analytic[found.wrong].any()
+    return f"a dropped remainder: 0 in {end}" if dropped else f"the border: wrong only in {end}"
+
+
+def _overlap(case: Case, found: Finding) -> str:
+    """Each wrong element holds one of the terms that it should be the sum of."""
+    terms = (found.jacobian[found.wrong] * case.cotangent.ravel()).reshape(int(found.wrong.sum()), *case.y.shape)
+    if terms.ndim > 2:  # channels of one place belong to one window
+        terms = terms.sum(axis=-1)
+    terms = terms.reshape(len(terms), -1)
+    several = (np.abs(terms) > 0).sum(axis=1) > 1
+    near = np.abs(terms - found.analytic[found.wrong][:, None]).min(axis=1, initial=np.inf)
+    if several.all() and _alike(near, np.zeros(len(near)), found):
+        return "assigned where it should be added: of several contributions (overlapping windows?) only one is left"
+    return ""
+
+
+def _subsets(axes: list[int]) -> Iterator[tuple[int, ...]]:
+    for n in range(1, min(len(axes), 4) + 1):
+        yield from combinations(axes, n)
+
+
+def _axes(axes: tuple[int, ...]) -> str:
+    return f"axis {axes[0]}" if len(axes) == 1 else f"axes {', '.join(map(str, axes))}"
+
+
+_MISTAKES: tuple[Callable[[Case, Finding], str], ...] = (
+    _not_finite, _dropped, _sign, _precision, _transposed, _flipped, _swapped, _one_sample, _remainder, _factor,
+    _offset, _shifted, _overlap,
+)  # fmt: skip
