@@ -1,0 +1,215 @@
+"""The command line: ``tinygrad-conv train mnist``, ``predict``, ``draw``, ``check``, ``summary``.
+
+Commands import what they need when they run, so that ``--help`` answers at once. Whatever is wrong with a call is said
+in one line, before any work, and exits with 2; Ctrl-C exits with 130.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+from . import __version__
+from .errors import ArgumentError, TinygradConvError
+from .train.recipes import OPTIMIZERS, RECIPES
+
+__all__ = ["main"]
+
+EXAMPLES = """examples:
+  tinygrad-conv train mnist                              the default network on the sample that comes along
+  tinygrad-conv train mnist --model lenet --full         LeNet-5 on all 70,000 images, downloaded once
+  tinygrad-conv train mnist --resume --epochs 20         go on with the newest run
+  tinygrad-conv predict digit.png                        which digit is this?
+  tinygrad-conv predict *.png --weights runs/mnist-cnn   ask your own network
+  tinygrad-conv draw model.py:net --input 1x28x28x1 --out net.svg
+  tinygrad-conv check 'conv*'                            the gradient checks of some primitives
+  tinygrad-conv summary lenet                            layers, shapes, parameters, FLOPs
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line; returns the exit code.
+
+    >>> main(["--version"])
+    tinygrad-conv 0.1.0
+    0
+    """
+    try:
+        options = parser().parse_args(argv)
+        code: int = options.run(options)
+        return code
+    except SystemExit as end:  # --help and --version
+        return int(end.code or 0)
+    except KeyboardInterrupt:
+        print("tinygrad-conv: stopped", file=sys.stderr)
+        return 130
+    except (TinygradConvError, OSError) as error:
+        text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+        print("tinygrad-conv: error:", " ".join(text.splitlines()), file=sys.stderr)
+        return 2
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Commands
+
+
+def train(options: argparse.Namespace) -> int:
+    from .train.job import train
+    from .train.run import Settings
+
+    given = {name: value for name, value in vars(options).items() if name in Settings.__annotations__}
+    return train(given, options.data_dir, options.out, options.name, options.resume, options.quiet, options.plots)
+
+
+def predict(options: argparse.Namespace) -> int:
+    from .train.predict import predict
+
+    return predict(options.images, options.weights)
+
+
+def draw(options: argparse.Namespace) -> int:
+    from .graph.command import draw_command
+
+    how = {name: getattr(options, name) for name in ("level", "backward", "color", "direction")}
+    return draw_command(options.target, options.input, options.out, options.against, **how)
+
+
+def check(options: argparse.Namespace) -> int:
+    from .testing.battery import main
+
+    return main(options)
+
+
+def summary(options: argparse.Namespace) -> int:
+    from .nn import summary
+    from .train.recipes import INPUT, build
+
+    recipe = RECIPES[options.model]
+    print(f"{options.model}: {recipe.about}\n")
+    print(summary(build(options.model), INPUT))
+    return 0
+
+
+# ----------------------------------------------------------------------------------------------------------
+# What can be said on the command line
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises its errors, so that all are reported in one way, and suggests the nearest name."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ArgumentError(f"{message} (see {self.prog} --help)")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            near = get_close_matches(str(value).lower(), map(str, action.choices), 1, 0.4)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise argparse.ArgumentError(
+                action, f"expected one of {', '.join(map(str, action.choices))}, got {value!r}{hint}"
+            )
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = Parser(
+        prog="tinygrad-conv", description="Train a convolutional network on handwritten digits, and ask it.",
+        epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+    )  # fmt: skip
+    top.add_argument("--version", action="version", version=f"tinygrad-conv {__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], about: str, more: str = "") -> Parser:
+        added: Parser = commands.add_parser(
+            name, help=about, description=f"{about}\n\n{more}".strip(), allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
+        added.set_defaults(run=run)
+        return added
+
+    models = "\n".join(f"  {name:14} {recipe.about}" for name, recipe in RECIPES.items())
+    it = command(
+        "train", train, "train a network and report on it",
+        f"models:\n{models}\n\nSettings not given are the model's own. The run is written to runs/mnist-MODEL: "
+        "weights,\nhistory, pictures and report.html. Ctrl-C stops, and --resume goes on from there.",
+    )  # fmt: skip
+    it.add_argument("dataset", choices=["mnist"], help="what to learn: mnist, handwritten digits")
+    it.add_argument("--model", choices=list(RECIPES), metavar="MODEL", help="see above (default: cnn)")
+    it.add_argument("--full", action="store_true", default=None, help="all 70,000 images, downloaded if need be")
+    it.add_argument("--data-dir", metavar="FOLDER", help="the folder of the four full MNIST files (with --full)")
+    it.add_argument("--epochs", type=whole(1), metavar="N", help="passes over the training images")
+    it.add_argument("--batch-size", type=whole(1), metavar="N", help="images per step")
+    it.add_argument("--optimizer", choices=list(OPTIMIZERS), metavar="NAME", help=", ".join(OPTIMIZERS))
+    it.add_argument("--lr", type=rate, metavar="RATE", help="learning rate of the first epoch")
+    it.add_argument("--seed", type=whole(0), metavar="N", help="same seed, same machine: same bits (default: 0)")
+    it.add_argument("--out", metavar="FOLDER", default="runs", help="where the run's folder is made (default: runs)")
+    it.add_argument("--name", metavar="NAME", help="the run's folder (default: mnist-MODEL, then -2, -3, ...)")
+    it.add_argument("--resume", action="store_true", help="go on with the run --name, or with the model's newest")
+    it.add_argument("--quiet", action="store_true", help="print the test accuracy only")
+    it.add_argument("--no-plots", dest="plots", action="store_false", help="leave out the PNG pictures")
+    it.add_argument("--limit", type=whole(20), metavar="N", help="for debugging: use the first N images only")
+
+    it = command(
+        "predict", predict, "say which digit an image shows",
+        "Takes any size and colour, light on dark or dark on light. An image that is not 28x28 is cropped to the\n"
+        "digit, scaled and centred as MNIST's are. Without --weights, a network that comes along is asked.",
+    )  # fmt: skip
+    it.add_argument("images", nargs="+", metavar="IMAGE", help="a PNG file, or another image")
+    it.add_argument("--weights", metavar="RUN", help="a run's folder, or a .npz file with weights")
+
+    it = command("summary", summary, "show a network's layers", f"models:\n{models}")
+    it.add_argument("model", choices=list(RECIPES), metavar="MODEL", help="see above")
+
+    it = command(
+        "draw", draw, "draw the graph of a tensor, function or model",
+        "TARGET is FILE.py:name (a tensor, model or function, or a function that makes one), or a .json graph.",
+    )  # fmt: skip
+    it.add_argument("target", metavar="TARGET", help="what to draw")
+    it.add_argument("--input", action="append", default=[], metavar="SHAPE", help="of an argument, such as 1x28x28x1")
+    it.add_argument("--out", metavar="FILE", help=".svg, .png, .pdf, .dot, .html or .json; a tree is printed without")
+    it.add_argument("--against", metavar="TARGET", help="print what differs from this; exit code 1 if anything does")
+    it.add_argument("--level", choices=["ops", "modules", "units"], default="ops", help="how closely (default: ops)")
+    it.add_argument("--backward", action="store_true", help="the gradient's graph too")
+    it.add_argument("--color", choices=["kind", "cost", "bytes", "time", "gradients"], default="kind", metavar="BY",
+                    help="kind, cost, bytes, time or gradients")  # fmt: skip
+    it.add_argument("--direction", choices=["TB", "LR"], default="TB", help="top to bottom, or left to right")
+
+    it = command("check", check, "check the gradients of the library's primitives", "Exit code 1 if any check fails.")
+    it.add_argument("pattern", nargs="?", metavar="PATTERN", help="names to check, such as 'conv*' (default: all)")
+    it.add_argument("--examples", type=whole(1), default=20, metavar="N", help="drawn samples of each (default: 20)")
+    it.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of the samples (default: 0)")
+    it.add_argument("--quiet", action="store_true", help="print failures and the last line only")
+    return top
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """A parser of whole numbers from `least` on."""
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if number < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least} on, got {text!r}")
+        return number
+
+    return parse
+
+
+def rate(text: str) -> float:
+    """A learning rate.
+
+    >>> rate("1e-3")
+    0.001
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return number

@@ -1,0 +1,176 @@
+"""The main job: train a network on MNIST, and leave a folder that tells all about it."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, DataError
+from . import outputs
+from .results import Results
+from .run import Images, Run, Settings, predict
+
+NO_PLOTS = (
+    f"matplotlib is not installed, so {', '.join(outputs.PICTURES)} are left out; to have them: "
+    "pip install 'tinygrad-conv[plots]'"
+)
+
+
+def train(
+    given: Mapping[str, Any], data_dir: str | None, out: str, name: str | None, resume: bool, quiet: bool, plots: bool
+) -> int:
+    """Train, write the run's folder, and print the test accuracy; returns the exit code, 130 after Ctrl-C.
+
+    Parameters
+    ----------
+    given : settings by name; those that are None come from the model's recipe, or from the run resumed
+    data_dir : where the full set is, if not where it is looked for usually
+    out : the folder of the run's folder
+    name : the run's folder, by default ``mnist-MODEL``
+    resume : go on with the run of this name, or else with the model's newest
+    quiet : print the last line only
+    plots : draw PNG pictures
+    """
+    base = Path(out, name or f"mnist-{given.get('model') or 'cnn'}")
+    old = (base if name else newest(base)) if resume else None
+    settings = Settings.of(given) if old is None else resumed(old, given)
+    if data_dir is not None and not settings.full:
+        raise ArgumentError("--data-dir: expected together with --full, as the sample comes with the package")
+    run = Run(settings)
+    if old is not None:
+        if (old / "checkpoint.npz").exists():  # else it was stopped in its first epoch
+            run.load(old / "checkpoint.npz")
+        if len(run.history) > settings.epochs:
+            raise ArgumentError(f"--epochs: {old} has had {len(run.history)} epochs, got {settings.epochs}")
+    images = Images.of(settings, data_dir)
+    folder = fresh(base) if old is None else old
+    settings.save(folder / "settings.json")
+
+    note = NO_PLOTS if plots and find_spec("matplotlib") is None else ""
+    if not quiet:
+        size = run.model.count_parameters()
+        print(f"{settings.model}: {size:,} parameters; {images}; writing to {folder}")
+        if note:
+            print(note, flush=True)
+    with one_thread():
+        stopped = learn(run, images, folder / "checkpoint.npz", quiet)
+        results = Results(predict(run.model, images.x_test), images.y_test)
+    outputs.write(run, images, results, folder, plots and not note, note)
+    if stopped:
+        where = f"stopped in epoch {min(len(run.history) + 1, settings.epochs)} of {settings.epochs}"
+        print(f"tinygrad-conv: {where}; to go on: --resume --out {out} --name {folder.name}", file=sys.stderr)
+    if not quiet:
+        print(f"see {folder / 'report.html'}")
+    print(results)
+    return 130 if stopped else 0
+
+
+def learn(run: Run, images: Images, checkpoint: Path, quiet: bool) -> bool:
+    """Train to the last epoch, saving after each. Was it stopped by Ctrl-C?
+
+    The model is then as far as it came; the checkpoint, from which a run is resumed, is that of the last whole epoch.
+    """
+    from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
+
+    settings, done = run.settings, len(run.history)
+    steps = -(-len(images.x) // settings.batch_size)
+    bar = tqdm(
+        total=settings.epochs * steps, initial=done * steps, disable=quiet, leave=False, unit="step",
+        dynamic_ncols=True, mininterval=0.1 if sys.stderr.isatty() else 5,
+    )  # fmt: skip
+
+    def tell(loss: float) -> None:
+        bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
+        bar.update()
+
+    try:
+        with bar, np.errstate(over="ignore", invalid="ignore"):  # a loss that is no number is an error, said once
+            for number in range(done + 1, settings.epochs + 1):
+                bar.set_description(f"epoch {number}/{settings.epochs}", refresh=False)
+                run.epoch(images, tell)
+                run.save(checkpoint)
+                if not quiet:
+                    bar.write(_line(run.history[-1], settings.epochs), file=sys.stdout)
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """One thread for products of matrices.
+
+    These are too small to share: a second core gains a few percent at best, and threads that wait for each other lose a
+    lot on a busy machine. Besides, the bits then do not depend on the number of cores.
+    """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    limits: AbstractContextManager[Any] = threadpool_limits(1, "blas")
+    return limits
+
+
+def _line(row: Mapping[str, float], epochs: int) -> str:
+    return (
+        f"epoch {row['epoch']:{len(str(epochs))}}/{epochs}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.2%}  "
+        f"validation loss {row['val_loss']:.4f}  accuracy {row['val_accuracy']:.2%}"
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------
+# The run's folder
+
+
+def fresh(base: Path) -> Path:
+    """Make the folder, with -2, -3, ... appended if there is something in it already.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     for _ in range(3):
+    ...         path = fresh(Path(folder, "run"))
+    ...         path.joinpath("file").touch()
+    ...         print(path.name)
+    run
+    run-2
+    run-3
+    """
+    path, number = base, 1
+    try:
+        while path.is_dir() and any(path.iterdir()):
+            number += 1
+            path = base.with_name(f"{base.name}-{number}")
+        path.mkdir(parents=True, exist_ok=True)
+        path.joinpath("settings.json").touch()
+    except OSError as error:
+        raise DataError(f"--out: expected a folder that can be written, got {path}: {error.strerror}") from None
+    return path
+
+
+def newest(base: Path) -> Path:
+    """The run with the highest number among `base`, `base`-2, `base`-3, ..."""
+    runs = {1: base} if base.is_dir() else {}
+    for path in base.parent.glob(f"{base.name}-*"):
+        number = path.name.removeprefix(f"{base.name}-")
+        if number.isdigit():
+            runs[int(number)] = path
+    if not runs:
+        raise DataError(f"--resume: no run to go on with, as there is no {base}; see --out and --name")
+    return runs[max(runs)]
+
+
+def resumed(folder: Path, given: Mapping[str, Any]) -> Settings:
+    """The settings of the run in a folder, of which only the number of epochs may be changed."""
+    old = Settings.load(folder / "settings.json")
+    for name, value in given.items():
+        if value not in (None, getattr(old, name)) and name != "epochs":
+            option = f"--{name.replace('_', '-')}"
+            raise ArgumentError(
+                f"--resume: {folder} was trained with {option} {getattr(old, name)}, got {value}; leave {option} out, "
+                "or start a new run"
+            )
+    return dataclasses.replace(old, epochs=given.get("epochs") or old.epochs)

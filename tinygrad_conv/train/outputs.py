@@ -1,0 +1,119 @@
+"""What a run leaves in its folder: weights, history, graph, pictures, report."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import __version__, nn
+from ..errors import MissingExtraError
+from ..graph.plots import plot_confusion, plot_filters, plot_history, plot_mistakes
+from . import report
+from .recipes import CLASSES, INPUT, RECIPES
+from .results import Results
+from .run import Images, Run, Settings, save_arrays
+
+PICTURES = ("curves.png", "confusion.png", "mistakes.png", "filters.png", "layers.png")
+
+
+def write(run: Run, images: Images, results: Results, folder: Path, plots: bool, note: str) -> None:
+    """Write everything into a run's folder but its settings and checkpoint, which are there already.
+
+    `note` is what the report's reader must know, such as why pictures are missing.
+    """
+    save_arrays(folder / "weights.npz", run.model.state_dict())
+    with open(folder / "history.csv", "w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, ("epoch", "loss", "accuracy", "val_loss", "val_accuracy"), lineterminator="\n")
+        table.writeheader()
+        table.writerows(run.history)
+    try:
+        draw_graph(run.model, images.x_test[:1], folder / "graph.svg")
+    except MissingExtraError as error:
+        note = f"{note} {error}".strip()
+    for name in PICTURES:
+        (folder / name).unlink(missing_ok=True)  # those of an earlier state
+    if plots:
+        draw_pictures(run, images, results, folder)
+    write_report(run, images, results, folder, note)
+
+
+def draw_graph(model: nn.Sequential, x: NDArray[Any], path: Path) -> None:
+    """The graph of the model's run on one image, as SVG."""
+    from ..graph import draw
+
+    draw(model, x).render(path)
+
+
+def draw_pictures(run: Run, images: Images, results: Results, folder: Path) -> None:
+    """The `PICTURES`, but those over epochs only if there was one. The same run gives the same bytes."""
+    kernels, maps = first_layer(run.model, images.x_test[:1])
+    figures = {
+        "confusion.png": plot_confusion(results.labels, results.predicted, list(map(str, range(CLASSES)))),
+        "mistakes.png": plot_mistakes(images.x_test, results.labels, results.probabilities),
+        "filters.png": plot_filters(kernels, image=images.x_test[0, :, :, 0], maps=maps),
+    }
+    if run.history:
+        metrics = ("loss", "val_loss", "accuracy", "val_accuracy")
+        figures["curves.png"] = plot_history({name: [row[name] for row in run.history] for name in metrics})
+        figures["layers.png"] = run.layers.plot()
+    for name, figure in figures.items():
+        figure.savefig(folder / name, dpi=110, metadata={"Software": None})
+
+
+def first_layer(model: nn.Sequential, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """The weights (h, w, 1, K) of the first layer that has any, and its answer (h, w, K) to an image, or None."""
+    layer: Any = next(layer for layer in model if any(True for _ in layer.parameters()))
+    weights = layer.weight.numpy()
+    if weights.ndim == 2:
+        return weights.reshape(*x.shape[1:], -1), None
+    return weights, layer(x).numpy()[0]
+
+
+def write_report(run: Run, images: Images, results: Results, folder: Path, note: str) -> None:
+    """The page about the run."""
+    settings, seconds, epochs = run.settings, run.seconds, len(run.history)
+    layers = nn.rows(run.model, INPUT)
+    speed = epochs * len(images.x) / seconds if seconds else 0
+    numbers = [
+        ("Test accuracy", f"{results.accuracy:.2%}", f"{results.right:,} of {len(results.labels):,} test images"),
+        ("Parameters", f"{run.model.count_parameters():,}", f"in {len(layers)} layers"),
+        ("Cost", f"{sum(row.flops for row in layers) / 1e6:.2f} MFLOPs", "forward, per image"),
+        ("Training time", f"{seconds:.1f} s", f"{epochs} epochs, {speed:,.0f} images/s"),
+    ]
+    decay = f", × {settings.decay:g} after each epoch" if settings.decay != 1 else ""
+    shown = {
+        "model": settings.model,
+        "data": "all of MNIST" if settings.full else "the sample of MNIST that comes along",
+        "images": str(images),
+        "epochs": settings.epochs,
+        "batch size": settings.batch_size,
+        "optimizer": settings.optimizer,
+        "learning rate": f"{settings.lr:g}{decay}",
+        "seed": settings.seed,
+        "versions": f"tinygrad-conv {__version__}, NumPy {np.__version__}",
+    }
+    about = RECIPES[settings.model].about
+    title, about = f"MNIST digits: {settings.model}", f"{about[0].upper()}{about[1:]}."
+    report.write(folder, title, about, numbers, shown, layers, run.history, results, command(settings), note)
+
+
+def command(settings: Settings) -> str:
+    """What to type for these settings.
+
+    >>> command(Settings.of({"model": "dense", "lr": 0.1}))
+    'tinygrad-conv train mnist --model dense --lr 0.1'
+    """
+    usual = dataclasses.asdict(
+        Settings.of({"model": settings.model, "full": settings.full, "optimizer": settings.optimizer})
+    )
+    usual |= {"model": "cnn", "full": False, "optimizer": RECIPES[settings.model].optimizer}
+    parts = ["tinygrad-conv train mnist"]
+    for name, value in dataclasses.asdict(settings).items():
+        if value != usual[name]:
+            parts.append(f"--{name.replace('_', '-')}" + ("" if value is True else f" {value}"))
+    return " ".join(parts)

@@ -1,0 +1,216 @@
+"""`report.html`: one page about a run that needs no network, no scripts and no other file."""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .results import Results
+
+STYLE = """
+:root { color-scheme: light dark; --page: #f6f7f9; --card: #fff; --ink: #1c2128; --quiet: #5d6673; --line: #dfe3e8;
+  --accent: #0068a5; --bar: #d55e00; --track: #eceff3; }
+@media (prefers-color-scheme: dark) { :root { --page: #14171b; --card: #1e2329; --ink: #e4e8ed; --quiet: #9aa4b1;
+  --line: #343b44; --accent: #6cb8ea; --bar: #e8853a; --track: #2c333b; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI",
+  Roboto, "Helvetica Neue", Arial, sans-serif; }
+main { max-width: 62rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
+h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .3rem; }
+h2 { font-size: 1.2rem; margin: 0 0 .35rem; }
+p { margin: 0 0 .9rem; max-width: 46rem; }
+.quiet, figcaption, th, .unit { color: var(--quiet); }
+section { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 1.3rem 1.5rem 1.4rem;
+  margin-top: 1.25rem; }
+.numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: 1rem; margin: 1.4rem 0 0; }
+.numbers div { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: .9rem 1.1rem; }
+.numbers dt { color: var(--quiet); font-size: .88rem; }
+.numbers dd { margin: .1rem 0 0; font-size: 1.55rem; font-weight: 650; line-height: 1.25; }
+.numbers .unit { display: block; font-size: .82rem; font-weight: 400; }
+.numbers .main { border-color: var(--accent); }
+.numbers .main dd { color: var(--accent); }
+.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(19rem, 1fr)); gap: 0 1.25rem; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .95rem; }
+th { text-align: left; font-weight: 500; font-size: .86rem; }
+th, td { padding: .36rem .9rem .36rem 0; border-bottom: 1px solid var(--line); vertical-align: baseline; }
+tbody tr:last-child th, tbody tr:last-child td { border-bottom: 0; }
+tfoot td { border-top: 2px solid var(--line); border-bottom: 0; font-weight: 600; }
+.right { text-align: right; }
+code, .mono { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: .92em;
+  white-space: nowrap; }
+figure { margin: .6rem 0 0; background: #fff; border-radius: 8px; padding: .8rem; overflow-x: auto;
+  text-align: center; }
+section > figure { border: 1px solid var(--line); }
+figure img, figure svg { max-width: 100%; height: auto; }
+.track { display: block; background: var(--track); border-radius: 4px; height: .75rem; min-width: 6rem; }
+.fill { display: block; background: var(--bar); border-radius: 4px; height: 100%; }
+pre { background: var(--page); border: 1px solid var(--line); border-radius: 8px; padding: .7rem .9rem;
+  overflow-x: auto; margin: 0; }
+@media print { body { background: none; } section { break-inside: avoid; } }
+"""
+
+CAPTIONS = {
+    "curves.png": (
+        "How it learned",
+        "Training values are averages over an epoch, with dropout where there is any; validation follows each epoch, "
+        "on images held out. Where its loss rises while the training loss falls, the network learns by heart.",
+    ),
+    "confusion.png": (
+        "What is taken for what",
+        "Rows are the true digits, columns what the network said. Right answers are on the grey diagonal; the stronger "
+        "the orange, the more frequent the mistake.",
+    ),
+    "mistakes.png": (
+        "Its surest mistakes",
+        "Test images that the network got wrong, first those where it was surest.",
+    ),
+    "filters.png": (
+        "What the first layer looks for",
+        "Ink under blue weights adds to a filter's answer, ink under red ones takes away from it.",
+    ),
+    "layers.png": (
+        "What each layer does, epoch by epoch",
+        "Measured after each epoch on the same few training images, without dropout. Layers learn at a like pace where "
+        "their gradient norms are near each other; activations that grow without end, fade, or are zero for all images "
+        "tell of a layer in trouble.",
+    ),
+}
+
+
+def write(
+    folder: Path, title: str, about: str, numbers: Sequence[tuple[str, str, str]], settings: Mapping[str, Any],
+    layers: Sequence[Any], history: Sequence[Mapping[str, float]], results: Results, command: str,
+    note: str = "",
+) -> None:  # fmt: skip
+    """Write ``report.html`` about the run in `folder`, with the pictures that are there.
+
+    Parameters
+    ----------
+    about : str
+        One or two sentences under the title.
+    numbers : (label, value, unit) of the figures to show first
+    layers : rows of `nn.rows`
+    history : a row for each epoch
+    command : str
+        What to type to have the same again.
+    note : str
+        Something the reader must know, such as which pictures are missing and why.
+    """
+    cards = "".join(
+        f"<div{' class=main' if k == 0 else ''}><dt>{escape(label)}</dt><dd>{escape(value)}"
+        f'<span class="unit">{escape(unit)}</span></dd></div>'
+        for k, (label, value, unit) in enumerate(numbers)
+    )
+    pictures = [_picture(folder / name, *CAPTIONS[name]) for name in CAPTIONS]
+    body = [
+        f"<h1>{escape(title)}</h1><p class=quiet>{escape(about)}</p><dl class=numbers>{cards}</dl>",
+        _section("Please note", f"<p>{escape(note)}</p>") if note else "",
+        pictures[0],
+        _section("The network", _layers(layers)),
+        _columns(_section("Accuracy per digit", _per_class(results)), _section("Settings", _settings(settings))),
+        *pictures[1:],
+        _graph(folder / "graph.svg"),
+        _section("Epoch by epoch", _history(history)) if history else "",
+        _section("The same again", f"<pre>{escape(command)}</pre>"),
+    ]
+    lines = [
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>",
+        *filter(None, body),
+        "</main></body></html>\n",
+    ]
+    (folder / "report.html").write_text("\n".join(lines), encoding="utf-8")
+
+
+def _section(title: str, content: str, text: str = "") -> str:
+    words = f"<p class=quiet>{escape(text)}</p>" if text else ""
+    return f"<section><h2>{escape(title)}</h2>{words}{content}</section>"
+
+
+def _columns(*sections: str) -> str:
+    return f"<div class=columns>{''.join(sections)}</div>"
+
+
+def _picture(path: Path, title: str, text: str) -> str:
+    """A PNG inside the page; nothing if it was not drawn."""
+    if not path.exists():
+        return ""
+    data = base64.b64encode(path.read_bytes()).decode()
+    return _section(title, f'<figure><img alt="{escape(title)}" src="data:image/png;base64,{data}"></figure>', text)
+
+
+def _graph(path: Path) -> str:
+    """The SVG without its XML head, so that it can stand in the page."""
+    if not path.exists():
+        return ""
+    svg = path.read_text(encoding="utf-8")
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
+    text = "Recorded while the network ran on one image: each box is an operation with the shape of its result."
+    return _section("The graph", f"<figure>{svg}</figure>", text)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int], foot: Sequence[str] = ()) -> str:
+    """A table of HTML cells; the columns in `right` are numbers."""
+
+    def row(cells: Sequence[str], tag: str) -> str:
+        return "".join(
+            f"<{tag} class=right>{cell}</{tag}>" if k in right else f"<{tag}>{cell}</{tag}>"
+            for k, cell in enumerate(cells)
+        )
+
+    lines = "".join(f"<tr>{row(cells, 'td')}</tr>" for cells in rows)
+    end = f"<tfoot><tr>{row(foot, 'td')}</tr></tfoot>" if foot else ""
+    top = f"<thead><tr>{row(head, 'th')}</tr></thead>" if head else ""
+    return f"<div class=scroll><table>{top}<tbody>{lines}</tbody>{end}</table></div>"
+
+
+def _layers(layers: Sequence[Any]) -> str:
+    rows = [
+        (
+            escape(row.name), escape(row.kind), f"<span class=mono>{' × '.join(map(str, row.output_shape[1:]))}</span>",
+            f"<span class='mono quiet'>{escape(row.formula)}</span>" if row.formula != str(row.parameters) else "",
+            f"{row.parameters:,}", f"{row.flops:,}",
+        )
+        for row in layers
+    ]  # fmt: skip
+    parameters, flops = sum(row.parameters for row in layers), sum(row.flops for row in layers)
+    head = ("layer", "kind", "output", "made of", "parameters", "FLOPs per image")
+    return _table(head, rows, (4, 5), ("all", "", "", "", f"{parameters:,}", f"{flops:,}"))
+
+
+def _per_class(results: Results) -> str:
+    """How many images of each digit were recognised, with a bar for the share that was not."""
+    misses = 1 - results.per_class
+    longest = float(np.nanmax(misses)) or 1.0
+    rows = []
+    for digit, miss in enumerate(misses):
+        right, total = int(results.confusion[digit, digit]), int(results.confusion[digit].sum())
+        width = 0.0 if math.isnan(miss) else 100 * float(miss) / longest
+        bar = f'<span class=track><span class=fill style="width:{width:.1f}%"></span></span>'
+        rows.append((str(digit), "–" if math.isnan(miss) else f"{1 - miss:.1%}", f"{right}/{total}", bar))
+    return _table(("digit", "accuracy", "right", f"missed (full bar: {longest:.1%})"), rows, (1, 2))
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    return _table((), [(escape(name), escape(str(value))) for name, value in settings.items()], ())
+
+
+def _history(history: Sequence[Mapping[str, float]]) -> str:
+    rows = [
+        (
+            str(row["epoch"]), f"{row['loss']:.4f}", f"{row['accuracy']:.2%}", f"{row['val_loss']:.4f}",
+            f"{row['val_accuracy']:.2%}",
+        )
+        for row in history
+    ]  # fmt: skip
+    return _table(("epoch", "loss", "accuracy", "validation loss", "validation accuracy"), rows, (0, 1, 2, 3, 4))

@@ -1,0 +1,251 @@
+"""`Run`: a model in training, with all it takes to go on later as if it had never stopped.
+
+Every epoch draws its random numbers (the order of the images, dropout's masks) from a generator of its own, started
+from the seed and the epoch's number. So weights, optimiser and what happened so far are the whole state.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import nn, optim
+from ..data import batches, mnist
+from ..errors import ArgumentError, DataError, TinygradConvError
+from ..graph.plots import LayerStatistics
+from ..ops.activations import softmax
+from ..ops.losses import softmax_cross_entropy
+from ..tensor import no_grad
+from .recipes import INPUT, OPTIMIZERS, RECIPES, build
+
+HELD_OUT = 0.1  # the share of the training images, the last ones, that only validation sees
+LOOKED_AT = 32  # training images, the first ones, on which the layers are looked at after each epoch
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides a run's outcome.
+
+    >>> Settings.of({"model": "dense", "lr": 0.1})
+    Settings(model='dense', full=False, limit=None, epochs=20, batch_size=32, optimizer='sgd', lr=0.1, decay=1.0,
+    seed=0)
+    """
+
+    model: str
+    full: bool
+    limit: int | None
+    epochs: int
+    batch_size: int
+    optimizer: str
+    lr: float
+    decay: float
+    seed: int
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Settings:
+        """What was given, and for the rest (missing, or None) the model's recipe."""
+        known = {name: value for name, value in given.items() if value is not None}
+        model = known.get("model", "cnn")
+        recipe, full = RECIPES[model], known.get("full", False)
+        optimizer = known.get("optimizer", recipe.optimizer)
+        usual = {
+            "model": model, "full": full, "limit": None, "epochs": recipe.full_epochs if full else recipe.epochs,
+            "batch_size": recipe.batch_size, "optimizer": optimizer,
+            "lr": recipe.lr if optimizer == recipe.optimizer else OPTIMIZERS[optimizer],
+            "decay": recipe.decay, "seed": 0,
+        }  # fmt: skip
+        return cls(**usual | known)
+
+    def save(self, path: Path) -> None:
+        """Write them as JSON."""
+        path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Settings:
+        """Read what `save` wrote. Raises DataError for anything else."""
+        try:
+            settings = cls(**json.loads(path.read_text(encoding="utf-8")))
+            RECIPES[settings.model], OPTIMIZERS[settings.optimizer]
+        except OSError as error:
+            raise DataError(f"{path}: expected the settings of a run, got: {error.strerror}") from None
+        except (ValueError, TypeError, KeyError) as error:
+            raise DataError(f"{path}: expected the settings of a run, got other content ({error})") from None
+        return settings
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """MNIST for a run: images to train on, to validate with, and to test with."""
+
+    x: NDArray[Any]
+    y: NDArray[Any]
+    x_val: NDArray[Any]
+    y_val: NDArray[Any]
+    x_test: NDArray[Any]
+    y_test: NDArray[Any]
+
+    @classmethod
+    def of(cls, settings: Settings, data_dir: str | None) -> Images:
+        (x, y), (x_test, y_test) = mnist(settings.full, data_dir=data_dir).arrays()
+        if settings.limit is not None:
+            x, y = x[: settings.limit], y[: settings.limit]
+            x_test, y_test = x_test[: settings.limit], y_test[: settings.limit]
+        n = round(len(x) * (1 - HELD_OUT))
+        return cls(x[:n], y[:n], x[n:], y[n:], x_test, y_test)
+
+    def __repr__(self) -> str:
+        return f"{len(self.x):,} images to learn from, {len(self.x_val):,} held out, {len(self.x_test):,} to test"
+
+
+class Run:
+    """A model, its optimiser, and what happened so far.
+
+    Attributes
+    ----------
+    history : list of {"epoch", "loss", "accuracy", "val_loss", "val_accuracy"}
+        One row for each finished epoch.
+    layers : LayerStatistics
+        Gradient norms and activations of every layer after each epoch.
+    seconds : float
+        Time spent on training.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        nn.seed(_number(settings.seed, 0))
+        self.model = build(settings.model)
+        self.model.build(INPUT)
+        kinds = {name.lower(): getattr(optim, name) for name in optim.__all__}
+        self.optimizer: optim.Optimizer = kinds[settings.optimizer](self.model.parameters(), lr=settings.lr)
+        self.history: list[dict[str, float]] = []
+        self.layers = LayerStatistics(loss=lambda y, logits: softmax_cross_entropy(logits, y))
+        self.seconds = 0.0
+
+    def epoch(self, images: Images, tell: Callable[[float], Any]) -> None:
+        """Go once through the training images, then look at the validation images and at the layers.
+
+        `tell` is called after each step with the loss so far.
+
+        Raises ArgumentError when the loss is no number any more.
+        """
+        start, settings = time.perf_counter(), self.settings
+        number = len(self.history) + 1
+        nn.seed(_number(settings.seed, number))
+        self.optimizer.lr = settings.lr * settings.decay ** (number - 1)
+        self.model.train()
+        seen, total, right = 0, 0.0, 0
+        for xb, yb in batches(images.x, images.y, batch_size=settings.batch_size, seed=nn.init.generator()):
+            logits = self.model(xb)
+            loss = softmax_cross_entropy(logits, yb)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            seen, total = seen + len(yb), total + loss.item() * len(yb)
+            right += int((logits.numpy().argmax(axis=1) == yb).sum())
+            if not math.isfinite(total):
+                raise ArgumentError(
+                    f"train: the loss is {loss.item()} in epoch {number}; try --lr {settings.lr / 10:g}"
+                )
+            tell(total / seen)
+        val_loss, val_accuracy = self.judge(images.x_val, images.y_val)
+        self.layers.measure(self.model.eval(), images.x[:LOOKED_AT], images.y[:LOOKED_AT])
+        self.seconds += time.perf_counter() - start
+        self.history.append(
+            {"epoch": number, "loss": total / seen, "accuracy": right / seen, "val_loss": val_loss,
+             "val_accuracy": val_accuracy}
+        )  # fmt: skip
+
+    def judge(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[float, float]:
+        """Loss and accuracy on labelled images."""
+        probabilities = predict(self.model, x)
+        likely = probabilities[np.arange(len(y)), y]
+        loss = -np.log(np.maximum(likely, np.finfo(likely.dtype).tiny)).mean()
+        return float(loss), float((probabilities.argmax(axis=1) == y).mean())
+
+    def save(self, path: Path) -> None:
+        """Write the whole state to a file, which appears there complete or not at all."""
+        layers = [self.layers.gradients, self.layers.activations]
+        about = json.dumps({"history": self.history, "layers": layers, "seconds": self.seconds})
+        model = {f"model/{name}": value for name, value in self.model.state_dict().items()}
+        optimizer = {f"optimizer/{name}": value for name, value in self.optimizer.state_dict().items()}
+        save_arrays(path, {"about": np.array(about), **model, **optimizer})
+
+    def load(self, path: Path) -> None:
+        """Continue from a file that `save` wrote. Raises DataError for anything else."""
+        arrays = load_arrays(path)
+        try:
+            about = json.loads(str(arrays["about"]))
+            self.history, self.seconds = about["history"], about["seconds"]
+            self.layers.gradients, self.layers.activations = about["layers"]
+            self.model.load_state_dict(_part(arrays, "model/"))
+            self.optimizer.load_state_dict(_part(arrays, "optimizer/"))
+        except (KeyError, ValueError, TinygradConvError) as error:
+            raise DataError(f"{path}: expected the checkpoint of a run, got other content ({error})") from None
+
+
+def predict(model: nn.Module, x: NDArray[Any], batch_size: int = 500) -> NDArray[Any]:
+    """The probabilities (N, 10) of the digits in images (N, 28, 28, 1)."""
+    model.eval()
+    with no_grad():
+        parts = [softmax(model(x[k : k + batch_size])).numpy() for k in range(0, len(x), batch_size)]
+    return np.concatenate(parts)
+
+
+def load_weights(path: Path) -> tuple[str, nn.Sequential]:
+    """The name of the model that a file of weights fits, and that model with these weights.
+
+    Raises DataError for a file that is missing or damaged, or fits no model.
+    """
+    arrays = load_arrays(path)
+    shapes = {name: array.shape for name, array in arrays.items()}
+    for name in RECIPES:
+        model = build(name)
+        model.build(INPUT)
+        if shapes == {name: array.shape for name, array in model.state_dict().items()}:
+            model.load_state_dict(arrays)
+            return name, model
+    raise DataError(f"{path}: expected the weights of {', '.join(RECIPES)}, got arrays that fit none of them")
+
+
+def save_arrays(path: Path, arrays: Mapping[str, Any], compressed: bool = False) -> None:
+    """Write an npz file, which appears complete or not at all; the same arrays give the same bytes."""
+    part = path.with_name(path.name + ".part")
+    with open(part, "wb") as file:
+        (np.savez_compressed if compressed else np.savez)(file, **arrays)
+    os.replace(part, path)
+
+
+def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Read an npz file. Raises DataError when it is missing, damaged or something else."""
+    expected = f"{path}: expected a file of weights (.npz)"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{expected}, got: {error.strerror}") from None
+    if not content.startswith(b"PK"):
+        raise DataError(f"{expected}, got another kind of file")
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return dict(arrays)
+    except Exception as error:  # those of zipfile, zlib and NumPy have no closer base in common
+        raise DataError(f"{expected}, got a damaged one ({error})") from None
+
+
+def _part(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _number(seed: int, epoch: int) -> int:
+    """A seed for an epoch (0: the first weights), from the run's seed."""
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0])
