@@ -1,0 +1,1 @@
+"""Benchmarks: ``python -m benchmarks`` prints medians and ratios against the peers that are installed."""
