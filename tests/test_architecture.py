@@ -1,0 +1,172 @@
+"""The house: imports point one way, public things are documented, the README's code runs."""
+
+import ast
+import doctest
+import importlib
+import inspect
+import pathlib
+import pkgutil
+import re
+import subprocess
+import sys
+
+import pytest
+
+import tinygrad_conv as tg
+from tinygrad_conv import primitive
+
+ROOT = pathlib.Path(__file__).parents[1]
+PACKAGE = ROOT / "tinygrad_conv"
+
+# Who may import whom: docs/architecture.md, "Layout". Each part may also import itself.
+LAYERS = {
+    "errors": set(),
+    "kernels": {"errors"},
+    "tensor": {"errors"},
+    "primitive": {"errors", "tensor"},
+    "autodiff": {"errors", "tensor", "primitive"},
+    "ops": {"errors", "tensor", "primitive", "autodiff", "kernels"},
+    "nn": {"errors", "tensor", "primitive", "kernels", "ops"},
+    "optim": {"errors", "tensor", "nn"},
+    "keras": {"errors", "tensor", "kernels", "ops", "nn", "optim", "graph"},
+    "data": {"errors"},
+    "graph": {"errors", "tensor", "primitive", "autodiff", "nn"},
+    "testing": {"errors", "tensor", "primitive", "autodiff", "ops"},
+    "train": {"errors", "tensor", "ops", "nn", "optim", "keras", "data", "graph"},
+    "cli": {"errors", "nn", "train", "keras", "data", "graph", "testing"},
+    "__main__": {"cli"},
+    "__init__": None,
+}
+
+
+def part_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_parts(path):
+    """The parts of the package that a file imports at run time, anywhere in it."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        for inner in ast.walk(node)
+    }
+    package = ["tinygrad_conv", *path.relative_to(PACKAGE).parts[:-1]]
+    for node in ast.walk(tree):
+        if id(node) in for_types:
+            continue
+        modules = []
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            modules = [module] if module != "tinygrad_conv" else [f"{module}.{alias.name}" for alias in node.names]
+        for module in modules:
+            names = module.split(".")
+            if names[0] == "tinygrad_conv" and len(names) > 1 and not names[1].startswith("__version"):
+                yield names[1]
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(PACKAGE)) for p in FILES])
+def test_imports_point_one_way(path):
+    part = part_of(path)
+    allowed = LAYERS[part]
+    if allowed is not None:
+        assert set(imported_parts(path)) <= allowed | {part}
+
+
+def test_layers_have_no_cycle():
+    order = []
+    left = {k: set(v) for k, v in LAYERS.items() if v is not None}
+    while left:
+        free = sorted(k for k, v in left.items() if not v - set(order))
+        assert free, f"a cycle among {sorted(left)}"
+        order += free
+        for k in free:
+            del left[k]
+
+
+def test_the_layers_are_those_of_the_page():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for part, allowed in LAYERS.items():
+        if allowed is None or part == "__main__":
+            continue
+        row = re.search(rf"^\| `{part}(?:\.py|/)` \|.*\| (.*) \|$", page, re.M)
+        assert row, f"docs/architecture.md has no row for {part}"
+        named = set() if row[1] == "–" else {name.strip() for name in row[1].split(",")}
+        assert named == allowed, part
+
+
+def test_importing_the_package_imports_no_extra():
+    code = (
+        "import sys, tinygrad_conv; "
+        "bad = {'matplotlib', 'pooch', 'pytest', 'hypothesis', 'numba', 'PIL', 'tqdm', 'graphviz'} & set(sys.modules); "
+        "assert not bad, bad"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def public_objects():
+    for info in pkgutil.walk_packages([str(PACKAGE)], "tinygrad_conv."):
+        if info.name.endswith("__main__"):
+            continue
+        module = importlib.import_module(info.name)
+        assert module.__doc__, f"{info.name} has no docstring"
+        for name in getattr(module, "__all__", []):
+            value = getattr(module, name)
+            if inspect.isfunction(value) or inspect.isclass(value):
+                yield f"{info.name}.{name}", value
+
+
+def test_public_things_are_documented():
+    undocumented = {path for path, value in public_objects() if not inspect.getdoc(value)}
+    assert not undocumented
+
+
+def test_every_name_in_all_exists():
+    for name in tg.__all__:
+        assert hasattr(tg, name)
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[p.name for p in PAGES])
+def test_code_on_pages_runs(page, tmp_path, monkeypatch):
+    """Python blocks of a page share one namespace; those with >>> are checked against their output."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(primitive, "_registry", dict(primitive._registry))  # what a page declares is gone with it
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+    names = {"__name__": "__page__"}
+    for number, block in enumerate(blocks):
+        if ">>>" in block:
+            test = doctest.DocTestParser().get_doctest(block, names, f"{page.name}[{number}]", str(page), 0)
+            runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+            runner.run(test, clear_globs=False)
+            assert runner.failures == 0, f"{page.name}, block {number}"
+            names.update(test.globs)
+        else:
+            exec(compile(block, f"{page.name}[{number}]", "exec"), names)
+    monkeypatch.undo()
+
+
+def test_pages_link_to_files_that_exist():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name} -> {target}"
+
+
+def test_the_reference_page_is_current():
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        import make_reference
+    finally:
+        sys.path.pop(0)
+    current = make_reference.PAGE.read_text(encoding="utf-8")
+    assert current == make_reference.page(), "run: python docs/make_reference.py"
