@@ -177,6 +177,37 @@ def chain_floor() -> Step:
     return step
 
 
+def _gradcheck_data() -> tuple[Any, Any]:
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((2, 6, 6, 3)), rng.standard_normal((3, 3, 3, 4))
+
+
+def gradcheck_tinygrad_conv() -> Step:
+    """A small convolution checked to second order: every property, in both modes."""
+    import tinygrad_conv as tg
+    from tinygrad_conv.testing import check_gradients
+
+    x, w = _gradcheck_data()
+    return lambda: check_gradients(tg.conv2d, x, w)
+
+
+def gradcheck_torch() -> Step:
+    """PyTorch's gradcheck and gradgradcheck of the same."""
+    import torch
+
+    x, w = _gradcheck_data()
+    inputs = (
+        torch.tensor(x.transpose(0, 3, 1, 2).copy(), requires_grad=True),
+        torch.tensor(w.transpose(3, 2, 0, 1).copy(), requires_grad=True),
+    )
+
+    def step() -> None:
+        torch.autograd.gradcheck(torch.nn.functional.conv2d, inputs)
+        torch.autograd.gradgradcheck(torch.nn.functional.conv2d, inputs)
+
+    return step
+
+
 WORKLOADS: dict[str, dict[str, Callable[[], Step]]] = {
     "cnn": {
         "tinygrad_conv": cnn_tinygrad_conv, "torch": cnn_torch, "torch channels last": cnn_torch_channels_last,
@@ -186,4 +217,5 @@ WORKLOADS: dict[str, dict[str, Callable[[], Step]]] = {
         "tinygrad_conv": chain_tinygrad_conv, "torch": chain_torch, "mygrad": chain_mygrad,
         "floor (NumPy forward)": chain_floor,
     },
+    "gradcheck": {"tinygrad_conv": gradcheck_tinygrad_conv, "torch": gradcheck_torch},
 }  # fmt: skip
