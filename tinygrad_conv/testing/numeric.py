@@ -234,8 +234,8 @@ def _to_zero(quotients: Array, powers: Sequence[int], noise: Array, final: bool)
     """Difference quotients at steps falling by 4, extrapolated to step 0 (Richardson), with error bars (Ridders).
 
     Each column of the table removes one more power of the step. The error of an entry is how far it is from those it
-    was made from, plus rounding; the entry with the least error wins, element by element. Quotients that grow at every
-    step have no limit, and if these are the `final` steps it is infinity.
+    was made from, plus rounding; the entry with the least error wins, element by element, unless the smallest steps
+    exclude it. Quotients that grow at every step have no limit, and if these are the `final` steps it is infinity.
     """
     noise = 2 * _column(noise, quotients[0])
     column, entries, errors = quotients, [quotients[1:]], [np.abs(quotients[1:] - quotients[:-1]) + noise[1:]]
@@ -248,6 +248,10 @@ def _to_zero(quotients: Array, powers: Sequence[int], noise: Array, final: bool)
     bars[np.isnan(bars)] = np.inf
     best = np.argmin(bars, axis=0)[None]
     value, error = np.take_along_axis(table, best, 0)[0], np.take_along_axis(bars, best, 0)[0]
+    # Beyond a kink nearby, large steps may agree on another value: what the smallest ones say is what counts.
+    slack = error + _SAFETY * (noise[-1] + np.abs(quotients[-1] - quotients[-2]))
+    beyond = np.abs(value - quotients[-1]) > slack
+    value, error = np.where(beyond, quotients[-1], value), np.where(beyond, slack, error)
     growing = np.all(np.abs(quotients[1:]) > 1.5 * np.abs(quotients[:-1]) + noise[1:], axis=0)
     if final and growing.any():
         value, error = np.where(growing, np.sign(quotients[-1]) * np.inf, value), np.where(growing, 0.0, error)
