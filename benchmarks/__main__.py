@@ -1,131 +1,93 @@
-"""``python -m benchmarks [WORKLOAD...] [--threads N] [--rounds N]``.
+"""``python -m benchmarks [WORKLOAD...]``: each workload in this library and in every peer that is installed.
 
-Each contender runs in a process of its own, all alive together and asked for one step in turn, so that the machine's
-moods hit all alike. Printed are medians, and the median of the ratios round by round.
+Each contender runs in a process of its own, all alive together and asked for one step in turn (or for as many as take 20
+ms). Printed are medians; medians of the ratios round by round; peak memory, over what was resident before the first
+step; and the seconds from the start of the process to the end of the first step. All contenders train the same network
+from the same weights on the same data, and one whose losses differ is left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import os
-import platform
-import statistics
-import subprocess
 import sys
 import time
+from fnmatch import fnmatch
 
-from .workloads import WORKLOADS
+from . import measure, tables
+from .contenders import CONTENDERS
+from .measure import all_cores
+from .workloads import PACKAGES, WORKLOADS, Workload, quick
 
-THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-NEEDS = {"torch": "torch", "mygrad": "mygrad"}
-
-
-def serve(workload: str, contender: str) -> None:
-    """Child process: build the step, warm up, then time one step per line read."""
-    if contender.startswith("torch"):
-        import torch
-
-        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    step = WORKLOADS[workload][contender]()
-    for _ in range(3):
-        step()
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        start = time.perf_counter()
-        step()
-        print(time.perf_counter() - start, flush=True)
-
-
-class Contender:
-    """One child process."""
-
-    def __init__(self, workload: str, name: str, threads: int) -> None:
-        environment = os.environ | {variable: str(threads) for variable in THREADS}
-        self.name = name
-        self.times: list[float] = []
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks", "--serve", workload, name],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
-        )  # fmt: skip
-        self.read()
-
-    def read(self) -> str:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"benchmarks: {self.name} failed")
-        return line
-
-    def ask(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        self.times.append(float(self.read()))
-
-
-def compare(workload: str, threads: int, rounds: int) -> None:
-    names = [n for n in WORKLOADS[workload] if all(_installed(m) for k, m in NEEDS.items() if n.startswith(k))]
-    contenders = [Contender(workload, name, threads) for name in names]
-    for _ in range(rounds):
-        for contender in contenders:
-            contender.ask()
-    for contender in contenders:
-        contender.process.kill()
-    ours = contenders[0].times
-    print(f"\n{workload}, {threads} thread{'s' if threads > 1 else ''}, {rounds} rounds")
-    print(f"  {'':24}{'median ms':>10}{'min ms':>10}{'ours / it':>12}")
-    for contender in contenders:
-        ratio = statistics.median(a / b for a, b in zip(ours, contender.times, strict=True))
-        median, least = statistics.median(contender.times), min(contender.times)
-        print(f"  {contender.name:24}{median * 1e3:10.2f}{least * 1e3:10.2f}{ratio:12.3f}")
-
-
-def startup(rounds: int = 9) -> None:
-    """Import time over that of NumPy, in fresh processes, interleaved."""
-    commands = {"numpy": "import numpy", "tinygrad_conv": "import tinygrad_conv"}
-    if _installed("torch"):
-        commands["torch"] = "import torch"
-    times: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(rounds):
-        for name, command in commands.items():
-            start = time.perf_counter()
-            subprocess.run([sys.executable, "-c", command], check=True)
-            times[name].append(time.perf_counter() - start)
-    print("\nimport, whole process")
-    base = statistics.median(times["numpy"])
-    for name, values in times.items():
-        print(f"  {name:24}{statistics.median(values) * 1e3:10.1f} ms{(statistics.median(values) - base) * 1e3:+10.1f}")
-
-
-def _installed(module: str) -> bool:
-    return importlib.util.find_spec(module) is not None
+LAYOUTS = {"primitive": tables.by_primitive, "graph": tables.by_case, "epoch": tables.by_process}
+SECONDS = (2.0, 0.5)  # that a contender may use for a case: of a workload with one, with many
 
 
 def main() -> None:
     if sys.argv[1:2] == ["--serve"]:
-        return serve(*sys.argv[2:4])
+        return measure.serve(sys.argv[2], sys.argv[3], int(sys.argv[4]))
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("workload", nargs="*", help=f"one of {', '.join(WORKLOADS)}, import; all by default")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("workload", nargs="*", help=f"of {', '.join(WORKLOADS)}; all by default")
+    parser.add_argument("--threads", type=int, nargs="+", help="by default 1 and all cores, for what gains from them")
+    parser.add_argument("--rounds", type=int, help="how often each is asked (11, or 7 where there are many cases)")
+    parser.add_argument("--only", nargs="+", default=["*"], metavar="PATTERN", help="contenders, as in 'torch*' plain")
+    parser.add_argument("--quick", action="store_true", help="few rounds and cases, no torch.compile")
+    parser.add_argument("--data-dir", help="where MNIST's files are, for epoch; else $TINYGRAD_CONV_DATA, else noise")
+    parser.add_argument("--write", action="store_true", help=f"put the tables into {tables.PAGE}")
     options = parser.parse_args()
-    unknown = set(options.workload) - {*WORKLOADS, "import"}
-    if unknown:
-        parser.error(f"unknown workload {', '.join(sorted(unknown))}; choose from {', '.join(WORKLOADS)}, import")
-    import numpy
-
-    print(json.dumps({
-        "machine": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version(),
-        "numpy": numpy.__version__, "date": time.strftime("%Y-%m-%d"),
-    }))  # fmt: skip
-    for workload in options.workload or [*WORKLOADS, "import"]:
-        if workload == "import":
-            startup()
-        else:
-            compare(workload, options.threads, options.rounds)
+    if unknown := set(options.workload) - set(WORKLOADS):
+        parser.error(f"unknown workload {', '.join(sorted(unknown))}; choose from {', '.join(WORKLOADS)}")
+    if options.data_dir:
+        os.environ["TINYGRAD_CONV_DATA"] = options.data_dir
+    started = time.time()
+    text = tables.circumstances()
+    print(text, flush=True)
+    for name in options.workload or WORKLOADS:
+        workload = WORKLOADS[name]
+        if options.quick:
+            workload = quick(workload)
+        threads = options.threads or ([1, all_cores()] if workload.parallel and all_cores() > 1 else [1])
+        about = workload.about[0].upper() + workload.about[1:]
+        part = f"### `{name}`\n\n{about}.\n\n{run(workload, threads, options)}"
+        print(f"\n{part}", flush=True)
+        text += f"\n\n{part}"
+    print(f"\n{time.time() - started:.0f} s in all")
+    if options.write:
+        tables.write(text)
     return None
+
+
+def run(workload: Workload, threads: list[int], options: argparse.Namespace) -> str:
+    """The workload's table, and who is left out."""
+    rounds = options.rounds or (3 if options.quick else 7 if len(workload.cases) > 1 else 11)
+    if workload.kind == "import":
+        installed = {name: it for name, it in PACKAGES.items() if importlib.util.find_spec(name)}
+        return tables.of_imports(measure.imports(installed, min(rounds, 7)))
+    left_out: dict[str, str] = {}
+    contenders = []
+    for name in workload.contenders:
+        contender = CONTENDERS[name]
+        if not any(fnmatch(name, pattern) for pattern in options.only):
+            continue
+        if missing := contender.missing():
+            left_out[name] = f"not installed: {', '.join(missing)}"
+        else:
+            contenders.append(contender)
+    runs = {}
+    for count in threads:
+        if workload.kind == "epoch":
+            results, why = measure.once(workload.kind, workload.cases[0], contenders, count, options.rounds or 1)
+            runs[count] = {workload.cases[0]: results}
+        else:
+            seconds = SECONDS[len(workload.cases) > 1] / (4 if options.quick else 1)
+            runs[count], why = measure.compare(workload.kind, workload.cases, contenders, count, rounds, seconds)
+        left_out |= why
+    shown = LAYOUTS.get(workload.kind, tables.by_contender)
+    if workload.kind == "network" and len(workload.cases) > 1:
+        shown = tables.by_size
+    lines = [f"Left out: {'; '.join(f'{name} ({why})' for name, why in left_out.items())}."] if left_out else []
+    return "\n\n".join([shown(runs), *lines])
 
 
 if __name__ == "__main__":

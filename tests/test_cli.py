@@ -42,7 +42,9 @@ def contents(folder, but=()):
 
 def test_train_prints_its_progress_and_ends_with_the_accuracy(capsys):
     assert main([*QUICK, "--epochs", "2"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    out, err = capsys.readouterr()
+    assert not err  # no bar where there is no terminal
+    lines = out.splitlines()
     assert lines[0].startswith("cnn: 13,066 parameters; 180 images to learn from, 20 held out, 200 to test")
     assert [line[:9] for line in lines[1:3]] == ["epoch 1/2", "epoch 2/2"]
     assert LAST_LINE.fullmatch(lines[-1])

@@ -888,6 +888,32 @@ def test_bad_calls_are_refused_with_a_fix(call, error, message):
         call()
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: fit(epoch=2), "fit: unknown argument 'epoch': use 'epochs'"),
+        (lambda: fit(nb_epoch=2), "fit: unknown argument 'nb_epoch': use 'epochs'"),
+        (lambda: classifier().evaluate(X, ONE_HOT, batchsize=2), "evaluate: .*'batchsize': use 'batch_size'"),
+        (lambda: classifier().predict(X, verbos=0), "predict: .*'verbos': use 'verbose'"),
+        (lambda: classifier().summary(line_len=80), "summary: .*'line_len': use 'line_length'"),
+        (lambda: keras.Sequential(layer=[]), "Sequential: .*'layer': use 'layers'"),
+        (lambda: keras.Input(shap=(3,)), "Input: .*'shap': use 'shape'"),
+        (lambda: callbacks.EarlyStopping(patienc=3), "EarlyStopping: .*'patienc': use 'patience'"),
+        (lambda: losses.Huber(delt=1.0), "Huber: .*'delt': use 'delta'"),
+        (lambda: metrics.BinaryAccuracy(treshold=0.5), "BinaryAccuracy: .*'treshold': use 'threshold'"),
+        (lambda: to_categorical([0], nb_classes=3), "to_categorical: .*'nb_classes': use 'num_classes'"),
+    ],
+)
+def test_unknown_arguments_of_every_call_name_the_nearest(call, message):
+    with pytest.raises(TypeError, match=message):
+        call()
+
+
+def test_labels_below_0_are_shifted_and_not_given_more_units():
+    with pytest.raises(ArgumentError, match=r"expected labels from 0 to 2 .* got -1 to 1: use labels y \+ 1$"):
+        fit("sparse_categorical_crossentropy", y=LABELS - 1)
+
+
 def test_a_softmax_over_one_unit_is_refused():
     model = keras.Sequential([keras.Input((5,)), layers.Dense(1, activation="softmax")])
     model.compile("sgd", "binary_crossentropy")

@@ -154,7 +154,7 @@ COMPOSITES = {
     "outer": (lambda x: tg.outer(x[0, 0], x[1, 1]), lambda x: np.outer(x[0, 0], x[1, 1])),
     "vecdot": (lambda x: tg.vecdot(x, x[0], axis=-1), lambda x: np.sum(x * x[0], axis=-1)),
     "trace": (lambda x: tg.trace(x), lambda x: np.trace(x)),
-    "diagonal": (lambda x: tg.diagonal(x, 0, 2), lambda x: np.diagonal(x, 0, 0, 2)),
+    "diagonal": (lambda x: tg.diagonal(x, 1, 0, 2), lambda x: np.diagonal(x, 1, 0, 2)),
     "norm": (lambda x: tg.linalg_norm(x, axis=1), lambda x: np.linalg.norm(x, axis=1)),
     "norm_1": (lambda x: tg.linalg_norm(x, 1, axis=1), lambda x: np.linalg.norm(x, 1, axis=1)),
     "norm_inf": (lambda x: tg.linalg_norm(x, np.inf, axis=1), lambda x: np.linalg.norm(x, np.inf, axis=1)),
@@ -266,6 +266,7 @@ KINKS = [
     ("trunc", lambda x: tg.trunc(x), [1.0], [0.0]),
     ("floor_divide", lambda x: x // 1.0, [1.0], [0.0]),
     ("remainder", lambda x: x % 1.0, [1.0], [1.0]),
+    ("atan2", lambda x: tg.atan2(x, 0.0), [0.0], [0.0]),
     ("pow", lambda x: tg.pow(0.0, x), [2.0], [0.0]),
     ("_clip", lambda x: tg.clip(x, -1, 1), [-1.0, 1.0], [1.0, 1.0]),
     ("maximum", lambda x: tg.maximum(x, 2.0), [2.0], [0.5]),
@@ -274,6 +275,8 @@ KINKS = [
     ("min", lambda x: tg.min(x), [1.0, 2.0, 1.0], [0.5, 0.0, 0.5]),
     ("pool_max", lambda x: tg.max_pool1d(x.reshape(1, 4, 1), 4), [1.0, 5.0, 5.0, 5.0], [0, 1.0, 0, 0]),
     ("linalg_norm", lambda x: tg.linalg_norm(x), [0.0, 0.0], [0.0, 0.0]),
+    ("linalg_norm", lambda x: tg.linalg_norm(x, 3), [0.0, 0.0], [0.0, 0.0]),
+    ("std", lambda x: tg.std(x), [2.0, 2.0], [0.0, 0.0]),
 ]
 
 
@@ -316,6 +319,22 @@ def test_pow_at_zero():
         assert np.isfinite(g.numpy()).all()
 
 
+def test_logsumexp_of_impossible_events():
+    x = np.array([[-np.inf, 0.0], [-np.inf, -np.inf]])
+    y, pullback = tg.vjp(lambda v: tg.logsumexp(v, axis=0), x)
+    assert y.tolist() == [-np.inf, 0]
+    np.testing.assert_array_equal(pullback(np.ones(2))[0].numpy(), [[0, 1], [0, 0]])
+
+
+@pytest.mark.parametrize("shape", [(0,), (2, 0, 3)])
+def test_empty_axes_have_values_and_gradients(shape):
+    x = tg.Tensor(np.zeros(shape), requires_grad=True)
+    product = tg.prod(x, axis=shape.index(0))
+    np.testing.assert_array_equal(product.numpy(), np.prod(x.numpy(), axis=shape.index(0)))
+    (product.sum() + tg.log_softmax(x, axis=shape.index(0)).sum()).backward()
+    assert x.grad.shape == shape
+
+
 def test_prod_with_zeros_is_exact_to_second_order():
     x = np.array([0.0, 2.0, 0.0, 3.0])
     np.testing.assert_array_equal(tg.grad(tg.prod)(x).numpy(), [0, 0, 0, 0])
@@ -323,6 +342,45 @@ def test_prod_with_zeros_is_exact_to_second_order():
     expected = np.zeros((4, 4))
     expected[0, 2] = expected[2, 0] = 6
     np.testing.assert_array_equal(hessian, expected)
+
+
+@pytest.mark.parametrize("index", [((0, 0),), ([0, 0],), (slice(None), (1, 1)), np.array([0, 0]), range(2)], ids=repr)
+def test_an_element_picked_twice_gets_both_gradients(index):
+    x = np.zeros((2, 3))
+    counts = np.zeros((2, 3))
+    np.add.at(counts, list(index) if isinstance(index, range) else index, 1)
+    np.testing.assert_array_equal(tg.grad(lambda v: v[index].sum())(x).numpy(), counts)
+
+
+@pytest.mark.parametrize("index", [1.5, "a", slice(0.0, 2.0)], ids=repr)
+def test_indices_are_integers(index):
+    with pytest.raises(IndexError, match="getitem: expected integers"):
+        tg.Tensor([1.0, 2.0])[index]
+
+
+def test_what_a_rule_reads_is_nobody_elses():
+    low = np.zeros(3)
+    x = tg.Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    y = tg.clip(x, low).sum() + tg.roll(x, [1], [0]).sum()
+    low += 9
+    y.backward()
+    assert x.grad.tolist() == [2, 2, 2]
+    images = tg.Tensor(np.arange(6.0).reshape(3, 2) ** 2, requires_grad=True)
+    expected = tg.grad(lambda v: (tg.batch_norm(v)[0] ** 3).sum())(images.detach())
+    y, mean, var = tg.batch_norm(images)
+    mean *= 0
+    var *= 0
+    (y**3).sum().backward()
+    np.testing.assert_array_equal(images.grad.numpy(), expected.numpy())
+
+
+def test_integers_combine_bit_by_bit_and_bools_logically():
+    for name in ("and", "or", "xor"):
+        f, reference = getattr(tg, f"bitwise_{name}"), getattr(np, f"bitwise_{name}")
+        for a, b in ((np.array([6, 5]), 3), (np.array([True, False]), np.array([True, True]))):
+            got = f(tg.Tensor(a), b).numpy()
+            np.testing.assert_array_equal(got, reference(a, b), strict=True)
+    assert tg.bitwise_invert(tg.Tensor([6])).tolist() == [~6]
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -364,7 +422,20 @@ BAD = [
     (lambda: tg.softmax_cross_entropy(np.zeros((2, 3)), np.zeros((2, 4))), "the last layer must have 4 units"),
     (lambda: tg.softmax_cross_entropy(np.zeros((2, 3)), [0.5, 1]), "expected integer labels"),
     (lambda: tg.mse(np.zeros((2, 1)), np.zeros(2)), r"mse: expected .*use target.reshape\(\(2, 1\)\)"),
-    (lambda: tg.embedding([9], np.zeros((3, 2))), "embedding: expected labels from 0 to 2, got 9"),
+    (
+        lambda: tg.embedding([9], np.zeros((3, 2))),
+        r"embedding: expected indices from 0 to 2 for a table \(3, 2\), got 9 to 9",
+    ),
+    (lambda: tg.embedding([0.5], np.zeros((3, 2))), "expected integer indices"),
+    (lambda: tg.layer_norm(np.ones((2, 3)), axis=4), "layer_norm: axis 4 is out of bounds"),
+    (lambda: tg.prod(np.ones((2, 3)), axis=(0, 0)), "prod: repeated axis"),
+    (lambda: tg.swapaxes(np.ones((2, 3)), 0, 2), r"swapaxes: expected axes of shape \(2, 3\), got 0 and 2"),
+    (
+        lambda: tg.mse(np.ones(2), np.ones(2), weights=np.ones(3)),
+        r"mse: expected one weight per loss \(2,\), got \(3,\)",
+    ),
+    (lambda: tg.one_hot([-1], 3), "got -1 at index 0; renumber the labels from 0"),
+    (lambda: tg.astype(np.ones(2), "float99"), "astype: data type 'float99' not understood"),
     (lambda: tg.dropout(tg.Tensor([1.0]), 1.0, np.random.default_rng(0)), r"dropout: expected a rate in \[0, 1\)"),
     (lambda: tg.group_norm(np.ones((1, 6)), groups=4), r"groups that divide 6 channels, got 4; use \[1, 2, 3, 6\]"),
     (lambda: tg.exp("a"), "exp: "),

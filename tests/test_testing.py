@@ -362,6 +362,47 @@ def test_a_wrong_tie_rule_dies_in_drawn_samples_and_inside_other_functions():
         check_gradients(lambda x: tg.exp(half(2 * x)), np.array([1.0, 1.0, 3.0, 2.0]), order=1)
 
 
+# Where no line through the point shows a kink, and yet there is no derivative: to second order, to first for the median.
+BENT = {
+    "max of squares": (lambda x: tg.max(x * x), np.zeros(5)),
+    "pooled squares": (lambda x: tg.max_pool2d(x * x, 2), np.zeros((1, 4, 4, 1))),
+    "max of products": (lambda x, w: tg.max(x * w), np.zeros(4), np.zeros(4)),
+    "relu of products": (lambda x, w: tg.relu(x @ w), np.zeros((2, 3)), np.zeros((3, 2))),
+    "median": (lambda x: tg.sum(x, axis=0) - tg.max(x, axis=0) - tg.min(x, axis=0), np.ones((3, 2))),
+    "squared relu": (lambda x: tg.relu(x) ** 2, np.array([0.0, 1.0, -1.0])),
+    "cubed abs": (lambda x: tg.abs(x) ** 3, np.zeros(3)),
+}
+
+
+@pytest.mark.parametrize("name", BENT)
+def test_no_false_alarm_where_a_function_bends_without_a_kink(name):
+    f, *args = BENT[name]
+    for seed in range(5):
+        check_gradients(f, *args, seed=seed)
+
+
+def test_wrong_gradients_die_where_a_function_bends_without_a_kink():
+    def wrong_later(x):  # 2 x, whose own derivative is 2.002
+        return 2 * x + (0.002 * (x - x.detach()) if isinstance(x, tg.Tensor) else 0)
+
+    for slope in (lambda x: 2 * x + 1e-6, lambda x: 2.001 * x, wrong_later):
+        f = declare(tg.elementwise, lambda x: x * x, slope)
+        for g, x in ((tg.max, np.zeros(5)), (lambda y: tg.max_pool2d(y, 2), np.zeros((1, 4, 4, 1)))):
+            with pytest.raises(GradientError, match="numeric"):
+                check_gradients(lambda x, f=f, g=g: g(f(x)), x)
+    half, first = pooling(SHARES["half"], "first"), pooling(SHARES["first"], "first")
+    check_gradients(lambda x: first(x * x), np.zeros(4))
+    with pytest.raises(GradientError, match="published"):
+        check_gradients(lambda x: half(x * x), np.zeros(4))
+
+
+def test_wrong_rules_do_not_bend_a_function():
+    for wrong in (tg.sin, tg.abs, lambda x: 1e6 * x, lambda x: 1.001 * tg.exp(x)):
+        case = Case(declare(tg.elementwise, np.exp, wrong), [values(0, shape=(3, 4))])
+        assert not case.bends and not case.gradient_case.bends
+    assert Case(lambda x: tg.max(x * x), [np.zeros(5)]).gradient_case.bends
+
+
 def test_every_declared_kink_has_a_rule_that_a_machine_can_check():
     without = {name for name, p in LIBRARY.items() if p.kinks and not p.tie}
     assert without == {"pow"}  # 0 ** x2 is constant for x2 > 0: no kink, only a logarithm of 0 to step around

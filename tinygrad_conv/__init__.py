@@ -26,9 +26,11 @@ from typing import TYPE_CHECKING, Any
 
 from . import errors, ops
 from .autodiff import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from .kernels.registry import use_kernels
+from .modes import detect_anomaly, enable_grad, is_grad_enabled, no_grad
 from .ops import *
 from .primitive import NONDIFF, Primitive, bilinear, elementwise, linear, opaque, primitives
-from .tensor import Tensor, detect_anomaly, enable_grad, is_grad_enabled, no_grad
+from .tensor import Tensor
 from .tensor import ops as _methods
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from . import testing as testing
     from .graph import draw as draw
     from .graph.microscope import microscope as microscope
+    from .plan import compile as compile
+    from .profiling import profile as profile
 
 __version__ = "0.1.0"
 
@@ -48,7 +52,7 @@ _LAZY = {"data", "graph", "keras", "nn", "optim", "testing"}
 __all__ = [
     "NONDIFF", "Primitive", "Tensor", "bilinear", "checkpoint", "detect_anomaly", "elementwise", "enable_grad",
     "errors", "grad", "hessian", "hvp", "is_grad_enabled", "jacobian", "jvp", "linear", "no_grad", "opaque", "ops",
-    "primitives", "value_and_grad", "vjp", *ops.__all__,
+    "primitives", "use_kernels", "value_and_grad", "vjp", *ops.__all__,
 ]  # fmt: skip
 
 
@@ -72,12 +76,20 @@ def __getattr__(name: str) -> Any:
         from .graph import draw
 
         return draw
+    if name == "compile":
+        from .plan import compile
+
+        return compile
     if name == "microscope":
         from .graph.microscope import microscope
 
         return microscope
+    if name == "profile":
+        from .profiling import profile
+
+        return profile
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *_LAZY, "draw", "microscope"})
+    return sorted({*__all__, *_LAZY, "compile", "draw", "microscope", "profile"})

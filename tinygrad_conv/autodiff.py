@@ -13,6 +13,7 @@ for the gradients of those.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Any
@@ -20,21 +21,9 @@ from typing import Any
 import numpy as np
 
 from .errors import AnomalyError, ArgumentError, DTypeError, GraphError, ShapeError
+from .modes import MODE, constant, enable_grad, mode, observer
 from .primitive import Primitive, iter_parents, ops
-from .tensor import (
-    MODE,
-    Array,
-    Node,
-    Tensor,
-    accumulate_grad,
-    checksum,
-    describe_source,
-    enable_grad,
-    mode,
-    ndarray,
-    user_source,
-    wrap,
-)
+from .tensor import Array, Node, Tensor, accumulate_grad, checksum, describe_source, ndarray, user_source, wrap
 
 __all__ = [
     "backward", "checkpoint", "grad", "hessian", "hvp", "jacobian", "jvp", "pull", "push", "steps", "value_and_grad",
@@ -77,8 +66,9 @@ def _walk(
     """`pull`, which collects in `found`. If `watched`, it pauses after the rules of each node, and yields the node, its
     cotangent, and for each of its inputs what they made of it (None for what is not followed)."""
     stop = None if wanted is None else set(wanted)
-    anomaly = MODE.get().anomaly
-    pending = dict(cotangents)
+    anomaly, by = MODE.get().anomaly, observer()
+    on_tensors = recording or by is not None  # an observer sees operations on tensors, not NumPy's on arrays
+    pending = dict(cotangents) if recording or by is None else {node: wrap(g, None) for node, g in cotangents.items()}
     owned: set[Node] = set()  # whose cotangent is an array of this walk's own, so that it may be added to in place
     outgoing: list[Any] = []
     heap: list[tuple[int, Node]] = []
@@ -88,11 +78,11 @@ def _walk(
         node = heappop(heap)[1]
         g = pending.pop(node)
         if node.hooks:
-            g = _run_hooks(node, g, recording)
+            g = _run_hooks(node, g, on_tensors)
         primitive = node.primitive
         if stop is None:
             if primitive is None:
-                found[node] = g if recording or node in owned else _own(g)
+                found[node] = g if on_tensors or node in owned else _own(g)
                 continue
         elif node in stop:
             found[node] = g
@@ -107,9 +97,11 @@ def _walk(
                 "freed; call the first backward with retain_graph=True, or compute the value again"
             )
         node.check_saved()
-        rules = primitive.vjps_on_tensors if recording else primitive.vjps
+        if by is not None:
+            token = MODE.set(replace(MODE.get(), backward=node))
+        rules = primitive.vjps_on_tensors if on_tensors else primitive.vjps
         variadic = primitive.variadic
-        together = None if primitive.joint is None else primitive.joint.pull_all(node, g, recording)
+        together = None if primitive.joint is None else primitive.joint.pull_all(node, g, on_tensors)
         if watched:
             outgoing = [None] * len(parents)
         for i, parent in enumerate(parents):
@@ -137,17 +129,24 @@ def _walk(
                 before += contribution
             else:
                 pending[parent] = before + contribution
-                if not recording and type(pending[parent]) is ndarray:
+                if not on_tensors and type(pending[parent]) is ndarray:
                     owned.add(parent)
+        if by is not None:
+            MODE.reset(token)
         if watched:
             yield node, g, outgoing
         if not retain:
             node.free()
+    if on_tensors and not recording:
+        for node, g in found.items():
+            found[node] = _own(g._data)
 
 
 def push(tangents: dict[Node, Any], outputs: Sequence[Node], *, recording: bool = False) -> list[Any]:
     """Forward mode: push tangents of some nodes through the recorded graph to the outputs (None where none arrives)."""
-    tangents = dict(tangents)
+    by = observer()
+    on_tensors = recording or by is not None
+    tangents = dict(tangents) if recording or by is None else {node: wrap(t, None) for node, t in tangents.items()}
     for node in sorted(_ancestors(outputs, tangents), key=_creation):
         primitive = node.primitive
         if primitive is None or node in tangents:
@@ -156,9 +155,9 @@ def push(tangents: dict[Node, Any], outputs: Sequence[Node], *, recording: bool 
             raise GraphError(f"{node.label}: the graph was freed by a backward pass; compute the value again")
         node.check_saved()
         if primitive.joint is not None:
-            tangents[node] = primitive.joint.push_all(node, tangents, recording)
+            tangents[node] = primitive.joint.push_all(node, tangents, on_tensors)
             continue
-        rules = primitive.jvps_on_tensors if recording else primitive.jvps
+        rules = primitive.jvps_on_tensors if on_tensors else primitive.jvps
         total = None
         for i, parent in enumerate(node.parents):
             t = tangents.get(parent) if parent is not None else None
@@ -172,7 +171,8 @@ def push(tangents: dict[Node, Any], outputs: Sequence[Node], *, recording: bool 
             if total.dtype != node.dtype:
                 total = ops.astype(total, dtype=node.dtype)
             tangents[node] = total
-    return [tangents.get(node) for node in outputs]
+    arrived = [tangents.get(node) for node in outputs]
+    return arrived if recording or by is None else [None if t is None else t._data for t in arrived]
 
 
 _creation = attrgetter("index")  # the order in which nodes were made, a topological order
@@ -206,7 +206,11 @@ def _unbroadcast(primitive: Primitive, g: Any, parent: Node) -> Any:
 
 def _own(g: Any) -> Any:
     """An array that nobody else holds: a rule may have passed its own cotangent on, to several inputs at once."""
-    return np.array(g) if type(g) is ndarray else np.asarray(g)
+    own = np.array(g) if type(g) is ndarray else np.asarray(g)
+    by = observer()
+    if by is not None:
+        by.same(own, g)
+    return own
 
 
 def _run_hooks(node: Node, g: Any, recording: bool) -> Any:
@@ -270,7 +274,7 @@ def _seeded(what: str, y: Tensor, gradient: Array | None) -> tuple[Node, Tensor]
                 f"{what}: expected a tensor with one element, got shape {y.shape}; "
                 f"reduce it (y.sum().{what}()) or pass gradient= of that shape"
             )
-        gradient = np.ones(y.shape, y.dtype)
+        gradient = constant(np.ones(y.shape, y.dtype))
     return node, _cotangent(what, gradient, y)
 
 
@@ -389,7 +393,7 @@ def _fresh(what: str, position: int, value: Any) -> Tensor:
             "write 3.0 for 3, or convert with astype('float32')"
         )
     if tensor.node is None:
-        out = wrap(tensor._data, None)
+        out = wrap(tensor._shared(), None)
         out.requires_grad = True
         return out
     return ops.identity(tensor)  # type: ignore[no-any-return]
@@ -434,7 +438,7 @@ def _pull_back(trace: _Trace, cotangents: Sequence[Tensor], recording: bool, ret
     with mode(recording=recording):
         found = pull(start, trace.nodes, recording=recording, retain=retain)
     return [
-        _as_tensor(found[node]) if node in found else wrap(np.zeros(node.shape, node.dtype), None)
+        _as_tensor(found[node]) if node in found else wrap(constant(np.zeros(node.shape, node.dtype)), None)
         for node in trace.nodes
     ]
 
@@ -483,7 +487,7 @@ def value_and_grad(
         trace = _Trace("grad", lambda *a: f(*a, **kwargs), args, numbers)
         y, aux = _scalar(trace, has_aux)
         recording = trace.depends_on_more()
-        one = wrap(np.ones(y.shape, y.dtype), None)
+        one = wrap(constant(np.ones(y.shape, y.dtype)), None)
         gradients = trace.arrange(_pull_back(trace, [one], recording, retain=recording))
         trace.finish(recording)
         trace.close()
@@ -586,7 +590,7 @@ def _push_forward(trace: _Trace, directions: Sequence[Tensor], recording: bool) 
     results = []
     for y in trace.outputs:
         t = next(arrived) if y.node is not None else None
-        results.append(_as_tensor(t) if t is not None else wrap(np.zeros(y.shape, y.dtype), None))
+        results.append(_as_tensor(t) if t is not None else wrap(constant(np.zeros(y.shape, y.dtype)), None))
     return results
 
 
@@ -623,12 +627,13 @@ def _jacobian_block(trace: _Trace, k: int, j: int, recording: bool, how: str) ->
     y, x = trace.outputs[k], trace.inputs[j]
     shape = y.shape + x.shape
     if y.node is None:
-        return wrap(np.zeros(shape, y.dtype), None)
+        return wrap(constant(np.zeros(shape, y.dtype)), None)
     forward = how == "forward" or (how == "auto" and x.size < y.size)
     columns = []
     for e in range(x.size if forward else y.size):
         basis = np.zeros(x.size if forward else y.size, x.dtype if forward else y.dtype)
         basis[e] = 1
+        constant(basis)
         if forward:
             start = {trace.nodes[j]: _seed(basis.reshape(x.shape), recording)}
             with mode(recording=recording):
@@ -641,7 +646,7 @@ def _jacobian_block(trace: _Trace, k: int, j: int, recording: bool, how: str) ->
             column = _seed(np.zeros(y.shape if forward else x.shape, y.dtype), recording)
         columns.append(column)
     if not columns:
-        return wrap(np.zeros(shape, y.dtype), None)
+        return wrap(constant(np.zeros(shape, y.dtype)), None)
     stacked = ops.stack(columns, axis=-1 if forward else 0)
     return _as_tensor(ops.reshape(stacked, shape))
 
@@ -758,6 +763,9 @@ class _Segment(Primitive):
         self._again, self._generators = again, generators
 
     def _rerun(self, node: Node) -> Tensor:
+        by = observer()
+        if by is not None and self._generators:
+            by.escape("a checkpoint draws random numbers again")
         now = [(rng, rng.bit_generator.state) for rng, _ in self._generators.values()]
         for rng, first in self._generators.values():
             rng.bit_generator.state = first

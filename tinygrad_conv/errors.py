@@ -13,6 +13,7 @@ caught: conv2d
 __all__ = [
     "AnomalyError",
     "ArgumentError",
+    "CompileWarning",
     "DTypeError",
     "DataError",
     "DeclarationError",
@@ -66,6 +67,10 @@ class DeclarationError(TinygradConvError, TypeError):
 
 class DataError(TinygradConvError, ValueError):
     """A data file is missing, truncated, corrupt or not what its name says."""
+
+
+class CompileWarning(UserWarning):
+    """A step given to `tg.compile` cannot be replayed and runs as it is; says why, with the line."""
 
 
 class MissingExtraError(TinygradConvError, ImportError):

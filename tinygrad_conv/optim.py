@@ -27,6 +27,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .errors import ArgumentError, DTypeError, ShapeError
+from .modes import effect
 from .tensor import Tensor
 
 __all__ = [
@@ -118,6 +119,7 @@ class Optimizer:
             raise ArgumentError(f"{type(self).__name__}: expected {name} in [0, 1), got {value!r}: use {name}={usual}")
         return float(value)
 
+    @effect
     def step(self) -> None:
         """Move every parameter that has a gradient; the others stay as they are."""
         lr = self.lr
@@ -145,6 +147,7 @@ class Optimizer:
         """The new values (a new array) of a parameter `p` with gradient `g`."""
         raise NotImplementedError
 
+    @effect
     def zero_grad(self) -> None:
         """Forget the accumulated gradients."""
         for param in self.params:

@@ -28,15 +28,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from types import MappingProxyType
 from typing import Any, ParamSpec, TypeAlias
 
 import numpy as np
 
 from .errors import AnomalyError, DeclarationError, DTypeError, IndexingError, ShapeError, TinygradConvError
+from .modes import MODE, OBSERVED, constant, observer
 from .tensor import (
-    MODE,
     Array,
     Node,
     Shape,
@@ -299,7 +299,7 @@ def _variadic_jvp(primitive: Primitive) -> Rule:
         f"*[t if j == i else zeros(shape, t) for j, shape in enumerate(shapes)], "
         f"{', '.join(f'{name}={name}' for name in names)})"
     )
-    rule: Rule = _evaluated(source)(primitive, lambda shape, t: np.broadcast_to(np.zeros((), t.dtype), shape))
+    rule: Rule = _evaluated(source)(primitive, lambda shape, t: constant(np.broadcast_to(np.zeros((), t.dtype), shape)))
     return rule
 
 
@@ -343,7 +343,10 @@ def _operation(primitive: Primitive) -> Callable[..., Any]:
                 parents.append(None)
             bit += bit
         try:
-            y = forward(*values, **params)
+            if OBSERVED and (by := MODE.get().observer) is not None:
+                y = by.run(primitive, args, values, params)
+            else:
+                y = forward(*values, **params)
         except TinygradConvError:
             raise
         except (ValueError, TypeError, IndexError) as error:
@@ -610,12 +613,18 @@ def plain(function: Callable[P, Any]) -> Callable[P, Any]:
 
     @wraps(function)
     def operation(*args: P.args, **kwargs: P.kwargs) -> Any:
-        if not any(isinstance(argument, Tensor) for argument in (*args, *kwargs.values())):
-            return function(*args, **kwargs)
+        by = observer()
+        for argument in (*args, *kwargs.values()):
+            if isinstance(argument, Tensor):
+                break
+        else:
+            return function(*args, **kwargs) if by is None else by.compute(function, args, kwargs)
         values = [a._data if isinstance(a, Tensor) else a for a in args]
         named = {k: a._data if isinstance(a, Tensor) else a for k, a in kwargs.items()}
         try:
-            return wrap(np.asarray(function(*values, **named)), None)  # type: ignore[arg-type]
+            if by is None:
+                return _as_data(_as_arrays(function, *values, **named))
+            return _as_data(by.compute(partial(_as_arrays, function), args, kwargs))
         except TinygradConvError:
             raise
         except ValueError as error:
@@ -623,6 +632,17 @@ def plain(function: Callable[P, Any]) -> Callable[P, Any]:
             raise ShapeError(f"{function.__name__}: {error} (got {shapes})") from error
 
     return operation
+
+
+def _as_arrays(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What a function of arrays gives: an array, a tuple of some, or None."""
+    result = function(*args, **kwargs)
+    return result if result is None else tuple(map(np.asarray, result)) if type(result) is tuple else np.asarray(result)
+
+
+def _as_data(result: Any) -> Any:
+    """The same as tensors."""
+    return result if result is None else tuple(map(_as_data, result)) if type(result) is tuple else wrap(result, None)
 
 
 def flops_of(node: Node) -> int:

@@ -23,9 +23,6 @@ import sys
 import weakref
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, replace
 from itertools import count
 from types import CodeType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -33,109 +30,18 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from .errors import DTypeError, GraphError, MutationError, ShapeError
+from .modes import effect, observer
 
 if TYPE_CHECKING:
     from .primitive import Primitive
 
-__all__ = ["HookHandle", "Node", "Tensor", "detect_anomaly", "enable_grad", "is_grad_enabled", "no_grad"]
+__all__ = ["HookHandle", "Node", "Tensor"]
 
 Array: TypeAlias = Any  # a NumPy array, a scalar or a Tensor: what operations accept
 Shape: TypeAlias = tuple[int, ...]
 ndarray = np.ndarray
 
 ops: Any = SimpleNamespace()  # name -> operation; filled by the package `ops`
-
-# ------------------------------------------------------------------------------------------------------------------
-# Modes: what recording does at this moment, in this thread and async task
-
-
-@dataclass(frozen=True)
-class Mode:
-    """What operations do besides computing. One immutable value per thread and async task."""
-
-    recording: bool = True  # are nodes made?
-    anomaly: bool = False  # is every result checked for NaN?
-    path: str = ""  # the module being called, such as "head.1"
-    generators: dict[int, tuple[Any, Any]] | None = None  # inside checkpoint: generators used, with their first state
-    replaying: bool = False  # inside checkpoint's second run: no side effects on running statistics
-    watch: Callable[[Node, Any, Sequence[Any]], None] | None = None  # for pictures: told of each node, output, inputs
-
-
-MODE: ContextVar[Mode] = ContextVar("tinygrad_conv_mode", default=Mode())  # noqa: B039  (Mode is immutable)
-
-
-@contextmanager
-def mode(**changes: Any) -> Iterator[None]:
-    """Run a block with some fields of the current `Mode` changed."""
-    token = MODE.set(replace(MODE.get(), **changes))
-    try:
-        yield
-    finally:
-        MODE.reset(token)
-
-
-class _Setting:
-    """A context manager that is also a decorator and may be entered many times: ``no_grad()`` and its kin."""
-
-    def __init__(self, **changes: Any) -> None:
-        self._changes = changes
-        self._tokens: list[Any] = []
-
-    def __enter__(self) -> None:
-        self._tokens.append(MODE.set(replace(MODE.get(), **self._changes)))
-
-    def __exit__(self, *exc: object) -> None:
-        MODE.reset(self._tokens.pop())
-
-    def __call__(self, f: Callable[..., Any]) -> Callable[..., Any]:
-        from functools import wraps
-
-        @wraps(f)
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with mode(**self._changes):
-                return f(*args, **kwargs)
-
-        return wrapped
-
-
-def no_grad() -> _Setting:
-    """Record nothing in this block (or decorated function): values are plain data.
-
-    >>> import tinygrad_conv as tg
-    >>> x = tg.Tensor([1.0, 2.0], requires_grad=True)
-    >>> with tg.no_grad():
-    ...     y = x * 2
-    >>> y.requires_grad
-    False
-    """
-    return _Setting(recording=False)
-
-
-def enable_grad() -> _Setting:
-    """Record in this block even inside `no_grad`."""
-    return _Setting(recording=True)
-
-
-def is_grad_enabled() -> bool:
-    """Is the graph recorded here? Holds for this thread and async task."""
-    return MODE.get().recording
-
-
-def detect_anomaly() -> _Setting:
-    """Check every value and gradient computed in this block; the first NaN raises `AnomalyError`, naming its operation.
-
-    >>> import tinygrad_conv as tg
-    >>> import numpy as np
-    >>> x = tg.Tensor([-1.0], requires_grad=True)
-    >>> with tg.detect_anomaly(), np.errstate(invalid="ignore"):
-    ...     try:
-    ...         loss = tg.log(x).sum()
-    ...     except tg.errors.AnomalyError as error:
-    ...         print(str(error).split(" (")[0])
-    log: the result has 1 NaN of 1
-    """
-    return _Setting(anomaly=True)
-
 
 # ------------------------------------------------------------------------------------------------------------------
 # Where in the user's code an operation was called
@@ -305,9 +211,11 @@ class HookHandle:
         self._hooks.pop(self._key, None)
 
 
-def accumulate_grad(node: Node, gradient: Tensor) -> None:
-    """Add to a node's ``.grad``, as `backward` does."""
+@effect
+def accumulate_grad(node: Node, gradient: Tensor) -> Tensor:
+    """Add to a node's ``.grad``, as `backward` does; the new one."""
     node.grad = gradient if node.grad is None else node.grad + gradient
+    return node.grad
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -357,7 +265,7 @@ class Tensor:
 
     def __init__(self, data: Array, requires_grad: bool = False, dtype: Any = None, name: str | None = None) -> None:
         if isinstance(data, Tensor):
-            data = data._data
+            data = data._shared(dtype)
         elif isinstance(data, (list, tuple)):
             data = _numbers(data)
         try:
@@ -403,17 +311,29 @@ class Tensor:
     @property
     def data(self) -> ndarray:
         """The array itself, shared. Assigning gives the tensor a new array of the same shape, outside the graph."""
+        self._leaves("data")
         expose(self._data, late=True)
         return self._data
 
     @data.setter
     def data(self, value: Array) -> None:
-        array = np.asarray(value._data if isinstance(value, Tensor) else value, dtype=self.dtype)
-        if array.shape != self.shape:
-            raise ShapeError(f"Tensor.data: expected an array of shape {self.shape}, got {array.shape}")
-        self._data = array
-        if isinstance(value, ndarray):
-            expose(array, late=False)
+        _assign(self, value)
+
+    def _leaves(self, what: str) -> None:
+        """The values are about to be used outside the library."""
+        by = observer()
+        if by is not None:
+            by.escape(f"{what} reads the values of a tensor")
+
+    def _shared(self, dtype: Any = None) -> ndarray:
+        """The array, for another tensor to hold (in another dtype: a new array of the same values)."""
+        by = observer()
+        if by is None:
+            return self._data
+        if dtype is not None and np.dtype(dtype) != self.dtype:
+            return ops.astype(self, dtype)._data  # type: ignore[no-any-return]
+        by.touch(self)
+        return self._data
 
     def numpy(self) -> ndarray:
         """The values as a NumPy array that shares this tensor's memory."""
@@ -426,16 +346,19 @@ class Tensor:
         """
         if self._data.size != 1:
             raise ShapeError(f"item: expected a tensor with one element, got shape {self.shape}; use numpy() or x[i]")
+        self._leaves("item()")
         return self._data.item()
 
     def tolist(self) -> Any:
         """Nested Python lists of the elements."""
+        self._leaves("tolist()")
         return self._data.tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
         if copy or (dtype is not None and np.dtype(dtype) != self.dtype):
             if copy is False:
                 raise ValueError(f"cannot give a {self.dtype} tensor as {np.dtype(dtype)} without a copy")
+            self._leaves("a conversion to an array")
             return np.array(self._data, dtype=dtype)
         return self.data
 
@@ -561,10 +484,11 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same values (shared memory) cut from the graph."""
-        out = wrap(self._data, None)
+        out = wrap(self._shared(), None)
         out._no_graph = ("it was made by detach()", None)
         return out
 
+    @effect
     def zero_grad(self) -> None:
         """Forget the accumulated gradient."""
         if self.node is not None:
@@ -573,6 +497,7 @@ class Tensor:
     # -- Python ----------------------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
+        self._leaves("a printed text")
         text = np.array2string(self._data, separator=", ", threshold=60, edgeitems=2, prefix="Tensor(")
         parts = [text]
         if self.size > 60 or (not self.size and self.ndim > 1):
@@ -598,6 +523,7 @@ class Tensor:
     def __bool__(self) -> bool:
         if self.size != 1:
             raise ShapeError(f"the truth of a tensor with shape {self.shape} is ambiguous; use (x > 0).all() or .any()")
+        self._leaves("a condition")
         return bool(self._data)
 
     def __float__(self) -> float:
@@ -607,6 +533,7 @@ class Tensor:
         return int(self.item())
 
     def __index__(self) -> int:
+        self._leaves("an index")
         return self._data.__index__()
 
     def __complex__(self) -> complex:
@@ -616,11 +543,13 @@ class Tensor:
         return format(self.item(), spec) if spec else repr(self)
 
     def __contains__(self, value: Array) -> bool:
+        self._leaves("a condition")
         return bool((self._data == (value._data if isinstance(value, Tensor) else value)).any())
 
     def __deepcopy__(self, memo: Any) -> Tensor:
         if not self.is_leaf:
             raise GraphError("deepcopy: only leaves can be copied; use x.detach() first")
+        self._leaves("a copy")
         out = self.__class__.__new__(self.__class__)
         out._data, out.node, out.name = self._data.copy(), None, self.name
         if hasattr(self, "__dict__"):  # a subclass
@@ -633,6 +562,7 @@ class Tensor:
     def __reduce__(self) -> Any:
         if not self.is_leaf:
             raise GraphError("pickle: only leaves can be saved; use x.detach() first")
+        self._leaves("a pickle")
         return _unpickle, (self.__class__, self._data, self.requires_grad, self.name)
 
     def __setitem__(self, index: Any, value: Any) -> None:
@@ -833,6 +763,17 @@ def wrap(array: Any, node: Node | None) -> Tensor:
     return tensor
 
 
+@effect
+def _assign(tensor: Tensor, value: Array) -> None:
+    """Give a tensor a new array: what ``tensor.data = value`` does."""
+    array = np.asarray(value._data if isinstance(value, Tensor) else value, dtype=tensor.dtype)
+    if array.shape != tensor.shape:
+        raise ShapeError(f"Tensor.data: expected an array of shape {tensor.shape}, got {array.shape}")
+    tensor._data = array
+    if isinstance(value, ndarray):
+        expose(array, late=False)
+
+
 def _unpickle(cls: type[Tensor], array: ndarray, requires_grad: bool, name: str | None) -> Tensor:
     out = cls.__new__(cls)
     out._data, out.node, out.name = array, None, name
@@ -851,6 +792,7 @@ def _numbers(data: Any) -> Any:
     if isinstance(data, Tensor):
         if data.node is not None:
             raise GraphError("Tensor: a list holds a tensor of a graph, which would be cut; use tg.stack([...])")
+        data._leaves("a list")
         return data._data
     return data
 

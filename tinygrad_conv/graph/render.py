@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..errors import ArgumentError, GraphError, MissingExtraError, MutationError
 from .dot import DEFAULT_SHOW, Direction, checked, to_dot
@@ -26,6 +26,9 @@ from .snapshot import snapshot
 from .tree import tree
 from .units import units_to_dot
 from .value import Graph
+
+if TYPE_CHECKING:
+    from ..profiling import Profile
 
 __all__ = ["Drawing", "draw"]
 
@@ -48,6 +51,7 @@ def draw(
     color: Color = "kind",
     theme: Theme = "auto",
     unit: int | None = None,
+    profile: Profile | None = None,
 ) -> Drawing:
     """Draw the graph of a tensor, or of a function or module run once on example arguments.
 
@@ -71,6 +75,9 @@ def draw(
         "auto" is light, and in SVG dark where the reader's system prefers it.
     unit : int, optional
         With level "units": only this unit of the first layer, with its inputs, weights and activation.
+    profile : Profile, optional
+        Where time is shown or coloured: the times per call of a real run (see `tg.profile`), not of each operation
+        alone.
 
     Returns
     -------
@@ -105,7 +112,7 @@ def draw(
         raise ArgumentError(f"draw: expected theme to be one of {', '.join(THEMES)}, got {theme!r}")
     options: dict[str, Any] = {
         "values": "values" in show or level == "units", "gradients": "gradients" in show or color == "gradients",
-        "time": "time" in show or color == "time", "backward": backward,
+        "time": ("time" in show or color == "time") and (profile or True), "backward": backward,
     }  # fmt: skip
     graph = snapshot(thing, *example_args, **options)
     details = partial(snapshot, thing, *example_args, **{**options, "values": True, "gradients": True})

@@ -5,23 +5,28 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..autodiff import flatten
 from ..errors import ArgumentError, DTypeError, GraphError
-from ..tensor import Tensor, mode
+from ..modes import mode
+from ..tensor import Tensor
 from .reading import GRADIENT, Reader, refuse_freed
 from .value import Graph
 from .watching import Watch, topological
+
+if TYPE_CHECKING:
+    from ..profiling import Profile
 
 __all__ = ["snapshot"]
 
 
 def snapshot(
-    thing: Any, *example_args: Any, values: bool = False, gradients: bool = False, time: bool = False, backward: int = 0
-) -> Graph:
+    thing: Any, *example_args: Any, values: bool = False, gradients: bool = False, time: bool | Profile = False,
+    backward: int = 0,
+) -> Graph:  # fmt: skip
     """What a tensor was computed from, or what a function or module does, as an immutable `Graph`.
 
     Parameters
@@ -37,8 +42,8 @@ def snapshot(
     gradients : bool
         Keep the derivative of the outputs (summed, if there are several numbers) by every node, and add the parameters
         that no gradient reaches.
-    time : bool
-        Measure each operation alone, on the same inputs.
+    time : bool or Profile
+        Measure each operation alone, on the same inputs; or take the times per call of a profile (see `tg.profile`).
     backward : 0, 1 or 2
         Go on to the operations that compute the gradient of every leaf, and the gradient of these gradients.
 
@@ -62,7 +67,7 @@ def snapshot(
     if backward not in (0, 1, 2):
         raise ArgumentError(f"snapshot: expected backward to be False, True, 1 or 2, got {backward!r}")
     known = tuple(name for name, is_on in (("values", values), ("gradients", gradients), ("time", time)) if is_on)
-    watch = Watch()
+    watch = Watch(None if isinstance(time, bool) else time)
     if isinstance(thing, Tensor):
         if example_args:
             raise DTypeError("snapshot: a tensor is computed already; only functions and modules take arguments")

@@ -62,4 +62,4 @@ def backward_steps(y: Tensor, gradient: Array | None = None, retain_graph: bool 
 
 
 def _tensor(g: Any) -> Any:
-    return None if g is None else wrap(g, None)
+    return g if g is None or isinstance(g, Tensor) else wrap(g, None)  # observed rules run on tensors

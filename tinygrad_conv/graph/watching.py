@@ -10,13 +10,17 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..autodiff import pull
+from ..modes import mode
 from ..primitive import iter_parents
-from ..tensor import Node, Tensor, mode, wrap
+from ..tensor import Node, Tensor, wrap
+
+if TYPE_CHECKING:
+    from ..profiling import Profile
 
 __all__ = ["Watch", "topological"]
 
@@ -34,7 +38,8 @@ class Watch:
     orders, of : for nodes of a gradient: 1 or 2, and the node whose rule made them
     """
 
-    def __init__(self) -> None:
+    def __init__(self, profile: Profile | None = None) -> None:
+        self.profile = profile  # of a real run, whose times count instead of those of the operation alone
         self.outputs: dict[Node, Any] = {}
         self.inputs: dict[Node, Sequence[Any]] = {}
         self.gradients: dict[Node, Any] = {}
@@ -99,6 +104,8 @@ class Watch:
 
     def time(self, node: Node, repeats: int = 3) -> float | None:
         """Seconds for the operation alone: the least of some runs on the same inputs; None where they are not known."""
+        if self.profile is not None:
+            return self.profile.seconds_of(node, self.of.get(node))
         inputs = self.inputs.get(node, (None,))
         if any(x is None for x in inputs):
             return None

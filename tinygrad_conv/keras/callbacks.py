@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError
+from .spelling import strict
 
 if TYPE_CHECKING:
     from .models import Model
@@ -131,6 +132,7 @@ class EarlyStopping(_Watching):
     start_from_epoch : int
     """
 
+    @strict
     def __init__(
         self, monitor: str = "val_loss", min_delta: float = 0.0, patience: int = 0, verbose: int = 0,
         mode: str = "auto", baseline: float | None = None, restore_best_weights: bool = False,
@@ -169,6 +171,7 @@ class ModelCheckpoint(_Watching):
     `filepath` may hold ``{epoch:02d}`` and the names of logs, such as ``{val_loss:.2f}``.
     """
 
+    @strict
     def __init__(
         self, filepath: str | os.PathLike[str], monitor: str = "val_loss", verbose: int = 0,
         save_best_only: bool = False, save_weights_only: bool = True, mode: str = "auto",
@@ -195,6 +198,7 @@ class ModelCheckpoint(_Watching):
 class CSVLogger(Callback):
     """Write the logs of each epoch as a line of a CSV file."""
 
+    @strict
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
         self.filename, self.separator, self.append = os.fspath(filename), separator, append
 
@@ -216,6 +220,7 @@ class CSVLogger(Callback):
 class LearningRateScheduler(Callback):
     """Set the learning rate at the start of each epoch to ``schedule(epoch, lr)`` (or ``schedule(epoch)``)."""
 
+    @strict
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
         self.schedule, self.verbose = schedule, verbose
 
@@ -237,6 +242,7 @@ class LearningRateScheduler(Callback):
 class ReduceLROnPlateau(_Watching):
     """Multiply the learning rate by `factor` when a number has not improved for `patience` epochs."""
 
+    @strict
     def __init__(
         self, monitor: str = "val_loss", factor: float = 0.1, patience: int = 10, verbose: int = 0, mode: str = "auto",
         min_delta: float = 1e-4, cooldown: int = 0, min_lr: float = 0.0,

@@ -19,7 +19,7 @@ from ..ops import activations
 from ..ops.elementwise import minimum
 from ..tensor import Array, Tensor
 from .initializers import get as initializer
-from .spelling import as_shape, spelled
+from .spelling import as_shape, spelled, strict
 
 __all__ = [
     "ELU", "Activation", "AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "AvgPool1D", "AvgPool2D",
@@ -35,6 +35,7 @@ __all__ = [
 class InputLayer:
     """The shape of a model's input, without the batch axis; no layer of its own."""
 
+    @strict
     def __init__(
         self, shape: Any = None, batch_size: int | None = None, dtype: Any = None, name: str | None = None,
         batch_shape: Any = None,
@@ -52,6 +53,7 @@ class InputLayer:
         )
 
 
+@strict
 def Input(shape: Any = None, batch_size: int | None = None, dtype: Any = None, name: str | None = None) -> InputLayer:  # noqa: N802
     """The input of a `Sequential`: its shape without the batch axis.
 

@@ -20,6 +20,7 @@ from ..ops.elementwise import clip, log
 from ..ops.indexing import getitem
 from ..ops.reductions import mean, sum
 from ..tensor import Tensor, wrap
+from .spelling import strict
 
 __all__ = [
     "BinaryCrossentropy", "CategoricalCrossentropy", "Hinge", "Huber", "KLDivergence", "Loss", "MeanAbsoluteError",
@@ -39,6 +40,7 @@ class Loss:
     activation: str | None = None  # the activation this loss undoes when it is given logits
     from_logits: bool = False
 
+    @strict
     def __init__(self, name: str | None = None) -> None:
         self.name = name or _snake(type(self).__name__)
 
@@ -72,6 +74,7 @@ class _Classes(Loss):
 
     activation = "softmax"
 
+    @strict
     def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0, name: str | None = None) -> None:
         super().__init__(name)
         if not 0 <= label_smoothing < 1:
@@ -118,6 +121,7 @@ class SparseCategoricalCrossentropy(_Classes):
     0.6931
     """
 
+    @strict
     def __init__(self, from_logits: bool = False, name: str | None = None) -> None:
         super().__init__(from_logits, 0.0, name)
 
@@ -140,8 +144,9 @@ class SparseCategoricalCrossentropy(_Classes):
                 raise DTypeError(f"{self.name}: expected integer labels, got dtype {y.dtype}")
             y = y.astype(np.intp)
         if y.size and (y.min() < 0 or y.max() >= k):
+            fix = f": use labels y + {-int(y.min())}" if y.min() < 0 else ""
             raise ArgumentError(
-                f"{self.name}: expected labels from 0 to {k - 1} for {k} classes, got {y.min()} to {y.max()}"
+                f"{self.name}: expected labels from 0 to {k - 1} for {k} classes, got {y.min()} to {y.max()}{fix}"
             )
         return y
 
@@ -151,6 +156,7 @@ class BinaryCrossentropy(Loss):
 
     activation = "sigmoid"
 
+    @strict
     def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0, name: str | None = None) -> None:
         super().__init__(name)
         self.from_logits, self.label_smoothing = bool(from_logits), label_smoothing
@@ -205,6 +211,7 @@ class KLDivergence(_Regression):
 class Huber(Loss):
     """Half the square for errors up to delta, linear beyond."""
 
+    @strict
     def __init__(self, delta: float = 1.0, name: str | None = None) -> None:
         super().__init__(name)
         self.delta = delta

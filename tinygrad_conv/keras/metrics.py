@@ -12,6 +12,7 @@ from ..errors import ArgumentError, DTypeError
 from ..tensor import Tensor, wrap
 from .losses import Loss
 from .losses import get as get_loss
+from .spelling import strict
 
 __all__ = [
     "BinaryAccuracy", "CategoricalAccuracy", "Metric", "SparseCategoricalAccuracy", "SparseTopKCategoricalAccuracy",
@@ -76,6 +77,7 @@ class CategoricalAccuracy(Metric):
 
     on_logits = True
 
+    @strict
     def __init__(self, name: str = "categorical_accuracy") -> None:
         super().__init__(name)
 
@@ -86,6 +88,7 @@ class CategoricalAccuracy(Metric):
 class SparseCategoricalAccuracy(CategoricalAccuracy):
     """`CategoricalAccuracy` by its name for integer labels."""
 
+    @strict
     def __init__(self, name: str = "sparse_categorical_accuracy") -> None:
         super().__init__(name)
 
@@ -95,6 +98,7 @@ class BinaryAccuracy(Metric):
 
     on_logits = True
 
+    @strict
     def __init__(self, name: str = "binary_accuracy", threshold: float = 0.5) -> None:
         super().__init__(name)
         if not 0 < threshold < 1:
@@ -112,6 +116,7 @@ class TopKCategoricalAccuracy(Metric):
 
     on_logits = True
 
+    @strict
     def __init__(self, k: int = 5, name: str = "top_k_categorical_accuracy") -> None:
         super().__init__(name)
         if k < 1:
@@ -127,6 +132,7 @@ class TopKCategoricalAccuracy(Metric):
 class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
     """`TopKCategoricalAccuracy` by its name for integer labels."""
 
+    @strict
     def __init__(self, k: int = 5, name: str = "sparse_top_k_categorical_accuracy") -> None:
         super().__init__(k, name)
 

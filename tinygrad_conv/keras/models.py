@@ -14,12 +14,14 @@ import numpy as np
 
 from .. import nn
 from ..errors import ArgumentError, DataError, DTypeError, GraphError, ShapeError
+from ..modes import no_grad
 from ..nn.fixes import Chain, Set, Shape, brief, listed, walk
 from ..nn.module import items, unpacked
-from ..tensor import Array, Tensor, no_grad, wrap
+from ..tensor import Array, Tensor, wrap
 from . import losses, metrics, optimizers
 from .callbacks import Callback, History
 from .layers import InputLayer
+from .spelling import refuse_unknown, strict
 from .training import Trainer
 
 __all__ = ["Model", "Sequential"]
@@ -96,8 +98,6 @@ class Model(nn.Module):
         ArgumentError, DTypeError
             An unknown name or argument, with the nearest known one.
         """
-        from .spelling import refuse_unknown
-
         refuse_unknown("compile", ignored, ["optimizer", "loss", "metrics", "run_eagerly", "jit_compile"])
         if loss is None:
             raise ArgumentError("compile: expected a loss, got none: use loss='categorical_crossentropy', for example")
@@ -121,6 +121,7 @@ class Model(nn.Module):
         loss = self.compiled("metrics")
         return [metrics.get(metric, loss, units) for metric in self._metrics]
 
+    @strict
     def fit(
         self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1, verbose: Any = "auto",
         callbacks: Iterable[Callback] | None = None, validation_split: float = 0.0, validation_data: Any = None,
@@ -172,6 +173,7 @@ class Model(nn.Module):
             sample_weight, initial_epoch, validation_batch_size, validation_freq,
         )  # fmt: skip
 
+    @strict
     def evaluate(
         self, x: Any = None, y: Any = None, batch_size: int | None = None, verbose: Any = "auto",
         sample_weight: Any = None, return_dict: bool = False,
@@ -179,11 +181,13 @@ class Model(nn.Module):
         """The loss, or [loss, metric, ...], on data; a dictionary of them with ``return_dict=True``."""
         return _results(Trainer(self, "evaluate").evaluate(x, y, batch_size, verbose, sample_weight), return_dict)
 
+    @strict
     def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto") -> np.ndarray[Any, Any]:
         """The outputs for all of x, in batches (256 by default), as one array."""
         outputs: np.ndarray[Any, Any] = Trainer(self, "predict").predict(x, batch_size, verbose)
         return outputs
 
+    @strict
     def train_on_batch(
         self, x: Any, y: Any, sample_weight: Any = None, class_weight: dict[int, float] | None = None,
         return_dict: bool = False,
@@ -192,6 +196,7 @@ class Model(nn.Module):
         trainer = Trainer(self, "train_on_batch")
         return _results(trainer.train_on_batch(x, y, sample_weight, class_weight), return_dict)
 
+    @strict
     def test_on_batch(self, x: Any, y: Any, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """`evaluate` on one batch."""
         return self.evaluate(x, y, max(1, len(x)), 0, sample_weight, return_dict)
@@ -259,6 +264,7 @@ class Model(nn.Module):
         for tensor, weight in zip(own, weights, strict=True):
             tensor._data = np.array(weight, dtype=tensor.dtype)
 
+    @strict
     def save_weights(self, filepath: str | os.PathLike[str]) -> None:
         """Write all weights to a NumPy ``.npz`` file of any name; an older file stays until this one is whole."""
         self._make("save_weights")
@@ -268,6 +274,7 @@ class Model(nn.Module):
             np.savez(file, **self.state_dict())  # type: ignore[arg-type]
         os.replace(part, path)
 
+    @strict
     def load_weights(self, filepath: str | os.PathLike[str]) -> None:
         """Take over weights that `save_weights` wrote.
 
@@ -313,6 +320,7 @@ class Sequential(nn.Sequential, Model):
     7960
     """
 
+    @strict
     def __init__(self, layers: Iterable[Any] | None = None, name: str | None = None, trainable: bool = True) -> None:
         self.batch_input_shape: Shape | None = None
         self._counts: dict[str, int] = {}
@@ -359,6 +367,7 @@ class Sequential(nn.Sequential, Model):
         """The input's shape, as far as it is known."""
         return self.batch_input_shape
 
+    @strict
     def summary(self, line_length: int | None = None, print_fn: Callable[[str], Any] = print) -> None:
         """Print a table: shapes, parameters and how they come about, FLOPs and memory. Allocates nothing."""
         print_fn(nn.summary(self, self._known_input("summary")))

@@ -6,13 +6,14 @@ import inspect
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from ..errors import ArgumentError, DTypeError
 
 C = TypeVar("C", bound=type)
+F = TypeVar("F", bound=Callable[..., Any])
 
 COMMON = ("input_shape", "input_dim", "batch_input_shape", "name", "dtype", "trainable")
 UNSUPPORTED = (
@@ -37,6 +38,28 @@ def refuse_unknown(what: str, given: Iterable[str], accepted: Iterable[str]) -> 
             near = get_close_matches(name, accepted, 1)
             hint = f"use {near[0]!r}" if near else f"it takes {', '.join(accepted)}"
             raise DTypeError(f"{what}: unknown argument {name!r}: {hint}")
+
+
+def strict(function: F) -> F:
+    """Decorate a function or constructor: an unknown argument raises DTypeError, naming the nearest accepted one.
+
+    >>> @strict
+    ... def fit(epochs=1):
+    ...     return epochs
+    >>> fit(epoch=2)
+    Traceback (most recent call last):
+      ...
+    tinygrad_conv.errors.DTypeError: fit: unknown argument 'epoch': use 'epochs'
+    """
+    accepted = [name for name in inspect.signature(function).parameters if name != "self"]
+    constructs = function.__name__ == "__init__"
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        refuse_unknown(type(args[0]).__name__ if constructs else function.__name__, kwargs, accepted)
+        return function(*args, **kwargs)
+
+    return cast(F, call)
 
 
 def checked(function: Callable[..., Any], what: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from ..errors import AnomalyError, ArgumentError, DTypeError, ShapeError
+from ..modes import no_grad
 from ..nn import Module, init
 from ..ops.activations import sigmoid, softmax
-from ..tensor import Tensor, no_grad
+from ..tensor import Tensor
 from .callbacks import Callback, History, Logs
 from .losses import Loss
 

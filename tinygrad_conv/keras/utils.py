@@ -9,10 +9,12 @@ import numpy as np
 
 from ..nn import init
 from ..ops.indexing import one_hot
+from .spelling import strict
 
 __all__ = ["set_random_seed", "to_categorical"]
 
 
+@strict
 def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray[Any, Any]:
     """One-hot rows, float32 (N, num_classes), of integer labels (N,) or (N, 1).
 

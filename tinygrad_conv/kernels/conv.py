@@ -6,6 +6,9 @@
 `conv_kernel_grad`    dw such that <g, conv(x, w)> = <dw, w>
 ====================  ================================================================================
 
+Each takes as `out` the array to write its result in: C-contiguous, of the result's shape and dtype, apart from the
+inputs, and of any content.
+
 How they work: the inputs under each window become a row of a matrix of *columns* (im2col), and a convolution is one
 matrix product per block of images. A block is small enough for its columns to stay in the cache, so the copy that
 im2col makes never reaches main memory. The input gradient needs no columns: one product per kernel offset, added where
@@ -25,6 +28,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from .scratch import result, scratch
 from .window import Window
 
 __all__ = ["conv", "conv_input_grad", "conv_kernel_grad", "patches", "patches_transpose"]
@@ -37,67 +41,71 @@ SHORT_RUN = 12  # elements: copying shorter runs costs more than rearranging the
 FEW_CHANNELS = 8  # below, a product with the kernel of one offset is too narrow for BLAS
 
 
-def conv(x: Array, w: Array, window: Window) -> Array:
+def conv(x: Array, w: Array, window: Window, *, out: Array | None = None) -> Array:
     """y[n, o, c] = Σ over i, k of x[n, o * stride - before + i * dilation, k] w[i, k, c], within each group."""
     dtype = np.result_type(x, w)
+    y = result(out, (len(x), *window.out_sizes, w.shape[-1]), dtype)
     if _is_depthwise(x.shape[-1], window):
-        return _depthwise(x, w, window, dtype)
+        return _depthwise(x, w, window, y)
     groups = window.groups
-    y = np.empty((len(x), *window.out_sizes, w.shape[-1]), dtype)
     matrix = _matrix(w.astype(dtype, copy=False), groups)
     for block, columns in _column_blocks(x, window, dtype):
         np.matmul(columns, matrix, out=_rows(y[block], groups))  # (G, M, K) @ (G, K, C_out / G)
     return y
 
 
-def conv_input_grad(g: Array, w: Array, window: Window) -> Array:
+def conv_input_grad(g: Array, w: Array, window: Window, *, out: Array | None = None) -> Array:
     """dx[n, o * stride - before + i * dilation, k] += Σ over c of g[n, o, c] w[i, k, c], for all o and i."""
     dtype = np.result_type(g, w)
     groups, per_group = window.groups, w.shape[-2]
     channels = groups * per_group
     g, w = g.astype(dtype, copy=False), w.astype(dtype, copy=False)
+    dx = result(out, (len(g), *window.in_sizes, channels), dtype)
     if _is_depthwise(channels, window):
-        return _depthwise_input_grad(g, w, window)
+        return _depthwise_input_grad(g, w, window, dx)
     if window.pointwise:
-        dx = np.empty((len(g), *window.in_sizes, channels), dtype)
         np.matmul(_rows(g, groups), _matrix(w, groups).swapaxes(1, 2), out=_rows(dx, groups))
         return dx
     add = _add_planes if per_group < FEW_CHANNELS else _add_offsets
-    dx = np.zeros((len(g), *window.in_sizes, channels), dtype)
+    dx[...] = 0
     per_image = dtype.itemsize * (prod(window.out_sizes) * (g.shape[-1] + channels) + 2 * prod(dx.shape[1:]))
     for block in _blocks(len(g), per_image):
         add(dx[block], g[block], w, window)
     return dx
 
 
-def conv_kernel_grad(x: Array, g: Array, window: Window) -> Array:
+def conv_kernel_grad(x: Array, g: Array, window: Window, *, out: Array | None = None) -> Array:
     """dw[i, k, c] = Σ over n, o of x[n, o * stride - before + i * dilation, k] g[n, o, c], within each group."""
     dtype = np.result_type(x, g)
+    groups = window.groups
+    dw = result(out, (*window.kernel, x.shape[-1] // groups, g.shape[-1]), dtype)
+    dw[...] = 0
     if _is_depthwise(x.shape[-1], window):
-        return _depthwise_kernel_grad(x, g, window, dtype)
-    groups, kernel = window.groups, window.kernel
-    per_group = x.shape[-1] // groups
+        return _depthwise_kernel_grad(x, g, window, dw)
     g = g.astype(dtype, copy=False)
-    dw = np.zeros((*kernel, per_group, g.shape[-1]), dtype)
     matrix = _matrix(dw, groups)
     for block, columns in _column_blocks(x, window, dtype):
         matrix += np.matmul(columns.swapaxes(1, 2), _rows(g[block], groups))  # (G, K, M) @ (G, M, C_out / G)
     return dw
 
 
-def patches(x: Array, window: Window) -> Array:
+def patches(x: Array, window: Window, *, out: Array | None = None) -> Array:
     """The inputs under each window: (N, *out, K * C), the kernel offsets in row-major order, padding as 0."""
     if window.padded:
         padded = np.zeros((len(x), *window.padded_sizes, x.shape[-1]), x.dtype)
         padded[:, *window.interior] = x
         x = padded
-    return _windows(x, window).reshape(len(x), *window.out_sizes, prod(window.kernel) * x.shape[-1])
+    y = result(out, (len(x), *window.out_sizes, prod(window.kernel) * x.shape[-1]), x.dtype)
+    windows = _windows(x, window)
+    y.reshape(windows.shape)[...] = windows
+    return y
 
 
-def patches_transpose(g: Array, window: Window) -> Array:
+def patches_transpose(g: Array, window: Window, *, out: Array | None = None) -> Array:
     """The transpose of `patches`: each window's elements added back to where they came from."""
     channels = g.shape[-1] // prod(window.kernel)
-    dx = np.zeros((len(g), *window.in_sizes, channels), g.dtype)
+    dx = result(out, (len(g), *window.in_sizes, channels), g.dtype)
+    dx[...] = 0
     parts = np.moveaxis(g.reshape(*g.shape[:-1], prod(window.kernel), channels), -2, 0)  # (offsets, N, *out, C)
     for part, (outputs, inputs) in zip(parts, window.cells, strict=True):
         dx[:, *inputs] += part[:, *outputs]
@@ -172,7 +180,8 @@ def _column_blocks(x: Array, window: Window, dtype: np.dtype[Any]) -> Iterator[t
     source, stage = x, None
     if window.padded or (short and channels > 1):
         most, sizes = images[0].stop if images else 0, window.padded_sizes
-        source = np.zeros((channels, most, *sizes) if short else (most, *sizes, channels), x.dtype)
+        source = scratch("stage", (channels, most, *sizes) if short else (most, *sizes, channels), x.dtype)
+        source[...] = 0
         source = np.moveaxis(source, 0, -1) if short else source  # (images, *padded, C), whatever lies in memory
         stage = source[:, *window.interior]
     view = _windows(source, window)
@@ -182,7 +191,6 @@ def _column_blocks(x: Array, window: Window, dtype: np.dtype[Any]) -> Iterator[t
     view = view.transpose(2 * rank + 1, *inner, *outer) if short else view.transpose(2 * rank + 1, *outer, *inner)
     before = (slice(None),) * (rank + 2 if short else 1)
 
-    buffer = np.empty(0, dtype)
     for block in images:
         here = block
         if stage is not None:
@@ -190,9 +198,7 @@ def _column_blocks(x: Array, window: Window, dtype: np.dtype[Any]) -> Iterator[t
             stage[here] = x[block]
         for band in bands:
             part = view[*before, here, band]
-            if buffer.size < part.size:  # the first block is the largest
-                buffer = np.empty(part.size, dtype)
-            columns = buffer[: part.size].reshape(part.shape)
+            columns = scratch("columns", part.shape, dtype)
             np.copyto(columns, part)
             m = prod(part.shape[rank + 2 :] if short else part.shape[1 : rank + 2])
             matrix = columns.reshape(groups, k, m).swapaxes(1, 2) if short else columns.reshape(groups, m, k)
@@ -210,7 +216,7 @@ def _add_offsets(dx: Array, g: Array, w: Array, window: Window) -> None:
     taps = w.reshape(prod(window.kernel), per_group, groups, c_out // groups).transpose(
         0, 2, 3, 1
     )  # (offsets, G, C_out / G, C / G)
-    part = np.empty((*g.shape[:-1], groups * per_group), dx.dtype)
+    part = scratch("part", (*g.shape[:-1], groups * per_group), dx.dtype)
     for tap, (outputs, inputs) in zip(taps, window.cells, strict=True):
         np.matmul(rows, tap, out=_rows(part, groups))
         dx[:, *inputs] += part[:, *outputs]
@@ -253,20 +259,19 @@ def _repeated(x: Array, multiplier: int) -> Array:
     return x if multiplier == 1 else np.repeat(x, multiplier, axis=-1)
 
 
-def _depthwise(x: Array, w: Array, window: Window, dtype: np.dtype[Any]) -> Array:
-    taps = _depthwise_taps(w, window, dtype)
-    y = np.zeros((len(x), *window.out_sizes, w.shape[-1]), dtype)
-    for block in _depthwise_blocks(len(x), window, w.shape[-1], dtype):
+def _depthwise(x: Array, w: Array, window: Window, y: Array) -> Array:
+    taps = _depthwise_taps(w, window, y.dtype)
+    y[...] = 0
+    for block in _depthwise_blocks(len(x), window, w.shape[-1], y.dtype):
         images, out = _repeated(x[block], w.shape[-1] // x.shape[-1]), y[block]
         for tap, (outputs, inputs) in zip(taps, window.cells, strict=True):
             out[:, *outputs] += images[:, *inputs] * tap[outputs[-1]]
     return y
 
 
-def _depthwise_input_grad(g: Array, w: Array, window: Window) -> Array:
+def _depthwise_input_grad(g: Array, w: Array, window: Window, dx: Array) -> Array:
     taps = _depthwise_taps(w, window, g.dtype)
     channels, c_out = window.groups, g.shape[-1]
-    dx = np.empty((len(g), *window.in_sizes, channels), g.dtype)
     for block in _depthwise_blocks(len(g), window, c_out, g.dtype):
         part = g[block]
         images = np.zeros((len(part), *window.in_sizes, c_out), g.dtype)
@@ -276,13 +281,13 @@ def _depthwise_input_grad(g: Array, w: Array, window: Window) -> Array:
     return dx
 
 
-def _depthwise_kernel_grad(x: Array, g: Array, window: Window, dtype: np.dtype[Any]) -> Array:
+def _depthwise_kernel_grad(x: Array, g: Array, window: Window, dw: Array) -> Array:
     c_out = g.shape[-1]
-    dw = np.zeros((prod(window.kernel), c_out), dtype)
-    for block in _depthwise_blocks(len(x), window, c_out, dtype):
+    sums = dw.reshape(prod(window.kernel), c_out)
+    for block in _depthwise_blocks(len(x), window, c_out, dw.dtype):
         images, part = _repeated(x[block], c_out // x.shape[-1]), g[block]
-        for tap, (outputs, inputs) in zip(dw, window.cells, strict=True):
+        for tap, (outputs, inputs) in zip(sums, window.cells, strict=True):
             products = images[:, *inputs] * part[:, *outputs]
             products = products.reshape(prod(products.shape[:-1]), c_out)
-            tap += np.ones(len(products), dtype) @ products  # a sum, as fast as BLAS
-    return dw.reshape(*window.kernel, 1, c_out)
+            tap += np.ones(len(products), dw.dtype) @ products  # a sum, as fast as BLAS
+    return dw

@@ -82,10 +82,10 @@ class Window:
         return self.kernel == self.stride and max(self.dilation) == 1 and not self.padded
 
     @cached_property
-    def cells(self) -> tuple[tuple[Slices, Slices], ...]:
-        """For each kernel offset in row-major order, the outputs that read a real input there, and those inputs.
+    def axis_cells(self) -> tuple[tuple[tuple[slice, slice], ...], ...]:
+        """For each axis, for each kernel offset along it: the outputs that read a real input there, and those inputs.
 
-        Both are slices of the spatial axes and of equal length, so padding needs no copy of the input.
+        Both are of equal length, and the inputs `stride` apart. So padding needs no copy of the input.
         """
         axes = []
         for k, s, d, (before, _), n, out in zip(
@@ -98,5 +98,10 @@ class Window:
                 count = max(0, min(out, (n - 1 - start) // s + 1) - first)
                 at = start + first * s
                 axis.append((slice(first, first + count), slice(at, at + count * s, s) if count else slice(0, 0)))
-            axes.append(axis)
-        return tuple((tuple(o for o, _ in cell), tuple(i for _, i in cell)) for cell in product(*axes))
+            axes.append(tuple(axis))
+        return tuple(axes)
+
+    @cached_property
+    def cells(self) -> tuple[tuple[Slices, Slices], ...]:
+        """`axis_cells` of all axes together: for each kernel offset in row-major order, outputs and their inputs."""
+        return tuple((tuple(o for o, _ in cell), tuple(i for _, i in cell)) for cell in product(*self.axis_cells))

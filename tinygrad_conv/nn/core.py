@@ -163,6 +163,9 @@ class Reshape(Layer):
         if self.target_shape.count(-1) > 1 or any(n < -1 for n in self.target_shape):
             raise ArgumentError(f"Reshape: expected sizes with at most one -1, got {self.target_shape}")
 
+    def wants(self, shape: Shape) -> int | None:
+        return math.prod(self.target_shape) if len(shape) == 2 and -1 not in self.target_shape else None
+
     def infer(self, shape: Shape) -> Shape:
         n, known = math.prod(shape[1:]), math.prod(k for k in self.target_shape if k != -1)
         if -1 in self.target_shape:

@@ -25,7 +25,8 @@ import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..kernels.geometry import _positive
-from ..tensor import MODE, Array, Tensor
+from ..modes import MODE
+from ..tensor import Array, Tensor
 from . import activations, init
 from .fixes import Chain, Edit, Shape, explain
 from .init import Fans

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ..tensor import MODE, Array, Tensor
+from ..modes import MODE, effect
+from ..tensor import Array, Tensor
 
 __all__ = ["Buffer", "Module", "Parameter"]
 
@@ -101,6 +102,8 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`forward`, with the module's path noted so that the graph and error messages know it."""
         outer, mode = _CALL.get(), MODE.get()
+        if mode.observer is not None:
+            mode.observer.enter(self)
         entered = self._entered
         if entered is None or entered[0] is not outer or entered[1] is not mode:
             path = "" if outer is None else outer[0]._path_of(self, outer[1])
@@ -190,6 +193,7 @@ class Module:
         """Inference behaviour, here and in all modules inside."""
         return self.train(False)
 
+    @effect
     def zero_grad(self) -> None:
         """Forget the accumulated gradient of every parameter."""
         for parameter in self.parameters():

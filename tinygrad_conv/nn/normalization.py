@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..errors import ArgumentError, ShapeError
+from ..modes import MODE, effect
 from ..ops import normalization as ops
 from ..ops.shape import moveaxis
-from ..tensor import MODE, Array, Tensor
+from ..tensor import Array, Tensor
 from . import init
 from .fixes import Edit, Set, Shape, nearest_divisor
 from .layer import Layer, Weight, size_of
@@ -130,16 +131,19 @@ class BatchNorm(Norm):
         if self.training and self.trainable:
             y, mean, var = ops.batch_norm(x, self.gamma, self.beta, epsilon=self.epsilon)
             if not MODE.get().replaying:
-                self._follow(self.running_mean, mean)
-                self._follow(self.running_var, var)
+                _follow(self.running_mean, mean, self.momentum)
+                _follow(self.running_var, var, self.momentum)
         else:
             y = ops.batch_norm(x, self.gamma, self.beta, self.running_mean, self.running_var, epsilon=self.epsilon)
         return y if inner else moveaxis(y, -1, self.axis)
 
-    def _follow(self, running: Buffer, batch: Any) -> None:
-        moved = running._data * self.momentum
-        moved += (1 - self.momentum) * batch
-        running._data = moved
+
+@effect
+def _follow(running: Buffer, batch: Any, momentum: float) -> None:
+    """Move a running statistic towards that of a batch."""
+    moved = running._data * momentum
+    moved += (1 - momentum) * batch
+    running._data = moved
 
 
 class LayerNorm(Norm):

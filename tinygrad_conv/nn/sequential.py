@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, DTypeError
-from ..tensor import MODE, Array, Tensor
+from ..modes import MODE
+from ..tensor import Array, Tensor
 from . import init
 from .core import Activation
 from .fixes import Chain, Shape, explain, walk

@@ -1,5 +1,7 @@
 """Activation functions: elementwise primitives, and the softmax pair.
 
+Where it can, a rule reads y and not x: y is what the next layer reads too, so it costs no memory.
+
 Each is a primitive rather than a composition for stability at large |x|, and for speed: one pass, one saved array.
 """
 
@@ -10,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import ArgumentError
 from ..kernels import special
-from ..primitive import Array, elementwise, opaque
+from ..primitive import Array, elementwise, opaque, plain
 from ..tensor import Tensor  # noqa: F401  (the examples use it)
-from .elementwise import _raw, abs, exp, greater, tanh, where
+from .elementwise import abs, exp, greater, tanh, where
 from .reductions import sum
 
 _SELU_SCALE = 1.0507009873554804934193349852946
@@ -21,10 +24,16 @@ _SELU_ALPHA = 1.6732632423543772848170429916717
 _SQRT_2_PI = math.sqrt(2 / math.pi)
 
 
+@plain
 def _pick(condition: Any, high: float, low: float, like: Array) -> Any:
     """A step, as data of the dtype of `like`."""
-    scalar = _raw(like).dtype.type
-    return np.where(_raw(condition), scalar(high), scalar(low))
+    scalar = like.dtype.type
+    return np.where(condition, scalar(high), scalar(low))
+
+
+def _at_least_0(what: str, name: str, value: Any) -> None:
+    if np.any(np.less(value, 0)):
+        raise ArgumentError(f"{what}: expected {name} of at least 0, got {value}; use {name}={np.abs(value)}")
 
 
 def _sigmoid(x: Any) -> Any:
@@ -43,34 +52,40 @@ def relu(x: Array) -> Array:
 
 
 @elementwise(
-    lambda x, negative_slope: _pick(greater(x, 0), 1, negative_slope, x),
+    lambda y, negative_slope: _pick(greater(y, 0), 1, negative_slope, y),
     kinks="the negative slope at x = 0", tie="left",
     samples=lambda d: (d.plain_sample()[0], {"negative_slope": d.choice((0.01, 0.3))}),
 )  # fmt: skip
 def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
     """x for x > 0, else negative_slope * x. Derivative: 1, or the slope (at 0 too). Source: Maas et al. (2013).
 
+    Raises ArgumentError for a slope below 0, with which the sign of y would not be that of x.
+
     >>> leaky_relu(Tensor([-1.0, 2.0]))
     Tensor([-0.01,  2.  ])
     """
+    _at_least_0("leaky_relu", "negative_slope", negative_slope)
     return np.where(np.greater(x, 0), x, negative_slope * np.asarray(x))
 
 
 @elementwise(
-    lambda x, y, alpha: where(greater(x, 0), 1.0, y + alpha), flops=10, kinks="alpha at x = 0", tie="left",
+    lambda y, alpha: where(greater(y, 0), 1.0, y + alpha), flops=10, kinks="alpha at x = 0", tie="left",
     samples=lambda d: (d.plain_sample()[0], {"alpha": d.choice((1.0, 0.7))}),
 )  # fmt: skip
 def elu(x: Array, alpha: float = 1.0) -> Array:
     """x for x > 0, else alpha (eˣ - 1). Derivative: 1, or y + alpha. Source: Clevert et al. (2015).
 
+    Raises ArgumentError for an alpha below 0, with which the sign of y would not be that of x.
+
     >>> elu(Tensor([0.0, 2.0]))
     Tensor([0., 2.])
     """
+    _at_least_0("elu", "alpha", alpha)
     return np.where(np.greater(x, 0), x, alpha * np.expm1(np.minimum(x, 0)))
 
 
 @elementwise(
-    lambda x, y: where(greater(x, 0), _SELU_SCALE, y + _SELU_SCALE * _SELU_ALPHA), flops=10,
+    lambda y: where(greater(y, 0), _SELU_SCALE, y + _SELU_SCALE * _SELU_ALPHA), flops=10,
     kinks="scale * alpha at x = 0", tie="left",
 )  # fmt: skip
 def selu(x: Array) -> Array:
@@ -167,7 +182,7 @@ def mish(x: Array) -> Array:
     return x * np.tanh(np.logaddexp(x, 0))
 
 
-@elementwise(lambda x: _pick(abs(_raw(x)) < 3, 1 / 6, 0, x), kinks="0 at x = -3 and x = 3", tie="least")
+@elementwise(lambda x: _pick(abs(x) < 3, 1 / 6, 0, x), kinks="0 at x = -3 and x = 3", tie="least")
 def hard_sigmoid(x: Array) -> Array:
     """x / 6 + 1/2 limited to [0, 1]. Derivative: 1/6 for |x| < 3, else 0.
 
@@ -204,6 +219,8 @@ def log_softmax(x: Array, axis: int = -1) -> Array:
     Tensor([    0., -1000.])
     """
     shifted = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    if not shifted.size:
+        return shifted
     return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DTypeError, ShapeError
-from ..kernels import conv as kernels
+from ..kernels import registry as kernels
 from ..kernels.geometry import (
     IntOrInts,
     Padding,

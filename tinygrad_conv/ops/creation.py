@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..modes import constant
 from ..primitive import Array
 from ..tensor import Tensor
 from .elementwise import _raw
@@ -13,7 +14,7 @@ from .elementwise import _raw
 
 def _made(array: Any, requires_grad: bool) -> Tensor:
     out = Tensor(0.0)
-    out._data = array  # made here, so nobody else holds it
+    out._data = constant(array)  # made here, so nobody else holds it
     out.requires_grad = requires_grad
     return out
 

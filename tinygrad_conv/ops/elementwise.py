@@ -292,9 +292,9 @@ def trunc(x: Array) -> Array:
     return np.trunc(x)
 
 
+@plain
 def _greater_share(a: Array, b: Array) -> Array:
     """1 where a > b, 1/2 at ties, 0 elsewhere, as data."""
-    a, b = _raw(a), _raw(b)
     share = np.where(np.equal(a, b), 0.5, np.greater(a, b))
     return share.astype(np.result_type(a, b, np.float16))
 
@@ -325,8 +325,8 @@ def minimum(x1: Array, x2: Array) -> Array:
     return np.minimum(x1, x2)
 
 
+@plain
 def _inside(x: Array, min: Any, max: Any) -> Array:
-    x = _raw(x)
     inside = np.ones(x.shape, bool)
     if min is not None:
         inside &= x >= min
@@ -355,7 +355,17 @@ def clip(x: Array, min: Any = None, max: Any = None) -> Tensor:
     >>> clip(Tensor([-1.0, 0.5, 2.0]), 0, 1)
     Tensor([0. , 0.5, 1. ])
     """
-    return _clip(x, min=_raw(min), max=_raw(max))
+    return _clip(x, min=_bound(min), max=_bound(max))
+
+
+def _bound(value: Any) -> Any:
+    """A bound as data that nobody else can change."""
+    return value if value is None or isinstance(value, (int, float)) else _raw(_own_copy(value))
+
+
+@plain
+def _own_copy(value: Any) -> Any:
+    return np.array(value)
 
 
 def _sample_where(d: Any) -> Any:
@@ -445,11 +455,17 @@ def atan(x: Array) -> Array:
     return np.arctan(x)
 
 
+def _radius_squared(x1: Array, x2: Array) -> Array:
+    r2 = x1 * x1 + x2 * x2
+    return where(equal(r2, 0), 1.0, r2)
+
+
 @elementwise(
-    lambda x1, x2: x2 / (x1 * x1 + x2 * x2), lambda x1, x2: -x1 / (x1 * x1 + x2 * x2), flops=10, domain=(0.2, 3)
-)
+    lambda x1, x2: x2 / _radius_squared(x1, x2), lambda x1, x2: -x1 / _radius_squared(x1, x2), flops=10,
+    domain=(0.2, 3), kinks="0 at the origin",
+)  # fmt: skip
 def atan2(x1: Array, x2: Array) -> Array:
-    """The angle in [-π, π] of the point (x2, x1). Derivatives: x2 / r² and -x1 / r², r² = x1² + x2².
+    """The angle in [-π, π] of the point (x2, x1). Derivatives: x2 / r² and -x1 / r², r² = x1² + x2²; 0 at r = 0.
 
     >>> atan2(Tensor([0.0]), 1.0)
     Tensor([0.])
@@ -552,6 +568,30 @@ def logical_not(x: Array) -> Array:
 
 
 @plain
+def bitwise_and(x1: Array, x2: Array) -> Array:
+    """x1 & x2 of integers, bit by bit, or of bools."""
+    return np.bitwise_and(x1, x2)
+
+
+@plain
+def bitwise_or(x1: Array, x2: Array) -> Array:
+    """x1 | x2 of integers, bit by bit, or of bools."""
+    return np.bitwise_or(x1, x2)
+
+
+@plain
+def bitwise_xor(x1: Array, x2: Array) -> Array:
+    """x1 ^ x2 of integers, bit by bit, or of bools."""
+    return np.bitwise_xor(x1, x2)
+
+
+@plain
+def bitwise_invert(x: Array) -> Array:
+    """~x of integers, bit by bit, or of bools."""
+    return np.invert(x)
+
+
+@plain
 def isnan(x: Array) -> Array:
     """Is it not a number? Elementwise."""
     return np.isnan(x)
@@ -569,6 +609,12 @@ def isfinite(x: Array) -> Array:
     return np.isfinite(x)
 
 
+def root(x: Array) -> Tensor:
+    """√x for x >= 0, with derivative 0 instead of infinity at 0: what norms and deviations end in."""
+    zero = equal(x, 0)
+    return where(zero, 0.0, sqrt(where(zero, 1.0, x)))
+
+
 def _raw(value: Array) -> Any:
     """The array of a tensor; anything else as it is."""
     return value._data if isinstance(value, Tensor) else value
@@ -581,6 +627,10 @@ __all__ = [
     "asin",
     "atan",
     "atan2",
+    "bitwise_and",
+    "bitwise_invert",
+    "bitwise_or",
+    "bitwise_xor",
     "ceil",
     "clip",
     "cos",

@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
 
 from ..errors import ArgumentError, DTypeError, IndexingError, ShapeError
-from ..primitive import Array, linear
-from ..tensor import Shape, Tensor
+from ..modes import constant
+from ..primitive import Array, linear, plain
+from ..tensor import Shape, Tensor, wrap
 from .elementwise import _raw, where
 
 
 def _freeze(index: Any) -> Any:
     """An index nobody else can change: tensors and lists become arrays, arrays are copied."""
-    if isinstance(index, tuple):
-        return tuple(_freeze(part) for part in index)
-    if isinstance(index, (Tensor, list, np.ndarray)):
-        array = np.array(_raw(index))
-        if array.size == 0 and array.dtype.kind == "f":
-            array = array.astype(np.intp)
-        if array.dtype.kind not in "iub":
-            raise IndexingError(f"getitem: expected integers or bools as an index, got dtype {array.dtype}")
-        return array
-    if isinstance(index, slice):
-        return slice(*(None if part is None else int(part) for part in (index.start, index.stop, index.step)))
-    return index
+    return tuple(map(_freeze_part, index)) if isinstance(index, tuple) else _freeze_part(index)
+
+
+def _freeze_part(part: Any) -> Any:
+    if part is None or part is Ellipsis or isinstance(part, (int, np.integer, np.bool_)):
+        return part
+    if isinstance(part, slice):
+        try:
+            return slice(*(k if k is None else operator.index(k) for k in (part.start, part.stop, part.step)))
+        except TypeError as error:
+            raise IndexingError(f"getitem: expected integers in a slice, got {part} ({error})") from None
+    if isinstance(part, Tensor) and part.dtype.kind == "b":
+        part._leaves("a mask, which decides a shape,")
+    return _raw(_index_array(part))
+
+
+@plain
+def _index_array(part: Any) -> Any:
+    """A tensor, list, range, ... of indices as an array of its own."""
+    array = np.array(part)
+    if array.size == 0 and array.dtype.kind == "f":
+        array = array.astype(np.intp)
+    if array.dtype.kind not in "iub":
+        raise IndexingError(f"getitem: expected integers or bools as an index, got dtype {array.dtype}")
+    return array
 
 
 def _is_basic(index: Any) -> bool:
@@ -90,7 +105,12 @@ def take(x: Array, indices: Array, axis: int | None = None) -> Tensor:
 
 
 def _integers(what: str, indices: Array) -> Any:
-    index = np.array(_raw(indices))
+    return _raw(_integer_array(what, indices))
+
+
+@plain
+def _integer_array(what: str, indices: Any) -> Any:
+    index = np.array(indices)
     if index.size == 0:
         index = index.astype(np.intp)
     if index.dtype.kind not in "iu":
@@ -121,10 +141,11 @@ def _along(what: str, shape: Shape, indices: Array, axis: int) -> tuple[Any, ...
     for k, n in enumerate(shape):
         along = [1] * len(shape)
         along[k] = n
-        grid.append(index if k == axis else np.arange(n).reshape(along))
+        grid.append(index if k == axis else constant(np.arange(n).reshape(along)))
     return tuple(grid)
 
 
+@plain
 def _last_wins(index: Any, shape: Shape, like: Shape) -> Any:
     """Which of the values assigned at an index survive: with repeated places, the last one."""
     number = np.arange(int(np.prod(like, dtype=np.int64))).reshape(like)
@@ -141,7 +162,7 @@ def _value_gradient(g: Array, index: Any) -> Array:
 
 
 def _zeros_like_output(t: Array, y_shape: Shape) -> Any:
-    return np.zeros(y_shape, t.dtype)
+    return constant(np.zeros(y_shape, t.dtype))
 
 
 @linear(
@@ -202,24 +223,35 @@ def one_hot(labels: Array, num_classes: int | None = None, dtype: Any = np.float
     Tensor([[1., 0., 0.],
             [0., 0., 1.]], dtype=float32)
     """
+    if num_classes is None and isinstance(labels, Tensor):
+        labels._leaves("one_hot without num_classes")
+    rows = _one_hot(labels, num_classes, dtype)
+    return rows if isinstance(rows, Tensor) else wrap(rows, None)
+
+
+@plain
+def _one_hot(labels: Any, num_classes: int | None, dtype: Any) -> Any:
     index = _integers("one_hot", labels)
     top = int(index.max()) + 1 if index.size else 0
     n = top if num_classes is None else num_classes
     check_labels("one_hot", index, n)
     out = np.zeros((*index.shape, n), dtype)
     np.put_along_axis(out, index[..., None], 1, axis=-1)
-    return Tensor(out)
+    return out
 
 
+@plain
 def check_labels(what: str, labels: Any, num_classes: int) -> None:
     """Raise ArgumentError unless every label is in 0 ... num_classes - 1, naming the first that is not."""
     wrong = (labels < 0) | (labels >= num_classes)
     if wrong.any():
         where_ = tuple(int(k) for k in np.argwhere(wrong)[0])
+        fix = "renumber the labels from 0"
+        if labels.min() >= 0:
+            fix = f"the model needs at least {int(labels.max()) + 1} classes or the labels must be renumbered"
         raise ArgumentError(
             f"{what}: expected labels from 0 to {num_classes - 1}, got {int(labels[where_])} at index "
-            f"{where_[0] if len(where_) == 1 else where_}; the model needs at least {int(labels.max()) + 1} classes"
-            " or the labels must be renumbered"
+            f"{where_[0] if len(where_) == 1 else where_}; {fix}"
         )
 
 

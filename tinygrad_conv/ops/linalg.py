@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import ArgumentError, ShapeError
 from ..primitive import Array, bilinear, linear, opaque
 from ..tensor import Tensor
-from .elementwise import _raw, abs, equal, pow, sqrt, square, where
+from .elementwise import _raw, abs, equal, pow, root, square, where
 from .reductions import max, min, normalize_axes, sum
 from .shape import expand_dims, matrix_transpose, moveaxis, permute_dims, reshape, squeeze
 
@@ -184,7 +184,7 @@ def _tidy(term: str, x: Array, wanted: set[str]) -> tuple[str, Array]:
         while term.count(c) > 1:
             first = term.index(c)
             second = term.index(c, first + 1)
-            x = diagonal(x, first, second)  # the diagonal comes last
+            x = diagonal(x, 0, first, second)  # the diagonal comes last
             term = term[:first] + term[first + 1 : second] + term[second + 1 :] + c
     lone = tuple(k for k, c in enumerate(term) if c not in wanted)
     if lone:
@@ -193,16 +193,16 @@ def _tidy(term: str, x: Array, wanted: set[str]) -> tuple[str, Array]:
     return term, x
 
 
-def diagonal(x: Array, axis1: int = 0, axis2: int = 1) -> Tensor:
-    """The elements whose indices on two axes are equal, as a new last axis.
+def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    """The elements whose index on axis2 is `offset` more than that on axis1, as a new last axis.
 
     >>> diagonal(Tensor([[1.0, 2.0], [3.0, 4.0]]))
     Tensor([1., 4.])
     """
     moved = moveaxis(x, (axis1, axis2), (-2, -1))
-    shape = np.shape(_raw(moved))
-    k = np.arange(shape[-1] if shape[-1] < shape[-2] else shape[-2])
-    return moved[..., k, k]
+    rows, columns = np.shape(_raw(moved))[-2:]
+    places = [(k, k + offset) for k in range(rows) if 0 <= k + offset < columns]
+    return moved[..., [i for i, _ in places], [j for _, j in places]]
 
 
 def outer(x1: Array, x2: Array) -> Tensor:
@@ -224,13 +224,13 @@ def vecdot(x1: Array, x2: Array, axis: int = -1) -> Tensor:
     return sum(x1 * x2, axis=axis)
 
 
-def trace(x: Array) -> Tensor:
-    """The sum of the diagonal of the first two axes.
+def trace(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    """The sum of the `diagonal`: of the first two axes, if no others are given.
 
     >>> trace(Tensor([[1.0, 2.0], [3.0, 4.0]]))
     Tensor(5.)
     """
-    return sum(diagonal(x), axis=-1)
+    return sum(diagonal(x, offset, axis1, axis2), axis=-1)
 
 
 @linear(lambda g, k: tril(g, k), flops=0, samples=lambda d: d.matrix_sample())
@@ -258,16 +258,14 @@ def triu(x: Array, k: int = 0) -> Array:
 def linalg_norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
     """A norm over axes: Euclidean (None, 2, "fro"), 1, inf, -inf, or any power p > 0 of vectors.
 
-    Derivative of the Euclidean norm: x / |x|, and 0 at x = 0.
+    Derivative of the Euclidean norm: x / |x|; of every norm: 0 at x = 0.
 
     >>> linalg_norm(Tensor([3.0, 4.0]))
     Tensor(5.)
     """
-    axes = normalize_axes(axis, np.ndim(_raw(x)))
+    axes = normalize_axes(axis, np.ndim(_raw(x)), "linalg_norm")
     if ord in (None, "fro") or (ord == 2 and len(axes) == 1):
-        total = sum(square(x), axis=axes, keepdims=keepdims)
-        zero = equal(total, 0)  # the root has an infinite slope at 0, so 0 must not reach it
-        return where(zero, 0.0, sqrt(where(zero, 1.0, total)))
+        return root(sum(square(x), axis=axes, keepdims=keepdims))
     if len(axes) != 1:
         raise ArgumentError(f"linalg_norm: expected ord None or 'fro' over {len(axes)} axes, got {ord!r}; give axis=")
     if ord == np.inf:
@@ -277,7 +275,9 @@ def linalg_norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = Fa
     if ord == 1:
         return sum(abs(x), axis=axes, keepdims=keepdims)
     if isinstance(ord, (int, float)) and ord > 0:
-        return pow(sum(pow(abs(x), ord), axis=axes, keepdims=keepdims), 1 / ord)
+        total = sum(pow(abs(x), ord), axis=axes, keepdims=keepdims)
+        zero = equal(total, 0)  # the power has an infinite slope at 0, so 0 must not reach it
+        return where(zero, 0.0, pow(where(zero, 1.0, total), 1 / ord))
     raise ArgumentError(f"linalg_norm: expected ord None, 'fro', inf, -inf or a number above 0, got {ord!r}")
 
 

@@ -11,18 +11,21 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ..primitive import Array
+from ..modes import constant
+from ..primitive import Array, plain
 from ..tensor import Tensor
 from .activations import log_softmax, softplus
-from .elementwise import _raw, abs, log, maximum, square, where
+from .elementwise import _raw, abs, greater, less_equal, log, maximum, square, where
 from .indexing import check_labels, getitem, one_hot
 from .reductions import mean, sum
+from .shape import astype
 
 
 def _reduce(losses: Array, weights: Array | None, reduction: str, what: str) -> Tensor:
     if weights is not None:
-        if np.ndim(_raw(weights)) > np.ndim(_raw(losses)):
-            raise ShapeError(f"{what}: expected one weight per loss {np.shape(_raw(losses))}, got {np.shape(weights)}")
+        shape = np.shape(_raw(losses))
+        if np.shape(_raw(weights)) not in (shape, ()):
+            raise ShapeError(f"{what}: expected one weight per loss {shape}, got {np.shape(_raw(weights))}")
         if not isinstance(weights, Tensor):
             weights = np.asarray(weights, dtype=_raw(losses).dtype)
         losses = losses * weights
@@ -43,9 +46,14 @@ def _same_shape(what: str, prediction: Array, target: Array) -> Array:
         if int(np.prod(a)) == int(np.prod(b)):
             fix = f"; use target.reshape({a})"
         raise ShapeError(f"{what}: expected prediction and target of one shape, got {a} and {b}{fix}")
-    if isinstance(target, Tensor) and target.dtype.kind == "f":
-        return target
-    return np.asarray(_raw(target), dtype=np.result_type(_raw(prediction), np.float16))
+    return _floats(target, np.result_type(_raw(prediction), np.float16))
+
+
+def _floats(target: Array, dtype: Any) -> Array:
+    """A target as numbers: a tensor of floats as it is, anything else in the given dtype."""
+    if isinstance(target, Tensor):
+        return target if target.dtype.kind == "f" else astype(target, dtype)
+    return np.asarray(target, dtype=dtype)
 
 
 def _per_example(losses: Array) -> Array:
@@ -74,7 +82,7 @@ def softmax_cross_entropy(
     Tensor(0.69314718)
     """
     shape = np.shape(_raw(logits))
-    target = _raw(labels) if isinstance(labels, Tensor) else np.asarray(labels)
+    target: Array = labels if isinstance(labels, Tensor) else np.asarray(labels)
     if not shape:
         raise ShapeError("softmax_cross_entropy: expected logits (..., K), got a scalar")
     if not 0 <= label_smoothing < 1:
@@ -91,21 +99,28 @@ def softmax_cross_entropy(
                 f"softmax_cross_entropy: expected labels of shape {shape[:-1]} (integers) or {shape} (one-hot) for "
                 f"logits {shape}, got {target.shape}{fix}"
             )
-        if target.dtype.kind not in "iu":
-            if target.dtype.kind != "f" or not (target == np.floor(target)).all():
-                raise DTypeError(f"softmax_cross_entropy: expected integer labels, got dtype {target.dtype}")
-            target = target.astype(np.intp)
-        check_labels("softmax_cross_entropy", target, shape[-1])
+        target = _class_numbers(target, shape[-1])
     log_p = log_softmax(logits, axis=-1)
     if sparse and not label_smoothing:
-        picked = getitem(log_p, (*np.indices(target.shape, sparse=True), target))
+        places = (constant(index) for index in np.indices(target.shape, sparse=True))
+        picked = getitem(log_p, (*places, target))
         return _reduce(-picked, weights, reduction, "softmax_cross_entropy")
-    t: Array = one_hot(target, shape[-1])._data if sparse else labels
-    if not (isinstance(t, Tensor) and t.dtype.kind == "f"):
-        t = np.asarray(_raw(t), dtype=_raw(log_p).dtype)
+    dtype = _raw(log_p).dtype
+    t = one_hot(target, shape[-1], dtype) if sparse else _floats(labels, dtype)
     if label_smoothing:
         t = t * (1 - label_smoothing) + label_smoothing / shape[-1]
     return _reduce(-sum(t * log_p, axis=-1), weights, reduction, "softmax_cross_entropy")
+
+
+@plain
+def _class_numbers(labels: Any, classes: int) -> Any:
+    """Labels as integers, checked."""
+    if labels.dtype.kind not in "iu":
+        if labels.dtype.kind != "f" or not (labels == np.floor(labels)).all():
+            raise DTypeError(f"softmax_cross_entropy: expected integer labels, got dtype {labels.dtype}")
+        labels = labels.astype(np.intp)
+    check_labels("softmax_cross_entropy", labels, classes)
+    return labels
 
 
 def binary_cross_entropy(logits: Array, labels: Array, weights: Array | None = None, reduction: str = "mean") -> Tensor:
@@ -117,10 +132,14 @@ def binary_cross_entropy(logits: Array, labels: Array, weights: Array | None = N
     Tensor(0.69314718)
     """
     target = _same_shape("binary_cross_entropy", logits, labels)
-    values = _raw(target)
-    if values.size and (values.min() < 0 or values.max() > 1):
-        raise ArgumentError(f"binary_cross_entropy: expected labels in [0, 1], got {values.min()} to {values.max()}")
+    _check_unit_interval(target)
     return _reduce(_per_example(softplus(logits) - logits * target), weights, reduction, "binary_cross_entropy")
+
+
+@plain
+def _check_unit_interval(labels: Any) -> None:
+    if labels.size and (labels.min() < 0 or labels.max() > 1):
+        raise ArgumentError(f"binary_cross_entropy: expected labels in [0, 1], got {labels.min()} to {labels.max()}")
 
 
 def mse(prediction: Array, target: Array, weights: Array | None = None, reduction: str = "mean") -> Tensor:
@@ -157,7 +176,7 @@ def huber(
         raise ArgumentError(f"huber: expected delta above 0, got {delta}")
     error = prediction - _same_shape("huber", prediction, target)
     size = abs(error)
-    losses = where(_raw(size) <= delta, 0.5 * square(error), delta * (size - 0.5 * delta))
+    losses = where(less_equal(size, delta), 0.5 * square(error), delta * (size - 0.5 * delta))
     return _reduce(_per_example(losses), weights, reduction, "huber")
 
 
@@ -169,13 +188,19 @@ def hinge(prediction: Array, target: Array, weights: Array | None = None, reduct
     >>> hinge(Tensor([0.5]), [1])
     Tensor(0.5)
     """
-    signs = _same_shape("hinge", prediction, target)
-    values = np.unique(_raw(signs))
-    if set(values.tolist()) <= {0.0, 1.0}:
-        signs = 2 * _raw(signs) - 1
-    elif not set(values.tolist()) <= {-1.0, 1.0}:
-        raise ArgumentError(f"hinge: expected targets -1 and 1 (or 0 and 1), got {values[:5].tolist()}")
+    signs = _signs(_same_shape("hinge", prediction, target))
     return _reduce(_per_example(maximum(1 - signs * prediction, 0.0)), weights, reduction, "hinge")
+
+
+@plain
+def _signs(target: Any) -> Any:
+    """Targets -1 and 1, or 0 and 1, as -1 and 1."""
+    values = np.unique(target)
+    if set(values.tolist()) <= {0.0, 1.0}:
+        return 2 * target - 1
+    if not set(values.tolist()) <= {-1.0, 1.0}:
+        raise ArgumentError(f"hinge: expected targets -1 and 1 (or 0 and 1), got {values[:5].tolist()}")
+    return target
 
 
 def kl_divergence(prediction: Array, target: Array, weights: Array | None = None, reduction: str = "mean") -> Tensor:
@@ -187,7 +212,7 @@ def kl_divergence(prediction: Array, target: Array, weights: Array | None = None
     Tensor(0.69314718)
     """
     t = _same_shape("kl_divergence", prediction, target)
-    present = _raw(t) > 0
+    present = greater(t, 0)
     ratio: Any = log(where(present, t, 1.0)) - log(where(present, prediction, 1.0))
     return _reduce(sum(t * ratio, axis=-1), weights, reduction, "kl_divergence")
 

@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, ShapeError
-from ..primitive import Array, opaque
-from ..tensor import MODE, Tensor, wrap
-from .elementwise import _raw, sqrt
-from .indexing import check_labels, take
+from ..modes import MODE, effect, is_grad_enabled
+from ..primitive import Array, opaque, plain
+from ..tensor import Tensor, wrap
+from .elementwise import _raw, add, divide, multiply, sqrt
+from .indexing import take
 from .reductions import normalize_axes, var
-from .shape import reshape, sum_to
+from .shape import copy, reshape, sum_to
 
 Axes = tuple[int, ...]
 
 
+@plain
 def _statistics(x: Any, axes: Axes) -> tuple[Any, Any]:
     """Mean and variance over axes, in two passes, axes kept."""
     kept = tuple(1 if k in axes else n for k, n in enumerate(x.shape))
@@ -28,11 +30,11 @@ def _statistics(x: Any, axes: Axes) -> tuple[Any, Any]:
 
 
 def _inverse_std(x: Array, axes: Axes, epsilon: float, statistics: Any) -> Array:
-    """1/√(var + ε): on arrays from the statistics that forward used, on tensors from x, so that it is followed."""
-    if isinstance(x, Tensor):
+    """1/√(var + ε): from the statistics that forward used, or from x where it is followed."""
+    if isinstance(x, Tensor) and is_grad_enabled():
         return 1 / sqrt(var(x, axis=axes, keepdims=True) + epsilon)
     variance = statistics[1] if statistics is not None else _statistics(x, axes)[1]
-    return 1 / np.sqrt(variance + x.dtype.type(epsilon))
+    return divide(1, sqrt(add(variance, x.dtype.type(epsilon))))
 
 
 def _project(g: Array, x: Array, y: Array, axes: Axes, epsilon: float, statistics: Any) -> Array:
@@ -65,7 +67,7 @@ def standardize(x: Array, axis: int | Axes = -1, epsilon: float = 1e-3) -> Tenso
     >>> standardize(Tensor([-1.0, 1.0]), epsilon=0.0)
     Tensor([-1.,  1.])
     """
-    y, _ = _standardized("standardize", x, normalize_axes(axis, np.ndim(_raw(x))), epsilon)
+    y, _ = _standardized("standardize", x, normalize_axes(axis, np.ndim(_raw(x)), "standardize"), epsilon)
     return y
 
 
@@ -77,8 +79,8 @@ def _standardized(what: str, x: Array, axes: Axes, epsilon: float) -> tuple[Tens
         raise ArgumentError(f"{what}: expected epsilon of at least 0, got {epsilon}")
     if not math.prod(raw.shape[k] for k in axes):
         raise ShapeError(f"{what}: expected at least one element to normalise over, got x {raw.shape}")
-    statistics = _statistics(raw, axes)
     source = x if isinstance(x, Tensor) else raw
+    statistics = tuple(map(_raw, _statistics(source, axes)))
     return _standardize(source, axes=axes, epsilon=epsilon, statistics=statistics), statistics
 
 
@@ -124,10 +126,11 @@ def batch_norm(
     if (mean is None) != (var is None):
         raise ArgumentError("batch_norm: expected both mean and var, or neither")
     if mean is not None:
-        scale = 1 / sqrt(var + _raw(var).dtype.type(epsilon))
+        mean, var = (v if isinstance(v, Tensor) else np.asarray(v, _raw(x).dtype) for v in (mean, var))
+        scale = 1 / sqrt(var + epsilon)
         return _affine("batch_norm", (x - mean) * scale, gamma, beta)
     y, (batch_mean, batch_var) = _standardized("batch_norm", x, tuple(range(ndim - 1)), epsilon)
-    return _affine("batch_norm", y, gamma, beta), batch_mean.reshape(-1), batch_var.reshape(-1)
+    return _affine("batch_norm", y, gamma, beta), *(copy(reshape(s, (-1,))) for s in (batch_mean, batch_var))
 
 
 def layer_norm(
@@ -138,7 +141,7 @@ def layer_norm(
     >>> layer_norm(Tensor([[1.0, 3.0]]), epsilon=0.0)
     Tensor([[-1.,  1.]])
     """
-    y, _ = _standardized("layer_norm", x, normalize_axes(axis, np.ndim(_raw(x))), epsilon)
+    y, _ = _standardized("layer_norm", x, normalize_axes(axis, np.ndim(_raw(x)), "layer_norm"), epsilon)
     return _affine("layer_norm", y, gamma, beta)
 
 
@@ -193,10 +196,15 @@ def dropout(x: Array, rate: float, rng: np.random.Generator) -> Tensor:
     if used is not None and id(rng) not in used:
         used[id(rng)] = (rng, rng.bit_generator.state)
     raw = _raw(x)
-    kept = rng.random(np.shape(raw), dtype=np.float32) >= rate
-    dtype = np.result_type(raw, np.float16)
-    mask = kept * dtype.type(1 / (1 - rate))
-    return x * (wrap(mask, None) if isinstance(x, Tensor) else mask)  # type: ignore[no-any-return]
+    kept = _kept(rng, np.shape(raw), rate)  # a byte per element is all that backward needs
+    scale = np.result_type(raw, np.float16).type(1 / (1 - rate))
+    return multiply(x, wrap(kept, None) if isinstance(x, Tensor) else kept) * scale
+
+
+@effect
+def _kept(rng: np.random.Generator, shape: tuple[int, ...], rate: float) -> Any:
+    """Which elements stay. An effect, for the generator moves on."""
+    return rng.random(shape, dtype=np.float32) >= rate
 
 
 def embedding(indices: Array, table: Array) -> Tensor:
@@ -211,8 +219,18 @@ def embedding(indices: Array, table: Array) -> Tensor:
     shape = np.shape(_raw(table))
     if len(shape) != 2:
         raise ShapeError(f"embedding: expected a table (V, D), got shape {shape}")
-    check_labels("embedding", np.asarray(_raw(indices)), shape[0])
+    _check_rows(indices, shape)
     return take(table, indices, axis=0)
+
+
+@plain
+def _check_rows(indices: Any, shape: tuple[int, ...]) -> None:
+    index = np.asarray(indices)
+    if index.size and index.dtype.kind in "iu" and not 0 <= index.min() <= index.max() < shape[0]:
+        raise ArgumentError(
+            f"embedding: expected indices from 0 to {shape[0] - 1} for a table {shape}, got {index.min()} to "
+            f"{index.max()}; make the table larger or renumber"
+        )
 
 
 __all__ = [

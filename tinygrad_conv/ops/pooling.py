@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ShapeError
-from ..kernels import pool as kernels
+from ..kernels import registry as kernels
 from ..kernels.geometry import IntOrInts, Padding, Window, channels_first, pool_window
 from ..primitive import Array, linear, opaque
 from ..tensor import Tensor

@@ -6,23 +6,28 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import ShapeError
+from ..modes import constant
 from ..primitive import Array, linear, opaque, plain
 from ..tensor import Tensor
-from .elementwise import _raw, equal, exp, isnan, logical_and, logical_or, sqrt, square
+from .elementwise import _raw, equal, exp, isnan, logical_and, logical_or, root, square, where
 from .shape import broadcast_to, concat, flip, permute_dims, reshape
 
 Axis = int | tuple[int, ...] | None
 
 
-def normalize_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
+def normalize_axes(axis: Axis, ndim: int, what: str = "axis") -> tuple[int, ...]:
     """The axes that a reduction goes over, as sorted numbers from 0.
 
-    Raises NumPy's AxisError (a ValueError) for an axis that is not there.
+    Raises ShapeError, beginning with `what`, for an axis that is not there or there twice.
     """
     if axis is None:
         return tuple(range(ndim))
     axes = (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
-    return tuple(sorted(np.lib.array_utils.normalize_axis_tuple(axes, ndim)))
+    try:
+        return tuple(sorted(np.lib.array_utils.normalize_axis_tuple(axes, ndim)))
+    except ValueError as error:
+        raise ShapeError(f"{what}: {error}") from None
 
 
 def _keep(g: Array, x_shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Array:
@@ -72,12 +77,12 @@ def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
     Tensor(24.)
     """
     shape = np.shape(_raw(x))
-    axes = normalize_axes(axis, len(shape))
+    axes = normalize_axes(axis, len(shape), "prod")
     kept = tuple(k for k in range(len(shape)) if k not in axes)
     n = _count(x, axis)
     rows = reshape(permute_dims(x, (*axes, *kept)), (n, *(shape[k] for k in kept)))
     if n == 0:
-        rows = Tensor(np.ones((1, *rows.shape[1:]), rows.dtype))
+        rows = concat([rows, constant(np.ones((1, *rows.shape[1:]), rows.dtype))])
     while rows.shape[0] > 1:
         half = rows.shape[0] // 2
         pairs = rows[:half] * rows[half : 2 * half]
@@ -85,9 +90,9 @@ def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return reshape(rows, tuple(1 if k in axes else n for k, n in enumerate(shape)) if keepdims else rows.shape[1:])
 
 
+@plain
 def _tie_share(x: Array, y: Array, axis: Axis, keepdims: bool) -> Any:
     """1/m at each of the m elements that equal their extreme, as data."""
-    x, y = _raw(x), _raw(y)
     y = _keep(y, x.shape, axis, keepdims)
     hit = logical_or(equal(x, y), logical_and(isnan(x), isnan(y)))
     return (hit / np.sum(hit, axis=axis, keepdims=True)).astype(x.dtype)
@@ -140,19 +145,23 @@ def var(
 def std(
     x: Array, axis: Axis = None, ddof: float = 0, keepdims: bool = False, correction: float | None = None
 ) -> Tensor:
-    """The standard deviation over axes: the root of `var`. Derivative: (x - mean) / ((n - ddof) y), infinite at 0.
+    """The standard deviation over axes: the root of `var`. Derivative: (x - mean) / ((n - ddof) y), and 0 at y = 0.
 
     >>> std(Tensor([1.0, 3.0]))
     Tensor(1.)
     """
-    return sqrt(var(x, axis=axis, ddof=ddof, keepdims=keepdims, correction=correction))
+    return root(var(x, axis=axis, ddof=ddof, keepdims=keepdims, correction=correction))
+
+
+def _shares(x: Array, y: Array, axis: Axis, keepdims: bool) -> Array:
+    """exp(x - y): what each element has of its sum; 0 where all are exp(-inf)."""
+    y = _keep(y, x.shape, axis, keepdims)
+    return exp(x - where(equal(y, -np.inf), 0.0, y))
 
 
 @opaque(
-    vjp=lambda g, x, y, axis, keepdims: _keep(g, x.shape, axis, keepdims) * exp(x - _keep(y, x.shape, axis, keepdims)),
-    jvp=lambda t, x, y, axis, keepdims: sum(
-        t * exp(x - _keep(y, x.shape, axis, keepdims)), axis=axis, keepdims=keepdims
-    ),
+    vjp=lambda g, x, y, axis, keepdims: _keep(g, x.shape, axis, keepdims) * _shares(x, y, axis, keepdims),
+    jvp=lambda t, x, y, axis, keepdims: sum(t * _shares(x, y, axis, keepdims), axis=axis, keepdims=keepdims),
     flops=20, samples=lambda d: d.reduction_sample(nonempty=True),
 )  # fmt: skip
 def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
@@ -163,7 +172,8 @@ def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """
     top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0)
-    y = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+    with np.errstate(divide="ignore"):  # log 0 = -inf is the value where all elements are -inf
+        y = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
     return y if keepdims else np.squeeze(y, axis=normalize_axes(axis, y.ndim))
 
 

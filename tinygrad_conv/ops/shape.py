@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError
+from ..modes import constant
 from ..primitive import Array, linear
 from ..tensor import Shape, Tensor, wrap
 from .elementwise import _raw, where
@@ -67,7 +68,10 @@ def matrix_transpose(x: Array) -> Tensor:
 
 def swapaxes(x: Array, axis1: int, axis2: int) -> Tensor:
     """Two axes swapped."""
-    axes = list(range(np.ndim(_raw(x))))
+    shape = np.shape(_raw(x))
+    axes = list(range(len(shape)))
+    if not all(-len(shape) <= axis < len(shape) for axis in (axis1, axis2)):
+        raise ShapeError(f"swapaxes: expected axes of shape {shape}, got {axis1} and {axis2}")
     axes[axis1], axes[axis2] = axes[axis2], axes[axis1]
     return permute_dims(x, tuple(axes))
 
@@ -233,7 +237,7 @@ def flip(x: Array, axis: int | tuple[int, ...] | None = None) -> Array:
 
 
 def _opposite(shift: Any) -> Any:
-    return tuple(-s for s in shift) if isinstance(shift, tuple) else -shift
+    return tuple(-s for s in shift) if isinstance(shift, (tuple, list)) else -shift
 
 
 @linear(lambda g, shift, axis: roll(g, _opposite(shift), axis), flops=0, samples=lambda d: d.axis_sample(shift=2))
@@ -271,6 +275,8 @@ def repeat(x: Array, repeats: int | Sequence[int], axis: int | None = None) -> T
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
     shape = np.shape(_raw(x))
+    if isinstance(repeats, Tensor):
+        repeats._leaves("repeat, whose counts decide a shape,")
     try:
         index = np.repeat(np.arange(shape[axis]), _raw(repeats))
     except (ValueError, IndexError) as error:
@@ -308,7 +314,7 @@ def pad(x: Array, pad_width: Any, mode: str = "constant", constant_values: float
         y = _pad(x, pairs)
         if constant_values == 0:
             return y
-        inside = np.pad(np.ones(shape, bool), pairs)
+        inside = constant(np.pad(np.ones(shape, bool), pairs))
         return where(inside, y, constant_values)
     for axis, pair in enumerate(pairs):
         if pair != (0, 0):
@@ -334,8 +340,14 @@ def astype(x: Array, dtype: Any) -> Tensor:
     >>> astype(Tensor([1.5], requires_grad=True), int)
     Tensor([1])
     """
-    if np.dtype(dtype).kind not in "fc":
+    try:
+        dtype = np.dtype(dtype)
+    except TypeError as error:
+        raise DTypeError(f"astype: {error}") from None
+    if dtype.kind not in "fc":
         x = stop_gradient(x)
+        if isinstance(x, Tensor):
+            x._no_graph = (f"it was converted to {dtype} by astype()", None)
     return _cast(x, dtype)
 
 
@@ -360,7 +372,7 @@ def stop_gradient(x: Array) -> Tensor:
     """
     if not isinstance(x, Tensor):
         return x  # type: ignore[no-any-return]
-    out = wrap(x._data, None)
+    out = wrap(x._shared(), None)
     out._no_graph = ("it was cut by stop_gradient()", None)
     return out
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from .. import autodiff
+from ..modes import is_grad_enabled, no_grad
 from ..ops.shape import concat, reshape
 from ..primitive import Primitive
-from ..tensor import Tensor, is_grad_enabled, no_grad
+from ..tensor import Tensor
 from . import kinks, numeric
 from .report import GradientError
 
@@ -60,6 +61,7 @@ class Case:
         self.classes = set(classes)
         self.over = ""  # for the derivative of a derivative: the mode that the inner one is of
         self.parts: list[tuple[str, tuple[int, ...]]] = []  # what the output is made of, where it is several things
+        self.base: Case | None = None  # for the derivative of a derivative: the case of what was differentiated
         self.before = 0.0  # for the derivative of a derivative: the scale of what was differentiated
         self.moved = False  # is this point one beside a kink?
         self.rng = np.random.default_rng(seed)
@@ -88,9 +90,12 @@ class Case:
         size = self.rng.integers(2**25, 3 * 2**25, shape) / 2**26
         return np.asarray(size * self.rng.choice([-1.0, 1.0], shape))
 
+    def draw_tangents(self) -> list[Array]:
+        return [numeric.unit(x) * self.direction(np.shape(x)) for x in self.inputs]
+
     @cached_property
     def tangents(self) -> list[Array]:
-        return [numeric.unit(x) * self.direction(np.shape(x)) for x in self.inputs]
+        return self.draw_tangents()
 
     @cached_property
     def cotangent(self) -> Array:
@@ -180,6 +185,26 @@ class Case:
                 known[id(tangents)] = self._directional(tangents), tangents
         return known[id(tangents)][0]  # type: ignore[no-any-return]
 
+    @cached_property
+    def bends(self) -> bool:
+        """Is the numeric derivative not linear in the direction, though no line through the point shows a kink?
+
+        Then there is no derivative, and no rule can give what is found along every direction: max(x²) at 0 to second
+        order, the median of equal numbers to first. (A wrong rule does not bend the function.)
+        """
+        if self.moved:
+            return False
+        bent = any(self._bends_towards(self.draw_tangents()) for _ in range(8))
+        return bent or (self.base is not None and self.base.bends)
+
+    def _bends_towards(self, other: Sequence[Array]) -> bool:
+        one = self.numeric_along(self.tangents)
+        with no_grad():
+            two, both = map(self._directional, (other, [a + b for a, b in zip(self.tangents, other, strict=True)]))
+        gap, size = np.abs(one.value + two.value - both.value), np.abs(one.value) + np.abs(two.value)
+        bound = 4 * SAFETY * (one.error + two.error + both.error) + 1e-4 * size + self.floor
+        return bool(np.any((gap > bound) & ~(one.kinks | two.kinks | both.kinks)))
+
     def numeric_again(self, tangents: Sequence[Any], before: numeric.Estimate) -> numeric.Estimate:
         """A second opinion: other steps too, and an error bar that covers what they disagree by."""
         value, error = before.value, before.error
@@ -262,7 +287,7 @@ class Case:
             f, [*self.inputs, *more], name=self.name, seed=self.seed + 1, order=1, modes=self.modes,
             labels=[*self.labels, *labels], kind=self.kind, rtol=self.rtol, atol=self.atol, explain=self.explain,
         )  # fmt: skip
-        case.before = self.scale / min(1.0, *map(numeric.unit, self.inputs))
+        case.base, case.before = self, self.scale / min(1.0, *map(numeric.unit, self.inputs))
         if self.truth.kinks.any():
             # The derivative jumps here. It is smooth in what it is linear in; and in a primitive no tie breaks where
             # all inputs move together. Along other directions any of many branches may be met, or none.
@@ -283,7 +308,7 @@ class Case:
             self.f, near, name=self.name, seed=self.seed + 2, order=self.order, modes=self.modes, labels=self.labels,
             kind=self.kind, rtol=self.rtol, atol=self.atol, explain=self.explain,
         )  # fmt: skip
-        case.moved = True
+        case.moved, case.over, case.parts, case.before = True, self.over, self.parts, self.before
         return case
 
 

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import autodiff
-from ..tensor import Node, mode
+from ..modes import mode
+from ..tensor import Node
 from .explain import RULE, Finding, basis, fail
 from .numeric import unit
 
@@ -47,7 +48,7 @@ def directions(case: Case) -> list[list[Array]]:
 
     Along the first one no tie breaks, so a gradient that gives every tied maximum the full share shows.
     """
-    drawn = [unit(x) * case.direction(np.shape(x)) for x in case.inputs]
+    drawn = case.draw_tangents()
     alone = [
         [t if j == k else np.zeros(t.shape) for j, t in enumerate(drawn)] for k in range(len(drawn)) if len(drawn) > 1
     ]
@@ -62,8 +63,11 @@ def together(case: Case) -> list[Array]:
 
 def check(case: Case) -> str | None:
     """Hold the derivative at a kink to the published rule: the primitive's, or that of each one in a function."""
-    if not case.truth.kinks.any():
-        return "no kinks at this point"
+    return check_calls(case) if case.truth.kinks.any() else "no kinks at this point"
+
+
+def check_calls(case: Case) -> str | None:
+    """The same where the kinks cancel, so that the function as a whole shows none."""
     cases = [case] if case.primitive is not None else _calls(case)
     ruled = [c for c in cases if c.primitive is not None and c.primitive.tie]
     for each in ruled:

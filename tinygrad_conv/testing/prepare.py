@@ -13,7 +13,8 @@ import numpy as np
 
 from .. import autodiff
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ..tensor import Tensor, no_grad
+from ..modes import no_grad
+from ..tensor import Tensor
 from .case import Case, joined
 
 __all__ = ["prepare"]

@@ -82,8 +82,8 @@ def learn(run: Run, images: Images, checkpoint: Path, quiet: bool) -> bool:
     settings, done = run.settings, len(run.history)
     steps = -(-len(images.x) // settings.batch_size)
     bar = tqdm(
-        total=settings.epochs * steps, initial=done * steps, disable=quiet, leave=False, unit="step",
-        dynamic_ncols=True, mininterval=0.1 if sys.stderr.isatty() else 5,
+        total=settings.epochs * steps, initial=done * steps, unit="step", leave=False, dynamic_ncols=True,
+        disable=quiet or None,  # None: where there is no terminal
     )  # fmt: skip
 
     def tell(loss: float) -> None:

@@ -1,0 +1,212 @@
+"""Results as Markdown tables, which are what is printed and what `docs/performance.md` has."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import re
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from statistics import geometric_mean, median
+
+from .measure import Result, all_cores
+from .networks import NETWORKS, flops
+
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+BEGIN, END = "<!-- written by `python -m benchmarks --write`: begin -->", "<!-- end -->"
+NONE = "–"
+Row = Sequence[str]
+Runs = dict[int, dict[str, list[Result]]]  # by number of threads and by case
+
+
+def table(header: Row, rows: Sequence[Row]) -> str:
+    """Markdown, its columns padded: the first to the left, numbers to the right."""
+    widths = [max(len(row[k]) for row in (header, *rows)) for k in range(len(header))]
+    rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
+    lines = [
+        [
+            cell.ljust(width) if not k else cell.rjust(width)
+            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        for row in (header, rule, *rows)
+    ]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def number(value: float | None) -> str:
+    """Three digits."""
+    if value is None:
+        return NONE
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}" if value >= 0.01 else f"{value:.4f}"
+
+
+def ratio(a: Result, b: Result) -> float:
+    """The median of the ratios round by round; of the rounds that both have."""
+    return median(x / y for x, y in zip(a.times, b.times, strict=False))
+
+
+def best_of_ours(results: Sequence[Result]) -> Result | None:
+    ours = [result for result in results if result.contender.ours]
+    return min(ours, key=lambda result: median(result.times)) if ours else None
+
+
+def threads_of(count: int) -> str:
+    return f"{count} thread{'s' if count > 1 else ''}"
+
+
+def by_contender(runs: Runs) -> str:
+    """A row for each contender: for each number of threads its median, and the best of our forms over it."""
+    return _contenders(runs, "ms", 1e3, "first step, s")
+
+
+def by_process(runs: Runs) -> str:
+    """As `by_contender`, of whole processes."""
+    return _contenders(runs, "s", 1, None)
+
+
+def _contenders(runs: Runs, unit: str, per_second: float, start: str | None) -> str:
+    header, cells = ["contender"], {}
+    last: dict[str, Result] = {}
+    for count, cases in runs.items():
+        (results,) = cases.values()
+        best = best_of_ours(results)
+        header += [f"{unit}, {threads_of(count)}", f"{best.contender.name if best else 'ours'} / it"]
+        for result in results:
+            last.setdefault(result.contender.name, result)
+            cells[result.contender.name, count] = [
+                number(median(result.times) * per_second), f"{ratio(best, result):.2f}" if best else NONE,
+            ]  # fmt: skip
+    rows = []
+    for contender, result in last.items():
+        row = [contender, *(cell for count in runs for cell in cells.get((contender, count), [NONE, NONE]))]
+        floor = contender == "floor"  # whose memory and start mean nothing
+        row.append(NONE if floor else number(result.memory))
+        rows.append([*row, NONE if floor else number(result.start)] if start else row)
+    return table([*header, "peak MB", start] if start else [*header, "peak MB"], rows)
+
+
+def by_primitive(runs: Runs) -> str:
+    """A row for each primitive: the geometric mean over shapes of our time over that of the better of PyTorch's two."""
+    parts = []
+    for count, cases in runs.items():
+        ratios: dict[tuple[str, str, str], list[float]] = {}
+        forms = []
+        for case, results in cases.items():
+            name, _, direction = case.split()
+            peers = [result for result in results if not result.contender.ours]
+            if not peers:
+                continue
+            peer = min(peers, key=lambda result: median(result.times))
+            for result in results:
+                form = result.contender.name
+                if result.contender.ours:
+                    forms += [form] if form not in forms else []
+                    ratios.setdefault((name, form, direction), []).append(ratio(result, peer))
+        columns = [(form, direction) for form in forms for direction in ("forward", "both")]
+        names = list(dict.fromkeys(name for name, _, _ in ratios))
+        rows = [
+            [name, str(len(ratios[name, *columns[0]])), *(_mean(ratios.get((name, *column), [])) for column in columns)]
+            for name in names
+        ]
+        everything = [[r for (_, *key), rs in ratios.items() if tuple(key) == column for r in rs] for column in columns]
+        rows.append(["all", str(len(everything[0]) if everything else 0), *map(_mean, everything)])
+        spelled = [f"{form}, {'forward' if way == 'forward' else 'and back'}" for form, way in columns]
+        parts.append(table([f"ours / PyTorch's best, {threads_of(count)}", "shapes", *spelled], rows))
+    return "\n\n".join(parts)
+
+
+def _mean(ratios: Sequence[float]) -> str:
+    return f"{geometric_mean(ratios):.2f}" if ratios else NONE
+
+
+def by_size(runs: Runs) -> str:
+    """A row for each size: µs per image, and the cost of a FLOP over the contender's least (×)."""
+    parts = []
+    for count, cases in runs.items():
+        names = list(dict.fromkeys(result.contender.name for results in cases.values() for result in results))
+        each = {
+            (result.contender.name, case): median(result.times) for case, results in cases.items() for result in results
+        }
+        costs = {(name, case): seconds / flops(NETWORKS[case]) for (name, case), seconds in each.items()}
+        least = {name: min(cost for (other, _), cost in costs.items() if other == name) for name in names}
+        rows = []
+        for case in cases:
+            row = [case]
+            for name in names:
+                per_image = each[name, case] / NETWORKS[case].batch * 1e6
+                row += [number(per_image), f"{costs[name, case] / least[name]:.2f}"]
+            rows.append(row)
+        header = [cell for name in names for cell in (f"{name}, µs", "×")]
+        parts.append(table([f"size, {threads_of(count)}", *header], rows))
+    return "\n\n".join(parts)
+
+
+def by_case(runs: Runs) -> str:
+    """A row for each case."""
+    parts = []
+    for cases in runs.values():
+        names = list(dict.fromkeys(result.contender.name for results in cases.values() for result in results))
+        rows = [
+            [
+                case,
+                *(
+                    next((number(median(r.times) * 1e3) for r in results if r.contender.name == name), NONE)
+                    for name in names
+                ),
+            ]
+            for case, results in cases.items()
+        ]
+        parts.append(table(["case", *(f"{name}, ms" for name in names)], rows))
+    return "\n\n".join(parts)
+
+
+def of_imports(times: dict[str, list[float]]) -> str:
+    base = median(times["numpy"])
+    rows = [
+        [package, number(median(values) * 1e3), number((median(values) - base) * 1e3) if package != "numpy" else NONE]
+        for package, values in times.items()
+    ]
+    return table(["package", "ms", "over NumPy's, ms"], rows)
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Where and when, and the page
+
+
+def circumstances() -> str:
+    """The date, the machine, the BLAS and the versions, in a sentence."""
+    versions = [f"Python {platform.python_version()}"]
+    for package in ("tinygrad-conv", "numpy", "numba", "torch", "jax", "keras", "mygrad", "autograd"):
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions.append(f"{package} {importlib.metadata.version(package)}")
+    return f"{time.strftime('%Y-%m-%d')}, {processor()} with {all_cores()} cores, {blas()}; {', '.join(versions)}."
+
+
+def processor() -> str:
+    with suppress(OSError):
+        found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+        if found:
+            return f"{found[1]} ({platform.machine()})"
+    return platform.processor() or platform.machine()
+
+
+def blas() -> str:
+    """NumPy's BLAS and the kernels that it chose."""
+    import numpy  # noqa: F401  (loads it)
+    from threadpoolctl import threadpool_info
+
+    found = [it for it in threadpool_info() if it["user_api"] == "blas"]
+    return ", ".join(
+        f"{it['internal_api']} {it['version']} ({it.get('architecture', 'unknown')} kernels)" for it in found
+    )
+
+
+def write(text: str) -> None:
+    """Put the text between the marks on the page."""
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    _, mark, after = rest.partition(END)
+    if not mark:
+        raise SystemExit(f"benchmarks: {PAGE} has no marks {BEGIN} and {END}")
+    PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")

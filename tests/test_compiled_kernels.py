@@ -1,0 +1,284 @@
+"""Both forms of every kernel give the same: forward, backward, and wherever they are told to write."""
+
+import os
+import subprocess
+import sys
+import threading
+from math import prod
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_kernels import LAYOUTS, geometries
+
+import tinygrad_conv as tg
+from tinygrad_conv.errors import ArgumentError, MissingExtraError
+from tinygrad_conv.kernels import registry
+from tinygrad_conv.kernels.geometry import pool_window
+from tinygrad_conv.kernels.registry import get
+
+numba = pytest.importorskip("numba")
+
+DTYPES = st.sampled_from((np.float32, np.float64))
+slow = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+
+# ------------------------------------------------------------------------------------------------------------------
+# Drawing arguments: Hypothesis draws the structure and a seed, a generator fills in the values
+
+SPECIAL = (0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan)
+
+
+class Values:
+    """Arrays of one dtype, of drawn layouts: ordinary numbers, numbers with many ties, or with infinities and NaN."""
+
+    def __init__(self, draw):
+        self.draw, self.dtype = draw, draw(DTYPES)
+        self.rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+        self.kind = draw(st.sampled_from(("normal", "ties", "special")))
+
+    def __call__(self, *shape):
+        if self.kind == "normal":
+            values = self.rng.standard_normal(shape)
+        elif self.kind == "ties":
+            values = self.rng.integers(-2, 3, shape).astype(float)
+        else:
+            values = self.rng.choice(SPECIAL, shape)
+        layout = LAYOUTS[self.draw(st.sampled_from(sorted(LAYOUTS)))] if len(shape) > 1 else np.array
+        return layout(values.astype(self.dtype))
+
+
+@st.composite
+def poolings(draw):
+    c = draw(geometries(pool=True).filter(lambda c: len(c.kernel) < 3))
+    values = Values(draw)
+    n, channels = draw(st.sampled_from((0, 1, 2, 3))), draw(st.sampled_from((1, 2, 3, 8, 17, 32)))
+    shape = (n, *c.sizes, channels)
+    window = pool_window("t", len(c.kernel), shape, c.kernel, c.stride, c.pads, c.dilation, None)
+    places = (n, *window.out_sizes, channels)
+    return SimpleNamespace(window=window, x=values(*shape), g=values(*places), b=values(channels), c=channels)
+
+
+def both(name, *args, bound=None, **options):
+    """The results of the compiled form, which must be those of the plain one; to the bit, where no bound is given."""
+    kernel = get(name)
+    assert kernel.takes(*args, **options)
+    with np.errstate(all="ignore"):
+        plain, compiled = (as_list(form(*args, **options)) for form in (kernel.plain, kernel.compiled))
+    compare(plain, compiled, bound)
+    out = [used(a) for a in plain]
+    given_out = tuple(out) if len(out) > 1 else out[0]
+    with tg.use_kernels("compiled"):
+        again = as_list(kernel(*args, out=given_out, **options))
+    assert all(a is b for a, b in zip(again, out, strict=True))
+    compare(compiled, again, None)
+    return compiled
+
+
+def as_list(result):
+    return list(result) if isinstance(result, tuple) else [result]
+
+
+def used(like):
+    """Memory that was used before: what is not written shows."""
+    return np.full_like(like, 77, order="C", subok=False)
+
+
+def compare(expected, got, bound):
+    for k, (a, b) in enumerate(zip(expected, got, strict=True)):
+        assert (a.shape, a.dtype) == (b.shape, b.dtype)
+        limit = None if bound is None else bound[k]
+        if limit is None:
+            np.testing.assert_array_equal(b, a)  # NaN equals NaN here, and 0 equals -0
+        else:
+            finite = np.isfinite(a) & np.isfinite(limit)
+            assert (np.abs(a[finite] - b[finite]) <= limit[finite]).all()
+            np.testing.assert_array_equal(b[~finite], a[~finite])
+
+
+def rounding(terms, dtype, n):
+    """What two ways of adding the same n terms, whose magnitudes sum up to `terms`, may differ by."""
+    return (n + 2) * np.finfo(dtype).eps * terms
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Pooling
+
+
+@slow
+@given(poolings())
+def test_pooling(c):
+    with np.errstate(invalid="ignore"):
+        _, argmax = both("max_pool", c.x, c.window)
+        both("pool_gather", c.x, argmax, c.window)
+        both("pool_scatter", c.g, argmax, c.window)
+        for count_include_pad in (False, True):
+            for name, x in (("avg_pool", c.x), ("avg_pool_transpose", c.g)):
+                terms = get(name).plain(np.abs(x), c.window, count_include_pad)
+                both(name, x, c.window, count_include_pad, bound=[rounding(terms, x.dtype, prod(c.window.kernel))])
+
+
+@slow
+@given(poolings())
+def test_bias_relu_max_pool(c):
+    y, argmax = both("bias_relu_max_pool", c.x, c.b, c.window)
+    dz, db = both("bias_relu_max_pool_grad", c.g, y, argmax, c.window, bound=(None, sum_bound(c.g)))
+    with np.errstate(invalid="ignore"):
+        z = np.maximum(c.x + c.b, 0)  # one operation after the other
+        expected, places = get("max_pool").plain(z, c.window)
+        np.testing.assert_array_equal(y, expected)
+        np.testing.assert_array_equal(argmax, places)
+        back = get("pool_scatter").plain(c.g, argmax, c.window) * (z > 0)
+        if np.isfinite(c.g).all():
+            np.testing.assert_array_equal(dz, back)
+            compare([back.reshape(-1, c.c).sum(0)], [db], [sum_bound(c.g)])
+
+
+def sum_bound(g):
+    """For a sum over all but the last axis."""
+    rows = g.reshape(-1, g.shape[-1]) if g.size else np.zeros((0, g.shape[-1]), g.dtype)
+    return rounding(np.abs(rows).sum(0), g.dtype, len(rows))
+
+
+def test_pooling_at_real_sizes(rng):
+    x = rng.standard_normal((16, 28, 26, 32)).astype(np.float32)
+    for size, stride, padding in ((2, 2, "valid"), (3, 2, "same"), (3, 1, 1)):
+        window = pool_window("t", 2, x.shape, size, stride, padding, 1, None)
+        y, argmax = both("max_pool", x, window)
+        both("pool_scatter", np.sin(y), argmax, window)
+        both("avg_pool", x, window, bound=[rounding(np.abs(x).max(), x.dtype, size * size) + 0 * y])
+        both("avg_pool_transpose", np.sin(y), window, bound=[rounding(1, x.dtype, size * size) + 0 * x])
+
+
+def test_an_argmax_that_is_none_writes_nothing_elsewhere():
+    window = pool_window("t", 2, (1, 2, 2, 1), 2, 2, 1, 1, None)
+    argmax = np.array([0, 77, 3, 255], np.uint8).reshape(1, 2, 2, 1)  # in the padding, and beyond the window
+    g = np.ones((1, 2, 2, 1))
+    both("pool_scatter", g, argmax, window)
+    both("pool_gather", np.ones((1, 2, 2, 1)), argmax, window)
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Bias and relu
+
+
+@st.composite
+def rows(draw):
+    values = Values(draw)
+    shape = draw(st.sampled_from(((0, 3), (1, 1), (5, 3), (2, 3, 4, 17), (70, 2, 32), (3, 0))))
+    return SimpleNamespace(z=values(*shape), g=values(*shape), b=values(shape[-1]))
+
+
+@slow
+@given(rows())
+def test_bias_relu(c):
+    with np.errstate(invalid="ignore"):
+        (y,) = both("bias_relu", c.z, c.b)
+        np.testing.assert_array_equal(y, np.maximum(c.z + c.b, 0))
+        dz, _ = both("bias_relu_grad", c.g, y, bound=(None, sum_bound(c.g)))
+        np.testing.assert_array_equal(dz, c.g * (y > 0))
+        for form in (get("bias_relu").plain, get("bias_relu").compiled):
+            z = np.array(c.z, order="C")
+            np.testing.assert_array_equal(form(z, c.b, out=z), y)  # in place
+
+
+def test_softmax_cross_entropy_is_the_operations_one_by_one(rng):
+    for dtype in (np.float32, np.float64):
+        logits, labels = rng.standard_normal((33, 10)).astype(dtype) * 5, rng.integers(0, 10, 33)
+        x = tg.Tensor(logits, requires_grad=True)
+        loss = tg.softmax_cross_entropy(x, labels)
+        loss.backward()
+        losses, dlogits = get("softmax_cross_entropy")(logits, labels, 1 / 33)
+        np.testing.assert_array_equal(losses.mean(), loss.numpy())
+        np.testing.assert_array_equal(dlogits, x.grad.numpy())
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# The choice
+
+
+def forms(monkeypatch, name="max_pool"):
+    """What runs, as a list that grows with each call of a kernel."""
+    ran = []
+    kernel = get(name)
+    monkeypatch.setattr(kernel, "plain", lambda *args, **options: ran.append("plain"))
+    monkeypatch.setattr(registry, "_compiled", lambda *which: lambda *args, **options: ran.append("compiled"))
+    return ran
+
+
+SMALL, LARGE = np.ones((1, 4, 4, 1), np.float32), np.ones((8, 28, 28, 32), np.float32)
+
+
+def pooled(x, kind=np.float32):
+    return get("max_pool")(x.astype(kind), pool_window("t", 2, x.shape, 2, 2, 0, 1, None))
+
+
+def test_auto_takes_the_compiled_form_where_it_pays(monkeypatch):
+    ran = forms(monkeypatch)
+    with tg.use_kernels("auto"):
+        pooled(SMALL)
+        pooled(LARGE)
+        pooled(LARGE, np.float16)
+        pooled(LARGE, np.int64)
+        pooled(LARGE, ">f4")
+    assert ran == ["plain", "compiled", "plain", "plain", "plain"]
+
+
+def test_choices_nest_and_end(monkeypatch):
+    ran = forms(monkeypatch)
+    choice = tg.use_kernels("compiled")
+    with choice:
+        pooled(SMALL)
+        with tg.use_kernels("plain"), choice, tg.use_kernels("plain"):
+            pooled(LARGE)
+        pooled(SMALL)
+        tg.use_kernels("plain")(pooled)(LARGE)
+        threads = [threading.Thread(target=pooled, args=(SMALL,))]  # another thread: the choice is not its own
+        for thread in threads:
+            thread.start()
+            thread.join()
+    assert ran == ["compiled", "plain", "compiled", "plain", "plain"]
+
+
+def test_three_axes_are_plain():
+    x = np.ones((1, 4, 4, 4, 2), np.float32)
+    window = pool_window("t", 3, x.shape, 2, 2, 0, 1, None)
+    with tg.use_kernels("compiled"):
+        assert get("max_pool").chosen(x, window) == "plain"
+
+
+def test_an_unknown_choice_or_kernel():
+    with pytest.raises(ArgumentError, match="expected one of 'auto', 'plain', 'compiled', got 'fast'"):
+        tg.use_kernels("fast")
+    with pytest.raises(ArgumentError, match="expected one of avg_pool, .*, got 'maxpool'"):
+        get("maxpool")
+    with pytest.raises(ArgumentError, match="patches: .* has none"):
+        _ = get("patches").compiled
+
+
+def test_without_numba(monkeypatch):
+    monkeypatch.setattr(registry, "_installed", lambda: False)
+    with tg.use_kernels("auto"):
+        assert get("max_pool").chosen(LARGE, pool_window("t", 2, LARGE.shape, 2, 2, 0, 1, None)) == "plain"
+    with pytest.raises(MissingExtraError, match=r"^compiled kernels need numba: pip install 'tinygrad-conv\[fast\]'$"):
+        tg.use_kernels("compiled")
+
+
+def run(code, cwd=None, **environment):
+    """Run Python in a fresh process, warnings being errors; what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], check=False, cwd=cwd, capture_output=True, text=True,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_environment_says_what_holds():
+    code = "import numpy as np, tinygrad_conv as tg\ntg.max_pool2d(np.ones((1, 4, 4, 1)), 2)\nimport sys; print('numba' in sys.modules)"
+    assert run(code) == "False\n"
+    assert run(code, TINYGRAD_CONV_KERNELS="compiled") == "True\n"
+    assert run(code, TINYGRAD_CONV_KERNELS="plain") == "False\n"
+    wrong = "import numpy as np, tinygrad_conv as tg\ntry: tg.max_pool2d(np.ones((1, 4, 4, 1)), 2)\nexcept ValueError as e: print(e)"
+    assert run(wrong, TINYGRAD_CONV_KERNELS="quick").startswith("TINYGRAD_CONV_KERNELS: expected one of 'auto'")

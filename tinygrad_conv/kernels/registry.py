@@ -1,0 +1,218 @@
+"""The kernels by name, and the one place that chooses the form in which each runs.
+
+A kernel has one meaning and up to two forms: *plain*, in NumPy, which always works; and *compiled*, with Numba (the
+extra ``fast``), which takes float32 and float64, and one or two spatial axes. `use_kernels` says which is wanted:
+
+============  ==========================================================================================
+"auto"        the compiled form, where there is one that takes the arguments and is faster with them
+"plain"       the plain form
+"compiled"    the compiled form, wherever there is one that takes the arguments; for tests of it
+============  ==========================================================================================
+
+The environment variable ``TINYGRAD_CONV_KERNELS`` says what holds where nobody says anything; "auto" if it is not set.
+Numba is imported when a compiled form is first run, which compiles it, and keeps the code for the next process.
+
+>>> y = get("bias_relu")(np.array([[1.0, -3.0]]), np.array([1.0, 1.0]))
+>>> y.tolist()
+[[2.0, 0.0]]
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from functools import cache, wraps
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..errors import ArgumentError, MissingExtraError
+from . import conv as _conv
+from . import fused as _fused
+from . import pool as _pool
+from .window import Window
+
+__all__ = [
+    "KERNELS", "Kernel", "avg_pool", "avg_pool_transpose", "bias_relu", "bias_relu_grad", "bias_relu_max_pool",
+    "bias_relu_max_pool_grad", "conv", "conv_input_grad", "conv_kernel_grad", "get", "max_pool", "patches",
+    "patches_transpose", "pool_gather", "pool_scatter", "softmax_cross_entropy", "use_kernels",
+]  # fmt: skip
+
+Array: TypeAlias = np.ndarray[Any, Any]
+
+CHOICES = ("auto", "plain", "compiled")
+
+# ------------------------------------------------------------------------------------------------------------------
+# The choice
+
+
+def _checked(choice: str, what: str) -> str:
+    if choice not in CHOICES:
+        raise ArgumentError(f"{what}: expected one of {', '.join(map(repr, CHOICES))}, got {choice!r}")
+    if choice == "compiled" and not _installed():
+        raise MissingExtraError("compiled kernels need numba: pip install 'tinygrad-conv[fast]'")
+    return choice
+
+
+@cache
+def _installed() -> bool:
+    return find_spec("numba") is not None
+
+
+@cache
+def _from_environment() -> str:
+    return _checked(os.environ.get("TINYGRAD_CONV_KERNELS") or "auto", "TINYGRAD_CONV_KERNELS")
+
+
+_CHOICE: ContextVar[str | None] = ContextVar("tinygrad_conv_kernels", default=None)
+
+
+class use_kernels:  # noqa: N801  (used like a function)
+    """Say which form of the kernels runs in a block, or in a decorated function; in this thread and async task only.
+
+    Parameters
+    ----------
+    choice : "auto", "plain" or "compiled"
+        Compiled where that is faster; nowhere; or wherever it is possible.
+
+    Raises ArgumentError for another choice, MissingExtraError for "compiled" without Numba.
+
+    >>> import tinygrad_conv as tg
+    >>> with tg.use_kernels("plain"):
+    ...     y = tg.max_pool2d(np.ones((1, 4, 4, 1)), 2)
+    """
+
+    def __init__(self, choice: str) -> None:
+        self.choice = _checked(choice, "use_kernels")
+        self._tokens: list[Token[str | None]] = []
+
+    def __enter__(self) -> None:
+        self._tokens.append(_CHOICE.set(self.choice))
+
+    def __exit__(self, *exc: object) -> None:
+        _CHOICE.reset(self._tokens.pop())
+
+    def __call__(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(f)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with use_kernels(self.choice):
+                return f(*args, **kwargs)
+
+        return wrapped
+
+
+class Kernel:
+    """A kernel: call it, and the form that is wanted runs.
+
+    Attributes
+    ----------
+    name : str
+    plain : callable
+    module : str or None
+        Where in `compiled` the compiled form is, under the same name; None if there is none.
+    takes : callable
+        Can the compiled form take these arguments?
+    pays : callable
+        Is it faster with them, as measured?
+    """
+
+    def __init__(
+        self, plain: Callable[..., Any], module: str | None, takes: Callable[..., bool], pays: Callable[..., bool]
+    ) -> None:
+        self.name, self.plain, self.module, self.takes, self.pays = plain.__name__, plain, module, takes, pays
+        self.__doc__ = plain.__doc__
+        KERNELS[self.name] = self
+
+    def __call__(self, *args: Any, out: Any = None, **options: Any) -> Any:
+        form = self.compiled if self.chosen(*args, **options) == "compiled" else self.plain
+        return form(*args, out=out, **options)
+
+    def chosen(self, *args: Any, **options: Any) -> str:
+        """The form that would run with these arguments: "plain" or "compiled"."""
+        choice = _CHOICE.get() or _from_environment()
+        if choice == "plain" or self.module is None or not _installed() or not self.takes(*args, **options):
+            return "plain"
+        return "compiled" if choice == "compiled" or self.pays(*args, **options) else "plain"
+
+    @property
+    def compiled(self) -> Callable[..., Any]:
+        """The compiled form. Raises MissingExtraError without Numba, ArgumentError if there is no such form."""
+        if self.module is None:
+            raise ArgumentError(f"{self.name}: expected a kernel with a compiled form, and it has none")
+        _checked("compiled", self.name)
+        return _compiled(self.module, self.name)
+
+    def __repr__(self) -> str:
+        return f"<kernel {self.name}: plain{' and compiled' if self.module else ''}>"
+
+
+@cache
+def _compiled(module: str, name: str) -> Callable[..., Any]:
+    form: Callable[..., Any] = getattr(import_module(f"{__package__}.compiled.{module}"), name)
+    return form
+
+
+KERNELS: dict[str, Kernel] = {}
+
+
+def get(name: str) -> Kernel:
+    """The kernel of a name. Raises ArgumentError for an unknown one."""
+    if name not in KERNELS:
+        raise ArgumentError(f"get: expected one of {', '.join(sorted(KERNELS))}, got {name!r}")
+    return KERNELS[name]
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# What compiled forms take, and where they are faster. Measured with one thread on an x86-64 with AVX-512 and on ...
+
+
+def _floats(*arrays: Array) -> bool:
+    """Arrays of one dtype, float32 or float64, in the machine's byte order?"""
+    return all(
+        type(a) is np.ndarray and a.dtype.char in "fd" and a.dtype == arrays[0].dtype and a.dtype.isnative
+        for a in arrays
+    )
+
+
+def _flat(window: Window) -> bool:
+    return window.rank <= 2
+
+
+def _never(*args: Any, **options: Any) -> bool:
+    return False
+
+
+def _many(x: Array, *rest: Any, **options: Any) -> bool:
+    """Enough work to make up for the call, and channels enough for vector instructions."""
+    return x.size >= 4096 and x.shape[-1] >= 4
+
+
+conv = Kernel(_conv.conv, None, _never, _never)
+conv_input_grad = Kernel(_conv.conv_input_grad, None, _never, _never)
+conv_kernel_grad = Kernel(_conv.conv_kernel_grad, None, _never, _never)
+patches = Kernel(_conv.patches, None, _never, _never)
+patches_transpose = Kernel(_conv.patches_transpose, None, _never, _never)
+
+max_pool = Kernel(_pool.max_pool, "pool", lambda x, window: _floats(x) and _flat(window), _many)
+pool_gather = Kernel(_pool.pool_gather, "pool", lambda x, argmax, window: _floats(x) and _flat(window), _many)
+pool_scatter = Kernel(_pool.pool_scatter, "pool", lambda g, argmax, window: _floats(g) and _flat(window), _many)
+avg_pool = Kernel(
+    _pool.avg_pool, "pool", lambda x, window, count_include_pad=False: _floats(x) and _flat(window), _many
+)
+avg_pool_transpose = Kernel(
+    _pool.avg_pool_transpose, "pool", lambda g, window, count_include_pad=False: _floats(g) and _flat(window), _many
+)
+
+bias_relu = Kernel(_fused.bias_relu, "fused", _floats, _many)
+bias_relu_grad = Kernel(_fused.bias_relu_grad, "fused", _floats, _many)
+bias_relu_max_pool = Kernel(
+    _fused.bias_relu_max_pool, "pool", lambda z, b, window: _floats(z, b) and _flat(window), _many
+)
+bias_relu_max_pool_grad = Kernel(
+    _fused.bias_relu_max_pool_grad, "pool",
+    lambda g, y, argmax, window: _floats(g, y) and _flat(window), _many,
+)  # fmt: skip
+softmax_cross_entropy = Kernel(_fused.softmax_cross_entropy, None, _never, _never)

@@ -1,0 +1,90 @@
+"""Memory for kernels: where results are written, temporaries that are used again, blocks that fit the cache.
+
+A large array that was just made costs more to write than one that was written before, because the system hands out its
+pages one fault at a time. So the temporaries of a kernel live on, per thread, from call to call.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from math import prod
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..errors import ArgumentError
+
+__all__ = ["Array", "blocks", "copy_runs", "result", "scratch"]
+
+Array: TypeAlias = np.ndarray[Any, Any]
+
+MOST_BYTES = 1 << 24  # what a thread keeps under each name
+
+
+class _Store(threading.local):
+    def __init__(self) -> None:
+        self.buffers: dict[str, Array] = {}
+
+
+_store = _Store()
+
+
+def scratch(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """An array of any values, good until this thread asks for `name` again. What is too large to keep is made anew.
+
+    >>> scratch("doctest", (2, 3), np.dtype("f4")).shape
+    (2, 3)
+    """
+    size = prod(shape) * dtype.itemsize
+    if size > MOST_BYTES:
+        return np.empty(shape, dtype)
+    buffer = _store.buffers.get(name)
+    if buffer is None or buffer.nbytes < size:
+        buffer = _store.buffers[name] = np.empty(size, np.uint8)
+    return np.ndarray(shape, dtype, buffer)
+
+
+def result(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Where to write a result: `out`, if it fits, or a new array of any values.
+
+    >>> result(None, (2, 3), np.dtype("f4")).dtype
+    dtype('float32')
+    """
+    if out is None:
+        return np.empty(shape, dtype)
+    if out.shape != shape or out.dtype != dtype or not out.flags.c_contiguous:
+        raise ArgumentError(
+            f"expected out to be C-contiguous, of shape {shape} and dtype {dtype}, got shape {out.shape}, dtype "
+            f"{out.dtype} and strides {out.strides}: use np.empty({shape}, np.{dtype})"
+        )
+    return out
+
+
+def blocks(n: int, bytes_each: int, most: int) -> Iterator[slice]:
+    """Slices of n things of at most about `most` bytes each, as equal as can be.
+
+    >>> list(blocks(5, 100, most=250))
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    count = -(-n * bytes_each // most) or 1
+    size = -(-n // count) or 1
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
+
+
+def copy_runs(to: Array, x: Array) -> None:
+    """``to[...] = x``, of equal shape and dtype, all of the last axis as one element.
+
+    NumPy moves large elements at the speed of memory, but takes its time from each short row of small ones to the next.
+
+    >>> to = np.empty((2, 3))
+    >>> copy_runs(to, np.arange(12.0).reshape(4, 3)[::2])
+    >>> to
+    array([[0., 1., 2.],
+           [6., 7., 8.]])
+    """
+    size = x.shape[-1] * x.itemsize
+    if size > 8 and x.strides[-1] == to.strides[-1] == x.itemsize:
+        run = np.dtype((np.void, size))
+        to, x = to.view(run), x.view(run)
+    np.copyto(to, x)

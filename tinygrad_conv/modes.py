@@ -1,0 +1,191 @@
+"""What operations do besides computing: one immutable `Mode` per thread and async task.
+
+Also the doors through which all computing goes, for those who want to know of it. A primitive's forward function,
+`compute` (data that no gradient flows through) and `effect` (what changes state) tell the mode's `observer`, if there is
+one: a profile that times them, or a recording that will replay them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from .primitive import Primitive
+    from .tensor import Node, Tensor
+
+__all__ = [
+    "MODE", "Mode", "Observer", "compute", "constant", "detect_anomaly", "effect", "enable_grad", "is_grad_enabled",
+    "mode", "no_grad", "observed", "observer",
+]  # fmt: skip
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Observer(Protocol):
+    """Stands at the doors. Each method does what would have been done without it, and returns the result."""
+
+    def run(self, primitive: Primitive, args: Sequence[Any], values: Sequence[Any], params: dict[str, Any]) -> Any:
+        """Run ``primitive.forward(*values, **params)``; `args` are the same with their tensors."""
+
+    def compute(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """Run a function of arrays that is no primitive."""
+
+    def effect(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """Run a function that changes state."""
+
+    def constant(self, array: Any) -> None:
+        """An array was made from shapes alone."""
+
+    def same(self, array: Any, original: Any) -> None:
+        """An array holds what another one does."""
+
+    def enter(self, module: Any) -> None:
+        """A module is called."""
+
+    def touch(self, tensor: Tensor) -> None:
+        """A tensor's array is about to be shared with another tensor."""
+
+    def escape(self, why: str) -> None:
+        """Something happens here that cannot be seen: values leave the library, for example."""
+
+
+@dataclass(frozen=True)
+class Mode:
+    """What operations do besides computing. One immutable value per thread and async task."""
+
+    recording: bool = True  # are nodes made?
+    anomaly: bool = False  # is every result checked for NaN?
+    path: str = ""  # the module being called, such as "head.1"
+    generators: dict[int, tuple[Any, Any]] | None = None  # inside checkpoint: generators used, with their first state
+    replaying: bool = False  # inside checkpoint's second run: no side effects on running statistics
+    watch: Callable[[Node, Any, Sequence[Any]], None] | None = None  # for pictures: told of each node, output, inputs
+    observer: Observer | None = None  # told of all computing, for profiles and compiled steps
+    backward: Node | None = None  # whose rules a backward pass runs; noted for observers only
+
+
+MODE: ContextVar[Mode] = ContextVar("tinygrad_conv_mode", default=Mode())  # noqa: B039  (Mode is immutable)
+OBSERVED: list[Observer] = []  # all observers of all threads: empty nearly always, and then nothing more is asked
+
+
+@contextmanager
+def mode(**changes: Any) -> Iterator[None]:
+    """Run a block with some fields of the current `Mode` changed."""
+    token = MODE.set(replace(MODE.get(), **changes))
+    try:
+        yield
+    finally:
+        MODE.reset(token)
+
+
+class _Setting:
+    """A context manager that is also a decorator and may be entered many times: ``no_grad()`` and its kin."""
+
+    def __init__(self, **changes: Any) -> None:
+        self._changes = changes
+        self._tokens: list[Any] = []
+
+    def __enter__(self) -> None:
+        self._tokens.append(MODE.set(replace(MODE.get(), **self._changes)))
+
+    def __exit__(self, *exc: object) -> None:
+        MODE.reset(self._tokens.pop())
+
+    def __call__(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(f)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with mode(**self._changes):
+                return f(*args, **kwargs)
+
+        return wrapped
+
+
+def no_grad() -> _Setting:
+    """Record nothing in this block (or decorated function): values are plain data.
+
+    >>> import tinygrad_conv as tg
+    >>> x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    >>> with tg.no_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
+    return _Setting(recording=False)
+
+
+def enable_grad() -> _Setting:
+    """Record in this block even inside `no_grad`."""
+    return _Setting(recording=True)
+
+
+def is_grad_enabled() -> bool:
+    """Is the graph recorded here? Holds for this thread and async task."""
+    return MODE.get().recording
+
+
+def detect_anomaly() -> _Setting:
+    """Check every value and gradient computed in this block; the first NaN raises `AnomalyError`, naming its operation.
+
+    >>> import tinygrad_conv as tg
+    >>> import numpy as np
+    >>> x = tg.Tensor([-1.0], requires_grad=True)
+    >>> with tg.detect_anomaly(), np.errstate(invalid="ignore"):
+    ...     try:
+    ...         loss = tg.log(x).sum()
+    ...     except tg.errors.AnomalyError as error:
+    ...         print(str(error).split(" (")[0])
+    log: the result has 1 NaN of 1
+    """
+    return _Setting(anomaly=True)
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# The doors
+
+
+def observer() -> Observer | None:
+    """Who observes this thread and async task."""
+    return MODE.get().observer if OBSERVED else None
+
+
+@contextmanager
+def observed(by: Observer | None) -> Iterator[None]:
+    """Tell an observer of all computing in this block (None: tell nobody)."""
+    if by is not None:
+        OBSERVED.append(by)
+    try:
+        with mode(observer=by):
+            yield
+    finally:
+        if by is not None:
+            OBSERVED.remove(by)
+
+
+def compute(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function of arrays that is no primitive; its results depend on nothing but its arguments."""
+    by = observer()
+    return function(*args, **kwargs) if by is None else by.compute(function, args, kwargs)
+
+
+def effect(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorate a function that changes state (a gradient, a parameter, a running mean), so that a replay does too."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        by = observer()
+        return function(*args, **kwargs) if by is None else by.effect(function, args, kwargs)
+
+    return call
+
+
+def constant(array: T) -> T:
+    """An array made from shapes alone, such as a cotangent of ones: the same at every replay."""
+    by = observer()
+    if by is not None:
+        by.constant(array)
+    return array

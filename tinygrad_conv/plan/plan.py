@@ -1,0 +1,350 @@
+"""`Plan`: a recorded step as a flat list of calls on memory that is laid out once.
+
+From a tape to a plan: calls whose results nobody needs are dropped; what depends on constants alone is computed once;
+values that die give their memory to later ones; views of memory that never moves are taken once. What is left is written
+out as one Python function, a line per call, which `Plan.source` shows.
+"""
+
+from __future__ import annotations
+
+import linecache
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from math import prod
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..tensor import ndarray, wrap
+from .into import INTO, VIEWS, is_elementwise
+from .tape import Call, Slot, Tape, Wrapped, parts, replaced
+
+__all__ = ["Plan"]
+
+Array: TypeAlias = np.ndarray[Any, Any]
+
+
+class Plan:
+    """One signature of a compiled step, ready to run.
+
+    Attributes
+    ----------
+    name : the step's
+    calls : the calls that run, in order
+    arguments, outputs : slots
+    source : the Python function that runs
+    """
+
+    def __init__(self, name: str, tape: Tape, outputs: Sequence[Slot]) -> None:
+        self.name = name
+        self.arguments, self.outputs = tape.arguments, list(outputs)
+        self.modules = list(tape.modules.values())
+        self.calls = _folded(_needed(tape.calls, self.outputs))
+        self.recorded = len(tape.calls)
+        self._groups = _Groups(self)
+        self._memory = _Memory(self.calls, self._groups)
+        self._static = self._memory.arrays
+        self._take_views()
+        self.source, self._function = self._written()
+        self._loads = [
+            (call.args[0], slot.array.shape, slot.array.dtype, slot.array.strides, call.args[0].node)
+            for call in self.calls if call.kind == "load" for slot in call.outputs
+        ]  # fmt: skip
+        for slot in tape.slots:
+            if slot.origin != "constant":
+                slot.array = _Seen(slot.array)
+
+    def fits(self) -> bool:
+        """Is everything outside as it was: modes of modules, shapes and kinds of parameters?"""
+        for module, training in self.modules:
+            if module.training is not training:
+                return False
+        for tensor, shape, dtype, strides, node in self._loads:
+            array = tensor._data
+            if array.shape != shape or array.dtype != dtype or array.strides != strides or tensor.node is not node:
+                return False
+        return True
+
+    def run(self, arrays: Sequence[Array]) -> list[Array]:
+        """The outputs for other arguments of the same signature."""
+        result: list[Array] = self._function(arrays)
+        return result
+
+    # -- building --------------------------------------------------------------------------------------------------
+
+    def _take_views(self) -> None:
+        """Views of memory that never moves are taken now, once."""
+        left = []
+        for call in self.calls:
+            if call.name in VIEWS and is_ours(call) and not self._groups.escapes(call.outputs[0]):
+                slots = list(call.inputs)
+                if len(slots) == 1 and slots[0] in self._static:
+                    args, kwargs = (replaced(tree, self._now) for tree in (call.args, call.kwargs))
+                    view = call.function(*args, **kwargs)
+                    if view.base is not None and np.may_share_memory(view, self._static[slots[0]]):
+                        self._static[call.outputs[0]] = view
+                        continue
+            left.append(call)
+        self.calls = left
+
+    def _now(self, leaf: Any) -> Any:
+        return self._static[leaf] if isinstance(leaf, Slot) else leaf
+
+    def _written(self) -> tuple[str, Callable[[Sequence[Array]], list[Array]]]:
+        """The function that runs the calls, and its source."""
+        scope: dict[str, Any] = {"wrap": wrap}
+        names: dict[int, str] = {}
+
+        def constant(value: Any, prefix: str = "k") -> str:
+            if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and value == value):
+                text = repr(value)
+                if len(text) < 40 and "inf" not in text:
+                    return text
+            if id(value) not in names:
+                names[id(value)] = f"{prefix}{len(names)}"
+                scope[names[id(value)]] = value
+            return names[id(value)]
+
+        def read(tree: Any) -> str:
+            if isinstance(tree, Wrapped):
+                return f"wrap({read(tree.slot)}, None)"
+            if isinstance(tree, Slot):
+                if tree in self._static:
+                    name = f"b{tree.index}"
+                    scope[name] = self._static[tree]
+                    return name
+                return constant(tree.array, "c") if tree.origin == "constant" else f"v{tree.index}"
+            if type(tree) in (tuple, list) and any(isinstance(part, Slot) for part in parts(tree)):
+                inner = ", ".join(map(read, tree))
+                return f"({inner},)" if isinstance(tree, tuple) else f"[{inner}]"
+            if type(tree) is dict and any(isinstance(part, Slot) for part in parts(tree)):
+                return "{" + ", ".join(f"{constant(key)}: {read(item)}" for key, item in tree.items()) + "}"
+            return constant(tree)
+
+        lines = [f"    v{slot.index} = arrays[{k}]" for k, slot in enumerate(self.arguments)]
+        for call in self.calls:
+            lines += (f"    {line}" for line in self._line(call, read, scope))
+        lines.append(f"    return [{', '.join(map(read, self.outputs))}]")
+        source = "def step(arrays):\n" + "\n".join(lines) + "\n"
+        file = f"<plan of {self.name} {id(self):x}>"
+        linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+        exec(compile(source, file, "exec"), scope)
+        return source, scope["step"]
+
+    def _line(self, call: Call, read: Callable[[Any], str], scope: dict[str, Any]) -> Iterator[str]:
+        """A call as a line or two of Python."""
+        if call.kind == "load":
+            yield f"v{call.outputs[0].index} = {read(call.args[0])}._data"
+            return
+        given = [read(arg) for arg in call.args]
+        named = [f"{name}={read(value)}" for name, value in call.kwargs.items()]
+        if call.outputs and call.outputs[0] in self._memory.written:
+            into = INTO[call.name]
+            scope[call.name] = into
+            outs = [read(slot) for slot in call.outputs]
+            out = outs[0] if len(outs) == 1 else f"({', '.join(outs)})"
+            if isinstance(into, np.ufunc) and not named and into not in (np.maximum, np.minimum):
+                yield f"{call.name}({', '.join([*given, out])})"
+            else:
+                yield f"{call.name}({', '.join([*given, *named, f'out={out}'])})"
+            return
+        function = f"f_{call.name}".replace(".", "_").replace("<", "_").replace(">", "_")
+        while scope.get(function, call.function) is not call.function:
+            function += "_"
+        scope[function] = call.function
+        text = f"{function}({', '.join([*given, *named])})"
+        if call.kind == "primitive" and not call.primitive.has_residual and call.outputs:  # type: ignore[union-attr]
+            yield f"v{call.outputs[0].index} = {text}"
+            return
+        if not call.outputs:
+            yield text
+            return
+        yield f"r = {text}"
+        for slot, path in zip(call.outputs, call.results, strict=True):
+            yield f"v{slot.index} = r" + "".join("._data" if k == -1 else f"[{k}]" for k in path)
+
+    # -- telling ---------------------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        return (
+            f"<plan of {self.name}: {len(self.calls)} calls of {self.recorded} recorded, "
+            f"{self._memory.nbytes / 1e6:.2f} MB laid out>"
+        )
+
+
+class _Seen:
+    """What is remembered of an array after recording."""
+
+    __slots__ = ("dtype", "shape", "strides")
+
+    def __init__(self, array: Any) -> None:
+        self.shape, self.dtype, self.strides = array.shape, array.dtype, getattr(array, "strides", ())
+
+    @property
+    def nbytes(self) -> int:
+        return prod(self.shape) * self.dtype.itemsize
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Passes over the calls
+
+
+def _needed(calls: Sequence[Call], outputs: Sequence[Slot]) -> list[Call]:
+    """The calls that something depends on: an output, an effect, or a check that may raise."""
+    wanted = set(outputs)
+    kept = []
+    for call in reversed(calls):
+        if call.kind == "effect" or not call.outputs or not wanted.isdisjoint(call.outputs):
+            wanted.update(call.inputs)
+            kept.append(call)
+    return kept[::-1]
+
+
+def _folded(calls: Sequence[Call]) -> list[Call]:
+    """Without the calls whose inputs are all constants made from shapes: their results are constants too."""
+    left = []
+    for call in calls:
+        slots = list(call.inputs)
+        if call.kind in ("primitive", "compute") and call.outputs and slots and all(
+            slot.origin == "constant" and slot.checked and slot.tensor is None for slot in slots
+        ):  # fmt: skip
+            for slot in call.outputs:
+                slot.origin = "constant"
+        else:
+            left.append(call)
+    return left
+
+
+class _Groups:
+    """Which slots share memory, as seen while recording; and which of that memory is not the plan's to reuse."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._of = {slot: id(_owner(slot.array)) for call in plan.calls for slot in call.outputs}
+        foreign = [slot for slot in plan.arguments] + plan.outputs
+        for call in plan.calls:
+            if call.kind in ("effect", "load", "compute"):
+                foreign += call.outputs if call.name not in INTO or not is_ours(call) else ()
+            if call.kind == "effect":
+                foreign += call.inputs
+            foreign += (slot for slot in call.inputs if slot.origin != "call")
+        self._foreign = {id(_owner(slot.array)) for slot in foreign}
+        self.uses = Counter(self._of.values())
+
+    def of(self, slot: Slot) -> int:
+        group = self._of.get(slot)
+        return id(_owner(slot.array)) if group is None else group
+
+    def escapes(self, slot: Slot) -> bool:
+        """May the slot's memory be held by somebody after the step, or has it come from outside?"""
+        return self.of(slot) in self._foreign
+
+
+def is_ours(call: Call) -> bool:
+    """Is the function the library's own? Users may give theirs the same name."""
+    function = call.primitive.forward if call.primitive is not None else call.function
+    function = function.args[0] if isinstance(function, partial) and function.args else function
+    return bool(function.__module__.startswith("tinygrad_conv.ops."))
+
+
+def _owner(array: Any) -> Any:
+    while isinstance(getattr(array, "base", None), ndarray):
+        array = array.base
+    return array
+
+
+class _Memory:
+    """Memory for results, laid out once; what dies gives its memory to what comes after.
+
+    Attributes
+    ----------
+    arrays : slot -> the array it always lies in
+    written : the slots whose calls write into such an array
+    nbytes : how much memory there is in all
+    """
+
+    def __init__(self, calls: Sequence[Call], groups: _Groups) -> None:
+        self.arrays: dict[Slot, Array] = {}
+        self.written: set[Slot] = set()
+        self.nbytes = 0
+        self._free: list[Array] = []  # blocks of bytes
+        self._block: dict[int, Array] = {}  # of a group
+        last = {}
+        for number, call in enumerate(calls):
+            for slot in (*call.inputs, *call.outputs):
+                last[groups.of(slot)] = number
+        for number, call in enumerate(calls):
+            ending = {groups.of(slot) for slot in call.inputs if last[groups.of(slot)] == number}
+            if self._can_write(call, groups):
+                if is_elementwise(call.name) and self._same_layout(call, ending, groups):
+                    self._release(ending)
+                for slot in call.outputs:
+                    self._place(slot, groups.of(slot))
+                    self.written.add(slot)
+            self._release(ending)
+            self._release({groups.of(slot) for slot in call.outputs if last[groups.of(slot)] == number})
+
+    @staticmethod
+    def _can_write(call: Call, groups: _Groups) -> bool:
+        if call.name not in INTO or not call.outputs or not is_ours(call):
+            return False
+        for slot in call.outputs:
+            array = slot.array
+            if groups.escapes(slot) or not _is_dense(array):
+                return False
+            if _owner(array).size != array.size:
+                return False
+        expected = 2 if call.primitive is not None and call.primitive.has_residual else 1
+        return len(call.outputs) == expected
+
+    @staticmethod
+    def _same_layout(call: Call, ending: set[int], groups: _Groups) -> bool:
+        """Do the inputs that end here lie in memory exactly as the output will?"""
+        out = call.outputs[0].array
+        return all(
+            slot.array.shape == out.shape and slot.array.strides == out.strides and slot.array.dtype == out.dtype
+            for slot in call.inputs if groups.of(slot) in ending
+        )  # fmt: skip
+
+    def _place(self, slot: Slot, group: int) -> None:
+        array = np.asarray(slot.array)
+        size = max(array.nbytes, 1)
+        fitting = [block for block in self._free if size <= block.nbytes <= max(2 * size, 256)]
+        if fitting:
+            block = min(fitting, key=lambda block: block.nbytes)
+            self._free = [other for other in self._free if other is not block]
+        else:
+            block = _aligned(size)
+            self.nbytes += block.nbytes
+        self._block[group] = block
+        flat = block[: array.nbytes].view(array.dtype)
+        order = sorted(range(array.ndim), key=lambda k: (-array.strides[k], k))  # axes from the outermost in memory
+        laid = flat.reshape([array.shape[k] for k in order])
+        self.arrays[slot] = laid.transpose(np.argsort(order)) if array.ndim else laid
+
+    def _release(self, groups: set[int]) -> None:
+        for group in groups:
+            block = self._block.pop(group, None)
+            if block is not None:
+                self._free.append(block)
+
+
+def _aligned(size: int) -> Array:
+    """Bytes that start at a cache line."""
+    size = -(-size // 64) * 64
+    block = np.empty(size + 64, np.uint8)
+    start = -block.ctypes.data % 64
+    return block[start : start + size]
+
+
+def _is_dense(array: Any) -> bool:
+    """Does an array fill its memory, each element once, in some order of its axes?"""
+    if not isinstance(array, ndarray):
+        return True
+    expected = array.itemsize
+    for stride, size in sorted(zip(array.strides, array.shape, strict=True)):
+        if size > 1:
+            if stride != expected:
+                return False
+            expected *= size
+    return True

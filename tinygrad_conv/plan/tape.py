@@ -1,0 +1,273 @@
+"""`Tape`: all that a step computes, written down while it runs.
+
+A tape stands at the doors of `modes` as an `Observer`. Every call of a primitive, of a function of data and of an effect
+becomes a `Call` between `Slot`s, and every array that came from somewhere else is told apart: an argument of the step, a
+tensor that lives on (a parameter: read again at every replay), or a constant.
+
+What cannot be written down ends the tape, with the reason and the user's line: a value that leaves the library, where
+what is done with it, such as an `if`, will not be seen.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from ..modes import MODE, observed
+from ..primitive import Primitive
+from ..tensor import Source, Tensor, describe_source, ndarray, user_source, wrap
+
+__all__ = ["Call", "Slot", "Tape", "parts", "replaced"]
+
+Origin: TypeAlias = Literal["argument", "tensor", "constant", "call"]
+Path: TypeAlias = tuple[int, ...]  # where in nested tuples a value is
+
+
+@dataclass(eq=False, slots=True)
+class Slot:
+    """A value of the step: an array that some calls make or read.
+
+    Attributes
+    ----------
+    origin : "argument" of the step, "tensor" that lives on, "constant", or result of a "call"
+    array : the array seen while recording
+    tensor : the tensor it is read from
+    checked : for a constant: is it known to be one?
+    """
+
+    index: int
+    origin: Origin
+    array: Any
+    tensor: Tensor | None = None
+    checked: bool = True
+    source: Source | None = None
+
+    def __repr__(self) -> str:
+        return f"%{self.index}"
+
+
+@dataclass(eq=False, slots=True)
+class Call:
+    """One instruction: ``outputs = function(*args, **kwargs)``, the slots among the arguments standing for arrays.
+
+    ``results`` says where in what the function returns (nested tuples) each output is. A "load" reads a tensor.
+    """
+
+    kind: Literal["primitive", "compute", "effect", "load"]
+    name: str
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    outputs: list[Slot] = field(default_factory=list)
+    results: list[Path] = field(default_factory=list)
+    primitive: Primitive | None = None
+    path: str = ""
+    source: Source | None = None
+    backward: str = ""  # the operation whose rule this call belongs to
+
+    @property
+    def inputs(self) -> Iterator[Slot]:
+        """The slots that the call reads, as often as it names them."""
+        return (part for part in parts((self.args, self.kwargs)) if isinstance(part, Slot))
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapped:
+    """An argument of an effect that is to be a tensor again."""
+
+    slot: Slot
+
+
+def parts(tree: Any) -> Iterator[Any]:
+    """The leaves of nested tuples, lists and dictionaries."""
+    if isinstance(tree, (tuple, list)):
+        for item in tree:
+            yield from parts(item)
+    elif isinstance(tree, dict):
+        for item in tree.values():
+            yield from parts(item)
+    elif isinstance(tree, Wrapped):
+        yield tree.slot
+    else:
+        yield tree
+
+
+def replaced(tree: Any, leaf: Callable[[Any], Any]) -> Any:
+    """The same nested tuples, lists and dictionaries with other leaves."""
+    if type(tree) in (tuple, list):
+        return type(tree)([replaced(item, leaf) for item in tree])
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return type(tree)(*[replaced(item, leaf) for item in tree])
+    if type(tree) is dict:
+        return {key: replaced(item, leaf) for key, item in tree.items()}
+    return leaf(tree)
+
+
+class Tape:
+    """The recording of one run of a step.
+
+    Attributes
+    ----------
+    calls : in the order in which they ran
+    arguments : the slots of the step's arrays, in order
+    modules : (module, was it in training mode) for every module that was called
+    broken : why this run cannot be replayed, or None
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.slots: list[Slot] = []
+        self.arguments: list[Slot] = []
+        self.modules: dict[int, tuple[Any, bool]] = {}
+        self.broken: str | None = None
+        self._known: dict[int, Slot] = {}  # id of an array, which `slots` keeps alive
+
+    # -- slots -----------------------------------------------------------------------------------------------------
+
+    def _slot(self, origin: Origin, array: Any, **more: Any) -> Slot:
+        slot = Slot(len(self.slots), origin, array, **more)
+        self.slots.append(slot)
+        self._known[id(array)] = slot
+        return slot
+
+    def argument(self, array: ndarray) -> Tensor:
+        """The next array that the step is called with, as the tensor to give it."""
+        view = array.view()  # an array of its own, should the step be called with one array twice
+        self.arguments.append(self._slot("argument", view))
+        return wrap(view, None)
+
+    def known(self, array: Any) -> Slot | None:
+        """The slot of an array, if it has one."""
+        return self._known.get(id(array))
+
+    def slot_of(self, tensor: Tensor) -> Slot:
+        """The slot of a tensor's array; a tensor not seen before is read now, as at every replay."""
+        slot = self._known.get(id(tensor._data))
+        if slot is None:
+            slot = self._slot("tensor", tensor._data, tensor=tensor)
+            call = Call("load", "load", lambda tensor: tensor._data, (tensor,), {}, [slot], [()])
+            self.calls.append(call)
+        return slot
+
+    def _operand(self, value: Any) -> Any:
+        """What a call reads: a slot for an array or a tensor, anything else as it is."""
+        if isinstance(value, Tensor):
+            return self.slot_of(value)
+        if not isinstance(value, (ndarray, np.generic)):
+            return value
+        slot = self._known.get(id(value))
+        if slot is None:
+            slot = self._slot("constant", value, checked=isinstance(value, np.generic), source=user_source(4))
+        return slot
+
+    def _given(self, value: Any) -> Any:
+        """What an effect is given: computed arrays and tensors as slots, lasting objects as they are."""
+        if isinstance(value, Tensor):
+            slot = self._known.get(id(value._data))
+            return value if slot is None or slot.origin in ("tensor", "constant") else Wrapped(slot)
+        return self._operand(value)
+
+    def _note(self, call: Call, result: Any) -> None:
+        for path, leaf in _leaves(result):
+            array = leaf._data if isinstance(leaf, Tensor) else leaf
+            if isinstance(array, (ndarray, np.generic)) and id(array) not in self._known:
+                call.outputs.append(self._slot("call", array))
+                call.results.append((*path, -1) if isinstance(leaf, Tensor) else path)
+        self.calls.append(call)
+
+    # -- the doors -------------------------------------------------------------------------------------------------
+
+    def run(self, primitive: Primitive, args: Sequence[Any], values: Sequence[Any], params: dict[str, Any]) -> Any:
+        with observed(None):  # what a forward function is made of is its own affair
+            y = primitive.forward(*values, **params)
+        array = y[0] if primitive.has_residual else y
+        if type(array) is not ndarray and any(isinstance(arg, Tensor) for arg in args):
+            array = np.asarray(array)
+            y = (array, y[1]) if primitive.has_residual else array
+        if self.broken is None:
+            mode = MODE.get()
+            operands = tuple(map(self._operand, args))
+            named = {name: replaced(value, self._operand) for name, value in params.items() if name != "shapes"}
+            if any(array is value for value in values):  # the identity: nothing to do
+                return y
+            call = Call(
+                "primitive", primitive.name, primitive.forward, operands, named, primitive=primitive, path=mode.path,
+                source=user_source(3),
+            )  # fmt: skip
+            self._note(call, y)
+        return y
+
+    def compute(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        operands = tuple(replaced(arg, self._operand) for arg in args)
+        named = {name: replaced(value, self._operand) for name, value in kwargs.items()}
+        args = [replaced(arg, _plain) for arg in args]
+        kwargs = {name: replaced(value, _plain) for name, value in kwargs.items()}
+        with observed(None):
+            result = function(*args, **kwargs)
+        if self.broken is None:
+            self._note(Call("compute", _name(function), function, operands, named, source=user_source(3)), result)
+        return result
+
+    def effect(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        given = tuple(replaced(arg, self._given) for arg in args)
+        named = {name: replaced(value, self._given) for name, value in kwargs.items()}
+        with observed(None):
+            result = function(*args, **kwargs)
+        if self.broken is None:
+            self._note(Call("effect", _name(function), function, given, named, source=user_source(3)), result)
+        return result
+
+    def constant(self, array: Any) -> None:
+        if isinstance(array, ndarray) and id(array) not in self._known:
+            self._slot("constant", array)
+
+    def same(self, array: Any, original: Any) -> None:
+        self._known[id(array)] = self._operand(original)
+        self.slots.append(Slot(len(self.slots), "constant", array))  # keeps it alive
+
+    def touch(self, tensor: Tensor) -> None:
+        self.slot_of(tensor)
+
+    def enter(self, module: Any) -> None:
+        self.modules[id(module)] = (module, module.training)
+
+    def escape(self, why: str) -> None:
+        if self.broken is None:
+            self.broken = f"{why} at {describe_source(user_source(3))}"
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def unproven(self) -> list[Slot]:
+        """The constants that nobody else holds, so that they were made during the step and may differ next time."""
+        constants = [slot for slot in self.slots if slot.origin == "constant" and not slot.checked]
+        # Who else refers to the array: `slot`, and the argument of getrefcount.
+        return [slot for slot in constants if sys.getrefcount(slot.array) <= 2 and not _owned(slot.array)]
+
+
+def _owned(array: ndarray) -> bool:
+    """Is the array a view of one that somebody holds?"""
+    base = array.base
+    return isinstance(base, ndarray) and sys.getrefcount(base) > 3  # `array`, `base`, the argument
+
+
+def _plain(value: Any) -> Any:
+    return value._data if isinstance(value, Tensor) else value
+
+
+def _leaves(result: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    if isinstance(result, (tuple, list)):
+        for k, item in enumerate(result):
+            yield from _leaves(item, (*path, k))
+    else:
+        yield path, result
+
+
+def _name(function: Callable[..., Any]) -> str:
+    inner = getattr(function, "func", function)  # of a partial
+    if inner is not function and getattr(function, "args", None):
+        inner = function.args[0]  # type: ignore[attr-defined]
+    return getattr(inner, "__qualname__", type(inner).__name__).split(".<locals>.")[-1]
