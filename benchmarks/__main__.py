@@ -1,7 +1,7 @@
 """``python -m benchmarks [WORKLOAD...]``: each workload in this library and in every peer that is installed.
 
-Each contender runs in a process of its own, all alive together and asked for one step in turn (or for as many as take 20
-ms). Printed are medians; medians of the ratios round by round; peak memory, over what was resident before the first
+Each contender runs in a process of its own, all alive together and asked for one step in turn (or for as many as take
+20 ms). Printed are medians; medians of the ratios round by round; peak memory, over what was resident before the first
 step; and the seconds from the start of the process to the end of the first step. All contenders train the same network
 from the same weights on the same data, and one whose losses differ is left out.
 """
@@ -18,7 +18,7 @@ from fnmatch import fnmatch
 from . import measure, tables
 from .contenders import CONTENDERS
 from .measure import all_cores
-from .workloads import PACKAGES, WORKLOADS, Workload, quick
+from .workloads import AT_ALL_CORES, PACKAGES, WORKLOADS, Workload, quick
 
 LAYOUTS = {"primitive": tables.by_primitive, "graph": tables.by_case, "epoch": tables.by_process}
 SECONDS = (2.0, 0.5)  # that a contender may use for a case: of a workload with one, with many
@@ -47,7 +47,7 @@ def main() -> None:
         workload = WORKLOADS[name]
         if options.quick:
             workload = quick(workload)
-        threads = options.threads or ([1, all_cores()] if workload.parallel and all_cores() > 1 else [1])
+        threads = options.threads or sorted({1, all_cores() if name in AT_ALL_CORES else 1})
         about = workload.about[0].upper() + workload.about[1:]
         part = f"### `{name}`\n\n{about}.\n\n{run(workload, threads, options)}"
         print(f"\n{part}", flush=True)

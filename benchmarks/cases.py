@@ -120,7 +120,7 @@ def _idx(folder: str, name: str, header: int) -> Any:
 
 
 def fit_mnist(keras: Any, images: int) -> Any:
-    """Keras' simple convnet for MNIST through one epoch, in Keras or in our Keras-shaped front: one and the same code."""
+    """Keras' simple convnet for MNIST through one epoch, in Keras or in our Keras-shaped front."""
     layers = keras.layers
     x, t = mnist(images)
     model = keras.Sequential([

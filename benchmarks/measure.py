@@ -61,9 +61,8 @@ def serve(name: str, kind: str, threads: int) -> None:
 def _build(contender: Contender, kind: str, case: str) -> tuple[Any, dict[str, Any]]:
     step = contender.build(kind, case)
     gc.collect()
-    with suppress(OSError):  # where there is no /proc, or it may not be written
-        with open("/proc/self/clear_refs", "w") as file:
-            file.write("5")  # the high-water mark falls to what is resident now
+    with suppress(OSError), open("/proc/self/clear_refs", "w") as file:  # where there is a /proc
+        file.write("5")  # the high-water mark falls to what is resident now
     before = _resident("VmRSS")
     results = [_numbers(step())]
     started = time.time()
@@ -130,7 +129,8 @@ class Process:
 
     def ask(self, case: str = "") -> Any:
         """Build a case, or time a block of steps of the one that is built."""
-        assert self.child.stdin is not None and self.child.stdout is not None
+        assert self.child.stdin is not None
+        assert self.child.stdout is not None
         with suppress(BrokenPipeError):
             self.child.stdin.write(case + "\n")
             self.child.stdin.flush()

@@ -9,50 +9,47 @@ from .networks import BATCHES, SIDES
 
 OURS = ("plain", "fast", "compiled")
 TORCH = ("torch", "torch channels_last")
+AT_ALL_CORES = {"cnn", "resblock", "vgg", "epoch"}  # run so too, besides at one thread
 EVERYONE = (*OURS, *TORCH, "torch.compile", "jax", "keras torch", "keras jax", "mygrad", "autograd", "floor")
 
 
 @dataclass(frozen=True)
 class Workload:
-    """Cases of one kind, which is a function of the contenders' modules.
-
-    `parallel` ones are run at one thread and at all cores, unless told otherwise; the others at one.
-    """
+    """Cases of one kind, which is a function of the contenders' modules."""
 
     about: str
     kind: str = "network"
     cases: tuple[str, ...] = ()
     contenders: tuple[str, ...] = EVERYONE
-    parallel: bool = False
 
 
-def _network(name: str, about: str, parallel: bool = False) -> Workload:
-    return Workload(about + ": a training step", cases=(name,), parallel=parallel)
+def _network(name: str, about: str) -> Workload:
+    return Workload(about + ": a training step", cases=(name,))
 
 
 WORKLOADS = {
     "cnn": _network(
-        "cnn", "Conv 32@3x3 - relu - maxpool 2 - Conv 64@3x3 - relu - maxpool 2 - flatten - dense 10, 28x28x1, batch 128", parallel=True
+        "cnn", "conv 32@3x3, relu, maxpool 2, conv 64@3x3, relu, maxpool 2, flatten, dense 10; 28x28x1, batch 128"
     ),
     "mlp": _network("mlp", "784-10-10, batch 32"),
     "lenet": _network("lenet", "LeNet-5 with tanh and average pooling, 61,706 parameters, batch 128"),
-    "resblock": _network("resblock", "two 3x3 convolutions of 64 channels with batch norm and a skip, 32x32, batch 32", parallel=True),
-    "vgg": _network("vgg", "six 3x3 convolutions of 32 to 128 channels with three poolings, 64x64x3, batch 16", parallel=True),
+    "resblock": _network("resblock", "two 3x3 convolutions of 64 channels with batch norm and a skip, 32x32, batch 32"),
+    "vgg": _network("vgg", "six 3x3 convolutions of 32 to 128 channels with three poolings, 64x64x3, batch 16"),
     "depthwise": _network("depthwise", "a depthwise-separable block of 64 to 128 channels, 32x32, batch 32"),
     "chain": Workload(
         "1,000 elementwise operations on 16 numbers, and back", "chain", ("chain",),
         (*OURS, "torch", "jax", "mygrad", "autograd", "floor"),
     ),
     "primitives": Workload(
-        "single convolutions and poolings, forward, and forward and back: geometric means over shapes of our time over that of "
-        "PyTorch's better layout", "primitive",
+        "single convolutions and poolings, forward, and forward and back: geometric means over shapes of our time over "
+        "that of PyTorch's better layout", "primitive",
         tuple(f"{name} {number} {direction}" for name, calls in PRIMITIVES.items() for number in range(len(calls))
               for direction in ("forward", "both")),
         ("plain", "fast", *TORCH),
     ),
     "epoch": Workload(
         "Keras' simple convnet through the 60,000 images of MNIST, batch 128: a whole process, data loading included",
-        "epoch", ("60000",), ("plain", "fast", "keras torch", "keras jax"), parallel=True,
+        "epoch", ("60000",), ("plain", "fast", "keras torch", "keras jax"),
     ),
     "gradcheck": Workload(
         "a small convolution checked to second order, each library with its own checker", "gradcheck", ("gradcheck",),
@@ -64,8 +61,8 @@ WORKLOADS = {
         ("plain",),
     ),
     "scaling": Workload(
-        "a training step of two convolutions (16 and 32 channels) by batch, at 28x28, and by side, at batch 16: µs per image, "
-        "and the time per FLOP over the least (×)",
+        "a training step of two convolutions (16 and 32 channels) by batch, at 28x28, and by side, at batch 16: µs per "
+        "image, and the time per FLOP over the least (×)",
         cases=(*(f"batch {n}" for n in BATCHES), *(f"side {n}" for n in SIDES)), contenders=(*OURS, *TORCH),
     ),
     "import": Workload("`import` of a package in a fresh process, all of it", "import"),

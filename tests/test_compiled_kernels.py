@@ -16,7 +16,7 @@ from test_kernels import LAYOUTS, geometries
 import tinygrad_conv as tg
 from tinygrad_conv.errors import ArgumentError, MissingExtraError
 from tinygrad_conv.kernels import registry
-from tinygrad_conv.kernels.geometry import pool_window
+from tinygrad_conv.kernels.geometry import conv_window, pool_window
 from tinygrad_conv.kernels.registry import get
 
 numba = pytest.importorskip("numba")
@@ -157,6 +157,48 @@ def test_an_argmax_that_is_none_writes_nothing_elsewhere():
     g = np.ones((1, 2, 2, 1))
     both("pool_scatter", g, argmax, window)
     both("pool_gather", np.ones((1, 2, 2, 1)), argmax, window)
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Convolution
+
+
+@st.composite
+def convolutions(draw):
+    c = draw(geometries().filter(lambda c: len(c.kernel) < 3))
+    values = Values(draw)
+    groups, c_in, c_out = draw(
+        st.sampled_from(
+            ((1, 1, 1), (1, 3, 2), (1, 2, 17), (1, 5, 40), (1, 1, 64), (2, 3, 1), (2, 1, 9), (3, 1, 1), (17, 1, 2),
+             (1, 20, 112))
+        )
+    )
+    n = draw(st.integers(1, 5))
+    x_shape, w_shape = (n, *c.sizes, groups * c_in), (*c.kernel, c_in, groups * c_out)
+    c.window = conv_window("t", len(c.kernel), x_shape, w_shape, c.stride, c.pads, c.dilation, groups, None)
+    c.x, c.w, c.g = values(*x_shape), np.array(values(*w_shape)), values(n, *c.window.out_sizes, w_shape[-1])
+    c.w[~np.isfinite(c.w)] = 2  # zeros of the padding times infinite weights: which form meets which is not promised
+    return c
+
+
+def convolve(c):
+    kernel, outs = prod(c.window.kernel), prod(c.window.out_sizes)
+    for name, a, b, n in (
+        ("conv", c.x, c.w, kernel * c.w.shape[-2]),
+        ("conv_input_grad", c.g, c.w, kernel * c.w.shape[-1]),
+        ("conv_kernel_grad", c.x, c.g, len(c.x) * outs),
+    ):
+        with np.errstate(invalid="ignore"):
+            terms = get(name).plain(np.abs(a), np.abs(b), c.window)
+        yield name, a, b, rounding(terms, a.dtype, n)
+
+
+@slow
+@given(convolutions())
+def test_convolution(c):
+    for name, a, b, limit in convolve(c):
+        with np.errstate(invalid="ignore"):
+            both(name, a, b, c.window, bound=[limit])
 
 
 # ------------------------------------------------------------------------------------------------------------------

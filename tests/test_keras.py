@@ -393,7 +393,9 @@ def test_validation():
 
 def test_a_validation_split_takes_its_weights_along():
     model, weights = classifier(), np.linspace(0, 1, 40)
-    history = model.fit(X, ONE_HOT, validation_split=0.25, sample_weight=weights, verbose=0).history
+    history = model.fit(
+        X, ONE_HOT, validation_split=0.25, sample_weight=weights, class_weight={0: 9.0}, verbose=0
+    ).history  # class weights are for learning only
     value = model.evaluate(X[30:], ONE_HOT[30:], sample_weight=weights[30:])[0]
     assert history["val_loss"][-1] == pytest.approx(value, rel=1e-6)
 

@@ -119,17 +119,29 @@ def used_memory(monkeypatch):
 # Convolution kernels
 
 
-@pytest.fixture(params=["as chosen", "rows", "planes", "small blocks"])
+PATHS = {  # every algorithm on every shape, not only where it is the fastest
+    "as chosen": {},
+    "rows, sums": {
+        "columns._runs_are_longer_in_images": lambda run, window: False, "conv.FEW_CHANNELS": 0, "conv.LITTLE_MORE": 0,
+    },
+    "rows, convolutions": {
+        "columns._runs_are_longer_in_images": lambda run, window: False, "conv.FEW_CHANNELS": 0, "conv.LITTLE_MORE": 99,
+    },
+    "channels first": {
+        "columns._runs_are_longer_in_images": lambda run, window: True, "conv.FEW_CHANNELS": 99,
+    },
+    "small blocks": {f"{module}.BLOCK_BYTES": 64 for module in ("columns", "conv", "depthwise", "pool")},
+    "all dealt out, nothing kept": {
+        "runs.SHORT_RUN": 10**9, "runs.FEW_RUNS": 0, "pool.SHORT_RUN": 10**9, "scratch.MOST_BYTES": 0,
+    },
+    "none dealt out": {"runs.SHORT_RUN": 0, "pool.SHORT_RUN": 0},
+}  # fmt: skip
+
+
+@pytest.fixture(params=sorted(PATHS))
 def path(request, monkeypatch):
-    """Every algorithm on every shape, not only where it is the fastest."""
-    if request.param == "rows":
-        monkeypatch.setattr(conv_kernels, "SHORT_RUN", 0)
-        monkeypatch.setattr(conv_kernels, "FEW_CHANNELS", 0)
-    elif request.param == "planes":
-        monkeypatch.setattr(conv_kernels, "_runs_are_short", lambda window, per_group: True)
-        monkeypatch.setattr(conv_kernels, "FEW_CHANNELS", 10**9)
-    elif request.param == "small blocks":
-        monkeypatch.setattr(conv_kernels, "BLOCK_BYTES", 64)
+    for name, value in PATHS[request.param].items():
+        monkeypatch.setattr(f"tinygrad_conv.kernels.{name}", value)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

@@ -10,7 +10,6 @@ from .. import networks as spec
 from ..cases import DEPTH, links
 from ..networks import NETWORKS
 
-
 BLOCK = 1 << 18  # numbers: rows are multiplied so many at a time, as windows can be, and stay in the cache
 
 

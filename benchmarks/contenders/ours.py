@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 import tinygrad_conv as tg
 from tinygrad_conv import nn
 

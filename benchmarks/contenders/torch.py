@@ -82,7 +82,7 @@ def network(case: str, form: str) -> Any:
         loss = criterion(x, t)
         loss.backward()
         sgd.step()
-        return loss
+        return loss.detach()
 
     return step
 
@@ -104,7 +104,7 @@ def chain(case: str, form: str) -> Any:
         x.grad = None
         total = forward(x)
         total.backward()
-        return total
+        return total.detach()
 
     return step
 
@@ -177,6 +177,6 @@ def primitive(case: str, form: str) -> Any:
             tensor.grad = None
         y = function(*inputs)
         y.backward(ones)
-        return [y, *(tensor.grad for tensor in inputs)]
+        return [y.detach(), *(tensor.grad for tensor in inputs)]
 
     return forward_and_backward if both else forward

@@ -106,17 +106,26 @@ def _beside(graph: Graph) -> dict[str, str]:
 
 
 def _without_hubs(graph: Graph) -> Graph:
-    """Without the edges of leaves that are used all over: their users say "with w" instead."""
+    """Without the edges of leaves that are used all over: their users say "with w" instead.
+
+    A folded node that reads all over (the gradient as a whole does) keeps the edge from what comes last.
+    """
     uses: dict[str, int] = {}
     for before, _ in graph.edges:
         uses[before] = uses.get(before, 0) + 1
     hubs = {node.name for node in graph.nodes if not node.inputs and uses.get(node.name, 0) > _MOST_USES}
-    if not hubs:
+    folded = [node for node in graph.nodes if node.kind in ("module", "group") and len(node.inputs) > _MOST_USES]
+    if not hubs and not folded:
         return graph
+    places = {node.name: k for k, node in enumerate(graph.nodes)}
+    last = {node.name: max(node.inputs, key=places.__getitem__) for node in folded}
 
     def relabelled(node: GraphNode) -> GraphNode:
         if node.name in hubs:
             return replace(node, params=(("used", f"{uses[node.name]:,} times"),), changed=("used",))
+        if node.name in last:
+            read = ("reads", f"{len(node.inputs):,} nodes")
+            node = replace(node, inputs=(last[node.name],), params=(read, *node.params), changed=("reads", *node.changed))
         names = dict.fromkeys(name for name in node.inputs if name in hubs)
         if not names:
             return node
@@ -132,6 +141,8 @@ def _without_hubs(graph: Graph) -> Graph:
 
 
 def _write_boxes(dot: Digraph, graph: Graph, beside: dict[str, str], show: Collection[str], painter: Painter) -> None:
+    from graphviz import Digraph  # parts are made apart: ``with dot.subgraph()`` copies what there is, each time
+
     nodes: dict[str, list[GraphNode]] = {path: [] for path in ("", *(module.path for module in graph.modules))}
     for node in graph.nodes:
         nodes[node.module].append(node)
@@ -146,20 +157,22 @@ def _write_boxes(dot: Digraph, graph: Graph, beside: dict[str, str], show: Colle
         for node in nodes[path]:
             _write_node(box, node, show, painter)
             if node.name in beside:
-                with box.subgraph() as row:
-                    row.attr(rank="same")
-                    row.node(node.name)
-                    row.node(beside[node.name])
+                row = Digraph()
+                row.attr(rank="same")
+                row.node(node.name)
+                row.node(beside[node.name])
+                box.subgraph(row)
         for module in inside[path]:
             alone = len(nodes[module.path]) == 1 and not inside[module.path] and module.repeat == 1 and not module.label
             if alone:  # one node needs no box: it says the path
                 _write_node(box, nodes[module.path][0], show, painter, " ".join(_module_name(module, path)).rstrip())
             else:
                 line = INK if module.repeat > 1 else BOX_LINE
-                with box.subgraph(name=f"cluster_{module.path}") as inner:
-                    inner.attr(label=_module_label(module, path, show), labeljust="r", tooltip=module.path)
-                    inner.attr(style="rounded,filled", color=line, fillcolor=BOX_FILLS[depth % 2])
-                    write(inner, module.path, depth + 1)
+                inner = Digraph(f"cluster_{module.path}")
+                inner.attr(label=_module_label(module, path, show), labeljust="r", tooltip=module.path)
+                inner.attr(style="rounded,filled", color=line, fillcolor=BOX_FILLS[depth % 2])
+                write(inner, module.path, depth + 1)
+                box.subgraph(inner)
 
     write(dot, "", 0)
 
@@ -208,7 +221,7 @@ def _label(node: GraphNode, show: Collection[str], path: str, alarm: str, ink: s
 
 
 def _option(node: GraphNode, name: str, value: str) -> str:
-    return f"{name} {value}" if node.kind == "group" or name in ("with", "used") else f"{name}={value}"
+    return f"{name} {value}" if node.kind == "group" or name in ("with", "used", "reads") else f"{name}={value}"
 
 
 def _numbers(node: GraphNode, show: Collection[str]) -> list[str]:

@@ -93,7 +93,7 @@ def _collapsed(graph: Graph, group_of: Callable[[GraphNode], str]) -> Graph:
     after: dict[int, int] = {}  # place -> bit set of the places that it was computed from
     current: dict[str, int] = {}
     for node in graph.nodes:
-        path = group_of(node) if node.kind not in ("input", "output") else ""
+        path = group_of(node) if node.kind != "input" and (node.kind != "output" or node.module) else ""
         place = current.get(path) if path else None
         before = {home[name] for name in node.inputs if name in home}
         if place is not None and any(after[other] >> place & 1 for other in before if other != place):
@@ -174,10 +174,13 @@ def _in_stretches(graph: Graph, most: int) -> Graph:
     size = -(-len(inner) // (most - len(kept)))
     times = _times(graph)
     stretches = [inner[start : start + size] for start in range(0, len(inner), size)]
-    names = {node.name: f"stretch_{k}" for k, part in enumerate(stretches, 1) for node in part}
+    names = {node.name: f"stretch_{k}" for k, part in enumerate(stretches, 1) if len(part) > 1 for node in part}
     places = {node.name: place for place, node in enumerate(graph.nodes)}
     nodes = [(places[name], graph[name]) for name in kept]
     for part in stretches:
+        if len(part) == 1:
+            nodes.append((places[part[0].name], part[0]))
+            continue
         own = names[part[0].name]
         outside = dict.fromkeys(names.get(name, name) for node in part for name in node.inputs)
         common = Counter(node.label for node in part if node.kind != "constant").most_common(2)
@@ -278,7 +281,7 @@ def _runs(graph: Graph) -> list[_Run]:
 
 def _look(node: GraphNode, with_gradients: bool) -> Any:
     """What two nodes must share to be equal."""
-    if node.kind in ("input", "output") or len(node.inputs) > _ARITY:
+    if node.kind == "input" or (node.kind == "output" and not node.module) or len(node.inputs) > _ARITY:
         return node.name  # nothing is equal to it
     label = re.sub(r"\d+", "#", node.label) if node.kind in ("parameter", "module") else node.label
     state = (node.gradients.state if node.gradients is not None else "none") if with_gradients else ""

@@ -118,7 +118,7 @@ class Painter:
         return base._replace(fill=RAMP[self._step(amount)] if amount > 0 else PAPER)
 
     def _kind(self, node: GraphNode) -> str:
-        if node.order and node.kind in ("operation", "output"):
+        if node.order and node.kind in ("operation", "output", "module"):
             return "gradient" if node.order == 1 else "second gradient"
         return node.kind
 

@@ -90,14 +90,21 @@ class Reader:
                 self._names[node] = self._leaf(node, homes.get(node, ""))
             else:
                 self._names[node] = self._operation(node, node.primitive)
+        owners = {path: self._owner(path) for path in self._parameters.values()}
+        owners |= dict.fromkeys(self._arguments.values(), "")
         for path, y in outputs:
-            order_of = path.count(GRADIENT)
-            label = f"{'second ' if order_of == 2 else ''}gradient of {path.lstrip(GRADIENT)}" if order_of else path
+            order_of, of = path.count(GRADIENT), path.lstrip(GRADIENT)
+            owner = owners.get(of, "") if order_of else ""
+            label = of.removeprefix(f"{owner}.")
+            if order_of:
+                label = f"{'second ' if order_of == 2 else ''}gradient of {label}"
             before = self._constant(y.shape, dtype=str(y.dtype)) if y.node is None else self._names[y.node]
             self._add(
                 path.replace(GRADIENT, "gradient."), "output", label, inputs=(before,), shape=y.shape,
-                dtype=str(y.dtype), order=order_of, **self._numbers(y.node),
+                dtype=str(y.dtype), order=order_of, module=f"{GRADIENT * order_of}.{owner}" if owner else "",
+                **self._numbers(y.node),
             )  # fmt: skip
+        self._nodes = _beside_their_rules(self._nodes)
         if "gradients" in known:
             self._add_unreached()
         return Graph(self.title, tuple(self._nodes), self._modules(), known)
@@ -254,6 +261,16 @@ def refuse_freed(order: Iterable[Node]) -> None:
                 f"snapshot: the graph of {node.label} from {describe_source(node.source)} was freed by a "
                 "backward pass; take the snapshot before, or call backward(retain_graph=True)"
             )
+
+
+def _beside_their_rules(nodes: Sequence[GraphNode]) -> list[GraphNode]:
+    """The gradient of a module's parameter comes right after the operation that computes it: then blocks are equal."""
+    follow: dict[str, list[GraphNode]] = {}
+    for node in nodes:
+        if node.kind == "output" and node.module:
+            follow.setdefault(node.inputs[0], []).append(node)
+    kept = (node for node in nodes if not (node.kind == "output" and node.module))
+    return [it for node in kept for it in (node, *follow.get(node.name, ()))]
 
 
 def _home(node: Node) -> str:

@@ -128,8 +128,6 @@ class Drawing:
         What is drawn, unfolded.
     shown : Graph
         What the picture shows: `graph` at the level asked for, folded.
-    source : str
-        The picture in DOT.
     """
 
     def __init__(
@@ -142,12 +140,17 @@ class Drawing:
         self._detailed: Graph | None = None
         at_level = as_modules(graph) if level == "modules" else graph
         self.shown = folded(at_level) if fold else at_level
+        self._write = partial(to_dot, self.shown, direction, show, color, whole=graph)
         if level == "units":
-            self.shown, self.source = graph, units_to_dot(graph, direction, unit)
-        else:
-            self.source = to_dot(self.shown, direction, show, color, whole=graph).source
-        if theme == "dark":
-            self.source = darkened(self.source)
+            self.shown, self.source = graph, self._themed(units_to_dot(graph, direction, unit))
+
+    @cached_property
+    def source(self) -> str:
+        """The picture in DOT."""
+        return self._themed(self._write().source)
+
+    def _themed(self, source: str) -> str:
+        return darkened(source) if self._theme == "dark" else source
 
     @property
     def details(self) -> Graph:

@@ -80,10 +80,12 @@ def snapshot(
     order = topological(y.node for _, y in outputs if y.node is not None)
     refuse_freed(order)
     ys = [y for _, y in outputs]
+    leaves = [node for node in reversed(order) if node.primitive is None]  # as backward reaches them: the last first
     for depth in range(1, int(backward) + 1):
         found = watch.derive(ys, depth)
-        ys = [found[node] for node in order if node in found]
-        outputs += [(GRADIENT * depth + reader.name_of(node), found[node]) for node in order if node in found]
+        named = [(GRADIENT * depth + reader.name_of(node), found[node]) for node in leaves if node in found]
+        ys = [y for _, y in named]
+        outputs += named
     if known:
         watch.outputs |= {y.node: y._data for _, y in outputs if y.node is not None}
         watch.recover(topological(y.node for _, y in outputs if y.node is not None))

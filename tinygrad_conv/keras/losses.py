@@ -231,7 +231,7 @@ class _Function(Loss):
         return y.astype(np.float32) if y.dtype == np.float64 else y
 
     def call(self, y: Array, y_pred: Tensor, weights: Array | None, logits: bool) -> Tensor:
-        each = self.function(wrap(y, None), y_pred)
+        each = self.function(y if isinstance(y, Tensor) else wrap(y, None), y_pred)
         if not isinstance(each, Tensor):
             raise DTypeError(
                 f"loss {self.name}: expected a tensor, got {type(each).__name__}: compute it with tg operations"

@@ -49,6 +49,7 @@ class Model(nn.Module):
 
     training = False
     stop_training = False
+    run_eagerly = False
     history: History | None = None
     optimizer: optimizers.Optimizer
     loss: losses.Loss | None = None
@@ -92,6 +93,8 @@ class Model(nn.Module):
         optimizer : str or `keras.optimizers` object
         loss : str, `keras.losses` object, or function of (y_true, y_pred) tensors
         metrics : list of str, `keras.metrics` objects, or functions of (y_true, y_pred)
+        run_eagerly : bool
+            Run each training step as it is written, instead of through `tg.compile`.
 
         Raises
         ------
@@ -104,7 +107,7 @@ class Model(nn.Module):
         if isinstance(metrics, str):
             raise DTypeError(f"compile: expected a list of metrics, got {metrics!r}: use metrics=[{metrics!r}]")
         self.optimizer, self.loss = optimizers.get(optimizer), losses.get(loss)
-        self._metrics = list(metrics or ())
+        self._metrics, self.run_eagerly = list(metrics or ()), bool(ignored.get("run_eagerly"))
         self.resolved_metrics(None)
 
     def compiled(self, what: str) -> losses.Loss:
@@ -225,9 +228,10 @@ class Model(nn.Module):
         """Make the weights for this data, if they are not there."""
         self.output_for(x)
 
-    def as_input(self, x: np.ndarray[Any, Any]) -> Tensor:
+    def as_input(self, x: Array) -> Tensor:
         """A batch of data as a tensor in the model's dtype."""
-        return wrap(x if x.dtype == np.float32 else x.astype(np.float32), None)
+        x = x if x.dtype == np.float32 else x.astype(np.float32)
+        return x if isinstance(x, Tensor) else wrap(x, None)
 
     def mend_output(self, x: Shape, wanted: int) -> str:
         """How the model might be changed so that its output is (N, wanted), or empty."""
@@ -428,9 +432,9 @@ class Sequential(nn.Sequential, Model):
 
     # -- what `Trainer` asks -----------------------------------------------------------------------------------------
 
-    def as_input(self, x: np.ndarray[Any, Any]) -> Tensor:
+    def as_input(self, x: Array) -> Tensor:
         if self.layers and isinstance(self.layers[0], nn.Embedding) and x.dtype.kind in "iu":
-            return wrap(x, None)
+            return x if isinstance(x, Tensor) else wrap(x, None)
         return super().as_input(x)
 
     def output_for(self, x: np.ndarray[Any, Any]) -> Shape:

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import optim
 from ..errors import ArgumentError, DTypeError
+from ..modes import effect
 from ..tensor import Tensor
 from .spelling import refuse_unknown
 
@@ -72,11 +73,13 @@ class Optimizer:
         if self.inner is None or [id(p) for p in self.inner.params] != [id(p) for p in params]:
             self.inner = self._make(params, lr=self._learning_rate, **self._options)
 
+    @effect
     def zero_grad(self) -> None:
         """Forget the accumulated gradients."""
         if self.inner is not None:
             self.inner.zero_grad()
 
+    @effect
     def step(self) -> None:
         """Clip, decay, and move the parameters."""
         inner = self.inner

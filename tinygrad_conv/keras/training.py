@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from ..errors import AnomalyError, ArgumentError, DTypeError, ShapeError
-from ..modes import no_grad
+from ..modes import effect, no_grad
 from ..nn import Module, init
 from ..ops.activations import sigmoid, softmax
+from ..plan import compile
 from ..tensor import Tensor
 from .callbacks import Callback, History, Logs
 from .losses import Loss
@@ -54,6 +55,7 @@ class Trainer:
 
     def __init__(self, model: Model, what: str) -> None:
         self.model, self.what = model, what
+        self.replay = self.learn if model.run_eagerly else compile(self.learn, warn=False)
 
     # -- checks ----------------------------------------------------------------------------------------------------
 
@@ -92,7 +94,7 @@ class Trainer:
                 f"{name} {other.shape}: use the first {n} of both if they belong together"
             )
 
-    def data(self, x: Any, y: Any, sample_weight: Any = None, class_weight: dict[int, float] | None = None) -> Data:
+    def data(self, x: Any, y: Any, sample_weight: Any = None) -> Data:
         """The data, checked against each other, the model and the loss; settles how the loss is computed."""
         loss = self.loss = self.model.compiled(self.what)
         x, y = self.array("x", x), self.array("y", y)
@@ -110,9 +112,6 @@ class Trainer:
             self.same_length(x, weights, "sample weights")
             if weights.ndim != 1:
                 raise ShapeError(f"{self.what}: expected one weight per example, got shape {weights.shape}")
-        if class_weight is not None:
-            by_class = self.class_weights(y, class_weight)
-            weights = by_class if weights is None else weights * by_class
         self.model.make_for(x)
         self.logits = not loss.from_logits and self.model.ends_in(loss.activation)
         self.run = self.model.without_activation() if self.logits else self.model
@@ -137,6 +136,13 @@ class Trainer:
                 raise
             raise type(error)(f"{error}: {fix}") from None
 
+    def by_class(self, data: Data, class_weight: dict[int, float] | None) -> Data:
+        """The data with each example's weight multiplied by its class's."""
+        if class_weight is None:
+            return data
+        weights = self.class_weights(data.y, class_weight)
+        return Data(data.x, data.y, weights if data.weights is None else data.weights * weights)
+
     def class_weights(self, y: Array, class_weight: dict[int, float]) -> Array:
         """The weight of each example's class."""
         if not isinstance(class_weight, dict):
@@ -154,10 +160,20 @@ class Trainer:
 
     # -- one batch -------------------------------------------------------------------------------------------------
 
-    def forward(self, batch: Data) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Array, y: Array, weights: Array | None) -> tuple[Tensor, Tensor]:
         """The model's outputs (logits where the loss takes them) and the loss."""
-        outputs: Tensor = self.run(self.model.as_input(batch.x))
-        return outputs, self.loss.call(batch.y, outputs, batch.weights, self.logits or self.loss.from_logits)
+        outputs: Tensor = self.run(self.model.as_input(x))
+        return outputs, self.loss.call(y, outputs, weights, self.logits or self.loss.from_logits)
+
+    def learn(self, x: Array, y: Array, weights: Array | None) -> tuple[Tensor, Tensor]:
+        """`forward`, backward, and the optimiser's step."""
+        outputs, loss = self.forward(x, y, weights)
+        _check_finite(loss)
+        optimizer = self.model.optimizer
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return outputs, loss
 
     def count(self, y: Array, outputs: Tensor) -> None:
         """Update the metrics. Accuracies read logits as they are; the others get probabilities."""
@@ -172,16 +188,12 @@ class Trainer:
 
     def step(self, batch: Data, where: str) -> float:
         """Forward, backward, and the optimiser's step; the loss before it."""
-        outputs, loss = self.forward(batch)
-        value = float(loss._data)
-        if not math.isfinite(value):
-            raise self._not_finite(value, batch.x, where)
-        optimizer = self.model.optimizer
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        try:
+            outputs, loss = self.replay(batch.x, batch.y, batch.weights)
+        except _NotFiniteError as error:
+            raise self._not_finite(error.args[0], batch.x, where) from None
         self.count(batch.y, outputs)
-        return value
+        return float(loss._data)
 
     def _not_finite(self, value: float, x: Array, where: str) -> AnomalyError:
         cause = f"often the learning rate is too high (it is {self.model.optimizer.learning_rate:g})"
@@ -228,12 +240,13 @@ class Trainer:
         sample_weight: Any, initial_epoch: int, validation_batch_size: int | None, validation_freq: int,
     ) -> History:  # fmt: skip
         model = self.model
-        data = self.data(x, y, sample_weight, class_weight)
+        data = self.data(x, y, sample_weight)
         batch_size, epochs = self.size("batch_size", batch_size, 32), self.size("epochs", epochs, 1)
         tester = Trainer(model, f"{self.what}, validation")
         tester_size = self.size("validation_batch_size", validation_batch_size, BATCH)
         tester_freq = self.size("validation_freq", validation_freq, 1)
         data, held_out = self._split(data, validation_split)
+        data = self.by_class(data, class_weight)
         if validation_data is not None:
             if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
                 raise DTypeError(f"{self.what}: expected validation_data=(x, y) or (x, y, sample_weight)")
@@ -322,7 +335,7 @@ class Trainer:
         with self.mode(training=False), no_grad():
             for start in range(0, len(data), batch_size):
                 batch = data[start : start + batch_size]
-                outputs, loss = self.forward(batch)
+                outputs, loss = self.forward(batch.x, batch.y, batch.weights)
                 total += float(loss._data) * len(batch)
                 self.count(batch.y, outputs)
                 tick()
@@ -349,11 +362,22 @@ class Trainer:
         return np.concatenate(parts)
 
     def train_on_batch(self, x: Any, y: Any, sample_weight: Any, class_weight: dict[int, float] | None) -> Logs:
-        data = self.data(x, y, sample_weight, class_weight)
+        data = self.by_class(self.data(x, y, sample_weight), class_weight)
         self.bind()
         self.reset()
         with self.mode(training=True):
             return self.logs(self.step(data, "on this batch"))
+
+
+class _NotFiniteError(Exception):
+    """The loss of a batch is NaN or infinite."""
+
+
+@effect
+def _check_finite(loss: Tensor) -> None:
+    value = float(loss._data)
+    if not math.isfinite(value):
+        raise _NotFiniteError(value)
 
 
 def tell(callbacks: Iterable[Callback], event: str, *args: Any) -> None:

@@ -6,30 +6,30 @@ where in its window each was found, and `pool_gather` and its transpose `pool_sc
 Each takes as `out` the array to write its result in (for `max_pool` a pair of them): C-contiguous, of the result's
 shape and dtype, apart from the inputs, and of any content.
 
-How they work: maxima and sums are taken along one axis at a time, so that a window costs the sum of its sizes and not
-their product. Along an axis, the kernel offsets are visited one after the other, and at each all outputs at once.
-Outputs that would read padding there are left out, so padding is never made, and never wins. Where only some elements
-are wanted, they are multiplied by 0 and 1, not selected: NumPy selects one at a time.
+How they work: the kernel offsets are visited one after the other, and at each all outputs at once. Where windows overlap,
+that is done along one axis at a time, so that a window costs the sum of its sizes and not their product. Outputs that
+would read padding at an offset are left out, so padding is never made, and never wins. Where only some elements are
+wanted, they are multiplied by 0 and 1, not selected: NumPy selects one at a time.
 
-What costs time is how short the runs are that lie together, such as the channels of every other column. Images are
-therefore visited in blocks that fit the cache, and their columns first dealt out by the stride (`_Columns`).
+Images are visited in blocks that fit the cache, their columns first dealt out by the stride (see `runs`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from math import prod
-from typing import Any, NamedTuple
+from operator import mul
+from typing import Any
 
 import numpy as np
 
-from .scratch import Array, blocks, copy_runs, result, scratch
-from .window import Slices, Window
+from .runs import SHORT_RUN, Columns, copy_runs
+from .scratch import Array, blocks, result, scratch
+from .window import Window
 
 __all__ = ["avg_pool", "avg_pool_transpose", "max_pool", "pool_gather", "pool_scatter"]
 
 BLOCK_BYTES = 1 << 21  # of images at a time: in smaller blocks, calling NumPy costs more than the level-2 cache saves
-SHORT_RUN = 256  # bytes: runs as long as this are fast to visit where they are
 
 # ------------------------------------------------------------------------------------------------------------------
 # Maximum
@@ -49,32 +49,55 @@ def max_pool(x: Array, window: Window, *, out: tuple[Array, Array] | None = None
 
 
 def _max_block(x: Array, window: Window, greater: Callable[..., Any], y: Array, argmax: Array) -> None:
-    """The first maxima along the last axis, the first of these along the axis before, and so on: first row-major."""
-    places: Array | None = None  # where in the passes so far each x was found
-    for i, step in reversed(list(enumerate(_passes(x, window)))):
-        best = scratch(f"pass {i}", step.outs, y.dtype) if i else y.reshape(step.outs)
-        place = scratch(f"place {i}", step.outs, argmax.dtype) if i else argmax.reshape(step.outs)
-        _max_pass(step, x.reshape(step.ins), None if places is None else places.reshape(step.ins), greater, best, place)
+    if _apart(window):
+        return _max_apart(x, window, greater, y, argmax)
+    # The first maxima along the last axis, the first of these along the axis before, and so on: the first row-major.
+    places: Array | None = None
+    for axis, ins, outs in reversed(_passes(x, window)):
+        best = scratch(f"best {axis}", outs, y.dtype) if axis else y.reshape(outs)
+        place = scratch(f"place {axis}", outs, argmax.dtype) if axis else argmax.reshape(outs)
+        _max_along(axis, x.reshape(ins), None if places is None else places.reshape(ins), window, greater, best, place)
         x, places = best, place
+    return None
 
 
-def _max_pass(
-    step: _Pass, x: Array, places: Array | None, greater: Callable[..., Any], y: Array, argmax: Array
+# In both, places only grow. So the greater of the place so far and of the new one where it wins, else 0, is the place.
+
+
+def _max_apart(x: Array, window: Window, greater: Callable[..., Any], y: Array, argmax: Array) -> None:
+    columns = Columns(x, window.stride[-1]).deal()
+    first, *others = (columns.at(inputs) for _, inputs in window.cells)
+    mask, found = scratch("mask", y.shape, np.dtype(bool)), scratch("found", y.shape, argmax.dtype)
+    argmax.fill(0)
+    best = first
+    for k, cell in enumerate(others, start=1):
+        wins = greater(cell, best, out=mask).view(np.uint8)
+        np.maximum(argmax, np.multiply(wins, argmax.dtype.type(k), out=found), out=argmax)
+        best = np.maximum(cell, best, out=y)
+    if not others:
+        y[...] = first
+
+
+def _max_along(
+    axis: int, x: Array, places: Array | None, window: Window, greater: Callable[..., Any], y: Array, argmax: Array
 ) -> None:
-    cells = _Columns("cells", x, step.stride).deal()
-    behind = None if places is None else _Columns("places", places, step.stride).deal()
-    for k, outputs, inputs, cell, best in _visits(step, cells, y):
-        place, here = argmax[:, *outputs], argmax.dtype.type(k * step.weight)
-        found = place if best is None else scratch("found", cell.shape, argmax.dtype)
+    """Maxima along one axis; `places` is where in the axes behind each x was found."""
+    columns = Columns(x, window.stride[axis]).deal()
+    behind = None if places is None else Columns(places, window.stride[axis], "places").deal()
+    step = prod(window.kernel[axis + 1 :])
+    for k, outputs, inputs, first in _visits(axis, window):
+        cell, best, place = columns.at((inputs,)), y[:, outputs], argmax[:, outputs]
+        found = place if first else scratch("found", cell.shape, argmax.dtype)
         if behind is None:
-            found[...] = here
+            found[...] = k
         else:
-            np.add(behind.at(inputs), here, out=found)
-        if best is not None:
+            np.add(behind.at((inputs,)), argmax.dtype.type(k * step), out=found)
+        if first:
+            best[...] = cell
+        else:
             wins = greater(cell, best, out=scratch("mask", cell.shape, np.dtype(bool))).view(np.uint8)
-            # Places only grow, so the greater of the place so far and of the one found, 0 where it loses, is the place.
             np.maximum(place, np.multiply(found, wins, out=found), out=place)
-            np.maximum(best, cell, out=y[:, *outputs])
+            np.maximum(best, cell, out=best)
 
 
 def _greater_or_nan(a: Array, b: Array, out: Array) -> Any:
@@ -88,7 +111,7 @@ def pool_gather(x: Array, argmax: Array, window: Window, *, out: Array | None = 
     y[...] = 0
     for block in _blocks(x):
         total, place = _bits(y[block]), argmax[block]
-        cells = _Columns("cells", _bits(_together(x[block])), window.stride[-1]).deal()
+        cells = Columns(_bits(_together(x[block])), window.stride[-1]).deal()
         for k, (outputs, inputs) in enumerate(window.cells):
             total[:, *outputs] += cells.at(inputs) * (place[:, *outputs] == k)
     return y
@@ -97,24 +120,25 @@ def pool_gather(x: Array, argmax: Array, window: Window, *, out: Array | None = 
 def pool_scatter(g: Array, argmax: Array, window: Window, *, out: Array | None = None) -> Array:
     """The transpose of `pool_gather`: each element added to the place it was gathered from."""
     dx = result(out, (len(g), *window.in_sizes, g.shape[-1]), g.dtype)
+    apart = _apart(window)
+    copied = not apart or 2 * g.shape[-1] * g.itemsize < SHORT_RUN  # half: writing in place saves a copy
     for block in _blocks(dx):
-        images, source, place = dx[block], _bits(_together(g[block])), argmax[block]
-        step = _all_axes(images, window)
-        in_place = not step.overlap and 2 * g.shape[-1] * g.itemsize >= SHORT_RUN  # half: it saves a copy
-        cells = _cleared(step, images)
+        place, source = argmax[block], _bits(_together(g[block]))
+        columns = Columns(dx[block], 1 if apart else window.stride[-1])
+        _clear(columns, window)
         mask = scratch("mask", place.shape, np.dtype(bool))
         part = scratch("found", source.shape, source.dtype)
-        for k, (outputs, inputs) in enumerate(step.cells):
-            to, chosen = cells.at(inputs), np.equal(place, k, out=mask)
-            if in_place:
-                np.multiply(source[:, *outputs], chosen[:, *outputs], out=_bits(to))
+        for k, (outputs, inputs) in enumerate(window.cells):
+            to, chosen = columns.at(inputs), np.equal(place, k, out=mask)
+            if not copied:
+                np.multiply(source, chosen, out=_bits(to))
                 continue
             found = np.multiply(source, chosen, out=part).view(g.dtype)[:, *outputs]
-            if step.overlap:
-                to += found
-            else:
+            if apart:
                 copy_runs(to, found)
-        cells.collect()
+            else:
+                to += found
+        columns.collect()
     return dx
 
 
@@ -133,13 +157,21 @@ def avg_pool(x: Array, window: Window, count_include_pad: bool = False, *, out: 
     y = result(out, (len(x), *window.out_sizes, x.shape[-1]), scale.dtype)
     for block in _blocks(x):
         part, mean = _together(x[block]), y[block]
-        for i, step in reversed(list(enumerate(_passes(part, window)))):
-            total = scratch(f"pass {i}", step.outs, y.dtype) if i else mean.reshape(step.outs)
-            cells = _Columns("cells", part.reshape(step.ins), step.stride).deal()
-            for _, outputs, _, cell, so_far in _visits(step, cells, total):
-                if so_far is not None:
-                    np.add(so_far, cell, out=total[:, *outputs], dtype=y.dtype)
-            part = total
+        if _apart(window):
+            columns = Columns(part, window.stride[-1]).deal()
+            mean[...] = columns.at(window.cells[0][1])
+            for _, inputs in window.cells[1:]:
+                mean += columns.at(inputs)
+        else:
+            for axis, ins, outs in reversed(_passes(part, window)):
+                total = scratch(f"best {axis}", outs, y.dtype) if axis else mean.reshape(outs)
+                columns = Columns(part.reshape(ins), window.stride[axis]).deal()
+                for _, outputs, inputs, first in _visits(axis, window):
+                    if first:
+                        total[:, outputs] = columns.at((inputs,))
+                    else:
+                        total[:, outputs] += columns.at((inputs,))
+                part = total
         mean *= scale
     return y
 
@@ -150,18 +182,19 @@ def avg_pool_transpose(g: Array, window: Window, count_include_pad: bool = False
     dx = result(out, (len(g), *window.in_sizes, g.shape[-1]), g.dtype)
     for block in _blocks(dx):
         part = np.multiply(g[block], scale, out=scratch("image", g[block].shape, g.dtype))
-        passes = _passes(dx[block], window)
-        for i, step in enumerate(passes, start=1 - len(passes)):
-            spread = scratch(f"pass {i}", step.ins, g.dtype) if i else dx[block].reshape(step.ins)
-            part = part.reshape(step.outs)
-            cells = _cleared(step, spread)
-            for outputs, inputs in step.cells:
-                to = cells.at(inputs)
-                if step.overlap:
-                    to += part[:, *outputs]
-                else:
-                    copy_runs(to, part[:, *outputs])
-            cells.collect()
+        if _apart(window):
+            _clear(Columns(dx[block], 1), window)
+            for _, inputs in window.cells:
+                copy_runs(dx[block][:, *inputs], part)
+            continue
+        for axis, ins, outs in _passes(dx[block], window):
+            last = axis == window.rank - 1
+            spread = dx[block].reshape(ins) if last else scratch(f"best {axis}", ins, g.dtype)
+            columns = Columns(spread, window.stride[axis]).clear()
+            for outputs, inputs in window.axis_cells[axis]:
+                to = columns.at((inputs,))
+                to += part.reshape(outs)[:, outputs]
+            columns.collect()
             part = spread
     return dx
 
@@ -177,84 +210,44 @@ def _scale(window: Window, count_include_pad: bool, dtype: Any) -> Array:
 
 
 # ------------------------------------------------------------------------------------------------------------------
-# Passes over the offsets of the kernel
+# The offsets of the kernel, and blocks of images
 
 
-class _Pass(NamedTuple):
-    """The kernel offsets along one axis, of images (M, n, R), or along all together, of images (N, *sizes, C)."""
-
-    ins: tuple[int, ...]  # the shape of the images
-    outs: tuple[int, ...]
-    cells: tuple[tuple[Slices, Slices], ...]  # for each offset, outputs and the inputs they read there
-    stride: int  # of the last axis but one
-    weight: int  # of an offset in the place of a window's cell
-    overlap: bool  # may an input be read twice?
-    padded: bool
-    tiles: bool  # is every input read once, but for some beyond the last window?
-
-
-def _all_axes(x: Array, window: Window) -> _Pass:
-    outs = (len(x), *window.out_sizes, x.shape[-1])
+def _apart(window: Window) -> bool:
+    """Does every output read a full window, and no two the same input?"""
     overlap = any(reach > stride for reach, stride in zip(window.reach, window.stride, strict=True))
-    return _Pass(x.shape, outs, window.cells, window.stride[-1], 1, overlap, window.padded, window.tiles)
+    return not overlap and not window.padded
 
 
-def _passes(x: Array, window: Window) -> list[_Pass]:
-    """How to reduce images x, from the last pass to the first: axis by axis, or at once if windows share nothing."""
-    whole = _all_axes(x, window)
-    if not whole.overlap and not whole.padded:
-        return [whole]
+def _passes(x: Array, window: Window) -> list[tuple[int, tuple[int, int, int], tuple[int, int, int]]]:
+    """For each axis, the shapes (M, n, R) of x before and after it is reduced along the axis, the last axis first.
+
+    n is the axis, M what lies before it, still of the input's sizes, and R what lies behind, already of the output's.
+    """
     passes = []
     for axis, (n, o) in enumerate(zip(window.in_sizes, window.out_sizes, strict=True)):
-        # The axes before still have the sizes of the input, those behind already those of the output.
         m, r = len(x) * prod(window.in_sizes[:axis]), prod(window.out_sizes[axis + 1 :]) * x.shape[-1]
-        cells = tuple(((outputs,), (inputs,)) for outputs, inputs in window.axis_cells[axis])
-        stride, weight = window.stride[axis], prod(window.kernel[axis + 1 :])
-        overlap, padded = window.reach[axis] > stride, any(window.pads[axis])
-        tiles = not overlap and not padded and window.kernel[axis] == stride
-        passes.append(_Pass((m, n, r), (m, o, r), cells, stride, weight, overlap, padded, tiles))
+        passes.append((axis, (m, n, r), (m, o, r)))
     return passes
 
 
-def _visits(step: _Pass, cells: _Columns, y: Array) -> Iterator[tuple[int, Slices, Slices, Array, Array | None]]:
-    """The cells to combine into y: for each kernel offset (k, outputs, inputs, cell, so far).
+def _visits(axis: int, window: Window) -> Iterator[tuple[int, slice, slice, bool]]:
+    """For each kernel offset along an axis, outputs and the inputs they read there: (k, outputs, inputs, first).
 
-    `cell` is what the outputs read there, at the inputs, and `so far` what to combine it with into ``y[:, *outputs]``;
-    it is None where the outputs read their first cell, which needs nothing more. All do at offset 0, but with padding
-    (then there is one axis) a few at a further offset only: those before the ones already reached.
+    `first` says that these outputs have read no other input yet. So it is for all at offset 0, but with padding a few
+    come later: at each offset those before the ones already reached.
     """
-    if not step.padded:
-        held: Array | None = None
-        for k, (outputs, inputs) in enumerate(step.cells):
-            cell = cells.at(inputs)
-            if k == 0 and len(step.cells) > 1:
-                held = cell  # and combine it at offset 1: saves a copy
-                yield k, outputs, inputs, cell, None
-            elif k == 0:
-                y[:, *outputs] = cell
-                yield k, outputs, inputs, cell, None
-            else:
-                yield k, outputs, inputs, cell, y if held is None else held
-                held = None
-        return
-    reached = y.shape[1]
-    for k, ((o,), (i,)) in enumerate(step.cells):
-        if o.start == o.stop:
+    reached, stride = window.out_sizes[axis], window.stride[axis]
+    for k, (outputs, inputs) in enumerate(window.axis_cells[axis]):
+        if outputs.start == outputs.stop:
             continue
-        split = min(reached, o.stop)
-        at = i.start + (split - o.start) * step.stride
-        if o.start < split:
-            outputs, inputs = (slice(o.start, split),), (slice(i.start, at, step.stride),)
-            y[:, *outputs] = cells.at(inputs)
-            yield k, outputs, inputs, cells.at(inputs), None
-        if split < o.stop:
-            outputs, inputs = (slice(split, o.stop),), (slice(at, i.stop, step.stride),)
-            yield k, outputs, inputs, cells.at(inputs), y[:, *outputs]
-        reached = min(reached, o.start)
-
-
-# ------------------------------------------------------------------------------------------------------------------
-# Memory
+        split = min(reached, outputs.stop)
+        at = inputs.start + (split - outputs.start) * stride
+        if outputs.start < split:
+            yield k, slice(outputs.start, split), slice(inputs.start, at, stride), True
+        if split < outputs.stop:
+            yield k, slice(split, outputs.stop), slice(at, inputs.stop, stride), False
+        reached = min(reached, outputs.start)
 
 
 def _blocks(x: Array) -> Iterator[slice]:
@@ -271,51 +264,10 @@ def _together(x: Array) -> Array:
     return images
 
 
-def _cleared(step: _Pass, images: Array) -> _Columns:
-    """The columns of images to write or add to, 0 wherever not every one of them is sure to be written."""
-    cells = _Columns("cells", images, step.stride if step.overlap else 1)
-    if step.tiles:
-        for axis, inputs in enumerate(step.cells[0][1], start=1):
-            images[(slice(None),) * axis + (slice(inputs.stop, None),)] = 0
-    else:
-        (cells.piles if cells.dealt else images).fill(0)
-    return cells
-
-
-class _Columns:
-    """Every stride-th column of images (..., n, R), in long runs.
-
-    Where columns are short and so far apart, they are dealt into piles, one for each remainder of n by the stride.
-    """
-
-    def __init__(self, name: str, images: Array, stride: int) -> None:
-        *before, n, run = images.shape
-        self.images, self.stride = images, stride
-        self.dealt = stride > 1 and run * images.itemsize < SHORT_RUN
-        if self.dealt:
-            self.piles = scratch(name, (min(stride, n), *before, -(-n // stride), run), images.dtype)
-
-    def at(self, inputs: Slices) -> Array:
-        """The images at slices of all axes but the first and the last, the last of them of a step of the stride."""
-        *before, last = inputs
-        if not self.dealt:
-            return self.images[:, *inputs]
-        pile, start = last.start % self.stride, last.start // self.stride
-        columns: Array = self.piles[pile][:, *before, start : start + (last.stop - last.start) // self.stride]
-        return columns
-
-    def deal(self) -> _Columns:
-        """Fill the piles from the images."""
-        for pile, columns in self._pairs():
-            copy_runs(pile, columns)
-        return self
-
-    def collect(self) -> None:
-        """Fill the images from the piles."""
-        for pile, columns in self._pairs():
-            copy_runs(columns, pile)
-
-    def _pairs(self) -> Iterator[tuple[Array, Array]]:
-        for k, pile in enumerate(self.piles if self.dealt else ()):
-            columns = self.images[..., k :: self.stride, :]
-            yield pile[..., : columns.shape[-2], :], columns
+def _clear(columns: Columns, window: Window) -> None:
+    """Set to 0 what is added to, or may not be written: all, or next to windows side by side the rest of the image."""
+    if not window.tiles:
+        columns.clear()
+        return
+    for axis, covered in enumerate(map(mul, window.kernel, window.out_sizes), start=1):
+        columns.images[(slice(None),) * axis + (slice(covered, None),)] = 0

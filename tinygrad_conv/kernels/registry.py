@@ -70,6 +70,11 @@ def _from_environment() -> str:
 _CHOICE: ContextVar[str | None] = ContextVar("tinygrad_conv_kernels", default=None)
 
 
+def choice() -> str:
+    """What is wanted here and now: "auto", "plain" or "compiled"; without Numba "plain" in any case."""
+    return (_CHOICE.get() or _from_environment()) if _installed() else "plain"
+
+
 class use_kernels:  # noqa: N801  (used like a function)
     """Say which form of the kernels runs in a block, or in a decorated function; in this thread and async task only.
 
@@ -190,9 +195,17 @@ def _many(x: Array, *rest: Any, **options: Any) -> bool:
     return x.size >= 4096 and x.shape[-1] >= 4
 
 
-conv = Kernel(_conv.conv, None, _never, _never)
-conv_input_grad = Kernel(_conv.conv_input_grad, None, _never, _never)
-conv_kernel_grad = Kernel(_conv.conv_kernel_grad, None, _never, _never)
+def _conv_fits(a: Array, b: Array, window: Window) -> bool:
+    return window.rank <= 2 and a.size > 0 and b.size > 0 and _floats(a, b)
+
+
+def _conv_pays(a: Array, b: Array, window: Window) -> bool:
+    return True
+
+
+conv = Kernel(_conv.conv, "conv", _conv_fits, _conv_pays)
+conv_input_grad = Kernel(_conv.conv_input_grad, "conv", _conv_fits, _conv_pays)
+conv_kernel_grad = Kernel(_conv.conv_kernel_grad, "conv", _conv_fits, _conv_pays)
 patches = Kernel(_conv.patches, None, _never, _never)
 patches_transpose = Kernel(_conv.patches_transpose, None, _never, _never)
 

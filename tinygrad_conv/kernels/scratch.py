@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import ArgumentError
 
-__all__ = ["Array", "blocks", "copy_runs", "result", "scratch"]
+__all__ = ["Array", "blocks", "result", "scratch"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -37,11 +37,11 @@ def scratch(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     (2, 3)
     """
     size = prod(shape) * dtype.itemsize
-    if size > MOST_BYTES:
-        return np.empty(shape, dtype)
     buffer = _store.buffers.get(name)
     if buffer is None or buffer.nbytes < size:
-        buffer = _store.buffers[name] = np.empty(size, np.uint8)
+        buffer = np.empty(size, np.uint8)
+        if size <= MOST_BYTES:
+            _store.buffers[name] = buffer
     return np.ndarray(shape, dtype, buffer)
 
 
@@ -70,21 +70,3 @@ def blocks(n: int, bytes_each: int, most: int) -> Iterator[slice]:
     count = -(-n * bytes_each // most) or 1
     size = -(-n // count) or 1
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
-
-
-def copy_runs(to: Array, x: Array) -> None:
-    """``to[...] = x``, of equal shape and dtype, all of the last axis as one element.
-
-    NumPy moves large elements at the speed of memory, but takes its time from each short row of small ones to the next.
-
-    >>> to = np.empty((2, 3))
-    >>> copy_runs(to, np.arange(12.0).reshape(4, 3)[::2])
-    >>> to
-    array([[0., 1., 2.],
-           [6., 7., 8.]])
-    """
-    size = x.shape[-1] * x.itemsize
-    if size > 8 and x.strides[-1] == to.strides[-1] == x.itemsize:
-        run = np.dtype((np.void, size))
-        to, x = to.view(run), x.view(run)
-    np.copyto(to, x)

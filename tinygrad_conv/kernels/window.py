@@ -82,6 +82,23 @@ class Window:
         return self.kernel == self.stride and max(self.dilation) == 1 and not self.padded
 
     @cached_property
+    def transposed(self) -> Window | None:
+        """The window whose convolution, with the kernel flipped, is this one's input gradient; None with a stride.
+
+        Or if there is so much padding that some windows hold nothing else.
+
+        >>> Window((3,), (1,), (1,), ((0, 1),), (8,), (7,)).transposed
+        Window(kernel=(3,), stride=(1,), dilation=(1,), pads=((2, 1),), in_sizes=(7,), out_sizes=(8,), groups=1)
+        """
+        pads = tuple(
+            (reach - 1 - before, reach - 1 - after)
+            for reach, (before, after) in zip(self.reach, self.pads, strict=True)
+        )
+        if max(self.stride) > 1 or any(p < 0 for pair in pads for p in pair):
+            return None
+        return Window(self.kernel, self.stride, self.dilation, pads, self.out_sizes, self.in_sizes, self.groups)
+
+    @cached_property
     def axis_cells(self) -> tuple[tuple[tuple[slice, slice], ...], ...]:
         """For each axis, for each kernel offset along it: the outputs that read a real input there, and those inputs.
 

@@ -99,7 +99,7 @@ def conv_transpose(x: Array, w: Array, window: Window) -> Array:
 @bilinear(
     lambda g, dy, window: conv_transpose(dy, g, window=window),
     lambda g, x, window: conv(x, g, window=window),
-    label="conv∇w", flops=lambda x, dy, y, window: _flops(y, dy), samples=lambda d: _sample(d, "x", "y"),
+    label="conv∂w", flops=lambda x, dy, y, window: _flops(y, dy), samples=lambda d: _sample(d, "x", "y"),
     batch=("x", "dy"),
 )  # fmt: skip
 def conv_kernel_gradient(x: Array, dy: Array, window: Window) -> Array:

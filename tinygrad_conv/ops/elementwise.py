@@ -273,13 +273,13 @@ def ceil(x: Array) -> Array:
 
 
 @elementwise(lambda: 0.0, kinks="0 at the steps", tie="mean")
-def round(x: Array) -> Array:
-    """The nearest integer, halves to even. Derivative: 0 everywhere.
+def round(x: Array, decimals: int = 0) -> Array:
+    """The nearest integer (or number of so many decimals), halves to even. Derivative: 0 everywhere.
 
     >>> round(Tensor([1.2, 2.5]))
     Tensor([1., 2.])
     """
-    return np.round(x)
+    return np.round(x, decimals)
 
 
 @elementwise(lambda: 0.0, kinks="0 at the steps", tie="mean")

@@ -214,6 +214,31 @@ def add_at(x: Array, index: Any, value: Array) -> Tensor:
     return _add_at(x if isinstance(x, Tensor) else np.asarray(x), value, _freeze(index))
 
 
+def _sample_labels(d: Any, which: str) -> Any:
+    shape = (*d.shape(max_ndim=2), d.integer(1, 4))
+    labels = d.rng.integers(0, shape[-1], shape[:-1])
+    if which == "x":
+        return (d.array(shape),), {"labels": labels}
+    return (d.array(shape[:-1]),), {"labels": labels, "classes": shape[-1]}
+
+
+@linear(
+    lambda g, x_shape, labels: place(g, labels, x_shape[-1]), flops=0, samples=lambda d: _sample_labels(d, "x")
+)
+def pick(x: Array, labels: Any) -> Array:
+    """From each row of x (..., K) the element that its label (...) names. Derivative: `place`."""
+    rows = x.reshape(-1, x.shape[-1])
+    return rows[np.arange(len(rows)), labels.reshape(-1)].reshape(labels.shape)
+
+
+@linear(lambda g, labels: pick(g, labels), flops=0, samples=lambda d: _sample_labels(d, "y"))
+def place(x: Array, labels: Any, classes: int) -> Array:
+    """Rows (..., classes) of zeros with x (...) where the labels (...) say: the transpose of `pick`. Derivative: it."""
+    out = np.zeros((labels.size, classes), x.dtype)
+    out[np.arange(labels.size), labels.reshape(-1)] = x.reshape(-1)
+    return out.reshape(*labels.shape, classes)
+
+
 def one_hot(labels: Array, num_classes: int | None = None, dtype: Any = np.float32) -> Tensor:
     """Rows of zeros with a 1 at each label, of shape ``labels.shape + (num_classes,)``; data, without a gradient.
 
@@ -243,8 +268,8 @@ def _one_hot(labels: Any, num_classes: int | None, dtype: Any) -> Any:
 @plain
 def check_labels(what: str, labels: Any, num_classes: int) -> None:
     """Raise ArgumentError unless every label is in 0 ... num_classes - 1, naming the first that is not."""
-    wrong = (labels < 0) | (labels >= num_classes)
-    if wrong.any():
+    if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
+        wrong = (labels < 0) | (labels >= num_classes)
         where_ = tuple(int(k) for k in np.argwhere(wrong)[0])
         fix = "renumber the labels from 0"
         if labels.min() >= 0:

@@ -6,19 +6,20 @@ told apart by their dtype and number of axes.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ..modes import constant
-from ..primitive import Array, plain
+from ..modes import is_grad_enabled
+from ..primitive import Array, opaque, plain
 from ..tensor import Tensor
-from .activations import log_softmax, softplus
-from .elementwise import _raw, abs, greater, less_equal, log, maximum, square, where
-from .indexing import check_labels, getitem, one_hot
+from .activations import log_softmax, softmax, softplus
+from .elementwise import _raw, abs, exp, greater, less_equal, log, maximum, square, where
+from .indexing import check_labels, one_hot, pick, place
 from .reductions import mean, sum
-from .shape import astype
+from .shape import astype, expand_dims
 
 
 def _reduce(losses: Array, weights: Array | None, reduction: str, what: str) -> Tensor:
@@ -62,6 +63,32 @@ def _per_example(losses: Array) -> Array:
     return mean(losses, axis=tuple(range(1, ndim))) if ndim > 1 else losses
 
 
+def _probabilities(x: Array, log_p: Any) -> Array:
+    """softmax(x): from what forward found, or from x where it is followed."""
+    return softmax(x) if isinstance(x, Tensor) and is_grad_enabled() else exp(log_p)
+
+
+def _sample_labels(d: Any) -> Any:
+    shape = (*d.shape(max_ndim=2), d.integer(1, 4))
+    return (d.array(shape),), {"labels": d.rng.integers(0, shape[-1], shape[:-1])}
+
+
+@opaque(
+    vjp=lambda g, x, residual, labels: (
+        _probabilities(x, residual) * expand_dims(g, -1) - place(g, labels, x.shape[-1])
+    ),
+    jvp=lambda t, x, residual, labels: sum(_probabilities(x, residual) * t, axis=-1) - pick(t, labels),
+    residual=True, flops=lambda x, y, labels: 14 * math.prod(x), samples=_sample_labels,
+)  # fmt: skip
+def cross_entropy(x: Array, labels: Any) -> Array:
+    """-log softmax(x) at each row's label: x (..., K), integers (...), losses (...). Derivative: softmax(x) - one_hot.
+
+    A primitive for speed: rows with one label each need no table of zeros and ones.
+    """
+    log_p = log_softmax(x, axis=-1)
+    return np.negative(pick(log_p, labels)), log_p
+
+
 def softmax_cross_entropy(
     logits: Array, labels: Array, weights: Array | None = None, reduction: str = "mean", label_smoothing: float = 0.0
 ) -> Tensor:
@@ -100,11 +127,10 @@ def softmax_cross_entropy(
                 f"logits {shape}, got {target.shape}{fix}"
             )
         target = _class_numbers(target, shape[-1])
-    log_p = log_softmax(logits, axis=-1)
     if sparse and not label_smoothing:
-        places = (constant(index) for index in np.indices(target.shape, sparse=True))
-        picked = getitem(log_p, (*places, target))
-        return _reduce(-picked, weights, reduction, "softmax_cross_entropy")
+        losses = cross_entropy(logits, labels=_raw(target))
+        return _reduce(losses, weights, reduction, "softmax_cross_entropy")
+    log_p = log_softmax(logits, axis=-1)
     dtype = _raw(log_p).dtype
     t = one_hot(target, shape[-1], dtype) if sparse else _floats(labels, dtype)
     if label_smoothing:

@@ -198,7 +198,7 @@ def dropout(x: Array, rate: float, rng: np.random.Generator) -> Tensor:
     raw = _raw(x)
     kept = _kept(rng, np.shape(raw), rate)  # a byte per element is all that backward needs
     scale = np.result_type(raw, np.float16).type(1 / (1 - rate))
-    return multiply(x, wrap(kept, None) if isinstance(x, Tensor) else kept) * scale
+    return multiply(x, wrap(kept, None) if isinstance(x, Tensor) else kept) * scale  # type: ignore[no-any-return]
 
 
 @effect
@@ -226,10 +226,11 @@ def embedding(indices: Array, table: Array) -> Tensor:
 @plain
 def _check_rows(indices: Any, shape: tuple[int, ...]) -> None:
     index = np.asarray(indices)
-    if index.size and index.dtype.kind in "iu" and not 0 <= index.min() <= index.max() < shape[0]:
+    wrong = index[(index < 0) | (index >= shape[0])]
+    if wrong.size:
         raise ArgumentError(
-            f"embedding: expected indices from 0 to {shape[0] - 1} for a table {shape}, got {index.min()} to "
-            f"{index.max()}; make the table larger or renumber"
+            f"embedding: expected indices from 0 to {shape[0] - 1}, got {wrong[0]} (table {shape}); make the table "
+            "larger, or renumber"
         )
 
 

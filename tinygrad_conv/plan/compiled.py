@@ -12,8 +12,9 @@ import numpy as np
 
 from ..autodiff import flatten
 from ..errors import CompileWarning, DTypeError
+from ..kernels.registry import choice
 from ..modes import MODE, OBSERVED, observed
-from ..tensor import Node, Tensor, ndarray, wrap
+from ..tensor import Tensor, describe_source, ndarray, wrap
 from .plan import Plan
 from .tape import Slot, Tape
 
@@ -25,7 +26,7 @@ T = TypeVar("T")
 MOST_PLANS = 64  # signatures that one step keeps plans for
 
 
-def compile(step: Callable[P, T]) -> Compiled[P, T]:
+def compile(step: Callable[P, T], *, warn: bool = True) -> Compiled[P, T]:
     """A step (forward, backward, update) that runs without building a graph, from its second call on.
 
     The first call with arguments of some shapes and dtypes runs as ever, and is recorded; further ones replay what was
@@ -39,12 +40,15 @@ def compile(step: Callable[P, T]) -> Compiled[P, T]:
         recording only. Parameters, buffers and other tensors that it uses are read anew at each call, so they may be
         changed from outside between calls; other arrays that it uses are held, not copied.
 
+    warn : bool
+        Warn when something runs as it is; `Compiled.reasons` tells in any case.
+
     Returns
     -------
     Compiled
-        Called as the step is. What cannot be replayed runs as it is, and a `CompileWarning` says why, once: a value that
-        is read out (``if loss > 1``, ``loss.item()``, printing) with its line, a result that still has its graph, an
-        argument that does.
+        Called as the step is. What cannot be replayed runs as it is, and a `CompileWarning` says why, once: a value
+        that is read out (``if loss > 1``, ``loss.item()``, printing) with its line, a result that still has its graph,
+        an argument that does.
 
     Raises
     ------
@@ -68,7 +72,7 @@ def compile(step: Callable[P, T]) -> Compiled[P, T]:
     """
     if not callable(step):
         raise DTypeError(f"compile: expected a function, got {type(step).__name__}; write tg.compile(step)")
-    return Compiled(step)
+    return Compiled(step, warn)
 
 
 class Compiled(Generic[P, T]):
@@ -84,8 +88,9 @@ class Compiled(Generic[P, T]):
         Why some signatures run as they are.
     """
 
-    def __init__(self, step: Callable[P, T]) -> None:
+    def __init__(self, step: Callable[P, T], warn: bool = True) -> None:
         update_wrapper(self, step)
+        self._warn = warn
         self._step = step
         self._name = getattr(step, "__name__", type(step).__name__)
         self._cache: dict[Any, list[_Recorded]] = {}
@@ -110,7 +115,7 @@ class Compiled(Generic[P, T]):
             return self._step(*args, **kwargs)  # somebody wants to see each operation
         leaves, rebuild = flatten((args, kwargs))
         arrays: list[Any] = []
-        key: list[Any] = [mode.recording]
+        key: list[Any] = [mode.recording, choice()]
         for leaf in leaves:
             if isinstance(leaf, Tensor):
                 if leaf.node is None:
@@ -171,7 +176,9 @@ class Compiled(Generic[P, T]):
         self._last = recorded.plan or self._last
         if recorded.reason is not None and recorded.reason not in self.reasons:
             self.reasons.append(recorded.reason)
-            warnings.warn(f"compile: {self._name} runs as it is: {recorded.reason}", CompileWarning, stacklevel=3)
+            if self._warn:
+                message = f"compile: {self._name} runs as it is: {recorded.reason}"
+                warnings.warn(message, CompileWarning, stacklevel=3)
         return result
 
     def __repr__(self) -> str:
@@ -224,8 +231,6 @@ class _Recorded:
             before = earlier.unproven or []
             same = len(before) == len(values) and all(map(_equal, before, values))
             if not same:
-                from ..tensor import describe_source
-
                 line = describe_source(unproven[0].source)
                 self.reason = f"it uses an array that is made anew, with other values, at each call, at {line}"
         if self.reason is None:
@@ -260,6 +265,6 @@ class _Output:
 
 
 def _equal(a: Any, b: Any) -> bool:
-    return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+    return bool(a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes())
 
 

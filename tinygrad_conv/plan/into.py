@@ -1,33 +1,40 @@
 """Operations that can write their result into memory they are given, so that a replay allocates nothing.
 
-Each entry computes exactly what the primitive's forward function (or the function of data) of that name does, to the bit.
+Each entry computes what the primitive's forward function (or the function of data) of that name does, to the bit.
 A ufunc takes the output after its inputs, anything else as `out=`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..kernels import conv, pool
+from ..kernels import registry as kernels
+from ..ops.shape import sum_to
 
 __all__ = ["INTO", "VIEWS", "is_elementwise"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
+# Without what np.sum and its kin do around them.
+_total: Any = np.add.reduce
+_largest: Any = np.maximum.reduce
+_smallest: Any = np.minimum.reduce
+
 
 def _sum(x: Array, axis: Any = None, keepdims: bool = False, *, out: Array) -> None:
-    np.add.reduce(x, axis, None, out, keepdims)
+    _total(x, axis, None, out, keepdims)
 
 
 def _max(x: Array, axis: Any = None, keepdims: bool = False, *, out: Array) -> None:
-    np.maximum.reduce(x, axis, None, out, keepdims)
+    _largest(x, axis, None, out, keepdims)
 
 
 def _min(x: Array, axis: Any = None, keepdims: bool = False, *, out: Array) -> None:
-    np.minimum.reduce(x, axis, None, out, keepdims)
+    _smallest(x, axis, None, out, keepdims)
 
 
 def _relu(x: Array, *, out: Array) -> None:
@@ -46,6 +53,52 @@ def _concat(*arrays: Array, axis: int = 0, out: Array) -> None:
     np.concatenate(arrays, axis, out)
 
 
+def _log_softmax(x: Array, axis: int = -1, *, out: Array) -> None:
+    if x.size:
+        top = _largest(x, axis, None, None, True, -np.inf)
+        np.subtract(x, top, out)
+        np.subtract(out, np.log(_total(np.exp(out), axis, None, None, True)), out)
+
+
+def _cross_entropy(x: Array, labels: Array, *, out: tuple[Array, Array]) -> None:
+    losses, log_p = out
+    _log_softmax(x, out=log_p)
+    rows = log_p.reshape(-1, x.shape[-1])
+    np.negative(rows[_numbers(len(rows)), labels.reshape(-1)], losses.reshape(-1))
+
+
+def _pick(x: Array, labels: Array, *, out: Array) -> None:
+    rows = x.reshape(-1, x.shape[-1])
+    out.reshape(-1)[:] = rows[_numbers(len(rows)), labels.reshape(-1)]
+
+
+def _place(x: Array, labels: Array, classes: int, *, out: Array) -> None:
+    out[...] = 0
+    out.reshape(-1, classes)[_numbers(labels.size), labels.reshape(-1)] = x.reshape(-1)
+
+
+@lru_cache(maxsize=64)
+def _numbers(n: int) -> Array:
+    return np.arange(n)
+
+
+def _sum_to(x: Array, shape: tuple[int, ...], *, out: Array) -> None:
+    rows = x.size // (out.size or 1)
+    if x.flags.c_contiguous and x.size and x.shape[-out.ndim :] == shape:
+        table, out = x.reshape(rows, -1), out.reshape(-1)
+        if rows > 64 and x.dtype.char in "fd":
+            np.matmul(_ones(rows, x.dtype), table, out)
+        else:
+            _total(table, 0, None, out)
+    else:
+        np.copyto(out, sum_to(x, shape))
+
+
+@lru_cache(maxsize=64)
+def _ones(n: int, dtype: np.dtype[Any]) -> Array:
+    return np.ones(n, dtype)
+
+
 def _copy(x: Array, *, out: Array) -> None:
     np.copyto(out, x)
 
@@ -60,14 +113,18 @@ INTO: dict[str, Callable[..., Any]] = {
     "greater_equal": np.greater_equal, "less": np.less, "less_equal": np.less_equal, "equal": np.equal,
     "not_equal": np.not_equal, "logical_and": np.logical_and, "logical_or": np.logical_or,
     "logical_not": np.logical_not, "logical_xor": np.logical_xor, "isnan": np.isnan,
-    "relu": _relu, "pow": _power, "reciprocal": _reciprocal, "sum": _sum, "max": _max, "min": _min, "copy": _copy,
-    "_matmul": np.matmul, "_concat": _concat, "conv": conv.conv, "conv_transpose": conv.conv_input_grad,
-    "conv_kernel_gradient": conv.conv_kernel_grad, "pool_max": pool.max_pool, "pool_gather": pool.pool_gather,
-    "pool_scatter": pool.pool_scatter, "pool_mean": pool.avg_pool, "pool_mean_transpose": pool.avg_pool_transpose,
+    "relu": _relu, "pow": _power, "reciprocal": _reciprocal, "sum": _sum, "sum_to": _sum_to,
+    "log_softmax": _log_softmax, "cross_entropy": _cross_entropy, "pick": _pick, "place": _place, "max": _max, "min": _min, "copy": _copy,
+    "_matmul": np.matmul, "_concat": _concat, "conv": kernels.conv, "conv_transpose": kernels.conv_input_grad,
+    "conv_kernel_gradient": kernels.conv_kernel_grad, "pool_max": kernels.max_pool,
+    "pool_gather": kernels.pool_gather, "pool_scatter": kernels.pool_scatter, "pool_mean": kernels.avg_pool,
+    "pool_mean_transpose": kernels.avg_pool_transpose, "bias_relu": kernels.bias_relu,
+    "bias_relu_grad": kernels.bias_relu_grad, "bias_relu_max_pool": kernels.bias_relu_max_pool,
+    "bias_relu_max_pool_grad": kernels.bias_relu_max_pool_grad,
 }  # fmt: skip
 
 # Where the output may be memory of an input that is needed no more, if shapes and layouts are equal.
-_ELEMENTWISE = {"relu", "reciprocal", "pow"}
+_ELEMENTWISE = {"relu", "reciprocal", "pow", "bias_relu", "bias_relu_grad"}
 
 # These look at the memory of their input in another way, whenever NumPy can.
 VIEWS = {"reshape", "permute_dims", "broadcast_to", "_getitem", "identity", "flip"}

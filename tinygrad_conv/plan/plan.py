@@ -1,13 +1,14 @@
 """`Plan`: a recorded step as a flat list of calls on memory that is laid out once.
 
 From a tape to a plan: calls whose results nobody needs are dropped; what depends on constants alone is computed once;
-values that die give their memory to later ones; views of memory that never moves are taken once. What is left is written
-out as one Python function, a line per call, which `Plan.source` shows.
+values that die give their memory to later ones; views of memory that never moves are taken once. What is left is
+written out as one Python function, a line per call, which `Plan.source` shows.
 """
 
 from __future__ import annotations
 
 import linecache
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -16,7 +17,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..tensor import ndarray, wrap
+from ..tensor import Tensor, ndarray, wrap
+from .fusing import fused
 from .into import INTO, VIEWS, is_elementwise
 from .tape import Call, Slot, Tape, Wrapped, parts, replaced
 
@@ -39,8 +41,8 @@ class Plan:
     def __init__(self, name: str, tape: Tape, outputs: Sequence[Slot]) -> None:
         self.name = name
         self.arguments, self.outputs = tape.arguments, list(outputs)
-        self.modules = list(tape.modules.values())
-        self.calls = _folded(_needed(tape.calls, self.outputs))
+        self.modules = [(module, module.training) for module in tape.modules.values()]  # as they are between steps
+        self.calls = fused(_folded(_needed(tape.calls, self.outputs)), self.outputs)
         self.recorded = len(tape.calls)
         self._groups = _Groups(self)
         self._memory = _Memory(self.calls, self._groups)
@@ -48,9 +50,9 @@ class Plan:
         self._take_views()
         self.source, self._function = self._written()
         self._loads = [
-            (call.args[0], slot.array.shape, slot.array.dtype, slot.array.strides, call.args[0].node)
-            for call in self.calls if call.kind == "load" for slot in call.outputs
-        ]  # fmt: skip
+            (tensor, a.shape, a.dtype, a.strides, tensor.node, _hooks(tensor))
+            for tensor, a in ((call.args[0], call.outputs[0].array) for call in self.calls if call.kind == "load")
+        ]
         for slot in tape.slots:
             if slot.origin != "constant":
                 slot.array = _Seen(slot.array)
@@ -60,9 +62,11 @@ class Plan:
         for module, training in self.modules:
             if module.training is not training:
                 return False
-        for tensor, shape, dtype, strides, node in self._loads:
+        for tensor, shape, dtype, strides, node, hooks in self._loads:
             array = tensor._data
             if array.shape != shape or array.dtype != dtype or array.strides != strides or tensor.node is not node:
+                return False
+            if node is not None and node.hooks and _hooks(tensor) != hooks:
                 return False
         return True
 
@@ -97,9 +101,9 @@ class Plan:
         names: dict[int, str] = {}
 
         def constant(value: Any, prefix: str = "k") -> str:
-            if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and value == value):
+            if value is None or type(value) in (bool, int, str) or (type(value) is float and math.isfinite(value)):
                 text = repr(value)
-                if len(text) < 40 and "inf" not in text:
+                if len(text) < 40:
                     return text
             if id(value) not in names:
                 names[id(value)] = f"{prefix}{len(names)}"
@@ -139,9 +143,13 @@ class Plan:
             return
         given = [read(arg) for arg in call.args]
         named = [f"{name}={read(value)}" for name, value in call.kwargs.items()]
-        if call.outputs and call.outputs[0] in self._memory.written:
+        if not self._memory.written.isdisjoint(call.outputs):
             into = INTO[call.name]
             scope[call.name] = into
+            for slot in call.outputs:
+                if slot not in self._memory.written:
+                    scope["empty"] = np.empty
+                    yield f"{read(slot)} = empty({slot.array.shape}, {slot.array.dtype.str!r})"
             outs = [read(slot) for slot in call.outputs]
             out = outs[0] if len(outs) == 1 else f"({', '.join(outs)})"
             if isinstance(into, np.ufunc) and not named and into not in (np.maximum, np.minimum):
@@ -173,6 +181,11 @@ class Plan:
         )
 
 
+def _hooks(tensor: Tensor) -> tuple[int, ...]:
+    """Which hooks a tensor has: they ran while recording."""
+    return tuple(tensor.node.hooks or ()) if tensor.node is not None else ()
+
+
 class _Seen:
     """What is remembered of an array after recording."""
 
@@ -183,7 +196,7 @@ class _Seen:
 
     @property
     def nbytes(self) -> int:
-        return prod(self.shape) * self.dtype.itemsize
+        return int(prod(self.shape) * self.dtype.itemsize)
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -221,7 +234,7 @@ class _Groups:
 
     def __init__(self, plan: Plan) -> None:
         self._of = {slot: id(_owner(slot.array)) for call in plan.calls for slot in call.outputs}
-        foreign = [slot for slot in plan.arguments] + plan.outputs
+        foreign = [*plan.arguments, *plan.outputs]
         for call in plan.calls:
             if call.kind in ("effect", "load", "compute"):
                 foreign += call.outputs if call.name not in INTO or not is_ours(call) else ()
@@ -244,7 +257,7 @@ def is_ours(call: Call) -> bool:
     """Is the function the library's own? Users may give theirs the same name."""
     function = call.primitive.forward if call.primitive is not None else call.function
     function = function.args[0] if isinstance(function, partial) and function.args else function
-    return bool(function.__module__.startswith("tinygrad_conv.ops."))
+    return str(function.__module__).startswith(("tinygrad_conv.ops.", "tinygrad_conv.kernels."))
 
 
 def _owner(array: Any) -> Any:
@@ -276,11 +289,14 @@ class _Memory:
         for number, call in enumerate(calls):
             ending = {groups.of(slot) for slot in call.inputs if last[groups.of(slot)] == number}
             if self._can_write(call, groups):
-                if is_elementwise(call.name) and self._same_layout(call, ending, groups):
-                    self._release(ending)
-                for slot in call.outputs:
+                first, *others = (slot for slot in call.outputs if not groups.escapes(slot))
+                for slot in others:
                     self._place(slot, groups.of(slot))
-                    self.written.add(slot)
+                laid = ending & self._block.keys()
+                if is_elementwise(call.name) and self._same_layout(call, laid, groups):
+                    self._release(laid)
+                self._place(first, groups.of(first))
+                self.written.update((first, *others))
             self._release(ending)
             self._release({groups.of(slot) for slot in call.outputs if last[groups.of(slot)] == number})
 
@@ -288,14 +304,11 @@ class _Memory:
     def _can_write(call: Call, groups: _Groups) -> bool:
         if call.name not in INTO or not call.outputs or not is_ours(call):
             return False
-        for slot in call.outputs:
-            array = slot.array
-            if groups.escapes(slot) or not _is_dense(array):
-                return False
-            if _owner(array).size != array.size:
-                return False
-        expected = 2 if call.primitive is not None and call.primitive.has_residual else 1
-        return len(call.outputs) == expected
+        if any(not _is_dense(slot.array) or _owner(slot.array).size != slot.array.size for slot in call.outputs):
+            return False
+        if call.primitive is not None and call.primitive.has_residual and len(call.outputs) != 2:
+            return False
+        return not all(map(groups.escapes, call.outputs))
 
     @staticmethod
     def _same_layout(call: Call, ending: set[int], groups: _Groups) -> bool:

@@ -1,8 +1,8 @@
 """`Tape`: all that a step computes, written down while it runs.
 
-A tape stands at the doors of `modes` as an `Observer`. Every call of a primitive, of a function of data and of an effect
-becomes a `Call` between `Slot`s, and every array that came from somewhere else is told apart: an argument of the step, a
-tensor that lives on (a parameter: read again at every replay), or a constant.
+A tape stands at the doors of `modes` as an `Observer`. Every call of a primitive, of a function of data and of an
+effect becomes a `Call` between `Slot`s, and every array that came from somewhere else is told apart: an argument of the
+step, a tensor that lives on (a parameter: read again at every replay), or a constant.
 
 What cannot be written down ends the tape, with the reason and the user's line: a value that leaves the library, where
 what is done with it, such as an `if`, will not be seen.
@@ -114,7 +114,7 @@ class Tape:
     ----------
     calls : in the order in which they ran
     arguments : the slots of the step's arrays, in order
-    modules : (module, was it in training mode) for every module that was called
+    modules : every module that was called
     broken : why this run cannot be replayed, or None
     """
 
@@ -122,7 +122,7 @@ class Tape:
         self.calls: list[Call] = []
         self.slots: list[Slot] = []
         self.arguments: list[Slot] = []
-        self.modules: dict[int, tuple[Any, bool]] = {}
+        self.modules: dict[int, Any] = {}
         self.broken: str | None = None
         self._known: dict[int, Slot] = {}  # id of an array, which `slots` keeps alive
 
@@ -233,7 +233,7 @@ class Tape:
         self.slot_of(tensor)
 
     def enter(self, module: Any) -> None:
-        self.modules[id(module)] = (module, module.training)
+        self.modules[id(module)] = module
 
     def escape(self, why: str) -> None:
         if self.broken is None:

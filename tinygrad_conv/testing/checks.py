@@ -15,7 +15,16 @@ from .prepare import prepare
 from .properties import PROPERTIES, run
 from .report import GradientError
 
-__all__ = ["PROPERTIES", "check_function", "check_gradients", "check_primitive", "draw_sample", "primitive_case", "run"]
+__all__ = [
+    "PROPERTIES",
+    "check_function",
+    "check_gradients",
+    "check_primitive",
+    "draw_sample",
+    "primitive_case",
+    "primitive_sample",
+    "run",
+]
 
 Function = Callable[..., Any]
 
@@ -146,10 +155,15 @@ def _fails(check: Callable[[], None]) -> bool:
     return False
 
 
-def primitive_case(primitive: Primitive, draw: Draw, order: int = 2, *, explain: bool = True) -> Case:
-    """A drawn sample of a primitive as a case; one that publishes a rule for ties gets tied inputs half of the time."""
+def primitive_sample(primitive: Primitive, draw: Draw) -> Sample:
+    """What is checked: a drawn sample; a primitive that publishes a rule for ties gets tied inputs half of the time."""
     draw.ties = bool(primitive.tie) and draw.boolean()
-    args, params = draw_sample(primitive, draw)
+    return draw_sample(primitive, draw)
+
+
+def primitive_case(primitive: Primitive, draw: Draw, order: int = 2, *, explain: bool = True) -> Case:
+    """A drawn sample of a primitive as a case."""
+    args, params = primitive_sample(primitive, draw)
     seed = int(draw.rng.integers(2**31))
     return Case.of_primitive(primitive, args, params, seed=seed, order=order, explain=explain, classes=draw.classes)
 

@@ -117,18 +117,26 @@ def _in_graph(case: Case) -> list[str]:
 # The table
 
 
-def reachable(primitive: Primitive, draws: int = 100) -> set[str]:
-    """The boundary classes that at least one in ten samples of a primitive falls in."""
-    from .checks import draw_sample
+def reachable(primitive: Primitive, draws: int = 100) -> dict[str, int]:
+    """The boundary classes that at least one in ten samples of a primitive falls in, each with the seed of the first.
+
+    To check a primitive in all of them is to check the samples ``Draw.seeded(seed)`` of these seeds:
+
+    >>> import tinygrad_conv as tg
+    >>> from tinygrad_conv.testing import Draw, check_primitive
+    >>> for seed in set(reachable(tg.primitives()["tanh"]).values()):
+    ...     check_primitive(tg.primitives()["tanh"], Draw.seeded(seed))
+    """
+    from .checks import primitive_sample
     from .draw import Draw
 
-    counts: Counter[str] = Counter()
+    seeds: dict[str, list[int]] = {}
     for seed in range(draws):
         draw = Draw.seeded(seed)
-        draw.ties = bool(primitive.tie) and draw.boolean()
-        draw_sample(primitive, draw)
-        counts.update(draw.classes)
-    return {boundary for boundary, count in counts.items() if count * 10 >= draws}
+        primitive_sample(primitive, draw)
+        for boundary in draw.classes:
+            seeds.setdefault(boundary, []).append(seed)
+    return {boundary: found[0] for boundary, found in seeds.items() if len(found) * 10 >= draws}
 
 
 def table(seen: Coverage, names: Iterable[str]) -> tuple[str, list[str]]:

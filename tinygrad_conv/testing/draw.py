@@ -141,7 +141,9 @@ class Draw:
 
     def laid_out(self, array: Array) -> Array:
         """The same values in a drawn memory layout."""
-        layout = self.choice(LAYOUTS)
+        # Hypothesis likes to repeat a choice; moved on by a digit of the seed, every layout is met in a few examples.
+        n = len(LAYOUTS)
+        layout = LAYOUTS[(self.integer(0, n - 1) + self.seed // n**self._arrays) % n]
         self.classes.add(layout)
         return laid_out(array, layout)
 

@@ -6,7 +6,7 @@ one would be slow, and mostly zeros and ties.
 >>> from hypothesis import given, settings
 >>> from tinygrad_conv.testing import check_gradients
 >>> import tinygrad_conv as tg
->>> @settings(max_examples=5, database=None)
+>>> @settings(max_examples=5, deadline=None, database=None)
 ... @given(conv_configs())
 ... def test_conv2d(c):
 ...     check_gradients(lambda x, w: tg.conv2d(x, w, **c.keywords), *c.arrays())

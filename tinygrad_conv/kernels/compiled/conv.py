@@ -61,13 +61,14 @@ BAND_BYTES = 24 << 10  # of cotangents at a time in a kernel gradient
 # The tile
 
 
-def _make_tile(vectors: int, bytes_: int, rows: int) -> Any:
+def _make_tile(vectors: int, bytes_: int, rows: int, each: bool) -> Any:
     names = "row a at a_base b b_base n a_steps b_steps y to scale y_base more".split()
 
     @intrinsic  # type: ignore[misc, unused-ignore]
     def tile(typing, row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, more):
         """y[y_base + to[r] * scale + c] (+)= Σ over i, j, k of a[a_base + at[r] + i, j, k . a_steps] * b[b_base +
         i, j, k . b_steps + c], for the tile's rows r from `row` on and channels c; added to what is there if `more`.
+        With `each` a channel of a is multiplied with its own of b alone: a[... + c].
         """
         arguments = (row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, more)
 
@@ -125,9 +126,13 @@ def _make_tile(vectors: int, bytes_: int, rows: int) -> Any:
                 here, there = dot("a_steps", place), dot("b_steps", place)
                 weights = [builder.load(p, align=size) for p in vectors_at(memory("b", given["b_base"], there))]
                 for source, row_sums in zip(sources, sums, strict=True):
-                    x = in_all_lanes(builder.load(builder.gep(source, [here])))
-                    for total, weight in zip(row_sums, weights, strict=True):
-                        builder.store(builder.call(fma, [x, weight, builder.load(total)]), total)
+                    at_here = builder.gep(source, [here])
+                    if each:
+                        factors = [builder.load(p, align=size) for p in vectors_at(at_here)]
+                    else:
+                        factors = [in_all_lanes(builder.load(at_here))] * vectors
+                    for total, factor, weight in zip(row_sums, factors, weights, strict=True):
+                        builder.store(builder.call(fma, [factor, weight, builder.load(total)]), total)
             for total, target in pairs:
                 builder.store(builder.load(total), target, align=size)
             return context.get_dummy_value()
@@ -137,26 +142,39 @@ def _make_tile(vectors: int, bytes_: int, rows: int) -> Any:
     return tile
 
 
-_tile0, _tile1, _tile2, _tile3 = (_make_tile(*shape) for shape in TILES)
+_tile0, _tile1, _tile2, _tile3 = (_make_tile(*shape, False) for shape in TILES)
+_each0, _each1, _each2, _each3 = (_make_tile(*shape, True) for shape in TILES)
 _R0, _R1, _R2, _R3 = (rows for _, _, rows in TILES)
 _MOST_ROWS = 12  # a multiple of each
 
 
 @jit
-def _run(which, first, count, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, more):
+def _run(which, each, first, count, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, more):
     """Rows `first` to `first + count` of the tables, in tiles; the tables end with repetitions of the last row."""
     if which == 0:
         for row in range(first, first + count, _R0):
-            _tile0(row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, more)
+            if each is None:
+                _tile0(row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, more)
+            else:
+                _each0(row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, more)
     elif which == 1:
         for row in range(first, first + count, _R1):
-            _tile1(row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, more)
+            if each is None:
+                _tile1(row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, more)
+            else:
+                _each1(row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, more)
     elif which == 2:
         for row in range(first, first + count, _R2):
-            _tile2(row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, more)
+            if each is None:
+                _tile2(row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, more)
+            else:
+                _each2(row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, more)
     else:
         for row in range(first, first + count, _R3):
-            _tile3(row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, more)
+            if each is None:
+                _tile3(row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, more)
+            else:
+                _each3(row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, more)
 
 
 @lru_cache(maxsize=256)
@@ -203,33 +221,55 @@ class _Axis(NamedTuple):
 
 def conv(x: Array, w: Array, window: Window, *, out: Array | None = None) -> Array:
     y = result(out, (len(x), *window.out_sizes, w.shape[-1]), x.dtype)
-    to = images(y)
-    axes = [
-        _Axis(k, s, d, before, o)
-        for k, s, d, (before, _), o in zip(*_two_axes(window), to.shape[1:3], strict=True)
-    ]
-    taps = array(w).reshape(axes[0].taps, axes[1].taps, w.shape[-2], window.groups, -1)
-    _correlate(images(x), taps, axes, to)
+    x, to = images(x), images(y)
+    depthwise = _is_depthwise(x.shape[-1], window)
+    if depthwise:
+        x = _repeated(x, to.shape[-1])
+    _correlate(depthwise, x, _taps(w, window, depthwise), _axes(window), to)
     return y
 
 
 def conv_input_grad(g: Array, w: Array, window: Window, *, out: Array | None = None) -> Array:
-    groups, per_group = window.groups, w.shape[-2]
-    dx = result(out, (len(g), *window.in_sizes, groups * per_group), g.dtype)
+    channels = window.groups * w.shape[-2]
+    dx = result(out, (len(g), *window.in_sizes, channels), g.dtype)
+    depthwise = _is_depthwise(channels, window)
+    multiplier = g.shape[-1] // channels if depthwise else 1
     g, to = images(g), images(dx)
-    kernel, stride, dilation, pads = _two_axes(window)
+    if multiplier > 1:
+        to = np.empty((*to.shape[:3], g.shape[-1]), g.dtype)
     # (kh, kw, F / G, G, C / G), the kernel from its end: then what is read lies upwards.
-    back = array(w).reshape(*kernel, per_group, groups, -1).transpose(0, 1, 4, 3, 2)[::-1, ::-1]
-    phases = [
-        [_phase(k, s, d, before, n, remainder) for remainder in range(s)]
-        for k, s, d, (before, _), n in zip(kernel, stride, dilation, pads, to.shape[1:3], strict=True)
-    ]
+    back = _taps(w, window, depthwise)[::-1, ::-1]
+    back = back if depthwise else back.transpose(0, 1, 4, 3, 2)
+    axes = zip(*_two_axes(window), to.shape[1:3], strict=True)
+    phases = [[_phase(k, s, d, before, n, remainder) for remainder in range(s)] for k, s, d, (before, _), n in axes]
     for (rows, row_taps), (columns, column_taps) in product(*phases):
         if not (rows.taps and columns.taps):
             to[:, rows.first :: rows.step, columns.first :: columns.step] = 0
         elif rows.places and columns.places:
-            _correlate(g, back[row_taps, column_taps], [rows, columns], to)
+            _correlate(depthwise, g, back[row_taps, column_taps], [rows, columns], to)
+    if multiplier > 1:
+        to.reshape(*dx.shape, multiplier).sum(-1, out=dx)
     return dx
+
+
+def _is_depthwise(channels: int, window: Window) -> bool:
+    """Is every channel by itself? A channel with several kernels is repeated, and its gradients summed up."""
+    return window.groups == channels > 1
+
+
+def _repeated(x: Array, channels: int) -> Array:
+    return x if x.shape[-1] == channels else np.repeat(x, channels // x.shape[-1], axis=-1)
+
+
+def _taps(w: Array, window: Window, depthwise: bool) -> Array:
+    """The kernel (*kernel, C / G, F) as (kh, kw, C / G, G, F / G); (kh, kw, 1, 1, F) if depthwise."""
+    return array(w).reshape(*_two_axes(window)[0], w.shape[-2], 1 if depthwise else window.groups, -1)
+
+
+def _axes(window: Window) -> list[_Axis]:
+    out_sizes = (1, *window.out_sizes)[-2:]
+    axes = zip(*_two_axes(window), out_sizes, strict=True)
+    return [_Axis(k, s, d, before, o) for k, s, d, (before, _), o in axes]
 
 
 def _phase(k: int, s: int, d: int, before: int, n: int, remainder: int) -> tuple[_Axis, slice]:
@@ -254,33 +294,38 @@ def _two_axes(window: Window) -> tuple[Any, Any, Any, Any]:
     return kernel, stride, dilation, ((0, 0), *window.pads) if one else window.pads
 
 
-def _correlate(x: Array, w: Array, axes: Sequence[_Axis], y: Array) -> None:
+def _correlate(depthwise: bool, x: Array, w: Array, axes: Sequence[_Axis], y: Array) -> None:
     """x (N, H, W, groups * K) and w (kh, kw, K, groups, F) to places of y (N, H', W', groups * F)."""
     kh, kw, k, groups, filters = w.shape
     panels = _panels(filters, x.itemsize)
     packed = scratch("packed", (groups * kh * kw * k * int(panels[:, 3].sum()),), x.dtype)
     start, steps = _address(w)
-    _pack(start, np.array(w.shape), steps, panels, packed)
-    stage, block = _staging(x, axes)
+    _pack(start, w.shape, steps, panels, packed)
+    stage, block = _staging(x, axes, depthwise and int(panels[-1, 2] < panels[-1, 3]))
     block = max(1, min(block, PLACES // (axes[0].places * axes[1].places)))
-    _correlate_blocks(x, packed, (kh, kw, k), groups, panels, stage, block, *(np.array(a) for a in axes), y)
+    band = max(1, min(axes[0].places, PLACES // axes[1].places))
+    each = 1 if depthwise else None
+    _correlate_blocks(each, x, packed, (kh, kw, k), groups, panels, stage, block, band, tuple(axes[0]), tuple(axes[1]), y)
 
 
-def _address(w: Array) -> tuple[Array, Array]:
+def _address(w: Array) -> tuple[Array, tuple[int, ...]]:
     """A view of contiguous memory as that memory, flat, from the first element on, and the steps along each axis."""
     base = w if w.base is None else w.base
     flat = base.reshape(-1)
     start = (w.ctypes.data - flat.ctypes.data) // w.itemsize
-    return flat, np.array([start, *(step // w.itemsize for step in w.strides)])
+    return flat, (start, *(step // w.itemsize for step in w.strides))
 
 
-def _staging(x: Array, axes: Sequence[_Axis]) -> tuple[Array, int]:
-    """Memory for a block of images with their padding, none if they need none; and how many images are a block."""
-    sizes, staged = x.shape[1:3], not all(map(_Axis.inside, axes, x.shape[1:3]))
+def _staging(x: Array, axes: Sequence[_Axis], more: int) -> tuple[Array, int]:
+    """Memory for a block of images with their padding, none if they need none; and how many images are a block.
+
+    With room for `more` images, of which the last tiles read a little, if they read more channels than there are.
+    """
+    sizes, staged = x.shape[1:3], more or not all(map(_Axis.inside, axes, x.shape[1:3]))
     if staged:
         sizes = (axes[0].reach, axes[1].reach)
-    block = min(max(1, BLOCK_BYTES // max(1, sizes[0] * sizes[1] * x[0, 0, 0].nbytes)), len(x))
-    return scratch("stage", (block if staged else 0, *sizes, x.shape[-1]), x.dtype), block
+    block = min(max(1, BLOCK_BYTES // max(1, sizes[0] * sizes[1] * x.shape[-1] * x.itemsize)), len(x))
+    return scratch("stage", (block + more if staged else 0, *sizes, x.shape[-1]), x.dtype), block
 
 
 @jit
@@ -307,27 +352,35 @@ def _pack(w, shape, steps, panels, packed):
                             for k in range(n):
                                 to[k * width + c] = column[k * step_k]
                     for k in range(n if count < width else 0):
-                        to[k * width + count : (k + 1) * width] = 0
+                        for c in range(count, width):
+                            to[k * width + c] = 0
                     at += n * width
 
 
 @jit
-def _stage(x, stage, top, left):
-    """Images with their padding, or the part of them that is read."""
-    for image in range(x.shape[0]):
+def _stage(x, first, count, stage, top, left):
+    """Some images with their padding, or the part of them that is read."""
+    height, width, channels = x.shape[1], x.shape[2], x.shape[3]
+    for image in range(count):
         for r in range(stage.shape[1]):
-            to, p = stage[image, r], r - top
-            low = min(max(left, 0), to.shape[0])
-            high = max(min(to.shape[0], x.shape[2] + left), low)
-            if p < 0 or p >= x.shape[1]:
-                low, high = 0, 0
-            to[:low] = 0
-            to[low:high] = x[image, p, low - left : high - left] if high > low else x[image, 0, :0]
-            to[high:] = 0
+            p = r - top
+            inside = 0 <= p < height
+            low = min(max(left, 0), stage.shape[2]) if inside else 0
+            high = max(min(stage.shape[2], width + left), low) if inside else 0
+            source, to = x[first + image, p if inside else 0], stage[image, r]
+            for q in range(low):
+                for c in range(channels):
+                    to[q, c] = 0
+            for q in range(low, high):
+                for c in range(channels):
+                    to[q, c] = source[q - left, c]
+            for q in range(high, stage.shape[2]):
+                for c in range(channels):
+                    to[q, c] = 0
 
 
 @jit
-def _correlate_blocks(x, packed, loops, groups, panels, stage, block, rows, columns, y):
+def _correlate_blocks(each, x, packed, loops, groups, panels, stage, block, band, rows, columns, y):
     kh, kw, k = loops
     _, stride_h, dilation_h, top, oh, first_h, step_h = rows
     _, stride_w, dilation_w, left, ow, first_w, step_w = columns
@@ -336,51 +389,65 @@ def _correlate_blocks(x, packed, loops, groups, panels, stage, block, rows, colu
     source = stage.reshape(-1) if staged else x.reshape(-1)
     height, width = (stage.shape[1], stage.shape[2]) if staged else (x.shape[1], x.shape[2])
     flat, spare = y.reshape(-1), np.empty(_MOST_ROWS * VECTOR_BYTES, x.dtype)
-    narrow = np.arange(_MOST_ROWS)
-    at, to = np.empty(block * oh * ow + _MOST_ROWS, np.intp), np.empty(block * oh * ow + _MOST_ROWS, np.intp)
-    known = 0  # for how many images `at` and `to` say where places are
+    most = block * band * ow + _MOST_ROWS
+    at, to, narrow = np.empty(most, np.intp), np.empty(most, np.intp), np.empty(most, np.intp)
+    for row in range(most):
+        narrow[row] = row % _MOST_ROWS
+    known = (0, 0)  # for how many images, and rows of them, `at` and `to` say where places are
     for image in range(0, n, block):
         count = min(block, n - image)
         if staged:
-            _stage(x[image : image + count], stage, top, left)
-        if count != known:
-            known, row = count, 0
-            for m in range(count):
-                for p in range(oh):
-                    for q in range(ow):
-                        at[row] = ((m * height + p * stride_h) * width + q * stride_w) * channels
-                        to[row] = ((m * y.shape[1] + p * step_h) * y.shape[2] + q * step_w) * filters
-                        row += 1
-            at[row:], to[row:] = at[row - 1], to[row - 1]
-        a_base = 0 if staged else ((image * height - top) * width - left) * channels
-        y_base = ((image * y.shape[1] + first_h) * y.shape[2] + first_w) * filters
-        start, total = 0, count * oh * ow
-        for group in range(groups):
-            for panel in range(panels.shape[0]):
-                which, first, valid, lanes = panels[panel]
-                to_base = y_base + group * (filters // groups) + first
-                a_steps = (dilation_h * width * channels, dilation_w * channels, 1)
-                b_steps = (kw * k * lanes, k * lanes, lanes)
-                if valid == lanes:
-                    # As many rows of the kernel at once as leave their weights in the cache.
-                    some = max(1, min(kh, PANEL // (kw * k * lanes)))
-                    for i in range(0, kh, some):
-                        _run(
-                            which, 0, total, source, at, a_base + group * k + i * a_steps[0],
-                            packed, start + i * b_steps[0], (min(some, kh - i), kw, k), a_steps, b_steps,
-                            flat, to, 1, to_base, i > 0,
-                        )  # fmt: skip
-                else:
-                    for row in range(0, total, _MOST_ROWS):
-                        _run(
-                            which, row, min(_MOST_ROWS, total - row), source, at, a_base + group * k,
-                            packed, start, (kh, kw, k), a_steps, b_steps, spare, narrow, lanes, 0, False,
-                        )  # fmt: skip
-                        for r in range(min(_MOST_ROWS, total - row)):
-                            place = to_base + to[row + r]
-                            for c in range(valid):
-                                flat[place + c] = spare[r * lanes + c]
-                start += kh * kw * k * lanes
+            _stage(x, image, count, stage, top, left)
+        for low in range(0, oh, band):
+            high = min(low + band, oh)
+            if (count, high - low) != known:
+                known = (count, high - low)
+                _list_places(at, count, high - low, ow, height * width, stride_h * width, stride_w, channels)
+                _list_places(to, count, high - low, ow, y.shape[1] * y.shape[2], step_h * y.shape[2], step_w, filters)
+            skipped = image * height - top if not staged else 0
+            a_base = ((skipped + low * stride_h) * width - (0 if staged else left)) * channels
+            y_base = ((image * y.shape[1] + first_h + low * step_h) * y.shape[2] + first_w) * filters
+            start, total = 0, count * (high - low) * ow
+            for group in range(groups):
+                for panel in range(panels.shape[0]):
+                    which, first = panels[panel, 0], panels[panel, 1]
+                    valid, lanes = panels[panel, 2], panels[panel, 3]
+                    to_base = y_base + group * (filters // groups) + first
+                    at_base = a_base + group * k + (0 if each is None else first)
+                    a_steps = (dilation_h * width * channels, dilation_w * channels, 1)
+                    b_steps = (kw * k * lanes, k * lanes, lanes)
+                    if valid == lanes:
+                        some = max(1, min(kh, PANEL // (kw * k * lanes)))  # rows of the kernel: they stay in the cache
+                        for i in range(0, kh, some):
+                            _run(
+                                which, each, 0, total, source, at, at_base + i * a_steps[0],
+                                packed, start + i * b_steps[0], (min(some, kh - i), kw, k), a_steps, b_steps,
+                                flat, to, 1, to_base, i > 0,
+                            )  # fmt: skip
+                    else:  # a tile has more channels than there are: it is written elsewhere, and what is wanted copied
+                        for row in range(0, total, _MOST_ROWS):
+                            used = min(_MOST_ROWS, total - row)
+                            _run(
+                                which, each, row, used, source, at, at_base,
+                                packed, start, (kh, kw, k), a_steps, b_steps, spare, narrow, lanes, 0, False,
+                            )  # fmt: skip
+                            for r in range(used):
+                                for c in range(valid):
+                                    flat[to_base + to[row + r] + c] = spare[r * lanes + c]
+                    start += kh * kw * k * lanes
+
+
+@jit
+def _list_places(table, images, rows, columns, image_step, row_step, column_step, channels):
+    """Where places lie, then the last of them again and again, to fill a tile."""
+    row = 0
+    for m in range(images):
+        for p in range(rows):
+            for q in range(columns):
+                table[row] = (m * image_step + p * row_step + q * column_step) * channels
+                row += 1
+    for k in range(row, len(table)):
+        table[k] = table[row - 1]
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -388,28 +455,27 @@ def _correlate_blocks(x, packed, loops, groups, panels, stage, block, rows, colu
 
 
 def conv_kernel_grad(x: Array, g: Array, window: Window, *, out: Array | None = None) -> Array:
-    groups = window.groups
-    dw = result(out, (*window.kernel, x.shape[-1] // groups, g.shape[-1]), x.dtype)
-    x, g = images(x), images(g)
-    axes = [
-        _Axis(k, s, d, before, o)
-        for k, s, d, (before, _), o in zip(*_two_axes(window), g.shape[1:3], strict=True)
-    ]
-    taps = dw.reshape(axes[0].taps * axes[1].taps, x.shape[-1] // groups, groups, g.shape[-1] // groups)
+    dw = result(out, (*window.kernel, x.shape[-1] // window.groups, g.shape[-1]), x.dtype)
+    x, g, axes = images(x), images(g), _axes(window)
+    depthwise = _is_depthwise(x.shape[-1], window)
+    if depthwise:
+        x = _repeated(x, g.shape[-1])
+    taps = _taps(dw, window, depthwise).reshape(axes[0].taps * axes[1].taps, dw.shape[-2], -1, g.shape[-1] // (1 if depthwise else window.groups))
     panels = _panels(taps.shape[-1], x.itemsize)
     sums = scratch("packed", (taps[..., 0].size * int(panels[:, 3].sum()),), x.dtype)
-    stage, block = _staging(x, axes)
-    lanes, places = int(panels[:, 3].max(initial=1)), axes[0].places * axes[1].places
+    stage, block = _staging(x, axes, depthwise and int(panels[-1, 2] < panels[-1, 3]))
+    lanes, places = int(panels[:, 3].max()), axes[0].places * axes[1].places
     most = BAND_BYTES // (lanes * x.itemsize)  # places at a time: what is read of g stays in the level-1 cache
     block = max(1, min(block, most // places))
     band = max(1, min(axes[0].places, most // axes[1].places))
     weights = scratch("weights", (block * places * lanes,), x.dtype)
-    _kernel_grad(x, g, panels, sums, weights, stage, block, band, *(np.array(a) for a in axes), taps)
+    each = 1 if depthwise else None
+    _kernel_grad(each, x, g, panels, sums, weights, stage, block, band, tuple(axes[0]), tuple(axes[1]), taps)
     return dw
 
 
 @jit
-def _kernel_grad(x, g, panels, sums, weights, stage, block, band, rows, columns, dw):
+def _kernel_grad(each, x, g, panels, sums, weights, stage, block, band, rows, columns, dw):
     kh, stride_h, dilation_h, top, oh, _, _ = rows
     kw, stride_w, dilation_w, left, ow, _, _ = columns
     n, channels = x.shape[0], x.shape[3]
@@ -422,19 +488,21 @@ def _kernel_grad(x, g, panels, sums, weights, stage, block, band, rows, columns,
         element = min(row, taps * k - 1)  # the last again and again, with the same result
         at[row] = (element // k // kw * dilation_h * width + element // k % kw * dilation_w) * channels + element % k
         to[row] = element
-    sums[:] = 0
+    for k in range(len(sums)):
+        sums[k] = 0
     places = g.reshape(n * oh * ow, groups * filters)
     for image in range(0, n, block):
         count = min(block, n - image)
         if staged:
-            _stage(x[image : image + count], stage, top, left)
+            _stage(x, image, count, stage, top, left)
         base = 0 if staged else ((image * height - top) * width - left) * channels
         for low in range(0, oh, band):
             high = min(low + band, oh)
             start = 0
             for group in range(groups):
                 for panel in range(panels.shape[0]):
-                    which, first, valid, lanes = panels[panel]
+                    which, first = panels[panel, 0], panels[panel, 1]
+                    valid, lanes = panels[panel, 2], panels[panel, 3]
                     here = 0
                     for m in range(image, image + count):
                         for place in range((m * oh + low) * ow, (m * oh + high) * ow):
@@ -444,8 +512,9 @@ def _kernel_grad(x, g, panels, sums, weights, stage, block, band, rows, columns,
                             for c in range(valid, lanes):
                                 part[c] = 0
                             here += lanes
+                    at_base = base + group * k + (0 if each is None else first)
                     _run(
-                        which, 0, taps * k, source, at, base + group * k + low * stride_h * width * channels,
+                        which, each, 0, taps * k, source, at, at_base + low * stride_h * width * channels,
                         weights, 0, (count, high - low, ow),
                         (height * width * channels, stride_h * width * channels, stride_w * channels),
                         ((high - low) * ow * lanes, ow * lanes, lanes), sums, to, lanes, start, True,
@@ -454,7 +523,8 @@ def _kernel_grad(x, g, panels, sums, weights, stage, block, band, rows, columns,
     start = 0
     for group in range(groups):
         for panel in range(panels.shape[0]):
-            which, first, valid, lanes = panels[panel]
+            which, first = panels[panel, 0], panels[panel, 1]
+            valid, lanes = panels[panel, 2], panels[panel, 3]
             for i in range(taps):
                 for c in range(k):
                     row, part = dw[i, c, group, first:], sums[start : start + lanes]

@@ -1,0 +1,140 @@
+"""Neighbouring calls of a recording made into one, that goes through memory once.
+
+========================  ==================================================================================
+bias and ReLU             ``relu(z + b)`` is one call, and so are its two cotangents
+... and max pooling       the same with the pooling after it: what relu gave is never written down
+========================  ==================================================================================
+
+Fused results are, to the bit, those of the calls one by one; all but the sum over a bias' cotangent, which compiled
+kernels take in float64. Where the plain kernels are asked for, that sum stays a call of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from ..kernels import registry as kernels
+from .tape import Call, Slot
+
+__all__ = ["fused"]
+
+
+def fused(calls: Sequence[Call], outputs: Sequence[Slot]) -> list[Call]:
+    """The calls with all that can be made into one made into one."""
+    fusing = _Fusing(list(calls), outputs)
+    for call in calls:
+        if call.name == "relu" and call.kind == "primitive":
+            fusing.relu(call)
+    return fusing.left()
+
+
+class _Fusing:
+    """Who makes and who uses each slot, and what was decided so far."""
+
+    def __init__(self, calls: list[Call], outputs: Sequence[Slot]) -> None:
+        self.calls, self.outputs = calls, set(outputs)
+        self.maker: dict[Slot, Call] = {slot: call for call in calls for slot in call.outputs}
+        self.users: dict[Slot, list[Call]] = {}
+        for call in calls:
+            for slot in set(call.inputs):
+                self.users.setdefault(slot, []).append(call)
+        self._numbers = count(1 + max((slot.index for slot in self.maker), default=0))
+        self.instead: dict[Call, list[Call]] = {}  # of these calls: what runs in their place
+
+    def left(self) -> list[Call]:
+        return [new for call in self.calls for new in self.instead.get(call, [call])]
+
+    def only(self, slot: Slot) -> Call | None:
+        """The one call that uses a slot, if there is just one."""
+        users = self.users.get(slot, [])
+        return users[0] if len(users) == 1 and slot not in self.outputs else None
+
+    def relu(self, relu: Call) -> None:
+        """``relu(z + b)``, with the max pooling after it if nothing else needs what relu gives."""
+        bias = self.maker.get(relu.args[0])
+        if bias is None or bias.name != "add" or self.only(relu.args[0]) is not relu or bias in self.instead:
+            return
+        z, b = bias.args
+        if not _is_bias(z, b, relu.outputs[0]) or not relu.outputs or relu.outputs[0] in self.outputs:
+            return
+        h = relu.outputs[0]
+        masks = [call for call in self.users.get(h, []) if call.name == "greater" and call.args[1:] == (0,)]
+        products = [self.only(mask.outputs[0]) for mask in masks]
+        if any(product is None or product.name != "multiply" or len(product.args) != 2 for product in products):
+            return
+        others = [call for call in self.users.get(h, []) if call not in masks]
+        if len(others) == 1 and others[0].name == "pool_max" and self._pooled(bias, relu, others[0], masks):
+            return
+        self._replace(relu, "bias_relu", (z, b), {}, [h])
+        self.instead[bias] = []
+        for mask, product in zip(masks, products, strict=True):
+            g = _other(product, mask.outputs[0])  # type: ignore[arg-type]
+            if isinstance(g, Slot) and g.array.shape == h.array.shape and g.array.dtype == h.array.dtype:
+                self._cotangents(product, "bias_relu_grad", (g, h), {})  # type: ignore[arg-type]
+                self.instead[mask] = []
+
+    def _pooled(self, bias: Call, relu: Call, pool: Call, masks: Sequence[Call]) -> bool:
+        window = pool.kwargs["window"]
+        if len(pool.outputs) != 2:
+            return False
+        y, argmax = pool.outputs
+        scattered = []
+        for mask in masks:
+            product = self.only(mask.outputs[0])
+            scatter = self.maker.get(_other(product, mask.outputs[0]))  # type: ignore[arg-type]
+            if scatter is None or scatter.name != "pool_scatter" or scatter.kwargs["argmax"] is not argmax:
+                return False
+            if scatter.kwargs["window"] != window or self.only(scatter.outputs[0]) is not product:
+                return False
+            scattered.append((scatter, mask, product))
+        self._replace(pool, "bias_relu_max_pool", bias.args, {"window": window}, [y, argmax])
+        self.instead[bias] = self.instead[relu] = []
+        for scatter, mask, product in scattered:
+            g = scatter.args[0]
+            self.instead[scatter] = self.instead[mask] = []
+            self._cotangents(product, "bias_relu_max_pool_grad", (g, y, argmax), {"window": window})  # type: ignore[arg-type]
+        return True
+
+    def _cotangents(self, product: Call, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """``dz, db`` in one call in place of the product that is dz; and in place of the sum that is db."""
+        dz = product.outputs[0]
+        sums = [
+            call for call in self.users.get(dz, [])
+            if call.name == "sum_to" and call.kwargs["shape"] == dz.array.shape[-1:] and kernels.choice() != "plain"
+        ]  # fmt: skip
+        if sums:
+            db = sums[0].outputs[0]
+            self.instead[sums[0]] = []
+        else:
+            db = Slot(next(self._numbers), "call", np.empty(dz.array.shape[-1:], dz.array.dtype))
+        self._replace(product, name, args, kwargs, [dz, db])
+
+    def _replace(
+        self, call: Call, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: list[Slot]
+    ) -> None:
+        results = [()] if len(outputs) == 1 else [(k,) for k in range(len(outputs))]
+        self.instead[call] = [
+            Call(
+                "compute", name, kernels.get(name), args, kwargs, outputs, results, path=call.path, source=call.source,
+                backward=call.backward,
+            )
+        ]  # fmt: skip
+
+
+def _is_bias(z: Any, b: Any, y: Slot) -> bool:
+    """Is z + b an array with one number per channel added to it, all of one dtype?"""
+    return (
+        isinstance(z, Slot) and isinstance(b, Slot) and z.array.ndim > 1 and z.array.shape == y.array.shape
+        and b.array.shape == z.array.shape[-1:] and z.array.dtype == b.array.dtype == y.array.dtype
+        and z.array.flags.c_contiguous
+    )  # fmt: skip
+
+
+def _other(product: Call, one: Slot) -> Any:
+    """The other factor."""
+    a, b = product.args
+    return b if a is one else a
