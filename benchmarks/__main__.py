@@ -30,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("workload", nargs="*", help=f"of {', '.join(WORKLOADS)}; all by default")
     parser.add_argument("--threads", type=int, nargs="+", help="by default 1 and all cores, for what gains from them")
-    parser.add_argument("--rounds", type=int, help="how often each is asked (11, or 7 where there are many cases)")
+    parser.add_argument("--rounds", type=int, help="how often each is asked (11, or 5 where there are many cases)")
     parser.add_argument("--only", nargs="+", default=["*"], metavar="PATTERN", help="contenders, as in 'torch*' plain")
     parser.add_argument("--quick", action="store_true", help="few rounds and cases, no torch.compile")
     parser.add_argument("--data-dir", help="where MNIST's files are, for epoch; else $TINYGRAD_CONV_DATA, else noise")
@@ -60,10 +60,10 @@ def main() -> None:
 
 def run(workload: Workload, threads: list[int], options: argparse.Namespace) -> str:
     """The workload's table, and who is left out."""
-    rounds = options.rounds or (3 if options.quick else 7 if len(workload.cases) > 1 else 11)
+    rounds = options.rounds or (3 if options.quick else 5 if len(workload.cases) > 1 else 11)
     if workload.kind == "import":
         installed = {name: it for name, it in PACKAGES.items() if importlib.util.find_spec(name)}
-        return tables.of_imports(measure.imports(installed, min(rounds, 7)))
+        return tables.of_imports(measure.imports(installed, min(rounds, 5)))
     left_out: dict[str, str] = {}
     contenders = []
     for name in workload.contenders:

@@ -8,9 +8,10 @@ from .cases import PRIMITIVES
 from .networks import BATCHES, SIDES
 
 OURS = ("plain", "fast", "compiled")
+COMPILER = ("torch.compile",)  # takes a quarter of a minute to start, so for two workloads only
 TORCH = ("torch", "torch channels_last")
 AT_ALL_CORES = {"cnn", "resblock", "vgg", "epoch"}  # run so too, besides at one thread
-EVERYONE = (*OURS, *TORCH, "torch.compile", "jax", "keras torch", "keras jax", "mygrad", "autograd", "floor")
+OTHERS = ("jax", "keras torch", "keras jax", "mygrad", "autograd", "floor")
 
 
 @dataclass(frozen=True)
@@ -18,22 +19,25 @@ class Workload:
     """Cases of one kind, which is a function of the contenders' modules."""
 
     about: str
-    kind: str = "network"
+    kind: str
     cases: tuple[str, ...] = ()
-    contenders: tuple[str, ...] = EVERYONE
+    contenders: tuple[str, ...] = ()
 
 
-def _network(name: str, about: str) -> Workload:
-    return Workload(about + ": a training step", cases=(name,))
+def _network(name: str, about: str, compiler: tuple[str, ...] = ()) -> Workload:
+    return Workload(about + ": a training step", "network", (name,), (*OURS, *TORCH, *compiler, *OTHERS))
 
 
 WORKLOADS = {
     "cnn": _network(
-        "cnn", "conv 32@3x3, relu, maxpool 2, conv 64@3x3, relu, maxpool 2, flatten, dense 10; 28x28x1, batch 128"
+        "cnn", "conv 32@3x3, relu, maxpool 2, conv 64@3x3, relu, maxpool 2, flatten, dense 10; 28x28x1, batch 128",
+        COMPILER,
     ),
     "mlp": _network("mlp", "784-10-10, batch 32"),
     "lenet": _network("lenet", "LeNet-5 with tanh and average pooling, 61,706 parameters, batch 128"),
-    "resblock": _network("resblock", "two 3x3 convolutions of 64 channels with batch norm and a skip, 32x32, batch 32"),
+    "resblock": _network(
+        "resblock", "two 3x3 convolutions of 64 channels with batch norm and a skip, 32x32, batch 32", COMPILER,
+    ),
     "vgg": _network("vgg", "six 3x3 convolutions of 32 to 128 channels with three poolings, 64x64x3, batch 16"),
     "depthwise": _network("depthwise", "a depthwise-separable block of 64 to 128 channels, 32x32, batch 32"),
     "chain": Workload(
@@ -62,8 +66,8 @@ WORKLOADS = {
     ),
     "scaling": Workload(
         "a training step of two convolutions (16 and 32 channels) by batch, at 28x28, and by side, at batch 16: µs per "
-        "image, and the time per FLOP over the least (×)",
-        cases=(*(f"batch {n}" for n in BATCHES), *(f"side {n}" for n in SIDES)), contenders=(*OURS, *TORCH),
+        "image, and the time per FLOP over the least (×)", "network",
+        (*(f"batch {n}" for n in BATCHES), *(f"side {n}" for n in SIDES)), (*OURS, *TORCH),
     ),
     "import": Workload("`import` of a package in a fresh process, all of it", "import"),
 }  # fmt: skip
@@ -83,4 +87,4 @@ def quick(workload: Workload) -> Workload:
         cases = ("6000",)
     if workload is WORKLOADS["scaling"]:
         cases = tuple(f"batch {n}" for n in BATCHES[::2]) + tuple(f"side {n}" for n in SIDES[::2])
-    return replace(workload, cases=cases, contenders=tuple(it for it in workload.contenders if it != "torch.compile"))
+    return replace(workload, cases=cases, contenders=tuple(it for it in workload.contenders if it not in COMPILER))

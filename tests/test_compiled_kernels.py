@@ -1,6 +1,8 @@
 """Both forms of every kernel give the same: forward, backward, and wherever they are told to write."""
 
 import os
+import pathlib
+import shutil
 import subprocess
 import sys
 import threading
@@ -18,6 +20,10 @@ from tinygrad_conv.errors import ArgumentError, MissingExtraError
 from tinygrad_conv.kernels import registry
 from tinygrad_conv.kernels.geometry import conv_window, pool_window
 from tinygrad_conv.kernels.registry import get
+from tinygrad_conv.testing import checks
+from tinygrad_conv.testing.draw import Draw
+from tinygrad_conv.testing.mutation import matching
+from tinygrad_conv.testing.report import GradientError
 
 numba = pytest.importorskip("numba")
 
@@ -169,8 +175,18 @@ def convolutions(draw):
     values = Values(draw)
     groups, c_in, c_out = draw(
         st.sampled_from(
-            ((1, 1, 1), (1, 3, 2), (1, 2, 17), (1, 5, 40), (1, 1, 64), (2, 3, 1), (2, 1, 9), (3, 1, 1), (17, 1, 2),
-             (1, 20, 112))
+            (
+                (1, 1, 1),
+                (1, 3, 2),
+                (1, 2, 17),
+                (1, 5, 40),
+                (1, 1, 64),
+                (2, 3, 1),
+                (2, 1, 9),
+                (3, 1, 1),
+                (17, 1, 2),
+                (1, 20, 112),
+            )
         )
     )
     n = draw(st.integers(1, 5))
@@ -199,6 +215,25 @@ def test_convolution(c):
     for name, a, b, limit in convolve(c):
         with np.errstate(invalid="ignore"):
             both(name, a, b, c.window, bound=[limit])
+
+
+def test_convolution_at_real_sizes(rng):
+    """Several blocks of images, bands of rows, panels of channels, and parts of a kernel."""
+    for x_shape, w_shape, stride, padding, groups in (
+        ((40, 9, 11, 16), (3, 3, 16, 24), 1, "same", 1),
+        ((2, 90, 90, 3), (5, 5, 3, 16), 2, 2, 1),
+        ((3, 5, 5, 520), (3, 3, 520, 64), 1, 1, 1),
+        ((9, 30, 30, 20), (3, 3, 1, 20), 1, 1, 20),
+        ((9, 30, 30, 8), (3, 3, 1, 24), 2, 1, 8),
+        ((30, 40, 12), (5, 6, 16), 3, "same", 2),
+    ):
+        window = conv_window("t", len(x_shape) - 2, x_shape, w_shape, stride, padding, 1, groups, None)
+        x, w = (rng.standard_normal(shape).astype(np.float32) for shape in (x_shape, w_shape))
+        g = rng.standard_normal((len(x), *window.out_sizes, w_shape[-1])).astype(np.float32)
+        for name, a, b, limit in convolve(SimpleNamespace(window=window, x=x, w=w, g=g)):
+            compiled = get(name).compiled(a, b, window)
+            assert (np.abs(compiled - get(name).plain(a.astype(float), b.astype(float), window)) <= limit).all()
+            np.testing.assert_array_equal(compiled, get(name).compiled(a, b, window))
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -234,6 +269,35 @@ def test_softmax_cross_entropy_is_the_operations_one_by_one(rng):
         losses, dlogits = get("softmax_cross_entropy")(logits, labels, 1 / 33)
         np.testing.assert_array_equal(losses.mean(), loss.numpy())
         np.testing.assert_array_equal(dlogits, x.grad.numpy())
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# The property: every primitive that has compiled kernels
+
+
+@pytest.mark.parametrize("name", ["conv", "conv_kernel_gradient", "conv_transpose", "pool_max", "pool_mean"])
+def test_the_property_holds(name):
+    (primitive,) = matching(name)
+    found = [
+        checks.run(checks.primitive_case(primitive, Draw.seeded(seed)), ["compiled_vs_plain"])["compiled_vs_plain"]
+        for seed in range(20)
+    ]
+    assert "holds" in found
+    assert set(found) <= {"holds", "it has no compiled kernels"}  # three axes
+
+
+def test_a_wrong_compiled_kernel_is_found(monkeypatch):
+    compiled = registry._compiled
+
+    def wrong(module, name):
+        form = compiled(module, name)
+        return form if name != "conv" else lambda *args, out=None: form(*args) * 1.001
+
+    monkeypatch.setattr(registry, "_compiled", wrong)
+    (primitive,) = matching("conv")
+    cases = [checks.primitive_case(primitive, Draw.seeded(seed)) for seed in range(5)]
+    with pytest.raises(GradientError, match=r"its value is .* by compiled conv"):
+        _ = [checks.run(case, ["compiled_vs_plain"]) for case in cases]
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -291,11 +355,11 @@ def test_three_axes_are_plain():
 
 
 def test_an_unknown_choice_or_kernel():
-    with pytest.raises(ArgumentError, match="expected one of 'auto', 'plain', 'compiled', got 'fast'"):
+    with pytest.raises(ArgumentError, match=r"expected one of 'auto', 'plain', 'compiled', got 'fast'"):
         tg.use_kernels("fast")
-    with pytest.raises(ArgumentError, match="expected one of avg_pool, .*, got 'maxpool'"):
+    with pytest.raises(ArgumentError, match=r"expected one of avg_pool, .*, got 'maxpool'"):
         get("maxpool")
-    with pytest.raises(ArgumentError, match="patches: .* has none"):
+    with pytest.raises(ArgumentError, match=r"patches: .* has none"):
         _ = get("patches").compiled
 
 
@@ -317,10 +381,34 @@ def run(code, cwd=None, **environment):
     return done.stdout
 
 
+POOL = """
+import numpy as np, sys, tinygrad_conv as tg
+try:
+    tg.max_pool2d(np.ones((1, 4, 4, 1)), 2)
+    print("numba" in sys.modules)
+except ValueError as error:
+    print(error)
+"""
+
+
 def test_the_environment_says_what_holds():
-    code = "import numpy as np, tinygrad_conv as tg\ntg.max_pool2d(np.ones((1, 4, 4, 1)), 2)\nimport sys; print('numba' in sys.modules)"
-    assert run(code) == "False\n"
-    assert run(code, TINYGRAD_CONV_KERNELS="compiled") == "True\n"
-    assert run(code, TINYGRAD_CONV_KERNELS="plain") == "False\n"
-    wrong = "import numpy as np, tinygrad_conv as tg\ntry: tg.max_pool2d(np.ones((1, 4, 4, 1)), 2)\nexcept ValueError as e: print(e)"
-    assert run(wrong, TINYGRAD_CONV_KERNELS="quick").startswith("TINYGRAD_CONV_KERNELS: expected one of 'auto'")
+    assert run(POOL) == "False\n"
+    assert run(POOL, TINYGRAD_CONV_KERNELS="compiled") == "True\n"
+    assert run(POOL, TINYGRAD_CONV_KERNELS="plain") == "False\n"
+    assert run(POOL, TINYGRAD_CONV_KERNELS="quick").startswith("TINYGRAD_CONV_KERNELS: expected one of 'auto'")
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_machine_code_is_kept_where_it_can_be(writable, tmp_path):
+    """Beside the source, or in the user's cache; without either each process compiles. Never a warning."""
+    shutil.copytree(pathlib.Path(tg.__file__).parent, tmp_path / "tinygrad_conv", ignore=lambda *_: {"__pycache__"})
+    code = f"{POOL}\nfrom tinygrad_conv.kernels.compiled import pool\nprint(dict(pool._max_pool.stats.cache_hits))"
+    shutil.rmtree(tmp_path / "tinygrad_conv" / "data")
+    user = tmp_path / "cache"
+    if not writable:  # files where directories would be, which stop the superuser too
+        (tmp_path / "tinygrad_conv" / "kernels" / "compiled" / "__pycache__").write_text("")
+        user.write_text("")
+    environment = {"TINYGRAD_CONV_KERNELS": "compiled", "XDG_CACHE_HOME": str(user), "PYTHONDONTWRITEBYTECODE": "1"}
+    first, second = (run(code, cwd=tmp_path, PYTHONPATH=str(tmp_path), **environment) for _ in range(2))
+    assert first == "True\n{}\n"  # nothing was there
+    assert (second == first) is not writable

@@ -104,7 +104,7 @@ def assert_close(actual, expected, tolerance=1e-12):
 
 @pytest.fixture(autouse=True)
 def used_memory(monkeypatch):
-    """`np.empty` gives memory that was used before: what a kernel forgets to write shows."""
+    """`np.empty` gives memory that was used before: what a plain kernel forgets to write shows."""
     empty = np.empty
 
     def garbage(shape, dtype=float, **options):
@@ -113,6 +113,8 @@ def used_memory(monkeypatch):
         return out
 
     monkeypatch.setattr(np, "empty", garbage)
+    with tg.use_kernels("plain"):
+        yield
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -132,9 +134,10 @@ PATHS = {  # every algorithm on every shape, not only where it is the fastest
     },
     "small blocks": {f"{module}.BLOCK_BYTES": 64 for module in ("columns", "conv", "depthwise", "pool")},
     "all dealt out, nothing kept": {
-        "runs.SHORT_RUN": 10**9, "runs.FEW_RUNS": 0, "pool.SHORT_RUN": 10**9, "scratch.MOST_BYTES": 0,
+        "runs.SHORT_RUN": 10**9, "runs.SHORT_RUN_OFTEN": 10**9, "runs.FEW_RUNS": 0, "pool.SHORT_RUN": 10**9,
+        "scratch.MOST_BYTES": 0,
     },
-    "none dealt out": {"runs.SHORT_RUN": 0, "pool.SHORT_RUN": 0},
+    "none dealt out": {"runs.SHORT_RUN": 0, "runs.SHORT_RUN_OFTEN": 0, "pool.SHORT_RUN": 0},
 }  # fmt: skip
 
 

@@ -383,7 +383,8 @@ class Adagrad(Optimizer):
 # Limits on gradients
 
 
-def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
+@effect
+def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> Tensor:
     """Scale all gradients by one factor so that their norm together is at most `max_norm`; returns the norm before.
 
     Source: Pascanu et al., "On the difficulty of training recurrent neural networks" (2013).
@@ -392,7 +393,7 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
     >>> w = tg.nn.Parameter([3.0, 4.0])
     >>> (w * w).sum().backward()
     >>> clip_grad_norm([w], 1.0), w.grad.tolist()
-    (10.0, [0.6000000000000001, 0.8])
+    (Tensor(10.), [0.6000000000000001, 0.8])
     """
     _positive("clip_grad_norm", "max_norm", max_norm)
     nodes = [p.node for p in params if p.node is not None and p.node.grad is not None]
@@ -401,9 +402,10 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
     if norm > max_norm:
         for node in nodes:
             node.grad = Tensor(node.grad._data * (max_norm / norm))  # type: ignore[union-attr]
-    return norm
+    return Tensor(norm)
 
 
+@effect
 def clip_grad_value(params: Iterable[Tensor], max_value: float) -> None:
     """Limit each element of the gradients to [-max_value, max_value]."""
     _positive("clip_grad_value", "max_value", max_value)

@@ -25,6 +25,7 @@ from .tensor import Node, Tensor
 
 __all__ = ["Machine", "Profile", "Row", "Table", "machine", "profile"]
 
+Array: TypeAlias = np.ndarray[Any, Any]
 By: TypeAlias = Literal["primitive", "module"]
 REST = "Python and overhead"
 NO_MODULE = "(in no module)"
@@ -54,20 +55,20 @@ class Machine:
 
 @cache
 def machine() -> Machine:
-    """This machine's speeds: measured when first asked for, in less than half a second."""
+    """This machine's speeds: measured when first asked for, in a fraction of a second."""
     source = np.ones(1 << 24, np.float32)  # 64 MiB
-    target = np.empty_like(source)
-    copied = _least(lambda: np.copyto(target, source))
-    single = np.ones((512, 512), np.float32)
+    target = source.copy()
+    pieces = [partial(np.copyto, *piece) for piece in zip(np.split(target, 32), np.split(source, 32), strict=True)]
+    single = np.ones((256, 256), np.float32)
     double = single.astype(np.float64)
-    products = [_least(partial(np.matmul, a, a, np.empty_like(a))) for a in (single, double)]
-    return Machine(2 * source.nbytes / copied, (2 * 512**3 / products[0], 2 * 512**3 / products[1]))
+    products = [_least([partial(np.matmul, a, a, np.empty_like(a))], 50) for a in (single, double)]
+    return Machine(2 * source.nbytes / 32 / _least(pieces, 4), (2 * 256**3 / products[0], 2 * 256**3 / products[1]))
 
 
-def _least(function: Callable[[], Any], repeats: int = 15, longest: float = 0.15) -> float:
-    """Seconds that a call takes when nothing disturbs it: the least of some, until they took `longest` together."""
-    times: list[float] = []
-    while len(times) < repeats and sum(times) < longest:
+def _least(functions: Sequence[Callable[[], Any]], repeats: int) -> float:
+    """Seconds that a call takes when nothing disturbs it, as happens if it is short: the least of some."""
+    times = []
+    for function in [*functions] * repeats:
         start = perf_counter()
         function()
         times.append(perf_counter() - start)
@@ -427,7 +428,7 @@ def profile() -> Profile:
         exception has counted what ran until then.
 
     Holds for this thread, and for this async task with those started inside the block. While it is on, backward runs on
-    tensors, so that each operation of a rule is seen: some microseconds per operation, counted as overhead. Off, it
+    tensors, so that each operation of a rule is seen: about 10 microseconds per operation, counted as overhead. Off, it
     costs nothing.
 
     Raises
@@ -474,7 +475,7 @@ def _name(function: Callable[..., Any], args: Sequence[Any]) -> str:
         function = function.args[0] if function.args and callable(function.args[0]) else function.func
     name = getattr(function, "__name__", type(function).__name__)
     is_method = bool(args) and getattr(type(args[0]), name, None) is not None and "." in function.__qualname__
-    return f"{type(args[0]).__name__}.{name}" if is_method else name
+    return f"{type(args[0]).__name__}.{name}" if is_method else name.lstrip("_")
 
 
 def _label(node: Node) -> str:
@@ -500,25 +501,28 @@ def _flops(primitive: Primitive, values: Sequence[Any], shape: tuple[int, ...], 
 
 def _moved(given: Any, result: Any) -> tuple[int, int]:
     """Bytes that a call reads and writes: none if its result is a view."""
-    read, written = list(_arrays_in(given)), list(_arrays_in(result))
-    if written and any(np.may_share_memory(written[0], array) for array in read):
-        return 0, 0
+    read, written = _arrays_in(given, []), _arrays_in(result, [])
+    if written:
+        y = written[0]
+        for array in read:
+            if array is y or (y.base is not None and np.may_share_memory(array, y)):
+                return 0, 0
     return sum(map(_bytes, read)), sum(map(_bytes, written))
 
 
-def _bytes(array: np.ndarray[Any, Any]) -> int:
+def _bytes(array: Array) -> int:
     """What an array takes in memory: an axis that was broadcast is there once."""
-    sizes = [n for n, step in zip(array.shape, array.strides, strict=True) if step]
-    return prod(sizes, start=array.itemsize) if array.size else 0
+    if array.flags.forc or not array.size:
+        return array.nbytes
+    distinct = [n for n, step in zip(array.shape, array.strides, strict=True) if step]
+    return int(prod(distinct, start=array.itemsize))
 
 
-def _arrays_in(tree: Any) -> Iterator[np.ndarray[Any, Any]]:
-    """The arrays in nested tuples, lists and dictionaries."""
-    if isinstance(tree, np.ndarray):
-        yield tree
-    elif isinstance(tree, (tuple, list)):
-        for item in tree:
-            yield from _arrays_in(item)
-    elif isinstance(tree, dict):
-        for item in tree.values():
-            yield from _arrays_in(item)
+def _arrays_in(tree: Any, found: list[Array]) -> list[Array]:
+    """The arrays in nested tuples, lists and dictionaries, added to those found."""
+    for value in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, (tuple, list)) else (tree,):
+        if isinstance(value, np.ndarray):
+            found.append(value)
+        elif isinstance(value, (tuple, list, dict)):
+            _arrays_in(value, found)
+    return found

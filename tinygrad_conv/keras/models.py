@@ -151,6 +151,7 @@ class Model(nn.Module):
         shuffle : bool
             A new order each epoch, drawn from the package's generator (`keras.utils.set_random_seed`).
         class_weight : dict of class -> weight, optional
+            What each class counts in learning; validation does not weigh by it.
         sample_weight : array (N,), optional
             What each example's loss counts.
         validation_batch_size, validation_freq : int

@@ -6,10 +6,10 @@ where in its window each was found, and `pool_gather` and its transpose `pool_sc
 Each takes as `out` the array to write its result in (for `max_pool` a pair of them): C-contiguous, of the result's
 shape and dtype, apart from the inputs, and of any content.
 
-How they work: the kernel offsets are visited one after the other, and at each all outputs at once. Where windows overlap,
-that is done along one axis at a time, so that a window costs the sum of its sizes and not their product. Outputs that
-would read padding at an offset are left out, so padding is never made, and never wins. Where only some elements are
-wanted, they are multiplied by 0 and 1, not selected: NumPy selects one at a time.
+How they work: the kernel offsets are visited one after the other, and at each all outputs at once. Where windows
+overlap, that is done along one axis at a time, so that a window costs the sum of its sizes and not their product.
+Outputs that would read padding at an offset are left out, so padding is never made, and never wins. Where only some
+elements are wanted, they are multiplied by 0 and 1, not selected: NumPy selects one at a time.
 
 Images are visited in blocks that fit the cache, their columns first dealt out by the stride (see `runs`).
 """
@@ -29,7 +29,7 @@ from .window import Window
 
 __all__ = ["avg_pool", "avg_pool_transpose", "max_pool", "pool_gather", "pool_scatter"]
 
-BLOCK_BYTES = 1 << 21  # of images at a time: in smaller blocks, calling NumPy costs more than the level-2 cache saves
+BLOCK_BYTES = 1 << 22  # of images at a time: in smaller blocks, calling NumPy costs more than the level-2 cache saves
 
 # ------------------------------------------------------------------------------------------------------------------
 # Maximum
@@ -82,8 +82,8 @@ def _max_along(
     axis: int, x: Array, places: Array | None, window: Window, greater: Callable[..., Any], y: Array, argmax: Array
 ) -> None:
     """Maxima along one axis; `places` is where in the axes behind each x was found."""
-    columns = Columns(x, window.stride[axis]).deal()
-    behind = None if places is None else Columns(places, window.stride[axis], "places").deal()
+    columns = Columns(x, window.stride[axis], often=True).deal()
+    behind = None if places is None else Columns(places, window.stride[axis], often=True, name="places").deal()
     step = prod(window.kernel[axis + 1 :])
     for k, outputs, inputs, first in _visits(axis, window):
         cell, best, place = columns.at((inputs,)), y[:, outputs], argmax[:, outputs]
@@ -121,10 +121,10 @@ def pool_scatter(g: Array, argmax: Array, window: Window, *, out: Array | None =
     """The transpose of `pool_gather`: each element added to the place it was gathered from."""
     dx = result(out, (len(g), *window.in_sizes, g.shape[-1]), g.dtype)
     apart = _apart(window)
-    copied = not apart or 2 * g.shape[-1] * g.itemsize < SHORT_RUN  # half: writing in place saves a copy
+    copied = not apart or g.shape[-1] * g.itemsize < SHORT_RUN
     for block in _blocks(dx):
         place, source = argmax[block], _bits(_together(g[block]))
-        columns = Columns(dx[block], 1 if apart else window.stride[-1])
+        columns = Columns(dx[block], 1 if apart else window.stride[-1], often=True)
         _clear(columns, window)
         mask = scratch("mask", place.shape, np.dtype(bool))
         part = scratch("found", source.shape, source.dtype)
@@ -160,12 +160,12 @@ def avg_pool(x: Array, window: Window, count_include_pad: bool = False, *, out: 
         if _apart(window):
             columns = Columns(part, window.stride[-1]).deal()
             mean[...] = columns.at(window.cells[0][1])
-            for _, inputs in window.cells[1:]:
-                mean += columns.at(inputs)
+            for _, cell in window.cells[1:]:
+                mean += columns.at(cell)
         else:
             for axis, ins, outs in reversed(_passes(part, window)):
                 total = scratch(f"best {axis}", outs, y.dtype) if axis else mean.reshape(outs)
-                columns = Columns(part.reshape(ins), window.stride[axis]).deal()
+                columns = Columns(part.reshape(ins), window.stride[axis], often=True).deal()
                 for _, outputs, inputs, first in _visits(axis, window):
                     if first:
                         total[:, outputs] = columns.at((inputs,))
@@ -184,13 +184,13 @@ def avg_pool_transpose(g: Array, window: Window, count_include_pad: bool = False
         part = np.multiply(g[block], scale, out=scratch("image", g[block].shape, g.dtype))
         if _apart(window):
             _clear(Columns(dx[block], 1), window)
-            for _, inputs in window.cells:
-                copy_runs(dx[block][:, *inputs], part)
+            for _, cell in window.cells:
+                copy_runs(dx[block][:, *cell], part)
             continue
         for axis, ins, outs in _passes(dx[block], window):
             last = axis == window.rank - 1
             spread = dx[block].reshape(ins) if last else scratch(f"best {axis}", ins, g.dtype)
-            columns = Columns(spread, window.stride[axis]).clear()
+            columns = Columns(spread, window.stride[axis], often=True).clear()
             for outputs, inputs in window.axis_cells[axis]:
                 to = columns.at((inputs,))
                 to += part.reshape(outs)[:, outputs]

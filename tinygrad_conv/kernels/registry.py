@@ -25,6 +25,7 @@ from contextvars import ContextVar, Token
 from functools import cache, wraps
 from importlib import import_module
 from importlib.util import find_spec
+from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -67,12 +68,14 @@ def _from_environment() -> str:
     return _checked(os.environ.get("TINYGRAD_CONV_KERNELS") or "auto", "TINYGRAD_CONV_KERNELS")
 
 
-_CHOICE: ContextVar[str | None] = ContextVar("tinygrad_conv_kernels", default=None)
+_SETTING: ContextVar[use_kernels | None] = ContextVar("tinygrad_conv_kernels", default=None)
 
 
 def choice() -> str:
     """What is wanted here and now: "auto", "plain" or "compiled"; without Numba "plain" in any case."""
-    return (_CHOICE.get() or _from_environment()) if _installed() else "plain"
+    setting = _SETTING.get()
+    wanted = _from_environment() if setting is None else setting.choice
+    return wanted if _installed() else "plain"
 
 
 class use_kernels:  # noqa: N801  (used like a function)
@@ -83,22 +86,31 @@ class use_kernels:  # noqa: N801  (used like a function)
     choice : "auto", "plain" or "compiled"
         Compiled where that is faster; nowhere; or wherever it is possible.
 
+    Attributes
+    ----------
+    ran : set of str
+        The kernels of which the compiled form ran.
+
     Raises ArgumentError for another choice, MissingExtraError for "compiled" without Numba.
 
     >>> import tinygrad_conv as tg
-    >>> with tg.use_kernels("plain"):
+    >>> with tg.use_kernels("plain") as forms:
     ...     y = tg.max_pool2d(np.ones((1, 4, 4, 1)), 2)
+    >>> forms.ran
+    set()
     """
 
     def __init__(self, choice: str) -> None:
         self.choice = _checked(choice, "use_kernels")
-        self._tokens: list[Token[str | None]] = []
+        self.ran: set[str] = set()
+        self._tokens: list[Token[use_kernels | None]] = []
 
-    def __enter__(self) -> None:
-        self._tokens.append(_CHOICE.set(self.choice))
+    def __enter__(self) -> use_kernels:
+        self._tokens.append(_SETTING.set(self))
+        return self
 
     def __exit__(self, *exc: object) -> None:
-        _CHOICE.reset(self._tokens.pop())
+        _SETTING.reset(self._tokens.pop())
 
     def __call__(self, f: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(f)
@@ -132,15 +144,19 @@ class Kernel:
         KERNELS[self.name] = self
 
     def __call__(self, *args: Any, out: Any = None, **options: Any) -> Any:
-        form = self.compiled if self.chosen(*args, **options) == "compiled" else self.plain
-        return form(*args, out=out, **options)
+        if self.chosen(*args, **options) == "plain":
+            return self.plain(*args, out=out, **options)
+        setting = _SETTING.get()
+        if setting is not None:
+            setting.ran.add(self.name)
+        return self.compiled(*args, out=out, **options)
 
     def chosen(self, *args: Any, **options: Any) -> str:
         """The form that would run with these arguments: "plain" or "compiled"."""
-        choice = _CHOICE.get() or _from_environment()
-        if choice == "plain" or self.module is None or not _installed() or not self.takes(*args, **options):
+        wanted = choice()
+        if wanted == "plain" or self.module is None or not self.takes(*args, **options):
             return "plain"
-        return "compiled" if choice == "compiled" or self.pays(*args, **options) else "plain"
+        return "compiled" if wanted == "compiled" or self.pays(*args, **options) else "plain"
 
     @property
     def compiled(self) -> Callable[..., Any]:
@@ -171,7 +187,8 @@ def get(name: str) -> Kernel:
 
 
 # ------------------------------------------------------------------------------------------------------------------
-# What compiled forms take, and where they are faster. Measured with one thread on an x86-64 with AVX-512 and on ...
+# What compiled forms take, and where they are faster: as measured with one thread on an x86-64 with AVX-512. Everywhere
+# but where arrays are so small that the call is what costs, and where channels are too few for vector instructions.
 
 
 def _floats(*arrays: Array) -> bool:
@@ -199,13 +216,34 @@ def _conv_fits(a: Array, b: Array, window: Window) -> bool:
     return window.rank <= 2 and a.size > 0 and b.size > 0 and _floats(a, b)
 
 
-def _conv_pays(a: Array, b: Array, window: Window) -> bool:
-    return True
+def _conv_pays(n: int, c_in: int, c_out: int, kernel: int, window: Window, depthwise: bool) -> bool:
+    """For n images, `kernel` elements, and the channels of a group that each output reads (c_in) and makes (c_out)."""
+    if n * prod(window.out_sizes) * kernel < 1 << 17:
+        return False
+    return depthwise or c_out >= 16 or (c_out >= 4 and c_in * prod(window.kernel) >= 16)
 
 
-conv = Kernel(_conv.conv, "conv", _conv_fits, _conv_pays)
-conv_input_grad = Kernel(_conv.conv_input_grad, "conv", _conv_fits, _conv_pays)
-conv_kernel_grad = Kernel(_conv.conv_kernel_grad, "conv", _conv_fits, _conv_pays)
+def _conv_forward_pays(x: Array, w: Array, window: Window) -> bool:
+    groups = window.groups
+    return _conv_pays(len(x), w.shape[-2], w.shape[-1] // groups, w.size, window, groups == x.shape[-1] >= 4)
+
+
+def _conv_input_grad_pays(g: Array, w: Array, window: Window) -> bool:
+    groups = window.groups
+    depthwise = w.shape[-2] == 1 and groups >= 4
+    return _conv_pays(len(g), w.shape[-1] // groups, w.shape[-2], w.size, window, depthwise)
+
+
+def _conv_kernel_grad_pays(x: Array, g: Array, window: Window) -> bool:
+    groups = window.groups
+    c_in, c_out = x.shape[-1] // groups, g.shape[-1] // groups
+    elements = prod(window.kernel) * c_in * g.shape[-1]
+    return _conv_pays(len(x), c_in, c_out, elements, window, groups == x.shape[-1] >= 4)
+
+
+conv = Kernel(_conv.conv, "conv", _conv_fits, _conv_forward_pays)
+conv_input_grad = Kernel(_conv.conv_input_grad, "conv", _conv_fits, _conv_input_grad_pays)
+conv_kernel_grad = Kernel(_conv.conv_kernel_grad, "conv", _conv_fits, _conv_kernel_grad_pays)
 patches = Kernel(_conv.patches, None, _never, _never)
 patches_transpose = Kernel(_conv.patches_transpose, None, _never, _never)
 

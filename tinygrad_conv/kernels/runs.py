@@ -16,7 +16,8 @@ from .window import Slices
 
 __all__ = ["SHORT_RUN", "Columns", "copy_runs"]
 
-SHORT_RUN = 256  # bytes: runs as long as this are fast to visit where they are
+SHORT_RUN = 128  # bytes: runs as long as this are as fast to visit once where they are
+SHORT_RUN_OFTEN = 1024  # bytes: and so long, if they are visited more often
 FEW_RUNS = 1000  # columns: so many take less time to visit than it takes to begin dealing them out
 
 
@@ -42,16 +43,18 @@ class Columns:
     """Every stride-th column of images (N, ..., W, C), in long runs.
 
     Where columns are short and so far apart, they are dealt into piles, one for each remainder of W by the stride.
+    `often` says that each will be visited more than once.
 
     >>> columns = Columns(np.arange(6.0).reshape(1, 6, 1), 2).deal()
     >>> columns.at((slice(1, 5, 2),)).tolist()
     [[[1.0], [3.0]]]
     """
 
-    def __init__(self, images: Array, stride: int, name: str = "piles") -> None:
+    def __init__(self, images: Array, stride: int, often: bool = False, name: str = "piles") -> None:
         *before, w, c = images.shape
         self.images, self.stride = images, stride
-        self.dealt = stride > 1 and c * images.itemsize < SHORT_RUN and prod(before) * w > FEW_RUNS
+        short = c * images.itemsize < (SHORT_RUN_OFTEN if often else SHORT_RUN)
+        self.dealt = short and stride > 1 and prod(before) * w > FEW_RUNS
         if self.dealt:
             self.piles = scratch(name, (min(stride, w), *before, -(-w // stride), c), images.dtype)
 

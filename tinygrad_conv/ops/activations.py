@@ -137,9 +137,14 @@ def sigmoid(x: Array) -> Array:
     return _sigmoid(x)
 
 
-@elementwise(lambda x, y: sigmoid(x) + y * (1 - sigmoid(x)), flops=10)
+def _silu_slope(x: Array) -> Array:
+    s = sigmoid(x)
+    return s * (1 + x * (1 - s))
+
+
+@elementwise(_silu_slope, flops=10)
 def silu(x: Array) -> Array:
-    """x sigmoid(x), also called swish. Derivative: s + y (1 - s), s = sigmoid(x). Source: Elfwing et al. (2017).
+    """x sigmoid(x), also called swish. Derivative: s (1 + x (1 - s)), s = sigmoid(x). Source: Elfwing et al. (2017).
 
     >>> silu(Tensor([0.0]))
     Tensor([0.])

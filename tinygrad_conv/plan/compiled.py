@@ -111,9 +111,9 @@ class Compiled(Generic[P, T]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         mode = MODE.get()
-        if mode.anomaly or mode.watch is not None or (OBSERVED and mode.observer is not None):
-            return self._step(*args, **kwargs)  # somebody wants to see each operation
         leaves, rebuild = flatten((args, kwargs))
+        if mode.anomaly or mode.watch is not None or (OBSERVED and mode.observer is not None):
+            return self._as_it_is(leaves, rebuild)  # somebody wants to see each operation
         arrays: list[Any] = []
         key: list[Any] = [mode.recording, choice()]
         for leaf in leaves:
@@ -124,7 +124,7 @@ class Compiled(Generic[P, T]):
                     key.append(id(leaf))
                     continue
                 else:
-                    return self._step(*args, **kwargs)  # a gradient is to flow through
+                    return self._as_it_is(leaves, rebuild)  # a gradient is to flow through
             if isinstance(leaf, (ndarray, np.generic)):
                 array = np.asarray(leaf)
                 arrays.append(array)
@@ -132,7 +132,7 @@ class Compiled(Generic[P, T]):
             else:
                 key.append((type(leaf), leaf) if isinstance(leaf, _BY_VALUE) else id(leaf))
         if not self._lock.acquire(blocking=False):
-            return self._step(*args, **kwargs)  # in use in another thread, or called by itself
+            return self._as_it_is(leaves, rebuild)  # in use in another thread, or called by itself
         try:
             entry = self._cache.get(tuple(key))
             for recorded in entry or ():
@@ -143,11 +143,16 @@ class Compiled(Generic[P, T]):
             if recorded.plan is None or recorded.unproven is not None:
                 if recorded.unproven is not None:
                     return self._record(tuple(key), leaves, rebuild, recorded)
-                return self._step(*args, **kwargs)
+                return self._as_it_is(leaves, rebuild)
             self._last = recorded.plan
             return recorded.result(recorded.plan.run(arrays))  # type: ignore[no-any-return]
         finally:
             self._lock.release()
+
+    def _as_it_is(self, leaves: Sequence[Any], rebuild: Callable[[Sequence[Any]], Any]) -> T:
+        """Run the step itself, on tensors as when recording."""
+        args, kwargs = rebuild([Tensor(x) if isinstance(x, (ndarray, np.generic)) else x for x in leaves])
+        return self._step(*args, **kwargs)
 
     def _record(
         self, key: Any, leaves: Sequence[Any], rebuild: Callable[[Sequence[Any]], Any], earlier: _Recorded | None = None

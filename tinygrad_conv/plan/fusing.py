@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels import registry as kernels
-from .tape import Call, Slot
+from .tape import Call, Path, Slot
 
 __all__ = ["fused"]
 
@@ -116,7 +116,7 @@ class _Fusing:
     def _replace(
         self, call: Call, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: list[Slot]
     ) -> None:
-        results = [()] if len(outputs) == 1 else [(k,) for k in range(len(outputs))]
+        results: list[Path] = [()] if len(outputs) == 1 else [(k,) for k in range(len(outputs))]
         self.instead[call] = [
             Call(
                 "compute", name, kernels.get(name), args, kwargs, outputs, results, path=call.path, source=call.source,

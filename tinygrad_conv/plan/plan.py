@@ -17,7 +17,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..graph.value import Graph
 from ..tensor import Tensor, ndarray, wrap
+from . import telling
 from .fusing import fused
 from .into import INTO, VIEWS, is_elementwise
 from .tape import Call, Slot, Tape, Wrapped, parts, replaced
@@ -47,11 +49,12 @@ class Plan:
         self._groups = _Groups(self)
         self._memory = _Memory(self.calls, self._groups)
         self._static = self._memory.arrays
+        self._views: dict[Slot, Slot] = {}
         self._take_views()
         self.source, self._function = self._written()
-        self._loads = [
+        self._tensors = [  # all that the step looked at, with what must stay as it was
             (tensor, a.shape, a.dtype, a.strides, tensor.node, _hooks(tensor))
-            for tensor, a in ((call.args[0], call.outputs[0].array) for call in self.calls if call.kind == "load")
+            for tensor, a in ((call.args[0], call.outputs[0].array) for call in tape.calls if call.kind == "load")
         ]
         for slot in tape.slots:
             if slot.origin != "constant":
@@ -62,11 +65,11 @@ class Plan:
         for module, training in self.modules:
             if module.training is not training:
                 return False
-        for tensor, shape, dtype, strides, node, hooks in self._loads:
+        for tensor, shape, dtype, strides, node, hooks in self._tensors:
             array = tensor._data
             if array.shape != shape or array.dtype != dtype or array.strides != strides or tensor.node is not node:
                 return False
-            if node is not None and node.hooks and _hooks(tensor) != hooks:
+            if node is not None and node.hooks is not None and _hooks(tensor) != hooks:
                 return False
         return True
 
@@ -74,6 +77,38 @@ class Plan:
         """The outputs for other arguments of the same signature."""
         result: list[Array] = self._function(arrays)
         return result
+
+    # -- telling ---------------------------------------------------------------------------------------------------
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of memory that are laid out for results."""
+        return self._memory.nbytes
+
+    def summary(self) -> str:
+        """A table: each call with its module, result, FLOPs, bytes read and written, and where its result lies."""
+        return telling.table(self)
+
+    def snapshot(self) -> Graph:
+        """The calls as a `Graph`, which `tg.draw` draws."""
+        return telling.graph(self)
+
+    def memory_of(self, call: Call) -> str:
+        """Where the results of a call lie: in which block of the plan's memory, or in new memory at each run."""
+        blocks = [self._memory.block_of.get(slot) for slot in call.outputs]
+        return ", ".join("new" if block is None else f"block {block}" for block in blocks)
+
+    def seen_as(self, slot: Slot) -> Slot:
+        """The slot that a slot is a view of, if the view was taken once and for all; else the slot itself."""
+        while slot in self._views:
+            slot = self._views[slot]
+        return slot
+
+    def __repr__(self) -> str:
+        return (
+            f"<plan of {self.name}: {len(self.calls)} calls of {self.recorded} recorded, "
+            f"{self.nbytes / 1e6:.2f} MB laid out>"
+        )
 
     # -- building --------------------------------------------------------------------------------------------------
 
@@ -88,6 +123,7 @@ class Plan:
                     view = call.function(*args, **kwargs)
                     if view.base is not None and np.may_share_memory(view, self._static[slots[0]]):
                         self._static[call.outputs[0]] = view
+                        self._views[call.outputs[0]] = slots[0]
                         continue
             left.append(call)
         self.calls = left
@@ -171,14 +207,6 @@ class Plan:
         yield f"r = {text}"
         for slot, path in zip(call.outputs, call.results, strict=True):
             yield f"v{slot.index} = r" + "".join("._data" if k == -1 else f"[{k}]" for k in path)
-
-    # -- telling ---------------------------------------------------------------------------------------------------
-
-    def __repr__(self) -> str:
-        return (
-            f"<plan of {self.name}: {len(self.calls)} calls of {self.recorded} recorded, "
-            f"{self._memory.nbytes / 1e6:.2f} MB laid out>"
-        )
 
 
 def _hooks(tensor: Tensor) -> tuple[int, ...]:
@@ -274,13 +302,16 @@ class _Memory:
     arrays : slot -> the array it always lies in
     written : the slots whose calls write into such an array
     nbytes : how much memory there is in all
+    block_of : slot -> the number of the block of memory it lies in
     """
 
     def __init__(self, calls: Sequence[Call], groups: _Groups) -> None:
         self.arrays: dict[Slot, Array] = {}
         self.written: set[Slot] = set()
         self.nbytes = 0
+        self.block_of: dict[Slot, int] = {}  # numbered in the order in which they are first needed
         self._free: list[Array] = []  # blocks of bytes
+        self._numbers: dict[int, int] = {}
         self._block: dict[int, Array] = {}  # of a group
         last = {}
         for number, call in enumerate(calls):
@@ -330,6 +361,7 @@ class _Memory:
             block = _aligned(size)
             self.nbytes += block.nbytes
         self._block[group] = block
+        self.block_of[slot] = self._numbers.setdefault(id(block), len(self._numbers))
         flat = block[: array.nbytes].view(array.dtype)
         order = sorted(range(array.ndim), key=lambda k: (-array.strides[k], k))  # axes from the outermost in memory
         laid = flat.reshape([array.shape[k] for k in order])

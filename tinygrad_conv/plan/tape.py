@@ -172,6 +172,11 @@ class Tape:
         return self._operand(value)
 
     def _note(self, call: Call, result: Any) -> None:
+        mode = MODE.get()
+        call.path = mode.path
+        if mode.backward is not None:
+            call.path, call.backward = mode.backward.extra or "", mode.backward.label
+            call.source = mode.backward.source
         for path, leaf in _leaves(result):
             array = leaf._data if isinstance(leaf, Tensor) else leaf
             if isinstance(array, (ndarray, np.generic)) and id(array) not in self._known:
@@ -189,13 +194,12 @@ class Tape:
             array = np.asarray(array)
             y = (array, y[1]) if primitive.has_residual else array
         if self.broken is None:
-            mode = MODE.get()
             operands = tuple(map(self._operand, args))
             named = {name: replaced(value, self._operand) for name, value in params.items() if name != "shapes"}
             if any(array is value for value in values):  # the identity: nothing to do
                 return y
             call = Call(
-                "primitive", primitive.name, primitive.forward, operands, named, primitive=primitive, path=mode.path,
+                "primitive", primitive.name, primitive.forward, operands, named, primitive=primitive,
                 source=user_source(3),
             )  # fmt: skip
             self._note(call, y)
@@ -213,6 +217,7 @@ class Tape:
         return result
 
     def effect(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        args = [tuple(arg) if isinstance(arg, Iterator) else arg for arg in args]  # a replay goes through it again
         given = tuple(replaced(arg, self._given) for arg in args)
         named = {name: replaced(value, self._given) for name, value in kwargs.items()}
         with observed(None):

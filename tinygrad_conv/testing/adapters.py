@@ -98,6 +98,10 @@ def from_numpy(f: Function, vjp: Function) -> Function:
     Tensor([2., 2.])
     """
 
+    for what, function in (("a function", f), ("its vjp(g, *args)", vjp)):
+        if not callable(function):
+            raise DTypeError(f"from_numpy: expected {what}, got {type(function).__name__}")
+
     def gradient(i: int) -> Function:
         def of(g: Array, *args: Any) -> Array:
             before = [np.array(x) for x in (g, *args)]
@@ -288,7 +292,10 @@ def _needed(rule: Callable[[int], Function] | None, name: str, mode: str) -> Cal
 
 
 def _plain(f: Function, args: Sequence[Any]) -> Array:
-    return np.asarray(f(*args))
+    y = f(*args)
+    if isinstance(y, tuple):
+        raise DTypeError(f"{_name(f)}: expected a function that returns one array, got a tuple of {len(y)}")
+    return np.asarray(y)
 
 
 def _pick(name: str, gradients: Any, args: Sequence[Any], i: int) -> Any:

@@ -237,7 +237,7 @@ class Case:
         finite = np.isfinite(truth.value)
         bound = SAFETY * truth.error + self.rtol * np.abs(np.where(finite, truth.value, 0.0)) + self.atol
         bound = bound + self.floor + noise
-        inside = (got >= truth.low - bound) & (got <= truth.high + bound)
+        inside = (got >= truth.low - bound) & (got <= truth.high + bound) & (np.isfinite(got) | ~finite)
         neither = ~np.isfinite(got) & ~finite & ~(got == -truth.value)
         return np.asarray(~inside & ~neither)
 

@@ -50,6 +50,9 @@ def prepare(f: Function, args: Sequence[Any], argnums: int | Sequence[int] | Non
 
     first, again = (_called(name, on_inputs, inputs) for _ in range(2))
     if isinstance(first, (list, tuple, dict)):
+        parts = autodiff.flatten(first)[0]
+        if not any(isinstance(part, Tensor) for part in parts):
+            _check_values(name, parts[0] if parts else None, again)
         single: Function = lambda *values: joined(autodiff.flatten(on_inputs(*values))[0])  # noqa: E731
         first, again = (_called(name, single, inputs) for _ in range(2))
     else:
@@ -121,7 +124,7 @@ def _called(name: str, f: Function, inputs: Sequence[Array]) -> Any:
 
 
 def _check_values(name: str, first: Any, again: Any) -> None:
-    if first is None:
+    if first is None or (isinstance(first, Tensor) and first._data.dtype == object and first._data.item() is None):
         raise DTypeError(f"{name}: the function returned nothing (None); return the tensor that you computed")
     if not isinstance(first, Tensor):
         hint = ""

@@ -15,6 +15,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .. import autodiff
+from ..errors import MissingExtraError
+from ..kernels.registry import use_kernels
 from . import coverage
 from . import kinks as _kinks
 from .case import BOTH, TOLERANCES, Case
@@ -277,8 +279,26 @@ def batch_consistency(case: Case) -> str | None:
 
 
 def compiled_vs_plain(case: Case) -> str | None:
-    """Compiled kernels give what the plain NumPy ones give."""
-    return "there are no compiled kernels yet"
+    """Compiled kernels give what the plain NumPy ones give, in float32 and in float64."""
+    try:
+        with use_kernels("compiled") as forms:
+            compiled = list(_in_both(case))
+    except MissingExtraError:
+        return "Numba is not installed"
+    if not forms.ran:
+        return "it has no compiled kernels"
+    with use_kernels("plain"):
+        plain = list(_in_both(case))
+    for (part, *ours), (_, *theirs) in zip(compiled, plain, strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            rtol, atol = TOLERANCES["float32"] if a.dtype == np.float32 else (_ROUNDING, _ROUNDING)
+            bound = atol + rtol * _peak(a, b)
+            same = (np.abs(a - b) <= bound) | (a == b) | (np.isnan(a) & np.isnan(b))
+            if not same.all():
+                at = np.unravel_index(int(np.argmin(same)), same.shape)
+                what = f"its {part} is {a[at]!r} by compiled {', '.join(sorted(forms.ran))}, {b[at]!r} by plain"
+                fail(case, "compiled_vs_plain", what)
+    return None
 
 
 def kinks(case: Case) -> str | None:
@@ -297,6 +317,9 @@ PROPERTIES: Mapping[str, Callable[[Case], str | None]] = MappingProxyType({
 
 def run(case: Case, properties: Sequence[str] | None = None) -> dict[str, str]:
     """Check some properties (all when None). Returns what was found for each: "holds", or why it does not apply."""
+    unknown = set(properties or ()) - set(PROPERTIES)
+    if unknown:
+        raise ArgumentError(f"expected properties from {', '.join(PROPERTIES)}, got {min(unknown)!r}")
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)
         found = {name: PROPERTIES[name](case) or "holds" for name in (PROPERTIES if properties is None else properties)}
@@ -346,7 +369,7 @@ def _pulled_element(case: Case, k: int, element: int, near: Near) -> Array:
 
 
 def _near(a: float, b: float, bound: float) -> bool:
-    return abs(a - b) <= bound or not (np.isfinite(a) or np.isfinite(b))
+    return abs(a - b) <= bound < np.inf or not (np.isfinite(a) or np.isfinite(b))
 
 
 def _inner(xs: Sequence[Array], ys: Sequence[Array]) -> float:

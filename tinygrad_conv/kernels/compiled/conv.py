@@ -62,7 +62,7 @@ BAND_BYTES = 24 << 10  # of cotangents at a time in a kernel gradient
 
 
 def _make_tile(vectors: int, bytes_: int, rows: int, each: bool) -> Any:
-    names = "row a at a_base b b_base n a_steps b_steps y to scale y_base more".split()
+    names = ["row", "a", "at", "a_base", "b", "b_base", "n", "a_steps", "b_steps", "y", "to", "scale", "y_base", "more"]
 
     @intrinsic  # type: ignore[misc, unused-ignore]
     def tile(typing, row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, more):
@@ -107,7 +107,7 @@ def _make_tile(vectors: int, bytes_: int, rows: int, each: bool) -> Any:
             sources = [memory("a", given["a_base"], offset) for offset in rows_of("at", one)]
             targets = [vectors_at(memory("y", given["y_base"], offset)) for offset in rows_of("to", given["scale"])]
             sums = [[cgutils.alloca_once(builder, vector) for _ in range(vectors)] for _ in range(rows)]
-            pairs = [pair for total, target in zip(sums, targets, strict=True) for pair in zip(total, target)]
+            pairs = [pair for place in zip(sums, targets, strict=True) for pair in zip(*place, strict=True)]
 
             with builder.if_else(given["more"]) as (added, fresh):
                 with added:
@@ -248,7 +248,10 @@ def conv_input_grad(g: Array, w: Array, window: Window, *, out: Array | None = N
         elif rows.places and columns.places:
             _correlate(depthwise, g, back[row_taps, column_taps], [rows, columns], to)
     if multiplier > 1:
-        to.reshape(*dx.shape, multiplier).sum(-1, out=dx)
+        parts = to.reshape(*dx.shape, multiplier)
+        dx[...] = parts[..., 0]
+        for k in range(1, multiplier):
+            dx += parts[..., k]
     return dx
 
 
@@ -305,7 +308,9 @@ def _correlate(depthwise: bool, x: Array, w: Array, axes: Sequence[_Axis], y: Ar
     block = max(1, min(block, PLACES // (axes[0].places * axes[1].places)))
     band = max(1, min(axes[0].places, PLACES // axes[1].places))
     each = 1 if depthwise else None
-    _correlate_blocks(each, x, packed, (kh, kw, k), groups, panels, stage, block, band, tuple(axes[0]), tuple(axes[1]), y)
+    _correlate_blocks(
+        each, x, packed, (kh, kw, k), groups, panels, stage, block, band, tuple(axes[0]), tuple(axes[1]), y
+    )
 
 
 def _address(w: Array) -> tuple[Array, tuple[int, ...]]:
@@ -360,23 +365,22 @@ def _pack(w, shape, steps, panels, packed):
 @jit
 def _stage(x, first, count, stage, top, left):
     """Some images with their padding, or the part of them that is read."""
-    height, width, channels = x.shape[1], x.shape[2], x.shape[3]
+    n, height, width, channels = x.shape
+    rows = x.reshape(n, height, width * channels)
+    staged = stage.reshape(stage.shape[0], stage.shape[1], stage.shape[2] * channels)
     for image in range(count):
-        for r in range(stage.shape[1]):
-            p = r - top
+        for r in range(staged.shape[1]):
+            p, to = r - top, staged[image, r]
             inside = 0 <= p < height
-            low = min(max(left, 0), stage.shape[2]) if inside else 0
-            high = max(min(stage.shape[2], width + left), low) if inside else 0
-            source, to = x[first + image, p if inside else 0], stage[image, r]
-            for q in range(low):
-                for c in range(channels):
-                    to[q, c] = 0
-            for q in range(low, high):
-                for c in range(channels):
-                    to[q, c] = source[q - left, c]
-            for q in range(high, stage.shape[2]):
-                for c in range(channels):
-                    to[q, c] = 0
+            low = min(max(left, 0), stage.shape[2]) * channels if inside else 0
+            high = max(min(stage.shape[2], width + left) * channels, low) if inside else 0
+            source = rows[first + image, p if inside else 0, max(-left, 0) * channels :]
+            for c in range(low):
+                to[c] = 0
+            for c in range(high - low):
+                to[low + c] = source[c]
+            for c in range(high, len(to)):
+                to[c] = 0
 
 
 @jit
@@ -460,7 +464,9 @@ def conv_kernel_grad(x: Array, g: Array, window: Window, *, out: Array | None = 
     depthwise = _is_depthwise(x.shape[-1], window)
     if depthwise:
         x = _repeated(x, g.shape[-1])
-    taps = _taps(dw, window, depthwise).reshape(axes[0].taps * axes[1].taps, dw.shape[-2], -1, g.shape[-1] // (1 if depthwise else window.groups))
+    taps = _taps(dw, window, depthwise).reshape(
+        axes[0].taps * axes[1].taps, dw.shape[-2], -1, g.shape[-1] // (1 if depthwise else window.groups)
+    )
     panels = _panels(taps.shape[-1], x.itemsize)
     sums = scratch("packed", (taps[..., 0].size * int(panels[:, 3].sum()),), x.dtype)
     stage, block = _staging(x, axes, depthwise and int(panels[-1, 2] < panels[-1, 3]))
@@ -476,7 +482,7 @@ def conv_kernel_grad(x: Array, g: Array, window: Window, *, out: Array | None = 
 
 @jit
 def _kernel_grad(each, x, g, panels, sums, weights, stage, block, band, rows, columns, dw):
-    kh, stride_h, dilation_h, top, oh, _, _ = rows
+    _, stride_h, dilation_h, top, oh, _, _ = rows
     kw, stride_w, dilation_w, left, ow, _, _ = columns
     n, channels = x.shape[0], x.shape[3]
     taps, k, groups, filters = dw.shape
@@ -488,8 +494,8 @@ def _kernel_grad(each, x, g, panels, sums, weights, stage, block, band, rows, co
         element = min(row, taps * k - 1)  # the last again and again, with the same result
         at[row] = (element // k // kw * dilation_h * width + element // k % kw * dilation_w) * channels + element % k
         to[row] = element
-    for k in range(len(sums)):
-        sums[k] = 0
+    for element in range(len(sums)):
+        sums[element] = 0
     places = g.reshape(n * oh * ow, groups * filters)
     for image in range(0, n, block):
         count = min(block, n - image)
