@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tinygrad_conv as tg
-from tinygrad_conv.errors import ArgumentError, MissingExtraError
+from tinygrad_conv.errors import ArgumentError, MissingExtraError, TinygradConvError
 from tinygrad_conv.testing import GradientError, adapters, check_gradients
 from tinygrad_conv.testing.adapters import check_vjp, from_autograd, from_jax, from_mygrad, from_numpy, from_torch
 
@@ -104,6 +104,16 @@ def test_what_a_vjp_returns_is_held_to_its_arguments():
         check_vjp(conv, lambda g, x, w: (conv_vjp(g, x, w)[0], None), IMAGE, KERNEL)
     with pytest.raises(GradientError, match="a missing sum over a broadcast axis"):
         check_vjp(np.add, lambda g, x, b: (g, g), X, np.ones(3))
+
+
+def test_what_cannot_be_checked_is_said():
+    for f, vjp, message in (
+        (lambda x: None, lambda g, x: g, "returned nothing"), (lambda x: (x, x), lambda g, x: g, "got a tuple of 2"),
+        (np.sin, None, r"expected its vjp\(g, \*args\), got NoneType"),
+    ):  # fmt: skip
+        with pytest.raises((TypeError, ValueError), match=message) as caught:
+            check_vjp(f, vjp, X)
+        assert isinstance(caught.value, TinygradConvError)
 
 
 def test_a_vjp_that_changes_its_arguments_dies():

@@ -29,7 +29,7 @@ LAYERS = {
     "profiling": {"errors", "modes", "tensor", "primitive"},
     "ops": {"errors", "modes", "tensor", "primitive", "autodiff", "kernels"},
     "nn": {"errors", "modes", "tensor", "primitive", "kernels", "ops"},
-    "optim": {"errors", "modes", "tensor", "nn"},
+    "optim": {"errors", "modes", "kernels", "tensor", "nn"},
     "plan": {"errors", "modes", "tensor", "primitive", "autodiff", "kernels", "ops", "graph"},
     "keras": {"errors", "modes", "plan", "tensor", "kernels", "ops", "nn", "optim", "graph"},
     "data": {"errors"},

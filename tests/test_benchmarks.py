@@ -60,7 +60,7 @@ def test_a_peer_trains_the_same_network(tiny, case, peer):
         theirs = losses(contender.build("network", case))
     except measure.Unsupported as error:
         pytest.skip(str(error))
-    np.testing.assert_allclose(theirs, losses(ours.network(case, "eager")), rtol=1e-4)
+    np.testing.assert_allclose(theirs, losses(ours.network(case, "eager")), rtol=1e-5, atol=2e-6)
 
 
 @pytest.mark.parametrize("case", [case for kind, case in OTHERS if kind == "primitive"])

@@ -124,20 +124,22 @@ def used_memory(monkeypatch):
 PATHS = {  # every algorithm on every shape, not only where it is the fastest
     "as chosen": {},
     "rows, sums": {
-        "columns._runs_are_longer_in_images": lambda run, window: False, "conv.FEW_CHANNELS": 0, "conv.LITTLE_MORE": 0,
+        "columns._runs_are_longer_in_images": lambda run, window: False, "conv.FEW_CHANNELS": 0,
+        "conv._convolution_pays": lambda transposed, channels, c_out: False,
     },
     "rows, convolutions": {
-        "columns._runs_are_longer_in_images": lambda run, window: False, "conv.FEW_CHANNELS": 0, "conv.LITTLE_MORE": 99,
+        "columns._runs_are_longer_in_images": lambda run, window: False, "conv.FEW_CHANNELS": 0,
+        "conv._convolution_pays": lambda transposed, channels, c_out: True,
     },
-    "channels first": {
-        "columns._runs_are_longer_in_images": lambda run, window: True, "conv.FEW_CHANNELS": 99,
-    },
+    "channels first": {"columns._runs_are_longer_in_images": lambda run, window: True, "conv.FEW_CHANNELS": 99},
     "small blocks": {f"{module}.BLOCK_BYTES": 64 for module in ("columns", "conv", "depthwise", "pool")},
     "all dealt out, nothing kept": {
         "runs.SHORT_RUN": 10**9, "runs.SHORT_RUN_OFTEN": 10**9, "runs.FEW_RUNS": 0, "pool.SHORT_RUN": 10**9,
         "scratch.MOST_BYTES": 0,
     },
     "none dealt out": {"runs.SHORT_RUN": 0, "runs.SHORT_RUN_OFTEN": 0, "pool.SHORT_RUN": 0},
+    "one axis at a time": {"pool.FEW": 0},
+    "all axes at once": {"pool.FEW": 10**9},
 }  # fmt: skip
 
 
@@ -324,8 +326,9 @@ def test_windows_are_values():
 # Pooling kernels
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(poolings())
-def test_max_pooling_equals_the_loops(c):
+def test_max_pooling_equals_the_loops(path, c):
     before = c.x.copy()
     y, argmax = pool_kernels.max_pool(c.x, c.window)
     expected, places = reference.max_pool(c.x, c.kernel, **geometry_of(c))
@@ -338,8 +341,9 @@ def test_max_pooling_equals_the_loops(c):
     np.testing.assert_array_equal(c.x, before)
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(poolings(), st.integers(0, 2**32))
-def test_max_pooling_with_nan_and_infinity(c, seed):
+def test_max_pooling_with_nan_and_infinity(path, c, seed):
     rng = np.random.default_rng(seed)
     x = np.where(rng.random(c.x.shape) < 0.3, rng.choice([np.nan, -np.inf, np.inf], c.x.shape), c.x)
     y, argmax = pool_kernels.max_pool(x, c.window)
@@ -349,8 +353,9 @@ def test_max_pooling_with_nan_and_infinity(c, seed):
     np.testing.assert_array_equal(pool_kernels.pool_gather(x, argmax, c.window), expected)
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(poolings(), st.booleans())
-def test_average_pooling_equals_the_loops(c, count_include_pad):
+def test_average_pooling_equals_the_loops(path, c, count_include_pad):
     before = c.x.copy()
     y = pool_kernels.avg_pool(c.x, c.window, count_include_pad)
     expected = reference.avg_pool(c.x, c.kernel, **geometry_of(c), count_include_pad=count_include_pad)

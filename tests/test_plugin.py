@@ -115,6 +115,23 @@ def test_a_failure_is_shrunk_reported_and_replayed_by_one_command(session, pytes
     assert reports[0] == reports[1]
 
 
+def test_a_failure_has_a_test_to_paste_that_fails_alone(session, pytester):
+    code = """
+def wrong(x):
+    return tg.square(x) + 0.25 * tg.sin(x - tg.stop_gradient(x))
+
+@property_gradient(arrays())
+def test_wrong(x):
+    return wrong(x)
+"""
+    text = text_of(session(TESTS + code, "-k", "wrong"))
+    pasted = re.search(r"a test that fails alone:\n(.*?)\nE +Failing test case", text, re.S)[1]
+    path = pytester.makepyfile(alone="\n".join(line[8:] for line in pasted.splitlines()))
+    result = pytester.runpytest(*PLUGIN, "-p", "no:cacheprovider", path)
+    result.assert_outcomes(failed=1)
+    assert "alone.py::test_wrong" in text_of(result)
+
+
 def test_other_failures_have_no_replay(session):
     assert " replay " not in text_of(session("def test_it():\n    assert 0\n"))
 

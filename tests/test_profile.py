@@ -358,10 +358,11 @@ def test_a_step_by_primitive_and_by_module():
     assert sum(row.calls for row in by_primitive.values()) == sum(row.calls for row in by_module.values())
 
 
-def test_a_profiled_step_is_the_same_to_the_bit():
+@pytest.mark.parametrize("normalized", [False, True])
+def test_a_profiled_step_is_the_same_to_the_bit(normalized):
     found = []
     for watched in (False, True):
-        net = convnet(normalized=False)
+        net = convnet(normalized)
         optimizer = tg.optim.Adam(net.parameters())
         if watched:
             with tg.profile():

@@ -17,7 +17,7 @@ from graph_models import IMAGE, Recurrent, convnet, expression, leaf, lenet
 import tinygrad_conv as tg
 from tinygrad_conv.errors import ArgumentError, GraphError
 from tinygrad_conv.graph import Graph, Values, assert_same_graph, snapshot
-from tinygrad_conv.tensor import MODE
+from tinygrad_conv.modes import MODE
 
 # ------------------------------------------------------------------------------------------
 # Values and gradients

@@ -484,6 +484,11 @@ BAD = {
         lambda: check_gradients(lambda x, n: x * n, np.ones(2), 3, argnums=1), TypeError, "argument 1 .*floating-point",
     ),
     "no mode": (lambda: check_gradients(tg.exp, np.ones(2), modes=()), ValueError, "expected modes from"),
+    "an empty list": (lambda: check_gradients(lambda x: [], np.ones(2)), TypeError, "returned nothing"),
+    "a list of nothing": (lambda: check_gradients(lambda x: [None], np.ones(2)), TypeError, "returned nothing"),
+    "an unknown property": (
+        lambda: check_gradients(tg.exp, np.ones(2), properties=["adjont"]), ValueError, "adjoint.*got 'adjont'",
+    ),
     "an unknown mode": (lambda: check_gradients(tg.exp, np.ones(2), modes=("up",)), ValueError, "expected modes from"),
 }  # fmt: skip
 

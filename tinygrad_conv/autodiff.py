@@ -23,7 +23,19 @@ import numpy as np
 from .errors import AnomalyError, ArgumentError, DTypeError, GraphError, ShapeError
 from .modes import MODE, constant, enable_grad, mode, observer
 from .primitive import Primitive, iter_parents, ops
-from .tensor import Array, Node, Tensor, accumulate_grad, checksum, describe_source, ndarray, user_source, wrap
+from .tensor import (
+    FREED,
+    Array,
+    Node,
+    Tensor,
+    _late,
+    accumulate_grad,
+    checksum,
+    describe_source,
+    ndarray,
+    user_source,
+    wrap,
+)
 
 __all__ = [
     "backward", "checkpoint", "grad", "hessian", "hvp", "jacobian", "jvp", "pull", "push", "steps", "value_and_grad",
@@ -89,14 +101,16 @@ def _walk(
             continue
         elif primitive is None:
             continue
-        owned.discard(node)
+        if owned:
+            owned.discard(node)
         saved, parents = node.saved, node.parents
-        if node.freed:
+        if saved is FREED:
             raise GraphError(
                 f"{node.label}: the graph from {describe_source(node.source)} was already used by a backward pass and "
                 "freed; call the first backward with retain_graph=True, or compute the value again"
             )
-        node.check_saved()
+        if node.guards is not None or _late:
+            node.check_saved()
         if by is not None:
             token = MODE.set(replace(MODE.get(), backward=node))
         rules = primitive.vjps_on_tensors if on_tensors else primitive.vjps
@@ -135,8 +149,8 @@ def _walk(
             MODE.reset(token)
         if watched:
             yield node, g, outgoing
-        if not retain:
-            node.free()
+        if not retain:  # node.free()
+            node.saved, node.parents, node.guards = FREED, (), None
     if on_tensors and not recording:
         for node, g in found.items():
             found[node] = _own(g._data)

@@ -27,6 +27,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .errors import ArgumentError, DTypeError, ShapeError
+from .kernels import registry as kernels
 from .modes import effect
 from .tensor import Tensor
 
@@ -221,15 +222,7 @@ class SGD(Optimizer):
         self.slots = ("velocity",) if momentum else ()
 
     def update(self, p: Array, g: Array, state: dict[str, Array], lr: float) -> Array:
-        if self.weight_decay:
-            g = g + self.weight_decay * p
-        if self.momentum:
-            v = state["velocity"]
-            v *= self.momentum
-            v += g
-            g = g + self.momentum * v if self.nesterov else v
-        new: Array = g * -lr
-        new += p
+        new: Array = kernels.sgd(p, g, state.get("velocity"), lr, self.momentum, self.nesterov, self.weight_decay)
         return new
 
 
@@ -266,23 +259,10 @@ class Adam(Optimizer):
         self._corrections = 1 - self.betas[0] ** t, math.sqrt(1 - self.betas[1] ** t)
 
     def update(self, p: Array, g: Array, state: dict[str, Array], lr: float) -> Array:
-        (beta1, beta2), (correct1, correct2) = self.betas, self._corrections
-        if self.weight_decay and not self.decoupled:
-            g = g + self.weight_decay * p
-        mean, square = state["mean"], state["square"]
-        new: Array = g * (1 - beta1)
-        mean *= beta1
-        mean += new
-        np.multiply(g, g, out=new)
-        new *= 1 - beta2
-        square *= beta2
-        square += new
-        np.sqrt(square, out=new)
-        new /= correct2
-        new += self.epsilon
-        np.divide(mean, new, out=new)
-        new *= -lr / correct1
-        new += p if not (self.decoupled and self.weight_decay) else p * (1 - lr * self.weight_decay)
+        decay, shrink = (0.0, 1 - lr * self.weight_decay) if self.decoupled else (self.weight_decay, 1.0)
+        new: Array = kernels.adam(
+            p, g, state["mean"], state["square"], self.betas, self._corrections, lr, self.epsilon, decay, shrink
+        )
         return new
 
 
@@ -319,31 +299,10 @@ class RMSprop(Optimizer):
         self.slots = ("square",) + (("mean",) if centered else ()) + (("velocity",) if momentum else ())
 
     def update(self, p: Array, g: Array, state: dict[str, Array], lr: float) -> Array:
-        if self.weight_decay:
-            g = g + self.weight_decay * p
-        square = state["square"]
-        new: Array = g * g
-        new *= 1 - self.rho
-        square *= self.rho
-        square += new
-        if self.centered:
-            mean = state["mean"]
-            mean *= self.rho
-            mean += (1 - self.rho) * g
-            np.multiply(mean, mean, out=new)
-            np.subtract(square, new, out=new)
-            np.sqrt(np.maximum(new, 0, out=new), out=new)
-        else:
-            np.sqrt(square, out=new)
-        new += self.epsilon
-        np.divide(g, new, out=new)
-        if self.momentum:
-            velocity = state["velocity"]
-            velocity *= self.momentum
-            velocity += new
-            np.copyto(new, velocity)
-        new *= -lr
-        new += p
+        new: Array = kernels.rmsprop(
+            p, g, state["square"], state.get("mean"), state.get("velocity"), lr, self.rho, self.epsilon, self.momentum,
+            self.weight_decay,
+        )  # fmt: skip
         return new
 
 

@@ -35,7 +35,7 @@ from typing import Any, ParamSpec, TypeAlias
 import numpy as np
 
 from .errors import AnomalyError, DeclarationError, DTypeError, IndexingError, ShapeError, TinygradConvError
-from .modes import MODE, OBSERVED, constant, observer
+from .modes import MODE, OBSERVED, Mode, constant, observer
 from .tensor import (
     Array,
     Node,
@@ -140,6 +140,8 @@ class Primitive:
             self.jvps, self.jvps_on_tensors = self._compile_all(jvp or self._derived_jvps(), "t")
         self._plans: dict[int, tuple[int, ...]] = {}
         self.operation = _operation(self)
+        if not (self.variadic or self.has_residual or any(self.nondiff)) and len(self.inputs) <= 2:
+            self.operation = (_unary, _binary)[len(self.inputs) - 1](self, self.operation)
 
     # -- declaration -----------------------------------------------------------------------------------------------
 
@@ -314,8 +316,8 @@ def _domains(domain: Any, n: int) -> tuple[tuple[float, float], ...]:
 def _operation(primitive: Primitive) -> Callable[..., Any]:
     """The function that users call: runs the primitive, and records it if an argument's gradient is wanted.
 
-    Only arrays in: an array out. This is the engine's hot path, everything that every operation goes through; hence
-    one function, with what it needs of the primitive in local variables.
+    Only arrays in: an array out. This is what every operation goes through; hence one function, with what it needs of
+    the primitive in local variables. The most frequent calls take the short cuts `_unary` and `_binary`.
     """
     forward, has_residual, variadic = primitive.forward, primitive.has_residual, primitive.variadic
     n_inputs, defaults, plans = len(primitive.inputs), primitive.defaults, primitive._plans
@@ -361,9 +363,7 @@ def _operation(primitive: Primitive) -> Callable[..., Any]:
         mode = MODE.get()
         if mode.anomaly:
             _check_finite(primitive, y, values)
-        out = _new(Tensor)
-        out._data = y
-        out.name = out.node = None
+        out = wrap(y, None)
         if not (tracked and mode.recording):
             _note_no_graph(primitive, args, out, tracked)
             return out
@@ -409,6 +409,110 @@ def _operation(primitive: Primitive) -> Callable[..., Any]:
 
 
 _new = object.__new__
+_MISSING: Any = object()
+
+
+def _unary(primitive: Primitive, general: Callable[..., Any]) -> Callable[..., Any]:
+    """A short cut for calls with one input and no keywords; all else is left to `general`.
+
+    Whatever is out of the ordinary goes there, even after the fact: it runs the operation again, and knows what to say.
+    """
+    forward, plans, defaults = primitive.forward, primitive._plans, primitive.defaults
+
+    @wraps(forward)
+    def operation(x: Any = _MISSING, *more: Any, **params: Any) -> Any:
+        if more or params or x is _MISSING or OBSERVED:
+            return general(*(() if x is _MISSING else (x,)), *more, **params)
+        is_tensor = isinstance(x, Tensor)
+        try:
+            y = forward(x._data if is_tensor else x)
+        except (ValueError, TypeError, IndexError):
+            return general(x)
+        if not is_tensor:
+            return y
+        mode = MODE.get()
+        node = x.node
+        if node is None or not mode.recording or mode.anomaly or mode.watch is not None or type(y) is not ndarray:
+            return _plain_result(general, (x,), y, mode, node is not None)
+        dtype = y.dtype
+        if dtype.kind != "f":
+            return general(x)
+        saved: list[Any] = [None, None, None]
+        guards = None
+        for position in plans.get(1) or primitive.plan(1):
+            array = saved[position] = y if position else x._data
+            base = array.base
+            if id(array if base is None else _owner(array)) in _exposed:
+                guards = (*(guards or ()), (position % 3, checksum(array)))
+        out = _new(Tensor)
+        out._data = y
+        out.name = out._no_graph = None
+        out.node = Node(primitive, (node,), defaults, saved, y.shape, dtype, user_source(2), guards)
+        if mode.path:
+            out.node.extra = mode.path
+        return out
+
+    operation.primitive = primitive  # type: ignore[attr-defined]
+    return operation
+
+
+def _binary(primitive: Primitive, general: Callable[..., Any]) -> Callable[..., Any]:
+    """`_unary` for two inputs."""
+    forward, plans, defaults = primitive.forward, primitive._plans, primitive.defaults
+
+    @wraps(forward)
+    def operation(x1: Any = _MISSING, x2: Any = _MISSING, *more: Any, **params: Any) -> Any:
+        if more or params or x2 is _MISSING or OBSERVED:
+            return general(*(x for x in (x1, x2) if x is not _MISSING), *more, **params)
+        a, b = x1, x2
+        node1 = node2 = None
+        tensors = 0
+        if isinstance(x1, Tensor):
+            a, node1, tensors = x1._data, x1.node, 1
+        if isinstance(x2, Tensor):
+            b, node2, tensors = x2._data, x2.node, tensors + 2
+        try:
+            y = forward(a, b)
+        except (ValueError, TypeError, IndexError):
+            return general(x1, x2)
+        if not tensors:
+            return y
+        mode = MODE.get()
+        tracked = (node1 is not None) + 2 * (node2 is not None)
+        if not (tracked and mode.recording) or mode.anomaly or mode.watch is not None or type(y) is not ndarray:
+            return _plain_result(general, (x1, x2), y, mode, tracked != 0)
+        dtype = y.dtype
+        if dtype.kind != "f":
+            return general(x1, x2)
+        saved: list[Any] = [None, None, None, None]
+        guards = None
+        plan = plans.get(tracked)
+        for position in primitive.plan(tracked) if plan is None else plan:
+            array = saved[position] = y if position < 0 else b if position else a
+            if type(array) is ndarray:
+                base = array.base
+                owner = array if base is None else _owner(array)
+                if id(owner) in _exposed or (position >= 0 and not tensors >> position & 1):  # an array of the user's
+                    guards = (*(guards or ()), (position % 4, checksum(array)))
+        out = _new(Tensor)
+        out._data = y
+        out.name = out._no_graph = None
+        out.node = Node(primitive, (node1, node2), defaults, saved, y.shape, dtype, user_source(2), guards)
+        if mode.path:
+            out.node.extra = mode.path
+        return out
+
+    operation.primitive = primitive  # type: ignore[attr-defined]
+    return operation
+
+
+def _plain_result(general: Callable[..., Any], args: tuple[Any, ...], y: Any, mode: Mode, tracked: bool) -> Any:
+    """A short cut's result that is not recorded; `general` again where something has to be checked or told."""
+    if mode.anomaly or mode.watch is not None or (tracked and mode.recording):
+        return general(*args)
+    out = wrap(y if type(y) is ndarray else np.asarray(y), None)
+    _note_no_graph(general.primitive, args, out, tracked)  # type: ignore[attr-defined]
+    return out
 
 
 def _note_no_graph(primitive: Primitive, args: Sequence[Any], out: Tensor, tracked: int) -> None:
@@ -417,9 +521,8 @@ def _note_no_graph(primitive: Primitive, args: Sequence[Any], out: Tensor, track
         out._no_graph = (f"it was computed ({primitive.name}) inside no_grad()", user_source(3))
         return
     for argument in args:
-        why = getattr(argument, "_no_graph", None)
-        if why is not None:
-            out._no_graph = why
+        if isinstance(argument, Tensor) and argument._no_graph is not None:
+            out._no_graph = argument._no_graph
 
 
 def _check_finite(primitive: Primitive, y: ndarray, values: Sequence[Any]) -> None:

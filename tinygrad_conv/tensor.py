@@ -47,6 +47,7 @@ ops: Any = SimpleNamespace()  # name -> operation; filled by the package `ops`
 # Where in the user's code an operation was called
 
 _LIBRARY = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_is_ours: dict[str, bool] = {}  # by file name
 Source: TypeAlias = tuple[CodeType, int]
 
 
@@ -55,7 +56,11 @@ def user_source(depth: int) -> Source | None:
     frame = sys._getframe(depth)
     while frame is not None:
         code = frame.f_code
-        if not code.co_filename.startswith(_LIBRARY):
+        file = code.co_filename
+        ours = _is_ours.get(file)
+        if ours is None:
+            ours = _is_ours[file] = file.startswith(_LIBRARY)
+        if not ours:
             return code, frame.f_lasti
         frame = frame.f_back  # type: ignore[assignment]
     return None
@@ -261,7 +266,7 @@ class Tensor:
     _data: ndarray
     node: Node | None
     name: str | None
-    _no_graph: tuple[str, Source | None]  # why there is no graph, and where that happened; often unset
+    _no_graph: tuple[str, Source | None] | None  # why there is no graph, and where that happened, if there is a reason
 
     def __init__(self, data: Array, requires_grad: bool = False, dtype: Any = None, name: str | None = None) -> None:
         if isinstance(data, Tensor):
@@ -279,6 +284,7 @@ class Tensor:
         self._data = array
         self.node = None
         self.name = name
+        self._no_graph = None
         if isinstance(data, ndarray) and (array is data or np.may_share_memory(array, data)):
             expose(array, late=False)
         elif not isinstance(data, (list, tuple, int, float, complex, np.generic)):
@@ -443,7 +449,7 @@ class Tensor:
     def _needs_node(self, what: str) -> Node:
         if self.node is None:
             default = ("it was made without requires_grad=True, or from such tensors", None)
-            why, source = getattr(self, "_no_graph", default)
+            why, source = self._no_graph or default
             if source is not None:
                 why += f" at {describe_source(source)}"
             raise GraphError(
@@ -551,7 +557,7 @@ class Tensor:
             raise GraphError("deepcopy: only leaves can be copied; use x.detach() first")
         self._leaves("a copy")
         out = self.__class__.__new__(self.__class__)
-        out._data, out.node, out.name = self._data.copy(), None, self.name
+        out._data, out.node, out.name, out._no_graph = self._data.copy(), None, self.name, None
         if hasattr(self, "__dict__"):  # a subclass
             out.__dict__.update(self.__dict__)
         out.requires_grad = self.requires_grad
@@ -759,7 +765,7 @@ def wrap(array: Any, node: Node | None) -> Tensor:
     tensor = _new(Tensor)
     tensor._data = array
     tensor.node = node
-    tensor.name = None
+    tensor.name = tensor._no_graph = None
     return tensor
 
 
@@ -776,7 +782,7 @@ def _assign(tensor: Tensor, value: Array) -> None:
 
 def _unpickle(cls: type[Tensor], array: ndarray, requires_grad: bool, name: str | None) -> Tensor:
     out = cls.__new__(cls)
-    out._data, out.node, out.name = array, None, name
+    out._data, out.node, out.name, out._no_graph = array, None, name, None
     out.requires_grad = requires_grad
     return out
 

@@ -290,11 +290,21 @@ def _tooltip(node: GraphNode) -> str:
 
 
 def _write_edges(dot: Digraph, graph: Graph, beside: dict[str, str]) -> None:
-    """Data edges are straight; what stands beside an operation joins from the right, the next from the left."""
+    """Data edges are straight; what stands beside an operation joins from the right, the next from the left.
+
+    The gradient flows back, beneath what it is the gradient of. What it reads of the forward pass has no say in where
+    things stand: `dot` would draw it all in one line, and of many such edges between boxes it cannot make ranks at all.
+    """
+    orders = {node.name: node.order for node in graph.nodes}
     seen: dict[str, int] = {}
     for before, after in graph.edges:
         if beside.get(before) != after:
-            dot.edge(before, after, weight="8")
+            if orders[before] != orders[after]:
+                dot.edge(before, after, constraint="false")
+            elif orders[after] % 2:
+                dot.edge(after, before, dir="back", weight="8")
+            else:
+                dot.edge(before, after, weight="8")
             continue
         seen[after] = seen.get(after, 0) + 1
         if seen[after] % 2:

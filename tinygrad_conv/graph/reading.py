@@ -98,12 +98,11 @@ class Reader:
             label = of.removeprefix(f"{owner}.")
             if order_of:
                 label = f"{'second ' if order_of == 2 else ''}gradient of {label}"
-            before = self._constant(y.shape, dtype=str(y.dtype)) if y.node is None else self._names[y.node]
-            self._add(
-                path.replace(GRADIENT, "gradient."), "output", label, inputs=(before,), shape=y.shape,
-                dtype=str(y.dtype), order=order_of, module=f"{GRADIENT * order_of}.{owner}" if owner else "",
-                **self._numbers(y.node),
-            )  # fmt: skip
+            place: dict[str, Any] = {"module": f"{GRADIENT * order_of}.{owner}" if owner else "", "order": order_of}
+            place |= {"shape": y.shape, "dtype": str(y.dtype)}
+            before = self._constant(**place) if y.node is None else self._names[y.node]
+            path = path.replace(GRADIENT, "gradient.")
+            self._add(path, "output", label, inputs=(before,), **place, **self._numbers(y.node))
         self._nodes = _beside_their_rules(self._nodes)
         if "gradients" in known:
             self._add_unreached()

@@ -7,6 +7,7 @@ that name brings along. Writing DOT text needs neither.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -57,7 +58,7 @@ def draw(
 
     Parameters
     ----------
-    thing : Tensor, function, Module or Graph
+    thing : Tensor, function, Module or Graph; or what has a method ``__graph__`` (see `snapshot`)
     *example_args : arrays or tensors
         What to call a function or module with: shapes matter, and values where they are shown.
     level : "ops", "modules" or "units"
@@ -211,7 +212,11 @@ class Drawing:
                 f"render: expected at most {_MOST_NODES:,} nodes, which is more than anyone can read, got "
                 f"{len(self.shown.nodes):,}; draw it with fold=True, draw a part of the model, or write a .dot file"
             )
-        return _run_engine(self.source, format)
+        *tries, last = _with_fewer_boxes(self.source)
+        for source in tries:
+            with suppress(GraphError):
+                return _run_engine(source, format)
+        return _run_engine(last, format)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """What a notebook shows: the picture, or why there is none."""
@@ -262,6 +267,14 @@ def _program_folders() -> str:
     return os.pathsep.join([*dict.fromkeys(folders), os.environ.get("PATH", "")])
 
 
+def _with_fewer_boxes(source: str) -> Iterator[str]:
+    """The picture, then without boxes inside boxes, then without boxes: `dot` fails on some ("trouble in init_rank")."""
+    yield source
+    if "subgraph" in source:
+        yield re.sub(r'^(\t\t+subgraph "?)cluster_', r"\1", source, flags=re.M)
+        yield re.sub(r'^(\t+subgraph "?)cluster_', r"\1", source, flags=re.M)
+
+
 def _run_engine(source: str, format: str) -> bytes:
     engine = find_engine()
     if engine is None:
@@ -276,4 +289,5 @@ def _run_engine(source: str, format: str) -> bytes:
             f"render: {Path(engine).name} does not write {format.upper()}; write .svg or .png, or install "
             "Graphviz itself (https://graphviz.org/download)"
         )
-    raise GraphError(f"render: {engine} could not lay the graph out: {complaint}")
+    errors = [line for line in complaint.splitlines() if "arning" not in line] or ["it did not say why"]
+    raise GraphError(f"render: {engine} could not lay the graph out: {errors[0][:200]}")

@@ -31,10 +31,11 @@ def snapshot(
 
     Parameters
     ----------
-    thing : Tensor, function or Module
+    thing : Tensor, function or Module; or what has a method ``__graph__``
         A function or module is run once on the example arguments. The run leaves no trace: no random numbers
         drawn, no running statistics changed, no ``.grad`` filled. A model that knows its input's shape (a Keras-style
-        one) needs no arguments.
+        one) needs no arguments. ``thing.__graph__(*example_args, **options)``, with the options below, returns the
+        `Graph` of whatever knows its own.
     *example_args : arrays, tensors, or nested lists, tuples and dictionaries of them
         Floating-point ones become the graph's inputs, under their argument's name.
     values : bool
@@ -62,10 +63,15 @@ def snapshot(
     >>> graph["multiply_1"].values, graph["a"].gradients
     (4, 4)
     """
-    if isinstance(thing, Graph):
-        return thing
     if backward not in (0, 1, 2):
         raise ArgumentError(f"snapshot: expected backward to be False, True, 1 or 2, got {backward!r}")
+    if isinstance(thing, Graph):
+        return thing
+    if hasattr(type(thing), "__graph__"):
+        made = thing.__graph__(*example_args, values=values, gradients=gradients, time=time, backward=int(backward))
+        if not isinstance(made, Graph):
+            raise DTypeError(f"snapshot: expected __graph__ to return a Graph, got {type(made).__name__}")
+        return made
     known = tuple(name for name, is_on in (("values", values), ("gradients", gradients), ("time", time)) if is_on)
     watch = Watch(None if isinstance(time, bool) else time)
     if isinstance(thing, Tensor):

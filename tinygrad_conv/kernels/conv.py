@@ -32,7 +32,7 @@ __all__ = ["conv", "conv_input_grad", "conv_kernel_grad", "patches", "patches_tr
 
 BLOCK_BYTES = 1 << 20  # of an input gradient and what it is summed up from: what a level-2 cache holds
 FEW_CHANNELS = 8  # below, a product with the kernel of one offset is too narrow for BLAS
-LITTLE_MORE = 1.15  # times as many inputs as outputs: up to there, one wide product beats many narrow ones, and sums
+MORE_PLACES, MORE_CHANNELS = 1.15, 1.5  # up to so many times the inputs', one convolution beats a sum of products
 
 
 def conv(x: Array, w: Array, window: Window, *, out: Array | None = None) -> Array:
@@ -68,8 +68,8 @@ def conv_input_grad(g: Array, w: Array, window: Window, *, out: Array | None = N
         np.matmul(_rows(g, groups), _matrix(w, groups).swapaxes(1, 2), out=_rows(dx, groups))
     elif per_group < FEW_CHANNELS:
         _sum_blocks(_add_planes, dx, g, w, window)
-    elif window.transposed is not None and prod(window.in_sizes) <= LITTLE_MORE * prod(window.out_sizes):
-        conv(g, _flipped(w, groups), window.transposed, out=dx)
+    elif (transposed := window.transposed) is not None and _convolution_pays(transposed, g.shape[-1], channels):
+        conv(g, _flipped(w, groups), transposed, out=dx)
     else:
         _sum_blocks(_add_offsets, dx, g, w, window)
     return dx
@@ -136,7 +136,13 @@ def _flipped(w: Array, groups: int) -> Array:
 
 
 # ------------------------------------------------------------------------------------------------------------------
-# Input gradients as sums, for strides, and where a convolution would mostly multiply padding
+# Input gradients as sums: for strides, and where a convolution would multiply much padding, or copy much more than is
+# added up
+
+
+def _convolution_pays(transposed: Window, channels: int, c_out: int) -> bool:
+    more_places = prod(transposed.out_sizes) / prod(transposed.in_sizes)
+    return more_places <= MORE_PLACES and channels <= MORE_CHANNELS * c_out
 
 
 def _sum_blocks(add: Callable[..., None], dx: Array, g: Array, w: Array, window: Window) -> None:

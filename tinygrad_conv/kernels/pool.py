@@ -7,9 +7,9 @@ Each takes as `out` the array to write its result in (for `max_pool` a pair of t
 shape and dtype, apart from the inputs, and of any content.
 
 How they work: the kernel offsets are visited one after the other, and at each all outputs at once. Where windows
-overlap, that is done along one axis at a time, so that a window costs the sum of its sizes and not their product.
+overlap or are large, that is done along one axis at a time: a window costs the sum of its sizes, not their product.
 Outputs that would read padding at an offset are left out, so padding is never made, and never wins. Where only some
-elements are wanted, they are multiplied by 0 and 1, not selected: NumPy selects one at a time.
+elements are wanted, they are multiplied by 0 and 1 if there are few offsets, and looked up by their index otherwise.
 
 Images are visited in blocks that fit the cache, their columns first dealt out by the stride (see `runs`).
 """
@@ -29,6 +29,7 @@ from .window import Window
 
 __all__ = ["avg_pool", "avg_pool_transpose", "max_pool", "pool_gather", "pool_scatter"]
 
+FEW = 9  # offsets in a window: so many are faster all at once than one axis at a time
 BLOCK_BYTES = 1 << 22  # of images at a time: in smaller blocks, calling NumPy costs more than the level-2 cache saves
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -49,7 +50,7 @@ def max_pool(x: Array, window: Window, *, out: tuple[Array, Array] | None = None
 
 
 def _max_block(x: Array, window: Window, greater: Callable[..., Any], y: Array, argmax: Array) -> None:
-    if _apart(window):
+    if _few_apart(window):
         return _max_apart(x, window, greater, y, argmax)
     # The first maxima along the last axis, the first of these along the axis before, and so on: the first row-major.
     places: Array | None = None
@@ -108,38 +109,50 @@ def _greater_or_nan(a: Array, b: Array, out: Array) -> Any:
 def pool_gather(x: Array, argmax: Array, window: Window, *, out: Array | None = None) -> Array:
     """The element of each window that `argmax` names."""
     y = result(out, argmax.shape, x.dtype)
-    y[...] = 0
     for block in _blocks(x):
-        total, place = _bits(y[block]), argmax[block]
-        cells = Columns(_bits(_together(x[block])), window.stride[-1]).deal()
-        for k, (outputs, inputs) in enumerate(window.cells):
-            total[:, *outputs] += cells.at(inputs) * (place[:, *outputs] == k)
+        indices = _indices(argmax[block], window)
+        np.take(x[block].reshape(-1), indices, out=y[block], mode="clip")  # "raise" would need a copy of y
     return y
 
 
 def pool_scatter(g: Array, argmax: Array, window: Window, *, out: Array | None = None) -> Array:
     """The transpose of `pool_gather`: each element added to the place it was gathered from."""
     dx = result(out, (len(g), *window.in_sizes, g.shape[-1]), g.dtype)
-    apart = _apart(window)
-    copied = not apart or g.shape[-1] * g.itemsize < SHORT_RUN
+    if not _few_apart(window):
+        dx.fill(0)
+        for block in _blocks(dx):
+            np.add.at(dx[block].reshape(-1), _indices(argmax[block], window), g[block])
+        return dx
+    in_place = g.shape[-1] * g.itemsize >= SHORT_RUN
     for block in _blocks(dx):
-        place, source = argmax[block], _bits(_together(g[block]))
-        columns = Columns(dx[block], 1 if apart else window.stride[-1], often=True)
-        _clear(columns, window)
-        mask = scratch("mask", place.shape, np.dtype(bool))
-        part = scratch("found", source.shape, source.dtype)
-        for k, (outputs, inputs) in enumerate(window.cells):
-            to, chosen = columns.at(inputs), np.equal(place, k, out=mask)
-            if not copied:
-                np.multiply(source, chosen, out=_bits(to))
-                continue
-            found = np.multiply(source, chosen, out=part).view(g.dtype)[:, *outputs]
-            if apart:
-                copy_runs(to, found)
+        images, place, source = dx[block], argmax[block], _bits(_together(g[block]))
+        _clear(images, window)
+        mask, part = scratch("mask", place.shape, np.dtype(bool)), scratch("found", source.shape, source.dtype)
+        for k, (_, inputs) in enumerate(window.cells):
+            to, chosen = _bits(images[:, *inputs]), np.equal(place, k, out=mask)
+            if in_place:
+                np.multiply(source, chosen, out=to)
             else:
-                to += found
-        columns.collect()
+                copy_runs(to, np.multiply(source, chosen, out=part))
     return dx
+
+
+def _indices(argmax: Array, window: Window) -> Array:
+    """The indices of the places (N, *out, C) in the images, flat."""
+    rank, stride = window.rank, argmax.shape[-1]
+    first = np.arange(stride)  # the index of each window's first element: (N, *out, C) in the end
+    offset = np.zeros((1,) * rank, np.intp)  # what each kernel offset adds to it: (*kernel)
+    for axis in reversed(range(rank)):
+        starts = np.arange(window.out_sizes[axis]) * window.stride[axis] - window.pads[axis][0]
+        first = first + (starts * stride).reshape(-1, *(1,) * (rank - axis))
+        offset = offset + (np.arange(window.kernel[axis]) * window.dilation[axis] * stride).reshape(
+            -1, *(1,) * (rank - axis - 1)
+        )
+        stride *= window.in_sizes[axis]
+    indices: Array = np.take(offset.reshape(-1), argmax)
+    indices += first
+    indices += (np.arange(len(argmax)) * stride).reshape(-1, *(1,) * (rank + 1))
+    return indices
 
 
 def _bits(x: Array) -> Array:
@@ -157,7 +170,7 @@ def avg_pool(x: Array, window: Window, count_include_pad: bool = False, *, out: 
     y = result(out, (len(x), *window.out_sizes, x.shape[-1]), scale.dtype)
     for block in _blocks(x):
         part, mean = _together(x[block]), y[block]
-        if _apart(window):
+        if _few_apart(window):
             columns = Columns(part, window.stride[-1]).deal()
             mean[...] = columns.at(window.cells[0][1])
             for _, cell in window.cells[1:]:
@@ -182,8 +195,8 @@ def avg_pool_transpose(g: Array, window: Window, count_include_pad: bool = False
     dx = result(out, (len(g), *window.in_sizes, g.shape[-1]), g.dtype)
     for block in _blocks(dx):
         part = np.multiply(g[block], scale, out=scratch("image", g[block].shape, g.dtype))
-        if _apart(window):
-            _clear(Columns(dx[block], 1), window)
+        if _few_apart(window):
+            _clear(dx[block], window)
             for _, cell in window.cells:
                 copy_runs(dx[block][:, *cell], part)
             continue
@@ -213,10 +226,10 @@ def _scale(window: Window, count_include_pad: bool, dtype: Any) -> Array:
 # The offsets of the kernel, and blocks of images
 
 
-def _apart(window: Window) -> bool:
-    """Does every output read a full window, and no two the same input?"""
+def _few_apart(window: Window) -> bool:
+    """Are windows small, without padding, and do no two read the same input? Then one axis at a time saves nothing."""
     overlap = any(reach > stride for reach, stride in zip(window.reach, window.stride, strict=True))
-    return not overlap and not window.padded
+    return prod(window.kernel) <= FEW and not overlap and not window.padded
 
 
 def _passes(x: Array, window: Window) -> list[tuple[int, tuple[int, int, int], tuple[int, int, int]]]:
@@ -264,10 +277,10 @@ def _together(x: Array) -> Array:
     return images
 
 
-def _clear(columns: Columns, window: Window) -> None:
-    """Set to 0 what is added to, or may not be written: all, or next to windows side by side the rest of the image."""
+def _clear(dx: Array, window: Window) -> None:
+    """Set to 0 what may not be written: next to windows side by side the rest of the image, otherwise all."""
     if not window.tiles:
-        columns.clear()
+        dx.fill(0)
         return
     for axis, covered in enumerate(map(mul, window.kernel, window.out_sizes), start=1):
-        columns.images[(slice(None),) * axis + (slice(covered, None),)] = 0
+        dx[(slice(None),) * axis + (slice(covered, None),)] = 0

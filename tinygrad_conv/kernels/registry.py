@@ -33,13 +33,16 @@ import numpy as np
 from ..errors import ArgumentError, MissingExtraError
 from . import conv as _conv
 from . import fused as _fused
+from . import norm as _norm
 from . import pool as _pool
+from . import update as _update
 from .window import Window
 
 __all__ = [
-    "KERNELS", "Kernel", "avg_pool", "avg_pool_transpose", "bias_relu", "bias_relu_grad", "bias_relu_max_pool",
-    "bias_relu_max_pool_grad", "conv", "conv_input_grad", "conv_kernel_grad", "get", "max_pool", "patches",
-    "patches_transpose", "pool_gather", "pool_scatter", "softmax_cross_entropy", "use_kernels",
+    "KERNELS", "Kernel", "adam", "avg_pool", "avg_pool_transpose", "bias_relu", "bias_relu_grad",
+    "bias_relu_max_pool", "bias_relu_max_pool_grad", "conv", "conv_input_grad", "conv_kernel_grad", "get", "max_pool",
+    "moments", "patches", "patches_transpose", "pool_gather", "pool_scatter", "rmsprop", "sgd",
+    "softmax_cross_entropy", "standardize", "standardize_grad", "use_kernels",
 ]  # fmt: skip
 
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -267,3 +270,24 @@ bias_relu_max_pool_grad = Kernel(
     lambda g, y, argmax, window: _floats(g, y) and _flat(window), _many,
 )  # fmt: skip
 softmax_cross_entropy = Kernel(_fused.softmax_cross_entropy, None, _never, _never)
+
+moments = Kernel(_norm.moments, "norm", lambda x: x.size > 0 and _floats(x), _many)
+standardize = Kernel(_norm.standardize, "norm", _floats, _many)
+standardize_grad = Kernel(
+    _norm.standardize_grad, "norm", lambda *arrays: arrays[0].size > 0 and _floats(*arrays), _many
+)
+
+
+def _updates(p: Array, g: Array, *rest: Any) -> bool:
+    """Can all of the arrays be written in place as flat ones?"""
+    arrays = [a for a in (p, g, *rest) if isinstance(a, np.ndarray)]
+    return _floats(*arrays) and all(a.flags.c_contiguous for a in arrays[2:])
+
+
+def _large(p: Array, *rest: Any) -> bool:
+    return p.size >= 1024
+
+
+sgd = Kernel(_update.sgd, "update", _updates, _large)
+adam = Kernel(_update.adam, "update", _updates, _large)
+rmsprop = Kernel(_update.rmsprop, "update", _updates, _large)

@@ -222,9 +222,7 @@ def _sample_labels(d: Any, which: str) -> Any:
     return (d.array(shape[:-1]),), {"labels": labels, "classes": shape[-1]}
 
 
-@linear(
-    lambda g, x_shape, labels: place(g, labels, x_shape[-1]), flops=0, samples=lambda d: _sample_labels(d, "x")
-)
+@linear(lambda g, x_shape, labels: place(g, labels, x_shape[-1]), flops=0, samples=lambda d: _sample_labels(d, "x"))
 def pick(x: Array, labels: Any) -> Array:
     """From each row of x (..., K) the element that its label (...) names. Derivative: `place`."""
     rows = x.reshape(-1, x.shape[-1])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, ShapeError
+from ..kernels import registry as kernels
 from ..modes import MODE, effect, is_grad_enabled
 from ..primitive import Array, opaque, plain
 from ..tensor import Tensor, wrap
@@ -19,10 +20,18 @@ from .shape import copy, reshape, sum_to
 Axes = tuple[int, ...]
 
 
+def _all_but_last(x: Any, axes: Axes) -> bool:
+    """Are these the axes for which there are kernels?"""
+    return axes == tuple(range(x.ndim - 1)) != ()
+
+
 @plain
 def _statistics(x: Any, axes: Axes) -> tuple[Any, Any]:
-    """Mean and variance over axes, in two passes, axes kept."""
+    """Mean and variance over axes, axes kept."""
     kept = tuple(1 if k in axes else n for k, n in enumerate(x.shape))
+    if _all_but_last(x, axes):
+        mean, variance = kernels.moments(x)
+        return mean.reshape(kept), variance.reshape(kept)
     n = x.dtype.type(math.prod(x.shape[k] for k in axes))
     mean = sum_to(x, kept) / n
     centred = x - mean
@@ -42,7 +51,14 @@ def _project(g: Array, x: Array, y: Array, axes: Axes, epsilon: float, statistic
     kept = tuple(1 if k in axes else n for k, n in enumerate(x.shape))
     n = math.prod(x.shape[k] for k in axes)
     r = _inverse_std(x, axes, epsilon, statistics)
+    if _all_but_last(x, axes) and not (is_grad_enabled() and any(isinstance(a, Tensor) for a in (g, y, r))):
+        return _standardize_grad(g, y, r)
     return r * (g - sum_to(g, kept) / n - y * (sum_to(g * y, kept) / n))
+
+
+@plain
+def _standardize_grad(g: Any, y: Any, r: Any) -> Any:
+    return kernels.standardize_grad(g, y, r.reshape(-1))
 
 
 @opaque(
@@ -56,7 +72,10 @@ def _standardize(x: Array, axes: Axes, epsilon: float, statistics: Any = None) -
     Derivative: (1 - 1/n - y yᵀ/n) / √(var + ε), a symmetric matrix.
     """
     mean, variance = _statistics(x, axes) if statistics is None else statistics
-    return (x - mean) * (1 / np.sqrt(variance + x.dtype.type(epsilon)))
+    scale = 1 / np.sqrt(variance + x.dtype.type(epsilon))
+    if _all_but_last(x, axes):
+        return kernels.standardize(x, mean.reshape(-1), scale.reshape(-1))
+    return (x - mean) * scale
 
 
 def standardize(x: Array, axis: int | Axes = -1, epsilon: float = 1e-3) -> Tensor:

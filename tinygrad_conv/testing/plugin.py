@@ -96,7 +96,7 @@ def property_gradient(*strategies: Any, **options: Any) -> Callable[[Function], 
             def under_test(*values: Any) -> Any:
                 return function(*args, **kwargs, **dict(zip(drawn, values, strict=True)))
 
-            f, values = _what_to_check(under_test, values)
+            f, values = _what_to_check(under_test if args or kwargs else function, values)
             check_gradients(f, *values, **{"name": function.__name__, **options})
             calls = _adapted.get()
             if calls is not None and hasattr(f, "modes"):

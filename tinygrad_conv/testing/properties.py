@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .. import autodiff
-from ..errors import MissingExtraError
+from ..errors import ArgumentError, MissingExtraError
 from ..kernels.registry import use_kernels
 from . import coverage
 from . import kinks as _kinks
@@ -290,8 +290,7 @@ def compiled_vs_plain(case: Case) -> str | None:
     with use_kernels("plain"):
         plain = list(_in_both(case))
     for (part, *ours), (_, *theirs) in zip(compiled, plain, strict=True):
-        for a, b in zip(ours, theirs, strict=True):
-            rtol, atol = TOLERANCES["float32"] if a.dtype == np.float32 else (_ROUNDING, _ROUNDING)
+        for a, b, (rtol, atol) in zip(ours, theirs, (TOLERANCES["float32"], (_ROUNDING, _ROUNDING)), strict=True):
             bound = atol + rtol * _peak(a, b)
             same = (np.abs(a - b) <= bound) | (a == b) | (np.isnan(a) & np.isnan(b))
             if not same.all():

@@ -225,16 +225,21 @@ def _written(f: Callable[..., Any], imports: set[str], setup: list[str]) -> str:
         expression = source = _lambda_source(code)
     else:
         try:
-            source = textwrap.dedent(inspect.getsource(f))
-        except (OSError, TypeError):
+            source = _without_decorators(textwrap.dedent(inspect.getsource(f)))
+        except (OSError, TypeError, SyntaxError):
             raise _UnwrittenError from None
-        expression = code.co_name
+        expression = code.co_name.removeprefix("test_")  # a test that is checked is no test in the one that checks it
+        source = source.replace(f"def {code.co_name}(", f"def {expression}(", 1)
         if source.count("\n") > 12 or not source.startswith("def "):
             raise _UnwrittenError
     _needs(f, code, imports, setup)
     if source is not expression:
         setup += [*source.rstrip().splitlines(), ""]
     return expression
+
+
+def _without_decorators(source: str) -> str:
+    return "\n".join(source.splitlines()[ast.parse(source).body[0].lineno - 1 :])
 
 
 def _lambda_source(code: CodeType) -> str:
