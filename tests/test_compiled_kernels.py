@@ -159,10 +159,10 @@ def test_pooling_at_real_sizes(rng):
 
 def test_an_argmax_that_is_none_writes_nothing_elsewhere():
     window = pool_window("t", 2, (1, 2, 2, 1), 2, 2, 1, 1, None)
-    argmax = np.array([0, 77, 3, 255], np.uint8).reshape(1, 2, 2, 1)  # in the padding, and beyond the window
+    argmax = np.array([0, 77, 0, 255], np.uint8).reshape(1, 2, 2, 1)  # in the padding, and beyond the window
     g = np.ones((1, 2, 2, 1))
-    both("pool_scatter", g, argmax, window)
-    both("pool_gather", np.ones((1, 2, 2, 1)), argmax, window)
+    np.testing.assert_array_equal(get("pool_scatter").compiled(g, argmax, window), np.zeros(g.shape))
+    np.testing.assert_array_equal(get("pool_gather").compiled(g, argmax, window), np.zeros(g.shape))
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -275,7 +275,9 @@ def test_softmax_cross_entropy_is_the_operations_one_by_one(rng):
 # The property: every primitive that has compiled kernels
 
 
-@pytest.mark.parametrize("name", ["conv", "conv_kernel_gradient", "conv_transpose", "pool_max", "pool_mean"])
+@pytest.mark.parametrize(
+    "name", ["conv", "conv_kernel_gradient", "conv_transpose", "pool_max", "pool_mean", "_standardize"]
+)
 def test_the_property_holds(name):
     (primitive,) = matching(name)
     found = [
@@ -283,7 +285,7 @@ def test_the_property_holds(name):
         for seed in range(20)
     ]
     assert "holds" in found
-    assert set(found) <= {"holds", "it has no compiled kernels"}  # three axes
+    assert set(found) <= {"holds", "it has no compiled kernels"}  # three axes, or others
 
 
 def test_a_wrong_compiled_kernel_is_found(monkeypatch):
@@ -357,7 +359,7 @@ def test_three_axes_are_plain():
 def test_an_unknown_choice_or_kernel():
     with pytest.raises(ArgumentError, match=r"expected one of 'auto', 'plain', 'compiled', got 'fast'"):
         tg.use_kernels("fast")
-    with pytest.raises(ArgumentError, match=r"expected one of avg_pool, .*, got 'maxpool'"):
+    with pytest.raises(ArgumentError, match=r"expected one of adam, .*, got 'maxpool'"):
         get("maxpool")
     with pytest.raises(ArgumentError, match=r"patches: .* has none"):
         _ = get("patches").compiled

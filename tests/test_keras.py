@@ -304,6 +304,7 @@ def bad(y_true, y_pred):
 # --- fit --------------------------------------------------------------------------------------------------------
 
 
+@tg.use_kernels("plain")  # compiled ones, where `fit` fuses calls, sum a bias' gradient in float64
 def test_fit_does_what_a_hand_written_loop_does():
     model = classifier(optimizer=optimizers.SGD(0.1, momentum=0.9), seed=4)
     start = [w.copy() for w in model.get_weights()]

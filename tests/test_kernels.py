@@ -3,6 +3,7 @@
 import ast
 import math
 import re
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,9 +16,10 @@ import tinygrad_conv as tg
 from tinygrad_conv.errors import ArgumentError, DTypeError, ShapeError
 from tinygrad_conv.kernels import conv as conv_kernels
 from tinygrad_conv.kernels import pool as pool_kernels
+from tinygrad_conv.kernels import scratch
 from tinygrad_conv.kernels.geometry import conv_window, pool_window, transpose_window
 from tinygrad_conv.kernels.window import Window
-from tinygrad_conv.testing.checks import check_function
+from tinygrad_conv.testing.checks import check_gradients
 
 # ------------------------------------------------------------------------------------------------------------------
 # Drawing cases: Hypothesis draws the structure and a seed, a generator fills in the values
@@ -125,11 +127,11 @@ PATHS = {  # every algorithm on every shape, not only where it is the fastest
     "as chosen": {},
     "rows, sums": {
         "columns._runs_are_longer_in_images": lambda run, window: False, "conv.FEW_CHANNELS": 0,
-        "conv._convolution_pays": lambda transposed, channels, c_out: False,
+        "conv._convolution_pays": lambda *_: False,
     },
     "rows, convolutions": {
         "columns._runs_are_longer_in_images": lambda run, window: False, "conv.FEW_CHANNELS": 0,
-        "conv._convolution_pays": lambda transposed, channels, c_out: True,
+        "conv._convolution_pays": lambda *_: True,
     },
     "channels first": {"columns._runs_are_longer_in_images": lambda run, window: True, "conv.FEW_CHANNELS": 99},
     "small blocks": {f"{module}.BLOCK_BYTES": 64 for module in ("columns", "conv", "depthwise", "pool")},
@@ -429,6 +431,81 @@ def test_global_pooling(c):
 
 
 # ------------------------------------------------------------------------------------------------------------------
+# Where kernels write
+
+
+def conv_calls(c):
+    yield conv_kernels.conv, (c.x, c.w, c.window)
+    yield conv_kernels.conv_input_grad, (c.g, c.w, c.window)
+    yield conv_kernels.conv_kernel_grad, (c.x, c.g, c.window)
+    columns = conv_kernels.patches(c.x, c.window)
+    yield conv_kernels.patches, (c.x, c.window)
+    yield conv_kernels.patches_transpose, (columns, c.window)
+
+
+def pool_calls(c):
+    _, argmax = pool_kernels.max_pool(c.x, c.window)
+    yield pool_kernels.max_pool, (c.x, c.window)
+    yield pool_kernels.pool_gather, (c.x, argmax, c.window)
+    yield pool_kernels.pool_scatter, (c.g, argmax, c.window)
+    yield pool_kernels.avg_pool, (c.x, c.window)
+    yield pool_kernels.avg_pool_transpose, (c.g, c.window)
+
+
+def as_tuple(result):
+    return result if isinstance(result, tuple) else (result,)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(st.one_of(convolutions().map(conv_calls), poolings().map(pool_calls)))
+def test_a_result_can_be_written_where_one_wants(path, calls):
+    for f, arguments in calls:
+        expected = as_tuple(f(*arguments))
+        out = tuple(np.full_like(a, 3) for a in expected)
+        written = as_tuple(f(*arguments, out=out if len(out) > 1 else out[0]))
+        for a, b, e in zip(written, out, expected, strict=True):
+            assert a is b
+            np.testing.assert_array_equal(b, e)  # to the bit, and nothing of what was there before
+
+
+@pytest.mark.parametrize("spoil", [lambda a: a[:-1], lambda a: a.astype("f2"), lambda a: a[..., ::-1]])
+def test_results_are_not_written_where_they_do_not_fit(spoil):
+    x = np.ones((2, 4, 4, 2))
+    window = pool_window("t", 2, x.shape, 2, None, "valid", 1, None)
+    y, argmax = pool_kernels.max_pool(x, window)
+    message = r"expected out to be C-contiguous, of shape .* and dtype .*: use np\.empty"
+    with pytest.raises(ArgumentError, match=message):
+        pool_kernels.avg_pool(x, window, out=spoil(y))
+    with pytest.raises(ArgumentError, match=message):
+        pool_kernels.max_pool(x, window, out=(y, spoil(argmax)))
+    w = np.ones((3, 3, 2, 3))
+    window = conv_window("t", 2, x.shape, w.shape, 1, 1, 1, 1, None)
+    with pytest.raises(ArgumentError, match=message):
+        conv_kernels.conv(x, w, window, out=spoil(conv_kernels.conv(x, w, window)))
+
+
+def test_temporaries_of_threads_are_apart(rng):
+    x, w = rng.standard_normal((8, 20, 20, 8)), rng.standard_normal((3, 3, 8, 8))
+    cases = [(x[:n], conv_window("t", 2, x[:n].shape, w.shape, 1, "same", 1, 1, None)) for n in range(1, 9)]
+    expected = [conv_kernels.conv(a, w, window) for a, window in cases]
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda case: conv_kernels.conv(case[0], w, case[1]), cases * 20))
+    for y, e in zip(results, expected * 20, strict=True):
+        np.testing.assert_array_equal(y, e)
+
+
+def test_what_is_kept_is_bounded(monkeypatch):
+    monkeypatch.setattr(scratch, "MOST_BYTES", 100)
+    before = dict(scratch._store.buffers)
+    large = scratch.scratch("t", (26,), np.dtype("f4"))
+    assert large.shape == (26,)
+    assert scratch._store.buffers == before
+    small = scratch.scratch("t", (5, 5), np.dtype("f4"))
+    assert np.shares_memory(small, scratch.scratch("t", (3,), np.dtype("f8")))
+    assert not np.shares_memory(small, scratch.scratch("u", (3,), np.dtype("f8")))
+
+
+# ------------------------------------------------------------------------------------------------------------------
 # Public functions
 
 CONV = {1: tg.conv1d, 2: tg.conv2d, 3: tg.conv3d}
@@ -581,7 +658,7 @@ def test_derivatives_of_convolutions(c):
     rank = len(c.kernel)
     options = {"stride": c.stride, "padding": c.pads, "dilation": c.dilation, "groups": c.groups}
     b = np.ones(c.w.shape[-1])
-    check_function(lambda x, w, b: CONV[rank](x, w, b, **options), c.x, c.w, b, name="conv")
+    check_gradients(lambda x, w, b: CONV[rank](x, w, b, **options), c.x, c.w, b, name="conv")
 
 
 @settings(max_examples=15)
@@ -590,7 +667,7 @@ def test_derivatives_of_transposed_convolutions(c, seed, padding):
     rng, rank = np.random.default_rng(seed), len(c.kernel)
     x, w = rng.standard_normal((1, *c.sizes, 2)), rng.standard_normal((*c.kernel, 1, 2))
     options = {"stride": c.stride, "padding": padding, "dilation": c.dilation}
-    check_function(lambda x, w: CONV_TRANSPOSE[rank](x, w, **options), x, w, name="conv_transpose")
+    check_gradients(lambda x, w: CONV_TRANSPOSE[rank](x, w, **options), x, w, name="conv_transpose")
 
 
 @settings(max_examples=15)
@@ -599,21 +676,21 @@ def test_derivatives_of_poolings(c, seed):
     x = np.random.default_rng(seed).permutation(c.x.size).reshape(c.x.shape) / c.x.size  # no ties
     options = {"stride": c.stride, "padding": c.pads, "dilation": c.dilation}
     # The square makes second derivatives that are not all zero.
-    check_function(lambda x: tg.square(MAX_POOL[len(c.kernel)](x, c.kernel, **options)), x, name="max_pool")
-    check_function(lambda x: tg.square(AVG_POOL[len(c.kernel)](x, c.kernel, **options)), x, name="avg_pool")
+    check_gradients(lambda x: tg.square(MAX_POOL[len(c.kernel)](x, c.kernel, **options)), x, name="max_pool")
+    check_gradients(lambda x: tg.square(AVG_POOL[len(c.kernel)](x, c.kernel, **options)), x, name="avg_pool")
 
 
 def test_derivatives_of_the_rest(rng):
     x = rng.standard_normal((2, 5, 4, 2))
     w = rng.standard_normal((2, 2, 12, 3))
     options = {"kernel_size": (3, 2), "stride": 2, "padding": ((0, 1), (0, 0))}
-    check_function(lambda x, w: tg.locally_connected2d(x, w, **options), x, w[:, :2], name="locally_connected2d")
-    check_function(
+    check_gradients(lambda x, w: tg.locally_connected2d(x, w, **options), x, w[:, :2], name="locally_connected2d")
+    check_gradients(
         lambda x, d, p: tg.separable_conv2d(x, d, p, padding="same"),
         x, rng.standard_normal((3, 3, 2, 2)), rng.standard_normal((1, 1, 4, 2)), name="separable_conv2d",
     )  # fmt: skip
-    check_function(lambda x: tg.square(tg.global_avg_pool(x)), x, name="global_avg_pool")
-    check_function(lambda x: tg.square(tg.global_max_pool(x)), x, name="global_max_pool")
+    check_gradients(lambda x: tg.square(tg.global_avg_pool(x)), x, name="global_avg_pool")
+    check_gradients(lambda x: tg.square(tg.global_max_pool(x)), x, name="global_max_pool")
 
 
 def test_gradients_are_plain_memory(rng):

@@ -457,3 +457,46 @@ def test_the_pages_sums_are_those_of_the_tensor(tmp_path, tab, kind):
     np.testing.assert_array_equal(pairs[:, 1].astype("float32"), held)
     np.testing.assert_allclose(pairs[:, 0], held, atol=1e-4)
     assert tab.complaints == []
+
+
+@browser.needed
+@pytest.mark.parametrize("kind", KINDS[:-1])
+def test_a_page_of_three_axes_shows_one_depth(tmp_path, tab, kind):
+    """As two axes, with the slices that this depth reads as channels: their sums are those of the tensor too."""
+    rng = np.random.default_rng(1)
+
+    def array(*shape):
+        return leaf(rng.normal(size=shape).astype("float32"))
+
+    x, options = array(2, 4, 5, 4, 4), {"groups": 2, "padding": ((1, 0), (0, 1), (1, 1))}
+    y = {
+        "conv": lambda: tg.conv3d(x, array(3, 2, 2, 2, 6), array(6), dilation=(1, 2, 1), stride=(2, 1, 1), **options),
+        "conv_transpose": lambda: tg.conv3d_transpose(x, array(3, 2, 2, 3, 4), stride=(2, 1, 2), **options),
+        "max_pool": lambda: tg.max_pool3d(x, (3, 2, 3), stride=1, padding=1),
+        "avg_pool": lambda: tg.avg_pool3d(x, (3, 2, 2), stride=1, padding=1, count_include_pad=True),
+    }[kind]()
+    scope = tg.microscope(y, loss=(y * y).sum())
+    for z in (0, y.shape[1] - 1):
+        scope.render(tmp_path / "deep.html", n=1, z=z)
+        tab.open(tmp_path / "deep.html")
+        assert f"depth {z} of the output" in tab.run("document.title")
+        tab.run("pause(); at.channel = 0; moveTo(0, 0)")
+        shown = tab.run(
+            """[...Array(oh * ow * data.shown)].map((_, k) => { if (k) step(1);
+            const d = document.getElementById('equation').dataset, max = (a, c) => c.factor ? c.value : a;
+            return [data.kind === 'max_pool' ? terms().flatMap((r) => r.cells).reduce(max, 0) : +d.sum, +d.held]; })"""
+        )
+        held = np.moveaxis(y.numpy()[1, z], -1, 0).ravel()
+        np.testing.assert_array_equal(np.array(shown)[:, 1].astype("float32"), held)
+        np.testing.assert_allclose(np.array(shown)[:, 0], held, atol=1e-4)
+        tab.run("at.channel = 0; moveTo(0, 1)")
+        e = scope.explain(n=1, z=z, x=1)
+        where = tab.run("terms().flatMap((r) => r.cells.filter((c) => c.inside).map((c) => [c.value, c.factor]))")
+        terms = [[float(t.value), float(t.factor)] for t in e.terms if t.x is not None]
+        np.testing.assert_allclose(sorted(where), sorted(terms))
+        words = tab.run("document.getElementById('rows').textContent + document.getElementById('levels').textContent")
+        assert "channel 0, depth " in words
+        assert "shown: " in words
+    assert tab.complaints == []
+    with pytest.raises(IndexingError, match=f"z={y.shape[1]} is out of range"):
+        scope.render(tmp_path / "deep.html", z=y.shape[1])

@@ -176,7 +176,7 @@ def test_composite_value_and_gradient(name):
     f, reference = COMPOSITES[name]
     x = Draw.seeded(3).values((2, 3, 4))
     np.testing.assert_allclose(f(tg.Tensor(x)).numpy(), reference(x), rtol=1e-12, atol=1e-12)
-    tg.testing.check_function(f, x, name=name)
+    tg.testing.check_gradients(f, x, name=name)
 
 
 LOSSES = {
@@ -203,7 +203,7 @@ LOSSES = {
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_losses_and_norms_gradient(name):
-    tg.testing.check_function(LOSSES[name], Draw.seeded(5).values((3, 4)), name=name)
+    tg.testing.check_gradients(LOSSES[name], Draw.seeded(5).values((3, 4)), name=name)
 
 
 def test_loss_values(rng):

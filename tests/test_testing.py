@@ -14,7 +14,6 @@ from tinygrad_conv.testing import (
     PROPERTIES,
     Draw,
     GradientError,
-    check_function,
     check_gradients,
     check_primitive,
     checks,
@@ -111,9 +110,7 @@ def test_each_comparison_refuses_what_is_infinite_on_one_side(name, bad):
         return tg.where(tg.equal(x, 2), bad, tg.cos(x)) if wrong else tg.cos(x)
 
     forward = name == "jvp_vs_numeric"
-    f = declare(
-        tg.opaque, np.sin, vjp=lambda g, x: g * slope(x, not forward), jvp=lambda t, x: t * slope(x, forward)
-    )
+    f = declare(tg.opaque, np.sin, vjp=lambda g, x: g * slope(x, not forward), jvp=lambda t, x: t * slope(x, forward))
     check_gradients(f, np.ones(2), properties=[name])
     with pytest.raises(GradientError):
         check_gradients(f, np.array([1.0, 2.0]), properties=[name])
@@ -380,7 +377,7 @@ def test_a_wrong_tie_rule_dies_in_drawn_samples_and_inside_other_functions():
         check_gradients(lambda x: tg.exp(half(2 * x)), np.array([1.0, 1.0, 3.0, 2.0]), order=1)
 
 
-# Where no line through the point shows a kink, and yet there is no derivative: to second order, to first for the median.
+# No line through the point shows a kink, and yet there is no derivative of second order; for the median of first.
 BENT = {
     "max of squares": (lambda x: tg.max(x * x), np.zeros(5)),
     "pooled squares": (lambda x: tg.max_pool2d(x * x, 2), np.zeros((1, 4, 4, 1))),
@@ -417,7 +414,7 @@ def test_wrong_gradients_die_where_a_function_bends_without_a_kink():
 def test_wrong_rules_do_not_bend_a_function():
     for wrong in (tg.sin, tg.abs, lambda x: 1e6 * x, lambda x: 1.001 * tg.exp(x)):
         case = Case(declare(tg.elementwise, np.exp, wrong), [values(0, shape=(3, 4))])
-        assert not case.bends and not case.gradient_case.bends
+        assert (case.bends, case.gradient_case.bends) == (False, False)
     assert Case(lambda x: tg.max(x * x), [np.zeros(5)]).gradient_case.bends
 
 
@@ -515,7 +512,6 @@ def test_arguments_of_all_kinds():
 
     check_gradients(f, tg.Tensor(x), parameters, 2, np.arange(3))
     check_gradients(f, x, parameters, 2, np.arange(3), argnums=(1,), modes="reverse", order=1, name="the model")
-    check_function(lambda x: x * x, np.ones(2), name="square")
 
 
 def test_modes_and_order_are_kept_to():

@@ -313,22 +313,27 @@ def _cotangent(what: str, g: Array, y: Tensor) -> Tensor:
 def flatten(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
     """The leaves of a tree in order, and the function that builds the same tree from other leaves."""
     leaves: list[Any] = []
-
-    def build(node: Any) -> Any:
-        if isinstance(node, dict):
-            keys = list(node)
-            parts = [build(node[key]) for key in keys]
-            return lambda it: type(node)(zip(keys, [part(it) for part in parts], strict=True))
-        if isinstance(node, (list, tuple)):
-            parts = [build(item) for item in node]
-            if hasattr(node, "_fields"):  # a namedtuple
-                return lambda it: type(node)(*[part(it) for part in parts])
-            return lambda it: type(node)([part(it) for part in parts])
-        leaves.append(node)
-        return next
-
-    rebuild = build(tree)
+    rebuild = _take_apart(tree, leaves)
     return leaves, lambda new: rebuild(iter(new))
+
+
+def _take_apart(tree: Any, leaves: list[Any]) -> Callable[[Iterator[Any]], Any]:
+    """Append a tree's leaves; returns the function that builds it from an iterator over others.
+
+    (No inner function that calls itself: its reference cycle would hold the leaves until the cycle collector runs.
+    Nor does what is returned hold the tree.)
+    """
+    kind = type(tree)
+    if isinstance(tree, dict):
+        keys, parts = list(tree), [_take_apart(item, leaves) for item in tree.values()]
+        return lambda it: kind(zip(keys, [part(it) for part in parts], strict=True))
+    if isinstance(tree, (list, tuple)):
+        parts = [_take_apart(item, leaves) for item in tree]
+        if hasattr(tree, "_fields"):  # a namedtuple
+            return lambda it: kind(*[part(it) for part in parts])
+        return lambda it: kind([part(it) for part in parts])
+    leaves.append(tree)
+    return next
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -431,6 +436,11 @@ def _scalar(trace: _Trace, has_aux: bool) -> tuple[Tensor, Any]:
         if not (isinstance(y, tuple) and len(y) == 2):
             raise DTypeError(f"{trace.what}: with has_aux=True the function must return (value, aux)")
         y, aux = y
+    if isinstance(y, (tuple, list, dict)):
+        raise DTypeError(
+            f"{trace.what}: expected a function with one number as its value, got a {type(y).__name__}; "
+            "return (value, aux) and say has_aux=True, or use tg.jacobian"
+        )
     if not isinstance(y, Tensor):
         y = _as_output(trace.what, y)
     if y.size != 1:
@@ -462,7 +472,12 @@ def _as_tensor(value: Any) -> Tensor:
 
 
 def _argnums(argnums: int | Sequence[int]) -> tuple[tuple[int, ...], bool]:
-    return ((argnums,), True) if isinstance(argnums, int) else (tuple(argnums), False)
+    """As a tuple, and was it one number?"""
+    single = isinstance(argnums, int)
+    numbers: tuple[Any, ...] = (argnums,) if single else tuple(argnums)  # type: ignore[arg-type]
+    if not all(isinstance(k, int) for k in numbers) or len(set(numbers)) < len(numbers):
+        raise ArgumentError(f"argnums: expected an int or different ints, got {argnums!r}")
+    return numbers, single
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -505,6 +520,9 @@ def value_and_grad(
         gradients = trace.arrange(_pull_back(trace, [one], recording, retain=recording))
         trace.finish(recording)
         trace.close()
+        if aux is not None and not recording:  # data: what it came from is this call's own
+            parts, rebuild = flatten(aux)
+            aux = rebuild([wrap(part._data, None) if isinstance(part, Tensor) else part for part in parts])
         value = (trace.outputs[0], aux) if has_aux else trace.outputs[0]
         return value, gradients[0] if single else tuple(gradients)
 
@@ -608,7 +626,7 @@ def _push_forward(trace: _Trace, directions: Sequence[Tensor], recording: bool) 
     return results
 
 
-def jacobian(f: Callable[..., Any], argnums: int = 0, mode: str = "auto") -> Callable[..., Any]:
+def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0, mode: str = "auto") -> Callable[..., Any]:
     """The matrix of all first derivatives, of shape ``y.shape + x.shape``.
 
     Parameters
@@ -623,15 +641,17 @@ def jacobian(f: Callable[..., Any], argnums: int = 0, mode: str = "auto") -> Cal
     _check_callable("jacobian", f)
     if mode not in ("auto", "reverse", "forward"):
         raise ArgumentError(f"jacobian: expected mode 'auto', 'reverse' or 'forward', got {mode!r}")
+    numbers, single = _argnums(argnums)
 
     def jacobian_f(*args: Any, **kwargs: Any) -> Any:
-        trace = _Trace("jacobian", lambda *a: f(*a, **kwargs), args, (argnums,))
+        trace = _Trace("jacobian", lambda *a: f(*a, **kwargs), args, numbers)
         trace.flatten_result()
         recording = trace.depends_on_more()
         blocks = [[_jacobian_block(trace, k, j, recording, mode) for j in range(len(trace.inputs))]
                   for k in range(len(trace.outputs))]  # fmt: skip
         trace.close()
-        return trace.rebuild_output([trace.arrange(row)[0] for row in blocks])
+        rows = [trace.arrange(row) for row in blocks]
+        return trace.rebuild_output([row[0] if single else tuple(row) for row in rows])
 
     return jacobian_f
 
@@ -669,7 +689,7 @@ def _seed(array: ndarray, recording: bool) -> Any:
     return wrap(array, None) if recording else array
 
 
-def hessian(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
+def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
     """The matrix of all second derivatives of a scalar function, of shape ``x.shape + x.shape`` (forward over reverse).
 
     >>> import tinygrad_conv as tg

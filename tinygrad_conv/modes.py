@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import wraps
+from inspect import iscoroutinefunction, isgeneratorfunction
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -102,10 +103,28 @@ class _Setting:
             with mode(**self._changes):
                 return f(*args, **kwargs)
 
-        return wrapped
+        @wraps(f)
+        async def wrapped_async(*args: Any, **kwargs: Any) -> Any:
+            with mode(**self._changes):
+                return await f(*args, **kwargs)
+
+        @wraps(f)
+        def wrapped_generator(*args: Any, **kwargs: Any) -> Any:
+            steps = f(*args, **kwargs)
+            while True:
+                with mode(**self._changes):  # while its body runs, not while the caller looks at what it yields
+                    try:
+                        item = next(steps)
+                    except StopIteration:
+                        return
+                yield item
+
+        if isgeneratorfunction(f):
+            return wrapped_generator
+        return wrapped_async if iscoroutinefunction(f) else wrapped
 
 
-def no_grad() -> _Setting:
+def no_grad(f: Callable[..., Any] | None = None) -> Any:
     """Record nothing in this block (or decorated function): values are plain data.
 
     >>> import tinygrad_conv as tg
@@ -115,12 +134,12 @@ def no_grad() -> _Setting:
     >>> y.requires_grad
     False
     """
-    return _Setting(recording=False)
+    return _Setting(recording=False) if f is None else _Setting(recording=False)(f)
 
 
-def enable_grad() -> _Setting:
-    """Record in this block even inside `no_grad`."""
-    return _Setting(recording=True)
+def enable_grad(f: Callable[..., Any] | None = None) -> Any:
+    """Record in this block (or decorated function) even inside `no_grad`."""
+    return _Setting(recording=True) if f is None else _Setting(recording=True)(f)
 
 
 def is_grad_enabled() -> bool:

@@ -42,6 +42,7 @@ from .tensor import (
     Shape,
     Tensor,
     _exposed,
+    _numbers,
     _owner,
     checksum,
     describe_source,
@@ -250,6 +251,11 @@ class Primitive:
             {name: values[name] for name in self.params if name in values},
         )
 
+    @property
+    def shown(self) -> str:
+        """What users call it."""
+        return self.name.lstrip("_")
+
     def __call__(self, *args: Any, **params: Any) -> Any:
         return self.operation(*args, **params)
 
@@ -322,6 +328,7 @@ def _operation(primitive: Primitive) -> Callable[..., Any]:
     forward, has_residual, variadic = primitive.forward, primitive.has_residual, primitive.variadic
     n_inputs, defaults, plans = len(primitive.inputs), primitive.defaults, primitive._plans
     has_data_inputs, complete = any(primitive.nondiff), primitive.bind
+    name = primitive.shown
 
     @wraps(forward)
     def operation(*args: Any, **params: Any) -> Any:
@@ -340,8 +347,8 @@ def _operation(primitive: Primitive) -> Callable[..., Any]:
                 parents.append(node)
                 if node is not None:
                     tracked |= bit
-            else:
-                values.append(argument)
+            else:  # a list may be changed later, and hold tensors
+                values.append(_numbers(argument, name) if type(argument) in (list, tuple) else argument)
                 parents.append(None)
             bit += bit
         try:
@@ -391,8 +398,8 @@ def _operation(primitive: Primitive) -> Callable[..., Any]:
                 owner = array if base is None else _owner(array)
                 if id(owner) in _exposed or (position >= 0 and args[position] is array):
                     guards = (*(guards or ()), (position % len(saved), checksum(array)))
-        if defaults:
-            params = {**defaults, **params}
+        if params or defaults:
+            params = {**defaults, **{k: tuple(v) if type(v) is list else v for k, v in params.items()}}
         if has_data_inputs:
             parents = [None if skip else node for node, skip in zip(parents, primitive.nondiff, strict=True)]
             if not any(parents):
@@ -410,6 +417,7 @@ def _operation(primitive: Primitive) -> Callable[..., Any]:
 
 _new = object.__new__
 _MISSING: Any = object()
+_LISTS = (list, tuple)
 
 
 def _unary(primitive: Primitive, general: Callable[..., Any]) -> Callable[..., Any]:
@@ -424,6 +432,8 @@ def _unary(primitive: Primitive, general: Callable[..., Any]) -> Callable[..., A
         if more or params or x is _MISSING or OBSERVED:
             return general(*(() if x is _MISSING else (x,)), *more, **params)
         is_tensor = isinstance(x, Tensor)
+        if not is_tensor and type(x) is not ndarray:
+            return general(x)
         try:
             y = forward(x._data if is_tensor else x)
         except (ValueError, TypeError, IndexError):
@@ -471,6 +481,8 @@ def _binary(primitive: Primitive, general: Callable[..., Any]) -> Callable[..., 
             a, node1, tensors = x1._data, x1.node, 1
         if isinstance(x2, Tensor):
             b, node2, tensors = x2._data, x2.node, tensors + 2
+        if tensors != 3 and (type(a) in _LISTS or type(b) in _LISTS):
+            return general(x1, x2)
         try:
             y = forward(a, b)
         except (ValueError, TypeError, IndexError):
@@ -532,10 +544,14 @@ def _check_finite(primitive: Primitive, y: ndarray, values: Sequence[Any]) -> No
     bad = int(np.isnan(y).sum())
     if bad:
         shapes = ", ".join(f"{name} {np.shape(v)}" for name, v in zip(primitive.inputs, values, strict=False))
-        infinite = [name for name, v in zip(primitive.inputs, values, strict=False) if np.isinf(np.asarray(v)).any()]
-        hint = f"; {', '.join(infinite)} already held infinities" if infinite else ""
+        hint = "".join(
+            f"; {name} already held {what}"
+            for test, what in ((np.isnan, "NaN"), (np.isinf, "infinities"))
+            for name, v in zip(primitive.inputs, values, strict=False)
+            if test(np.asarray(v)).any()
+        )
         raise AnomalyError(
-            f"{primitive.name}: the result has {bad} NaN of {y.size} ({shapes}){hint}, "
+            f"{primitive.shown}: the result has {bad} NaN of {y.size} ({shapes}){hint}, "
             f"computed at {describe_source(user_source(3))}"
         )
 
@@ -550,10 +566,10 @@ def _explain(primitive: Primitive, error: Exception, values: Sequence[Any]) -> E
             np.broadcast_shapes(*shapes)
         except ValueError:
             return ShapeError(
-                f"{primitive.name}: expected shapes that broadcast together, got {' and '.join(map(str, shapes))}"
+                f"{primitive.shown}: expected shapes that broadcast together, got {' and '.join(map(str, shapes))}"
                 f" ({described}){_broadcast_fix(shapes)}"
             )
-    text = f"{primitive.name}: {error} ({described})"
+    text = f"{primitive.shown}: {error} ({described})"
     if isinstance(error, IndexError) and not isinstance(error, ValueError):
         return IndexingError(text)
     return ShapeError(text) if isinstance(error, ValueError) else DTypeError(text)

@@ -199,7 +199,7 @@ class Node:
 
     @property
     def label(self) -> str:
-        return self.primitive.name if self.primitive is not None else "leaf"
+        return self.primitive.shown if self.primitive is not None else "leaf"
 
     def __repr__(self) -> str:
         return f"<Node {self.label} {self.shape} {self.dtype}>"
@@ -260,7 +260,6 @@ class Tensor:
     """
 
     __slots__ = ("__weakref__", "_data", "_no_graph", "name", "node")
-    __array_ufunc__ = None  # so that ndarray * Tensor asks Tensor.__rmul__
     __hash__ = object.__hash__
 
     _data: ndarray
@@ -367,6 +366,14 @@ class Tensor:
             self._leaves("a conversion to an array")
             return np.array(self._data, dtype=dtype)
         return self.data
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """``np.exp(x)`` and ``array * x`` are ``tg.exp(x)`` and ``tg.multiply(array, x)``."""
+        return ops.array_ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """``np.sum(x)`` is ``tg.sum(x)``; functions that the library has not run on the arrays."""
+        return ops.array_function(function, args, kwargs)
 
     # -- the graph -------------------------------------------------------------------------------------------------
 
@@ -574,6 +581,9 @@ class Tensor:
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(_IN_PLACE_HELP)
 
+    def __delitem__(self, index: Any) -> None:
+        raise TypeError(_IN_PLACE_HELP)
+
     # -- operators -------------------------------------------------------------------------------------------------
 
     def __add__(self, other: Array) -> Tensor:
@@ -652,16 +662,18 @@ class Tensor:
         return ops.not_equal(self, other)  # type: ignore[no-any-return]
 
     def __and__(self, other: Array) -> Tensor:
-        return ops.logical_and(self, other)  # type: ignore[no-any-return]
+        return ops.bitwise_and(self, other)  # type: ignore[no-any-return]
 
     def __or__(self, other: Array) -> Tensor:
-        return ops.logical_or(self, other)  # type: ignore[no-any-return]
+        return ops.bitwise_or(self, other)  # type: ignore[no-any-return]
 
     def __xor__(self, other: Array) -> Tensor:
-        return ops.logical_xor(self, other)  # type: ignore[no-any-return]
+        return ops.bitwise_xor(self, other)  # type: ignore[no-any-return]
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
     def __invert__(self) -> Tensor:
-        return ops.logical_not(self)  # type: ignore[no-any-return]
+        return ops.bitwise_invert(self)  # type: ignore[no-any-return]
 
     def __getitem__(self, index: Any) -> Tensor:
         return ops.getitem(self, index)  # type: ignore[no-any-return]
@@ -707,8 +719,17 @@ class Tensor:
     def argsort(self, axis: int = -1) -> Tensor:
         return ops.argsort(self, axis=axis)  # type: ignore[no-any-return]
 
-    def round(self) -> Tensor:
-        return ops.round(self)  # type: ignore[no-any-return]
+    def round(self, decimals: int = 0) -> Tensor:
+        return ops.round(self, decimals)  # type: ignore[no-any-return]
+
+    def __round__(self, decimals: int = 0) -> Tensor:
+        return ops.round(self, decimals)  # type: ignore[no-any-return]
+
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+        return ops.diagonal(self, offset, axis1, axis2)  # type: ignore[no-any-return]
+
+    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+        return ops.trace(self, offset, axis1, axis2)  # type: ignore[no-any-return]
 
     def reshape(self, *shape: Any) -> Tensor:
         return ops.reshape(self, _varargs(shape))  # type: ignore[no-any-return]
@@ -791,13 +812,13 @@ def _varargs(items: Sequence[Any]) -> Any:
     return items[0] if len(items) == 1 and not isinstance(items[0], (int, np.integer)) else tuple(items)
 
 
-def _numbers(data: Any) -> Any:
+def _numbers(data: Any, what: str = "Tensor") -> Any:
     """Nested lists with every Tensor in them replaced by its array."""
     if isinstance(data, (list, tuple)):
-        return [_numbers(item) for item in data]
+        return [_numbers(item, what) for item in data]
     if isinstance(data, Tensor):
         if data.node is not None:
-            raise GraphError("Tensor: a list holds a tensor of a graph, which would be cut; use tg.stack([...])")
+            raise GraphError(f"{what}: a list holds a tensor of a graph, which would be cut; use tg.stack([...])")
         data._leaves("a list")
         return data._data
     return data

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..tensor import ndarray
 
-__all__ = ["KINDS", "Index", "Lens", "Term", "lens"]
+__all__ = ["KINDS", "Index", "Lens", "Term", "gather", "lens", "spread"]
 
 Index: TypeAlias = tuple[int, ...]
 
@@ -68,7 +68,7 @@ class Lens:
             place, window.kernel, window.stride, window.dilation, window.pads, window.in_sizes, window.out_sizes,
             strict=True,
         )  # fmt: skip
-        along = _spread if self.kind == "conv_transpose" else _gather
+        along = spread if self.kind == "conv_transpose" else gather
         for cell in product(*(list(along(*axis)) for axis in axes)):
             inside = all(position is not None for _, position in cell)
             yield tuple(offset for offset, _ in cell), tuple(p for _, p in cell) if inside else None  # type: ignore[misc]
@@ -78,13 +78,14 @@ class Lens:
         return list(_TERMS[self.kind](self, n, place, channel))
 
 
-def _gather(o: int, k: int, s: int, d: int, pads: tuple[int, int], n: int, _: int) -> Iterator[tuple[int, int | None]]:
+def gather(o: int, k: int, s: int, d: int, pads: tuple[int, int], n: int, _: int) -> Iterator[tuple[int, int | None]]:
+    """Along one axis, for place o of the output: each kernel offset with the input's place, None for padding."""
     for i in range(k):
         position = o * s - pads[0] + i * d
         yield i, position if 0 <= position < n else None
 
 
-def _spread(q: int, k: int, s: int, d: int, pads: tuple[int, int], _: int, n: int) -> Iterator[tuple[int, int | None]]:
+def spread(q: int, k: int, s: int, d: int, pads: tuple[int, int], _: int, n: int) -> Iterator[tuple[int, int | None]]:
     """The other way round: the inputs of a transposed convolution whose kernel reaches place q."""
     for i in range(k):
         position, rest = divmod(q + pads[0] - i * d, s)

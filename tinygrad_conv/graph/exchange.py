@@ -76,6 +76,8 @@ def _decoded(name: str, part: Any) -> Any:
         dtype = np.dtype(part["dtype"])
         array = np.frombuffer(base64.b64decode(part["data"]), dtype.newbyteorder("<")).astype(dtype)
         return Values(array.reshape(part["shape"]))
+    if name == "arrivals":
+        return tuple((user, _decoded("gradients", so_far)) for user, so_far in part)
     return tuple(tuple(x) if isinstance(x, list) else x for x in part) if isinstance(part, list) else part
 
 

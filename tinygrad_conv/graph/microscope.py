@@ -298,19 +298,21 @@ class Microscope:
     def _fields(self) -> list[Field]:
         return [] if self.window is None else fields(self._node, self.shape)
 
-    def render(self, path: str | os.PathLike[str], n: int = 0) -> Path:
+    def render(self, path: str | os.PathLike[str], n: int = 0, z: int = 0) -> Path:
         """Write a page on which the window slides over the input, for example n of the batch.
 
-        Raises ArgumentError for a path that cannot be written, and for three spatial axes.
+        Of three spatial axes it shows depth `z` of the output, and the slices of the input that this reads side by side
+        with their channels. Raises ArgumentError for a path that cannot be written, IndexingError for an n or z that
+        is not there.
         """
         from .page import write
         from .slides import page
 
-        if len(self.shape) > 4:
-            raise ArgumentError(
-                f"render: expected one or two spatial axes, got {len(self.shape) - 2}; explain() shows any number"
-            )
-        return write(page(self, n), path)
+        sizes = {"n": self.shape[0], "z": self.shape[1] if len(self.shape) == 5 else 1}
+        for (name, size), value in zip(sizes.items(), (n, z), strict=True):
+            if not -size <= value < size:
+                raise IndexingError(f"render: {name}={value} is out of range for an output of shape {self.shape}")
+        return write(page(self, n % sizes["n"], z % sizes["z"]), path)
 
     def _repr_html_(self) -> str:
         return self.explain()._repr_html_()

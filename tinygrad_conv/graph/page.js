@@ -558,12 +558,15 @@ function details(item) {
   $("details").replaceChildren(...out);
 }
 function numbers(name, item, which) {
-  const section = make("section", {class: which}), k = item[which], index = nodes.indexOf(item);
+  const section = make("section", {class: which}), index = nodes.indexOf(item);
+  let k = item[which];
   section.append(make("h3", {}, name));
   if (which === "gradient" && stepping && !gradientsKnown().has(index)) {
     const [got, all] = arrived(index);
-    section.append(make("p", {class: "about"}, all && got ? `${got} of ${all} contributions have arrived.` : "Not reached yet: step backward."));
-    return section;
+    [, k] = (item.arrivals || []).filter(([user]) => stepOf.get(user) <= at).pop() || [];
+    const partly = `${got} of ${all} contributions have arrived${k === undefined ? "." : "; their sum so far:"}`;
+    section.append(make("p", {class: "about"}, all && got ? partly : "Not reached yet: step backward."));
+    if (k === undefined) return section;
   }
   if (k === undefined) {
     const why = which === "value" ? "Not kept in this graph." : "No gradient arrives here.";
@@ -715,6 +718,6 @@ for (const id of ["step", "back", "play", "reset"]) if (!data.steps.length) $(id
 $("back").disabled = true;
 draw();
 start();
-const final = nodes.find((node) => node.kind === "output") || nodes[nodes.length - 1];
+const final = nodes[data.seeds.find((k) => nodes[k].kind === "output")] || nodes[nodes.length - 1];
 if (final) { selected = null; details(final); refresh(); }
 document.documentElement.dataset.ready = "true";

@@ -92,6 +92,8 @@ def _data(graph: Graph) -> dict[str, Any]:
     album = _Album(graph)
     nodes = [_node(node, index, album) for node in graph.nodes]
     first = [k for k, node in enumerate(graph.nodes) if not node.order]
+    operations = [k for k in reversed(first) if graph.nodes[k].kind == "operation"]
+    pulled = sorted((k for k in operations if graph.nodes[k].step), key=lambda k: graph.nodes[k].step)
     seeds = {k for k in first if graph.nodes[k].kind == "output"}
     seeds |= {index[name] for k in seeds for name in graph.nodes[k].inputs}
     return {
@@ -99,7 +101,7 @@ def _data(graph: Graph) -> dict[str, Any]:
         "modules": [_module(module) for module in graph.modules],
         "pictures": album.pictures,
         "formulas": _formulas(graph),
-        "steps": [k for k in reversed(first) if graph.nodes[k].kind == "operation"],
+        "steps": pulled or operations,
         "seeds": sorted(seeds),
         "notes": list(graph.notes),
         "has_values": any(node.values is not None for node in graph.nodes),
@@ -115,6 +117,7 @@ def _node(node: GraphNode, index: dict[str, int], album: _Album) -> dict[str, An
         "n_params": node.n_params, "flops": node.flops, "bytes": node.bytes, "source": node.source,
         "time": f"{node.time * 1e6:,.1f} µs" if node.time else "", "note": f"× {node.count}" if node.count > 1 else "",
         "value": album.add(node, node.values), "gradient": album.add(node, node.gradients),
+        "arrivals": [[index[user], album.add(node, so_far)] for user, so_far in node.arrivals],
     }  # fmt: skip
     return {
         "name": node.name, "kind": node.kind, "label": node.label, "inputs": [index[name] for name in node.inputs],
@@ -157,6 +160,7 @@ class _Album:
 
     def __init__(self, graph: Graph) -> None:
         arrays = {v for node in graph.nodes for v in (node.values, node.gradients) if v is not None}
+        arrays |= {so_far for node in graph.nodes for _, so_far in node.arrivals}
         self._pixels = min(8192, max(64, _PIXELS // max(1, len(arrays))))
         self._numbers: dict[tuple[Values, bool], int] = {}
         self.pictures: list[dict[str, Any]] = []

@@ -103,10 +103,20 @@ class Reader:
             before = self._constant(**place) if y.node is None else self._names[y.node]
             path = path.replace(GRADIENT, "gradient.")
             self._add(path, "output", label, inputs=(before,), **place, **self._numbers(y.node))
+        if "gradients" in known:
+            self._add_arrivals()
         self._nodes = _beside_their_rules(self._nodes)
         if "gradients" in known:
             self._add_unreached()
         return Graph(self.title, tuple(self._nodes), self._modules(), known)
+
+    def _add_arrivals(self) -> None:
+        """The gradients on their way, under the names of the operations that sent them: these come after their inputs."""
+        of = {self._names[node]: sent for node, sent in self._watch.arrivals.items() if node in self._names}
+        for node in self._nodes:
+            if node.name in of:
+                sums = tuple((self._names[user], Values(so_far)) for user, so_far in of[node.name])
+                object.__setattr__(node, "arrivals", sums)  # nobody has seen the node yet
 
     def _add_unreached(self) -> None:
         """Arguments and parameters that the result does not depend on: their gradient would be sought in vain."""
@@ -171,6 +181,7 @@ class Reader:
             module=home, flops=_flops(node, primitive, [shape for shape, _ in read]),
             bytes=_total([*(size for _, size in read), prod(node.shape) * node.dtype.itemsize]),
             time=self._watch.time(node) if "time" in self._known else None,
+            step=self._watch.steps.get(node, 0) if "gradients" in self._known else 0,
             source=self._source(node), order=order, of=self._names.get(of, "") if of is not None else "",
             **self._numbers(node),
         )  # fmt: skip

@@ -26,7 +26,7 @@ function reads(oy, ox) {  // kernel offsets with the inputs they meet; a transpo
   return along(oy, kh, sy, dy, top0, H).flatMap(([i, py, inY]) => columns.map(([j, px, inX]) => ({i, j, py, px, inside: inY && inX})));
 }
 function inputChannels(c) {
-  if (!w) return [c];
+  if (!w) return Array.from({length: data.per_group}, (_, k) => c * data.per_group + k);
   const first = transposed ? Math.floor(c / data.w_channels[0]) * data.per_group : Math.floor(c / (data.channels / data.groups)) * data.per_group;
   return Array.from({length: data.per_group}, (_, k) => first + k);
 }
@@ -38,22 +38,27 @@ function input(cell, k) { return cell.inside ? x[(cell.py * W + cell.px) * data.
 function output(oy, ox, c) { return y[(oy * ow + ox) * data.shown + c]; }
 function terms() {  // per input channel: the cells, each with its value, factor and product
   const cells = reads(at.y, at.x), c = at.channel;
-  return inputChannels(c).map((k) => {
-    let mine = cells.map((cell) => ({...cell, value: input(cell, k)}));
-    if (data.kind === "max_pool") {
-      mine = mine.filter((cell) => cell.inside);
-      let best = mine.findIndex((cell) => Number.isNaN(cell.value));
-      if (best < 0) best = mine.reduce((b, cell, q) => cell.value > mine[b].value ? q : b, 0);
-      mine.forEach((cell, q) => { cell.factor = q === best ? 1 : 0; });
-    } else if (data.kind === "avg_pool") {
-      const n = data.count_include_pad ? kh * kw : mine.filter((cell) => cell.inside).length;
-      const share = data.dtype === "float32" ? Math.fround(1 / n) : 1 / n;
-      mine.forEach((cell) => { cell.factor = cell.inside ? share : 0; });
-    } else mine.forEach((cell) => { cell.factor = weight(cell.i, cell.j, k, c); });
-    mine.forEach((cell) => { cell.product = cell.value * cell.factor; });
-    return {k, cells: mine, sum: total(mine.map((cell) => cell.product))};
-  });
+  const rows = inputChannels(c).map((k) => ({k, cells: cells.map((cell) => ({...cell, value: input(cell, k)}))}));
+  if (data.kind === "max_pool") for (const row of rows) row.cells = row.cells.filter((cell) => cell.inside);
+  const all = rows.flatMap((row) => row.cells);
+  if (data.kind === "max_pool") {
+    let best = all.findIndex((cell) => Number.isNaN(cell.value));
+    if (best < 0) best = all.reduce((b, cell, q) => cell.value > all[b].value ? q : b, 0);
+    all.forEach((cell, q) => { cell.factor = q === best ? 1 : 0; });
+  } else if (data.kind === "avg_pool") {
+    const n = data.count_include_pad ? data.size : all.filter((cell) => cell.inside).length;
+    const share = data.dtype === "float32" ? Math.fround(1 / n) : 1 / n;
+    for (const cell of all) cell.factor = cell.inside ? share : 0;
+  } else for (const {k, cells: mine} of rows) for (const cell of mine) cell.factor = weight(cell.i, cell.j, k, c);
+  for (const cell of all) cell.product = cell.value * cell.factor;
+  return rows.map((row) => ({...row, sum: total(row.cells.map((cell) => cell.product))}));
 }
+const deep = data.depth, each = deep ? data.per_group / deep.length : 1;  // channels to a slice
+function seen(k) {  // an input channel's own number, and the slice it is in: its offset in the kernel, its depth in x
+  const at = k % data.per_group;
+  return deep ? [Math.floor(k / data.per_group) * each + at % each, ...deep[Math.floor(at / each)]] : [k];
+}
+function channelName(k) { const [channel, , depth] = seen(k); return deep ? `channel ${channel}, depth ${depth}` : `channel ${channel}`; }
 function total(list) {  // compensated (Neumaier): the sum as if in twice the precision
   let sum = 0, lost = 0;
   for (const v of list) { const t = sum + v; lost += Math.abs(sum) >= Math.abs(v) ? (sum - t) + v : (v - t) + sum; sum = t; }
@@ -131,7 +136,7 @@ function figure(caption) {
 }
 const lines = [];
 function build() {
-  const n = Math.min(ROWS, w ? data.per_group : 1);
+  const n = Math.min(ROWS, data.per_group);
   for (let r = 0; r < n; r++) {
     const row = document.createElement("div");
     row.className = "row";
@@ -142,7 +147,7 @@ function build() {
     $("rows").append(row);
     lines.push({row, parts, signs, sum});
   }
-  if (w && data.per_group > n) { const p = document.createElement("p"); p.id = "more"; $("rows").append(p); }
+  if (data.per_group > n) { const p = document.createElement("p"); p.id = "more"; $("rows").append(p); }
   for (let c = 0; c < data.shown; c++) { const o = document.createElement("option"); o.value = c; o.textContent = c; $("channel").append(o); }
   if (data.channels > data.shown) $("channel-label").append(` first ${data.shown} of ${data.channels}`);
   $("channel-label").hidden = data.shown < 2;
@@ -154,7 +159,11 @@ function build() {
   }
 }
 const dense = data.kind === "dense", across = Math.min(data.shown, 16);
-const slice = (k) => dense ? `w[:, ${at.channel}], folded` : transposed ? `w[:, :, ${at.channel % data.w_channels[0]}, ${k}]` : `w[:, :, ${k % data.per_group}, ${at.channel}]`;
+const slice = (k) => {
+  const [channel, offset] = seen(k), front = deep ? `${offset}, ` : "";
+  if (dense) return `w[:, ${at.channel}], folded`;
+  return transposed ? `w[${front}:, :, ${at.channel % data.w_channels[0]}, ${channel}]` : `w[${front}:, :, ${deep ? channel % each : k % data.per_group}, ${at.channel}]`;
+};
 const kernelName = {max_pool: "the greatest", avg_pool: "shares"}[data.kind] || "kernel";
 
 function show() {
@@ -167,7 +176,7 @@ function show() {
     const [[, a, ta], [, b, tb], [pf, p, tp]] = parts;
     const place = (row, column) => [row - pads[0][0], column - pads[1][0]];
     const inside = (py, px) => py >= 0 && py < H && px >= 0 && px < W;
-    ta.textContent = backward ? `dL/dx, channel ${k}: + g × ${w ? "w" : "share"}` : dense ? `x, ${H * W} values, folded` : `x, channel ${k} (${H}×${W}${wide[0] > H || wide[1] > W ? " and padding" : ""})`;
+    ta.textContent = backward ? `dL/dx, ${channelName(k)}: + g × ${w ? "w" : "share"}` : dense ? `x, ${H * W} values, folded` : `x, ${channelName(k)} (${H}×${W}${wide[0] > H || wide[1] > W ? " and padding" : ""})`;
     grid(a, ...wide, {room,
       value: (row, column) => { const [py, px] = place(row, column), cell = on.get(`${py} ${px}`); return backward ? (cell && cell.inside ? g * cell.factor : undefined) : inside(py, px) ? x[(py * W + px) * data.in_channels + k] : w ? 0 : undefined; },
       fill: (row, column) => inside(...place(row, column)) ? "x" : "pad",
@@ -181,11 +190,11 @@ function show() {
     for (const it of [pf, signs[1], sum]) it.hidden = backward;
     signs[0].textContent = backward ? "" : "×";
     sum.textContent = data.kind === "max_pool" ? "" : `sum ${full(s)}`;
-    a.setAttribute("aria-label", `Input channel ${k}, ${cells.length} cells read`);
-    b.setAttribute("aria-label", `${kernelName} for channel ${k}`);
-    p.setAttribute("aria-label", `Products of channel ${k}, together ${full(s)}`);
+    a.setAttribute("aria-label", `Input ${channelName(k)}, ${cells.length} cells read`);
+    b.setAttribute("aria-label", `${kernelName} for ${channelName(k)}`);
+    p.setAttribute("aria-label", `Products of ${channelName(k)}, together ${full(s)}`);
   });
-  if ($("more")) $("more").textContent = `and ${data.per_group - lines.length} more channels, together ${full(total(found.slice(lines.length).map((f) => f.sum)))}`;
+  if ($("more")) $("more").textContent = `and ${data.per_group - lines.length} more ${deep ? "slices and channels" : "channels"}, together ${full(total(found.slice(lines.length).map((f) => f.sum)))}`;
   if (dense) {
     $("output-title").textContent = `y, ${data.channels} outputs${data.then ? `, before ${data.then}` : ""}`;
     grid($("output"), Math.ceil(data.shown / across), across, {room: 440, marks: [[Math.floor(at.channel / across), at.channel % across]],
@@ -201,7 +210,7 @@ function say(found, g) {
   const bias = added ? (added.length === data.shown ? added[at.channel] : added[(at.y * ow + at.x) * data.shown + at.channel]) : null;
   const held = output(at.y, at.x, at.channel), cells = found.flatMap((f) => f.cells), sum = total(cells.map((cell) => cell.product));
   const all = [...cells.map((cell) => cell.product), ...(bias === null ? [] : [bias])], rounding = total([held, ...all.map((v) => -v)]);
-  const name = `y[${[data.out[0] > 1 || data.out[1] > 1 ? `${at.y}, ${at.x}` : null, at.channel].filter((v) => v !== null).join(", ")}]`;
+  const name = `y[${[deep ? data.z : null, data.out[0] > 1 || data.out[1] > 1 ? `${at.y}, ${at.x}` : null, at.channel].filter((v) => v !== null).join(", ")}]`;
   const b = (text) => { const e = document.createElement("b"); e.textContent = text; return e; };
   const small = document.createElement("span");
   small.className = "terms";

@@ -164,6 +164,12 @@ class GraphNode(_Alive):
     values, gradients : Values or None
         The numbers it held, and the derivative of the outputs' sum by them; None unless asked for, where the graph
         did not keep them, and (for gradients) where no gradient arrives.
+    step : int
+        The operation's place in the backward pass that `gradients` come from, from 1; 0 where it has none; not part of
+        equality, for it follows the order in which the operations were written.
+    arrivals : tuple of (operation, Values)
+        Where several operations contribute to the gradient: their sum so far, after each of them but the last; not
+        part of equality either.
     time : float or None
         Seconds that the operation took alone, if asked for; not part of equality.
     order : int
@@ -192,6 +198,8 @@ class GraphNode(_Alive):
     source: str = field(default="", compare=False)
     values: Values | None = None
     gradients: Values | None = None
+    step: int = field(default=0, compare=False)
+    arrivals: tuple[tuple[str, Values], ...] = field(default=(), compare=False)
     time: float | None = field(default=None, compare=False)
     order: int = 0
     of: str = ""

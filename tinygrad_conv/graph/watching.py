@@ -6,6 +6,7 @@ that was computed before, it recovers what the graph still tells.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..autodiff import pull
+from ..autodiff import _walk, pull
 from ..modes import mode
 from ..primitive import iter_parents
 from ..tensor import Node, Tensor, wrap
@@ -35,6 +36,8 @@ class Watch:
     outputs : node -> array
     inputs : node -> its inputs: arrays, numbers, or None where not known
     gradients : node -> array
+    steps : operation -> its place in the backward pass, from 1
+    arrivals : node -> (operation, the gradient so far) after each operation that contributes, but the last
     orders, of : for nodes of a gradient: 1 or 2, and the node whose rule made them
     """
 
@@ -43,6 +46,8 @@ class Watch:
         self.outputs: dict[Node, Any] = {}
         self.inputs: dict[Node, Sequence[Any]] = {}
         self.gradients: dict[Node, Any] = {}
+        self.steps: dict[Node, int] = {}
+        self.arrivals: dict[Node, list[tuple[Node, Any]]] = {}
         self.orders: dict[Node, int] = {}
         self.of: dict[Node, Node | None] = {}
         self._order = 0
@@ -57,7 +62,7 @@ class Watch:
 
     def forget(self) -> None:
         """Let go of all arrays: modules remember the mode of their last call, and with it this watch."""
-        for known in (self.outputs, self.inputs, self.gradients, self.orders, self.of):
+        for known in (self.outputs, self.inputs, self.gradients, self.steps, self.arrivals, self.orders, self.of):
             known.clear()
 
     def recover(self, order: Sequence[Node]) -> None:
@@ -86,8 +91,25 @@ class Watch:
 
     def differentiate(self, ys: Sequence[Tensor]) -> None:
         """The gradient of the sum of all elements of `ys` by every node: no ``.grad`` changes, nothing is freed."""
-        roots = [y.node for y in ys if y.node is not None]
-        hook_all(topological(roots), lambda node, g: self.gradients.__setitem__(node, g._data), ys, recording=False)
+        users = Counter(
+            parent for node in topological(_nodes(ys)) for parent in set(node.parents) if parent is not None
+        )
+        sums = _ones(ys, recording=False)
+        with mode(recording=False), np.errstate(all="ignore"):  # the picture shows what is not finite
+            for node, g, outgoing in _walk(dict(sums), self.gradients, None, False, retain=True, watched=True):
+                self.gradients[node] = _bare(g)
+                self.steps[node] = len(self.steps) + 1
+                parents = [parent for parent in node.parents if parent is not None and users[parent] > 1]
+                for parent, sent in zip(node.parents, outgoing, strict=True):
+                    if parent in parents and sent is not None:
+                        sums[parent] = sums[parent] + _bare(sent) if parent in sums else _bare(sent)
+                for parent in dict.fromkeys(parents):
+                    if parent in sums:
+                        self.arrivals.setdefault(parent, []).append((node, sums[parent]))
+        for node, g in self.gradients.items():
+            self.gradients[node] = _bare(g)
+        for so_far in self.arrivals.values():
+            so_far.pop()  # the gradient itself
 
     def derive(self, ys: Sequence[Tensor], order: int) -> dict[Node, Tensor]:
         """Record the gradient of the sum of all elements of `ys`; returns that of each leaf."""
@@ -98,7 +120,7 @@ class Watch:
 
         try:
             with mode(watch=self):
-                return hook_all(topological(y.node for y in ys if y.node is not None), enter, ys, recording=True)
+                return _hooked(enter, ys)
         finally:
             self._order, self._current = 0, None
 
@@ -119,28 +141,40 @@ class Watch:
         return best
 
 
-def hook_all(
-    order: Sequence[Node], hook: Callable[[Node, Tensor], None], ys: Sequence[Tensor], recording: bool
-) -> dict[Node, Tensor]:
-    """Pull ones back from `ys`, calling ``hook(node, gradient)`` at each node as its gradient is complete."""
+def _hooked(hook: Callable[[Node, Tensor], None], ys: Sequence[Tensor]) -> dict[Node, Tensor]:
+    """Pull ones back from `ys`, recording, and call ``hook(node, gradient)`` at each node before its rules run."""
+    order = topological(_nodes(ys))
     bare = [node for node in order if node.hooks is None]
     try:
         for node in order:
             node.hooks = {} if node.hooks is None else node.hooks
             node.hooks[_KEY] = partial(hook, node)
-        seeds: dict[Node, Any] = {}
-        for y in ys:
-            if y.node is not None:
-                one = wrap(np.ones(y.shape, y.dtype), None) if recording else np.ones(y.shape, y.dtype)
-                seeds[y.node] = seeds[y.node] + one if y.node in seeds else one
-        with mode(recording=recording), np.errstate(all="ignore"):  # the picture shows what is not finite
-            return pull(seeds, recording=recording, retain=True)
+        with mode(recording=True), np.errstate(all="ignore"):
+            return pull(_ones(ys, recording=True), recording=True, retain=True)
     finally:
         for node in order:
             if node.hooks:
                 node.hooks.pop(_KEY, None)
         for node in bare:
             node.hooks = None
+
+
+def _nodes(ys: Iterable[Tensor]) -> list[Node]:
+    return [y.node for y in ys if y.node is not None]
+
+
+def _ones(ys: Iterable[Tensor], recording: bool) -> dict[Node, Any]:
+    """The cotangents of the sum of all elements: an output that is there twice counts twice."""
+    seeds: dict[Node, Any] = {}
+    for y in ys:
+        if y.node is not None:
+            one = wrap(np.ones(y.shape, y.dtype), None) if recording else np.ones(y.shape, y.dtype)
+            seeds[y.node] = seeds[y.node] + one if y.node in seeds else one
+    return seeds
+
+
+def _bare(g: Any) -> Any:
+    return g._data if isinstance(g, Tensor) else g
 
 
 def _computed(node: Node, inputs: Sequence[Any]) -> Any:

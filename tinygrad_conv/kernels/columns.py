@@ -41,6 +41,8 @@ def staged(x: Array, block: Block, window: Window, dtype: np.dtype[Any], channel
     images, band = block
     (before, _), stride, size = window.pads[0], window.stride[0], window.in_sizes[0]
     first, last = band.start * stride, (band.stop - 1) * stride + window.reach[0]  # rows of the padded input
+    if band.stop == window.out_sizes[0]:
+        last = window.padded_sizes[0]  # with what no window reads: a whole image needs no copy
     top, bottom = min(max(first - before, 0), size), min(max(last - before, 0), size)
     part = x[images, top:bottom]
     shape = (len(part), last - first, *window.padded_sizes[1:])

@@ -32,7 +32,8 @@ __all__ = ["conv", "conv_input_grad", "conv_kernel_grad", "patches", "patches_tr
 
 BLOCK_BYTES = 1 << 20  # of an input gradient and what it is summed up from: what a level-2 cache holds
 FEW_CHANNELS = 8  # below, a product with the kernel of one offset is too narrow for BLAS
-MORE_PLACES, MORE_CHANNELS = 1.15, 1.5  # up to so many times the inputs', one convolution beats a sum of products
+MORE_PLACES, MORE_CHANNELS = 1.15, 2  # up to so many times those of the outputs: one convolution beats many products
+MANY_PLACES, SMALL_KERNEL = 512, 1 << 15  # from so many outputs, or up to so few elements: flipping the kernel is cheap
 
 
 def conv(x: Array, w: Array, window: Window, *, out: Array | None = None) -> Array:
@@ -68,7 +69,7 @@ def conv_input_grad(g: Array, w: Array, window: Window, *, out: Array | None = N
         np.matmul(_rows(g, groups), _matrix(w, groups).swapaxes(1, 2), out=_rows(dx, groups))
     elif per_group < FEW_CHANNELS:
         _sum_blocks(_add_planes, dx, g, w, window)
-    elif (transposed := window.transposed) is not None and _convolution_pays(transposed, g.shape[-1], channels):
+    elif (transposed := window.transposed) is not None and _convolution_pays(transposed, g, w, channels):
         conv(g, _flipped(w, groups), transposed, out=dx)
     else:
         _sum_blocks(_add_offsets, dx, g, w, window)
@@ -136,13 +137,19 @@ def _flipped(w: Array, groups: int) -> Array:
 
 
 # ------------------------------------------------------------------------------------------------------------------
-# Input gradients as sums: for strides, and where a convolution would multiply much padding, or copy much more than is
-# added up
+# Input gradients as sums of products, one for each kernel offset
 
 
-def _convolution_pays(transposed: Window, channels: int, c_out: int) -> bool:
-    more_places = prod(transposed.out_sizes) / prod(transposed.in_sizes)
-    return more_places <= MORE_PLACES and channels <= MORE_CHANNELS * c_out
+def _convolution_pays(transposed: Window, g: Array, w: Array, channels: int) -> bool:
+    """Does the input gradient as a convolution take less time than as a sum of products?
+
+    It multiplies the padding of g too, copies g's channels where the sum adds up x's, and needs the kernel flipped.
+    """
+    return (
+        prod(transposed.out_sizes) <= MORE_PLACES * prod(transposed.in_sizes)
+        and g.shape[-1] <= MORE_CHANNELS * channels
+        and (prod(g.shape[:-1]) >= MANY_PLACES or w.size <= SMALL_KERNEL)
+    )
 
 
 def _sum_blocks(add: Callable[..., None], dx: Array, g: Array, w: Array, window: Window) -> None:

@@ -31,7 +31,7 @@ def standardize(x: Array, mean: Array, scale: Array, *, out: Array | None = None
 
 
 def standardize_grad(g: Array, y: Array, scale: Array, *, out: Array | None = None) -> Array:
-    """scale * (g - mean(g) - y mean(g y)): from a cotangent g of the standardized y that of x, by the statistics too."""
+    """scale * (g - mean(g) - y mean(g y)): from a cotangent g of the standardized y, that of x."""
     n = prod(g.shape[:-1])
     dx = np.multiply(g, y, out=result(out, g.shape, g.dtype))
     centred = g - _sum(g) / n

@@ -121,7 +121,8 @@ def pool_scatter(g: Array, argmax: Array, window: Window, *, out: Array | None =
     if not _few_apart(window):
         dx.fill(0)
         for block in _blocks(dx):
-            np.add.at(dx[block].reshape(-1), _indices(argmax[block], window), g[block])
+            indices = _indices(argmax[block], window).reshape(-1)
+            np.add.at(dx[block].reshape(-1), indices, g[block].reshape(-1))  # flat, it takes a fast path
         return dx
     in_place = g.shape[-1] * g.itemsize >= SHORT_RUN
     for block in _blocks(dx):

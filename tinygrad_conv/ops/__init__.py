@@ -28,6 +28,7 @@ from . import (
     losses,
     normalization,
     pooling,
+    protocols,
     reductions,
     shape,
 )
@@ -62,4 +63,7 @@ __all__ += reductions.__all__
 __all__ += shape.__all__
 
 # Operators and methods of `Tensor`, and the engine, look operations up by name.
-vars(tensor.ops).update({name: globals()[name] for name in __all__}, backward=autodiff.backward)
+vars(tensor.ops).update(
+    {name: globals()[name] for name in __all__}, backward=autodiff.backward, array_ufunc=protocols.array_ufunc,
+    array_function=protocols.array_function,
+)  # fmt: skip

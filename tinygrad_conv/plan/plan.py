@@ -13,16 +13,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from math import prod
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ..graph.value import Graph
 from ..tensor import Tensor, ndarray, wrap
 from . import telling
 from .fusing import fused
 from .into import INTO, VIEWS, is_elementwise
 from .tape import Call, Slot, Tape, Wrapped, parts, replaced
+
+if TYPE_CHECKING:
+    from ..graph.value import Graph
 
 __all__ = ["Plan"]
 

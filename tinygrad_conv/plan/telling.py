@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from ..graph.value import Graph, GraphModule, GraphNode
 from ..primitive import Primitive, primitives
 from ..tensor import describe_source
 from .tape import Call, Slot, parts
 
 if TYPE_CHECKING:
+    from ..graph.value import Graph, GraphNode
     from .plan import Plan
 
 __all__ = ["flops", "graph", "table"]
@@ -72,6 +72,8 @@ def title(call: Call) -> str:
 
 def graph(plan: Plan) -> Graph:
     """The plan as a graph: a node for each argument, tensor read, constant and call."""
+    from ..graph.value import Graph, GraphModule, GraphNode  # here, so that compiling a step does not import pictures
+
     counts: Counter[str] = Counter()
     names: dict[Slot, str] = {}
     nodes: list[GraphNode] = []

@@ -17,12 +17,12 @@ Hypothesis.
 from typing import Any
 
 from .adapters import check_vjp, from_autograd, from_jax, from_mygrad, from_numpy, from_torch
-from .checks import PROPERTIES, check_function, check_gradients, check_primitive
+from .checks import PROPERTIES, check_gradients, check_primitive
 from .draw import Draw
 from .report import GradientError, Report
 
 __all__ = [
-    "PROPERTIES", "Draw", "GradientError", "Report", "check_function", "check_gradients", "check_primitive",
+    "PROPERTIES", "Draw", "GradientError", "Report", "check_gradients", "check_primitive",
     "check_vjp", "from_autograd", "from_jax", "from_mygrad", "from_numpy", "from_torch", "property_gradient",
 ]  # fmt: skip
 

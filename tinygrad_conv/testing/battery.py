@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from ..primitive import Primitive
-from .checks import primitive_case, run
+from .checks import check_primitive
 from .draw import Draw
 from .mutation import matching
 from .report import GradientError
@@ -78,7 +78,7 @@ def _run(primitive: Primitive, seeds: Sequence[int]) -> Result:
         draw = Draw.seeded(seed)
         result.examples += 1
         try:
-            run(primitive_case(primitive, draw))
+            check_primitive(primitive, draw)
         except GradientError as error:
             result.error, result.seed = error, seed
             break

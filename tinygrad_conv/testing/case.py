@@ -16,6 +16,8 @@ from ..ops.shape import concat, reshape
 from ..primitive import Primitive
 from ..tensor import Tensor
 from . import kinks, numeric
+from .coverage import BOTH
+from .numeric import SAFETY
 from .report import GradientError
 
 __all__ = ["BOTH", "TOLERANCES", "Case", "joined"]
@@ -23,8 +25,6 @@ __all__ = ["BOTH", "TOLERANCES", "Case", "joined"]
 Array = np.ndarray[Any, Any]
 Function = Callable[..., Any]
 
-BOTH = ("forward", "reverse")
-SAFETY = 4.0  # times the error bar
 # Per dtype, (rtol, atol) beyond the error bar. What can be told apart is the error bar's business, not theirs.
 TOLERANCES: Mapping[str, tuple[float, float]] = {"float64": (1e-9, 0.0), "float32": (5e-4, 5e-4)}
 

@@ -17,7 +17,6 @@ from .report import GradientError
 
 __all__ = [
     "PROPERTIES",
-    "check_function",
     "check_gradients",
     "check_primitive",
     "draw_sample",
@@ -94,11 +93,6 @@ def check_gradients(
             return replay.gradient_test(f, small, changed)
 
         raise replay.with_test(error, test) from error.__cause__
-
-
-def check_function(f: Function, *inputs: Any, name: str | None = None, seed: int = 0, order: int = 2) -> None:
-    """`check_gradients` under its first name."""
-    check_gradients(f, *inputs, name=name, seed=seed, order=order)
 
 
 def draw_sample(primitive: Primitive, draw: Draw) -> Sample:

@@ -22,12 +22,13 @@ from ..tensor import Tensor
 if TYPE_CHECKING:
     from .case import Case
 
-__all__ = ["CELLS", "Cell", "Coverage", "note", "reachable", "recording", "table"]
+__all__ = ["BOTH", "CELLS", "Cell", "Coverage", "note", "reachable", "recording", "table"]
 
 Array = np.ndarray[Any, Any]
 DTYPES = ("float64", "float32")
+BOTH = ("forward", "reverse")
 MODES = {
-    1: ("forward", "reverse"),
+    1: BOTH,
     2: ("forward over forward", "forward over reverse", "reverse over forward", "reverse over reverse"),
 }
 CELLS: tuple[tuple[str, int, str], ...] = tuple(

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from . import numeric
+from .coverage import BOTH
+from .numeric import SAFETY
 from .patterns import suspect
 from .report import GradientError, Report
 
@@ -23,11 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RULE", "Finding", "basis", "fail", "hypothesis_runs"]
 
-BOTH = ("forward", "reverse")
 RULE = "the published rule"  # in place of a numeric method
 DERIVATIVES = {"jvp_vs_numeric", "vjp_vs_numeric", "adjoint", "vjp_vs_jvp", "kinks", "second_order", "linearity"}
 Array = np.ndarray[Any, Any]
-SAFETY = 4.0
 _MOST = 400  # numeric derivatives that one explanation may cost (a third of that at second order)
 
 

@@ -32,7 +32,8 @@ Function = Callable[..., Any]
 STEPS: Array = 4.0 ** -np.arange(3, 11)
 FINE_STEPS: Array = 4.0 ** -np.arange(9, 18)  # a second look, where the first saw a kink or no limit
 _ARRAYS = ("value", "error", "low", "high", "kinks")
-_SAFETY = 8.0  # how many error bars apart two one-sided derivatives must be to make a kink
+SAFETY = 4.0  # error bars that an analytic derivative may be off by
+_APART = 8.0  # how many error bars apart two one-sided derivatives must be to make a kink
 
 
 @dataclass(frozen=True)
@@ -207,11 +208,11 @@ def _look(along: _Line, steps: Array) -> Estimate:
     right, right_error = _to_zero(rights, (4, 16, 64), 2 * noise / gaps, final)
     left, left_error = _to_zero(lefts, (4, 16, 64), 2 * noise / gaps, final)
     # A kink: one-sided derivatives that differ, or a jump, that is a value where the branches do not meet.
-    reach = _SAFETY * (np.abs(right) + np.abs(left) + right_error + left_error) * steps[-1] + 8 * noise
+    reach = _APART * (np.abs(right) + np.abs(left) + right_error + left_error) * steps[-1] + 8 * noise
     jump = (np.abs(ahead[-1] - y) > reach) | (np.abs(behind[-1] - y) > reach)
-    kinks = (np.abs(right - left) > _SAFETY * (right_error + left_error)) | jump
+    kinks = (np.abs(right - left) > _APART * (right_error + left_error)) | jump
     if final and kinks.any():  # or is it one close by, and the finest steps see none?
-        bound = _SAFETY * noise / gaps[-1]
+        bound = _APART * noise / gaps[-1]
         nearby = kinks & ~jump & (np.abs(rights[-1] - lefts[-1]) <= bound)
         kinks = kinks & ~nearby
         central, error = np.where(nearby, (rights[-1] + lefts[-1]) / 2, central), np.where(nearby, bound, error)
@@ -249,7 +250,7 @@ def _to_zero(quotients: Array, powers: Sequence[int], noise: Array, final: bool)
     best = np.argmin(bars, axis=0)[None]
     value, error = np.take_along_axis(table, best, 0)[0], np.take_along_axis(bars, best, 0)[0]
     # Beyond a kink nearby, large steps may agree on another value: what the smallest ones say is what counts.
-    slack = error + _SAFETY * (noise[-1] + np.abs(quotients[-1] - quotients[-2]))
+    slack = error + _APART * (noise[-1] + np.abs(quotients[-1] - quotients[-2]))
     beyond = np.abs(value - quotients[-1]) > slack
     value, error = np.where(beyond, quotients[-1], value), np.where(beyond, slack, error)
     growing = np.all(np.abs(quotients[1:]) > 1.5 * np.abs(quotients[:-1]) + noise[1:], axis=0)
@@ -268,7 +269,7 @@ def _complex_step(along: _Line, swept: Estimate) -> Estimate:
     if y.dtype.kind != "c" or y.shape != swept.value.shape or swept.kinks.any():
         return swept
     value = np.imag(y) / h
-    if not np.all(np.abs(value - swept.value) <= _SAFETY * swept.error):
+    if not np.all(np.abs(value - swept.value) <= _APART * swept.error):
         return swept
     size = 16 * along.unit * float(np.abs(value).max(initial=0.0)) + 4 * along.noise(along.start)
     return _smooth(value, np.minimum(size, swept.error), "complex step")

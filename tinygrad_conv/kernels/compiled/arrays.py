@@ -10,7 +10,7 @@ import numpy as np
 
 from ..window import Window
 
-__all__ = ["array", "images", "readers", "reads", "rows"]
+__all__ = ["array", "images", "reads", "rows"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -49,31 +49,11 @@ def reads(window: Window) -> tuple[Array, Array]:
     >>> reads(Window((3,), (1,), (1,), ((1, 0),), (4,), (3,)))[1].tolist()
     [[-1, 0, 1], [0, 1, 2], [1, 2, 3]]
     """
-    return _both(window, _reads)
-
-
-@lru_cache(maxsize=512)
-def readers(window: Window) -> tuple[Array, Array]:
-    """The transpose of `reads`: for each row of inputs and of the kernel, the row of outputs that reads it, or -1.
-
-    >>> readers(Window((3,), (1,), (1,), ((1, 0),), (4,), (3,)))[1].tolist()
-    [[1, 0, -1], [2, 1, 0], [-1, 2, 1], [-1, -1, 2]]
-    """
-    return _both(window, _readers)
-
-
-def _both(window: Window, table: Any) -> tuple[Array, Array]:
+    tables = [np.zeros((1, 1), np.intp)] if window.rank == 1 else []
     w = window
-    axes = zip(w.in_sizes, w.out_sizes, w.kernel, w.stride, w.dilation, w.pads, strict=True)
-    tables = [table(n, out, k, s, d, before) for n, out, k, s, d, (before, _) in axes]
-    return (np.zeros((1, 1), np.intp), tables[0]) if len(tables) == 1 else (tables[0], tables[1])
-
-
-def _reads(n: int, out: int, k: int, s: int, d: int, before: int) -> Array:
-    at = np.arange(out)[:, None] * s + np.arange(k) * d - before
-    return np.where((at >= 0) & (at < n), at, -1)
-
-
-def _readers(n: int, out: int, k: int, s: int, d: int, before: int) -> Array:
-    start = np.arange(n)[:, None] + before - np.arange(k) * d
-    return np.where((start % s == 0) & (start >= 0) & (start // s < out), start // s, -1)
+    for n, out, k, s, d, (before, _) in zip(
+        w.in_sizes, w.out_sizes, w.kernel, w.stride, w.dilation, w.pads, strict=True
+    ):
+        at = np.arange(out)[:, None] * s + np.arange(k) * d - before
+        tables.append(np.where((at >= 0) & (at < n), at, -1))
+    return tables[0], tables[1]

@@ -178,8 +178,8 @@ def _scatter(g, y, argmax, rows, columns, dx, db):
     total = np.zeros(channels)
     for image in range(n):
         cells[image] = 0
-        for p in range(rows.shape[0] - 1, -1, -1):  # backwards: an input then adds up in the order of the offsets
-            for q in range(columns.shape[0] - 1, -1, -1):
+        for p in range(rows.shape[0]):
+            for q in range(columns.shape[0]):
                 _cells(rows, columns, p, q, width, at)
                 for c in range(channels):
                     v, k = g[image, p, q, c], argmax[image, p, q, c]
@@ -201,8 +201,8 @@ def _spread(g, rows, columns, scale, dx):
     at = np.empty(rows.shape[1] * columns.shape[1], np.intp)
     for image in range(n):
         cells[image] = 0
-        for p in range(rows.shape[0] - 1, -1, -1):
-            for q in range(columns.shape[0] - 1, -1, -1):
+        for p in range(rows.shape[0]):
+            for q in range(columns.shape[0]):
                 _cells(rows, columns, p, q, width, at)
                 count = 0
                 for k in range(len(at)):

@@ -1,0 +1,97 @@
+"""The engine's edges: memory after the last reference, lists, NumPy's functions, decorators, arguments of transforms."""
+
+import asyncio
+import gc
+import operator
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import tinygrad_conv as tg
+from tinygrad_conv import errors
+
+
+def held(step):
+    """Bytes that 10 calls leave behind without the cycle collector."""
+    gc.collect()
+    gc.disable()
+    try:
+        step()
+        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(10):
+            step()
+        return tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+
+
+@pytest.mark.parametrize("transform", [
+    lambda x: tg.grad(lambda p: (p["a"] ** 2).sum())({"a": x}), lambda x: tg.hvp(lambda a: (a**3).sum(), x, x),
+    lambda x: tg.checkpoint(lambda a: (a * a).sum())(tg.Tensor(x, requires_grad=True)).backward(),
+], ids=["grad", "hvp", "checkpoint"])  # fmt: skip
+def test_transforms_leave_nothing_to_the_cycle_collector(transform):
+    assert held(lambda: transform(np.ones(100_000))) < 100_000  # one array has 800,000 bytes
+
+
+def test_a_list_that_changes_later_does_not_change_the_gradient():
+    x, w = tg.Tensor([1.0, 2.0], requires_grad=True), [3.0, 4.0]
+    y = (x * w).sum()
+    w[0] = 9.0
+    y.backward()
+    assert x.grad.tolist() == [3, 4]
+
+
+def test_a_list_of_tensors_is_not_cut_from_the_graph_in_silence():
+    x = tg.Tensor(1.0, requires_grad=True)
+    with pytest.raises(errors.GraphError, match="sum: a list holds a tensor of a graph.*tg.stack"):
+        tg.sum([x, x])
+
+
+def test_operators_on_integers_are_bitwise():
+    for op in (operator.and_, operator.or_, operator.xor):
+        assert op(tg.Tensor([6]), 3).tolist() == op(3, tg.Tensor([6])).tolist() == [op(6, 3)]
+    assert (~tg.Tensor([6])).tolist() == [~6]
+
+
+def test_numpys_functions_are_the_librarys():
+    x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    for f in (np.exp, np.sum, np.mean, np.max, np.std, lambda v: np.concatenate([v, v]), lambda v: np.clip(v, 0, 1)):
+        assert isinstance(f(x), tg.Tensor) and f(x).requires_grad
+        np.testing.assert_allclose(f(x), f(x.numpy()))
+    with pytest.raises(TypeError, match="not written into an array"):
+        np.ones(2).__iadd__(x)
+
+
+def test_names_that_users_know():
+    x = tg.Tensor([1.0], requires_grad=True)
+    assert repr(x[:1]) == "Tensor([1.], from=getitem)"
+    with pytest.raises(IndexError, match="^getitem: index 5"):
+        x[5]
+
+
+def test_modes_hold_in_generators_and_coroutines():
+    @tg.no_grad
+    def steps():
+        yield tg.is_grad_enabled()
+        yield tg.is_grad_enabled()
+
+    @tg.no_grad()
+    async def task():
+        await asyncio.sleep(0)
+        return tg.is_grad_enabled()
+
+    assert [(step, tg.is_grad_enabled()) for step in steps()] == [(False, True)] * 2
+    assert not asyncio.run(task())
+
+
+def test_argnums_and_aux():
+    assert [g.item() for g in tg.jacobian(lambda a, b: a * b, (0, 1))(2.0, 3.0)] == [3, 2]
+    for wrong in ((0, 0), "a"):
+        with pytest.raises(errors.ArgumentError, match="different ints"):
+            tg.grad(lambda a: a, wrong)(1.0)
+    with pytest.raises(errors.DTypeError, match="got a tuple.*has_aux=True"):
+        tg.grad(lambda a: (a, a))(1.0)
+    assert not tg.grad(lambda a: (a * a, a + 1), has_aux=True)(2.0)[1].requires_grad
