@@ -228,7 +228,7 @@ class _Recorded:
             if isinstance(part, _Output):
                 part.forget()
         unproven = tape.unproven()
-        values = [np.array(slot.array) for slot in unproven]
+        values = [np.array(slot.value) for slot in unproven]
         if self.reason is None and unproven:
             if earlier is None:
                 self.unproven = values

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels import registry as kernels
-from .tape import Call, Path, Slot
+from .tape import Call, Path, Seen, Slot
 
 __all__ = ["fused"]
 
@@ -73,7 +73,7 @@ class _Fusing:
         self.instead[bias] = []
         for mask, product in zip(masks, products, strict=True):
             g = _other(product, mask.outputs[0])  # type: ignore[arg-type]
-            if isinstance(g, Slot) and g.array.shape == h.array.shape and g.array.dtype == h.array.dtype:
+            if isinstance(g, Slot) and g.seen.shape == h.seen.shape and g.seen.dtype == h.seen.dtype:
                 self._cotangents(product, "bias_relu_grad", (g, h), {})  # type: ignore[arg-type]
                 self.instead[mask] = []
 
@@ -104,13 +104,14 @@ class _Fusing:
         dz = product.outputs[0]
         sums = [
             call for call in self.users.get(dz, [])
-            if call.name == "sum_to" and call.kwargs["shape"] == dz.array.shape[-1:] and kernels.choice() != "plain"
+            if call.name == "sum_to" and call.kwargs["shape"] == dz.seen.shape[-1:] and kernels.choice() != "plain"
         ]  # fmt: skip
         if sums:
             db = sums[0].outputs[0]
             self.instead[sums[0]] = []
         else:
-            db = Slot(next(self._numbers), "call", np.empty(dz.array.shape[-1:], dz.array.dtype))
+            number = next(self._numbers)
+            db = Slot(number, "call", Seen(np.empty(dz.seen.shape[-1:], dz.seen.dtype), -number))
         self._replace(product, name, args, kwargs, [dz, db])
 
     def _replace(
@@ -128,9 +129,9 @@ class _Fusing:
 def _is_bias(z: Any, b: Any, y: Slot) -> bool:
     """Is z + b an array with one number per channel added to it, all of one dtype?"""
     return (
-        isinstance(z, Slot) and isinstance(b, Slot) and z.array.ndim > 1 and z.array.shape == y.array.shape
-        and b.array.shape == z.array.shape[-1:] and z.array.dtype == b.array.dtype == y.array.dtype
-        and z.array.flags.c_contiguous
+        isinstance(z, Slot) and isinstance(b, Slot) and len(z.seen.shape) > 1 and z.seen.shape == y.seen.shape
+        and b.seen.shape == z.seen.shape[-1:] and z.seen.dtype == b.seen.dtype == y.seen.dtype
+        and z.seen.contiguous
     )  # fmt: skip
 
 

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import linecache
 import math
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from math import prod
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ..tensor import Tensor, ndarray, wrap
+from ..tensor import Tensor, wrap
 from . import telling
 from .fusing import fused
 from .into import INTO, VIEWS, is_elementwise
@@ -46,7 +44,7 @@ class Plan:
         self.name = name
         self.arguments, self.outputs = tape.arguments, list(outputs)
         self.modules = [(module, module.training) for module in tape.modules.values()]  # as they are between steps
-        self.calls = fused(_folded(_needed(tape.calls, self.outputs)), self.outputs)
+        self.calls = fused(_needed(tape.calls, self.outputs), self.outputs)
         self.recorded = len(tape.calls)
         self._groups = _Groups(self)
         self._memory = _Memory(self.calls, self._groups)
@@ -56,11 +54,8 @@ class Plan:
         self.source, self._function = self._written()
         self._tensors = [  # all that the step looked at, with what must stay as it was
             (tensor, a.shape, a.dtype, a.strides, tensor.node, _hooks(tensor))
-            for tensor, a in ((call.args[0], call.outputs[0].array) for call in tape.calls if call.kind == "load")
+            for tensor, a in ((call.args[0], call.outputs[0].seen) for call in tape.calls if call.kind == "load")
         ]
-        for slot in tape.slots:
-            if slot.origin != "constant":
-                slot.array = _Seen(slot.array)
 
     def fits(self) -> bool:
         """Is everything outside as it was: modes of modules, shapes and kinds of parameters?"""
@@ -156,7 +151,7 @@ class Plan:
                     name = f"b{tree.index}"
                     scope[name] = self._static[tree]
                     return name
-                return constant(tree.array, "c") if tree.origin == "constant" else f"v{tree.index}"
+                return constant(tree.value, "c") if tree.origin == "constant" else f"v{tree.index}"
             if type(tree) in (tuple, list) and any(isinstance(part, Slot) for part in parts(tree)):
                 inner = ", ".join(map(read, tree))
                 return f"({inner},)" if isinstance(tree, tuple) else f"[{inner}]"
@@ -187,7 +182,7 @@ class Plan:
             for slot in call.outputs:
                 if slot not in self._memory.written:
                     scope["empty"] = np.empty
-                    yield f"{read(slot)} = empty({slot.array.shape}, {slot.array.dtype.str!r})"
+                    yield f"{read(slot)} = empty({slot.seen.shape}, {slot.seen.dtype.str!r})"
             outs = [read(slot) for slot in call.outputs]
             out = outs[0] if len(outs) == 1 else f"({', '.join(outs)})"
             if isinstance(into, np.ufunc) and not named and into not in (np.maximum, np.minimum):
@@ -216,19 +211,6 @@ def _hooks(tensor: Tensor) -> tuple[int, ...]:
     return tuple(tensor.node.hooks or ()) if tensor.node is not None else ()
 
 
-class _Seen:
-    """What is remembered of an array after recording."""
-
-    __slots__ = ("dtype", "shape", "strides")
-
-    def __init__(self, array: Any) -> None:
-        self.shape, self.dtype, self.strides = array.shape, array.dtype, getattr(array, "strides", ())
-
-    @property
-    def nbytes(self) -> int:
-        return int(prod(self.shape) * self.dtype.itemsize)
-
-
 # ------------------------------------------------------------------------------------------------------------------
 # Passes over the calls
 
@@ -244,26 +226,10 @@ def _needed(calls: Sequence[Call], outputs: Sequence[Slot]) -> list[Call]:
     return kept[::-1]
 
 
-def _folded(calls: Sequence[Call]) -> list[Call]:
-    """Without the calls whose inputs are all constants made from shapes: their results are constants too."""
-    left = []
-    for call in calls:
-        slots = list(call.inputs)
-        if call.kind in ("primitive", "compute") and call.outputs and slots and all(
-            slot.origin == "constant" and slot.checked and slot.tensor is None for slot in slots
-        ):  # fmt: skip
-            for slot in call.outputs:
-                slot.origin = "constant"
-        else:
-            left.append(call)
-    return left
-
-
 class _Groups:
     """Which slots share memory, as seen while recording; and which of that memory is not the plan's to reuse."""
 
     def __init__(self, plan: Plan) -> None:
-        self._of = {slot: id(_owner(slot.array)) for call in plan.calls for slot in call.outputs}
         foreign = [*plan.arguments, *plan.outputs]
         for call in plan.calls:
             if call.kind in ("effect", "load", "compute"):
@@ -271,16 +237,11 @@ class _Groups:
             if call.kind == "effect":
                 foreign += call.inputs
             foreign += (slot for slot in call.inputs if slot.origin != "call")
-        self._foreign = {id(_owner(slot.array)) for slot in foreign}
-        self.uses = Counter(self._of.values())
-
-    def of(self, slot: Slot) -> int:
-        group = self._of.get(slot)
-        return id(_owner(slot.array)) if group is None else group
+        self._foreign = {slot.seen.memory for slot in foreign}
 
     def escapes(self, slot: Slot) -> bool:
         """May the slot's memory be held by somebody after the step, or has it come from outside?"""
-        return self.of(slot) in self._foreign
+        return slot.seen.memory in self._foreign
 
 
 def is_ours(call: Call) -> bool:
@@ -288,12 +249,6 @@ def is_ours(call: Call) -> bool:
     function = call.primitive.forward if call.primitive is not None else call.function
     function = function.args[0] if isinstance(function, partial) and function.args else function
     return str(function.__module__).startswith(("tinygrad_conv.ops.", "tinygrad_conv.kernels."))
-
-
-def _owner(array: Any) -> Any:
-    while isinstance(getattr(array, "base", None), ndarray):
-        array = array.base
-    return array
 
 
 class _Memory:
@@ -318,26 +273,26 @@ class _Memory:
         last = {}
         for number, call in enumerate(calls):
             for slot in (*call.inputs, *call.outputs):
-                last[groups.of(slot)] = number
+                last[slot.seen.memory] = number
         for number, call in enumerate(calls):
-            ending = {groups.of(slot) for slot in call.inputs if last[groups.of(slot)] == number}
+            ending = {slot.seen.memory for slot in call.inputs if last[slot.seen.memory] == number}
             if self._can_write(call, groups):
                 first, *others = (slot for slot in call.outputs if not groups.escapes(slot))
                 for slot in others:
-                    self._place(slot, groups.of(slot))
+                    self._place(slot)
                 laid = ending & self._block.keys()
                 if is_elementwise(call.name) and self._same_layout(call, laid, groups):
                     self._release(laid)
-                self._place(first, groups.of(first))
+                self._place(first)
                 self.written.update((first, *others))
             self._release(ending)
-            self._release({groups.of(slot) for slot in call.outputs if last[groups.of(slot)] == number})
+            self._release({slot.seen.memory for slot in call.outputs if last[slot.seen.memory] == number})
 
     @staticmethod
     def _can_write(call: Call, groups: _Groups) -> bool:
         if call.name not in INTO or not call.outputs or not is_ours(call):
             return False
-        if any(not _is_dense(slot.array) or _owner(slot.array).size != slot.array.size for slot in call.outputs):
+        if not all(slot.seen.dense and slot.seen.whole for slot in call.outputs):
             return False
         if call.primitive is not None and call.primitive.has_residual and len(call.outputs) != 2:
             return False
@@ -346,15 +301,15 @@ class _Memory:
     @staticmethod
     def _same_layout(call: Call, ending: set[int], groups: _Groups) -> bool:
         """Do the inputs that end here lie in memory exactly as the output will?"""
-        out = call.outputs[0].array
+        out = call.outputs[0].seen
         return all(
-            slot.array.shape == out.shape and slot.array.strides == out.strides and slot.array.dtype == out.dtype
-            for slot in call.inputs if groups.of(slot) in ending
+            slot.seen.shape == out.shape and slot.seen.strides == out.strides and slot.seen.dtype == out.dtype
+            for slot in call.inputs if slot.seen.memory in ending
         )  # fmt: skip
 
-    def _place(self, slot: Slot, group: int) -> None:
-        array = np.asarray(slot.array)
-        size = max(array.nbytes, 1)
+    def _place(self, slot: Slot) -> None:
+        seen, rank = slot.seen, len(slot.seen.shape)
+        size = max(seen.nbytes, 1)
         fitting = [block for block in self._free if size <= block.nbytes <= max(2 * size, 256)]
         if fitting:
             block = min(fitting, key=lambda block: block.nbytes)
@@ -362,12 +317,12 @@ class _Memory:
         else:
             block = _aligned(size)
             self.nbytes += block.nbytes
-        self._block[group] = block
+        self._block[seen.memory] = block
         self.block_of[slot] = self._numbers.setdefault(id(block), len(self._numbers))
-        flat = block[: array.nbytes].view(array.dtype)
-        order = sorted(range(array.ndim), key=lambda k: (-array.strides[k], k))  # axes from the outermost in memory
-        laid = flat.reshape([array.shape[k] for k in order])
-        self.arrays[slot] = laid.transpose(np.argsort(order)) if array.ndim else laid
+        flat = block[: seen.nbytes].view(seen.dtype)
+        order = sorted(range(rank), key=lambda k: (-seen.strides[k], k))  # axes from the outermost in memory
+        laid = flat.reshape([seen.shape[k] for k in order])
+        self.arrays[slot] = laid.transpose(np.argsort(order)) if rank else laid
 
     def _release(self, groups: set[int]) -> None:
         for group in groups:
@@ -382,16 +337,3 @@ def _aligned(size: int) -> Array:
     block = np.empty(size + 64, np.uint8)
     start = -block.ctypes.data % 64
     return block[start : start + size]
-
-
-def _is_dense(array: Any) -> bool:
-    """Does an array fill its memory, each element once, in some order of its axes?"""
-    if not isinstance(array, ndarray):
-        return True
-    expected = array.itemsize
-    for stride, size in sorted(zip(array.strides, array.shape, strict=True)):
-        if size > 1:
-            if stride != expected:
-                return False
-            expected *= size
-    return True

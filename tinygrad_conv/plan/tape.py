@@ -13,7 +13,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from math import prod
 from typing import Any, Literal, TypeAlias
+from weakref import ref
 
 import numpy as np
 
@@ -21,10 +25,40 @@ from ..modes import MODE, observed
 from ..primitive import Primitive
 from ..tensor import Source, Tensor, describe_source, ndarray, user_source, wrap
 
-__all__ = ["Call", "Slot", "Tape", "parts", "replaced"]
+__all__ = ["Call", "Seen", "Slot", "Tape", "parts", "replaced"]
 
 Origin: TypeAlias = Literal["argument", "tensor", "constant", "call"]
 Path: TypeAlias = tuple[int, ...]  # where in nested tuples a value is
+
+
+class Seen:
+    """What is remembered of an array that was seen while recording: all but its numbers.
+
+    ``memory`` is the same for arrays that share theirs.
+    """
+
+    __slots__ = ("contiguous", "dtype", "memory", "shape", "strides", "whole")
+
+    def __init__(self, array: Any, memory: int) -> None:
+        self.shape, self.dtype, self.strides = array.shape, array.dtype, getattr(array, "strides", ())
+        self.contiguous = array.flags.c_contiguous
+        self.whole = _owner(array).size == array.size  # is it all of its memory?
+        self.memory = memory
+
+    @property
+    def nbytes(self) -> int:
+        return int(prod(self.shape) * self.dtype.itemsize)
+
+    @property
+    def dense(self) -> bool:
+        """Does the array fill its memory, each element once, in some order of its axes?"""
+        expected = self.dtype.itemsize
+        for stride, size in sorted(zip(self.strides, self.shape, strict=False)):
+            if size > 1:
+                if stride != expected:
+                    return False
+                expected *= size
+        return True
 
 
 @dataclass(eq=False, slots=True)
@@ -34,15 +68,15 @@ class Slot:
     Attributes
     ----------
     origin : "argument" of the step, "tensor" that lives on, "constant", or result of a "call"
-    array : the array seen while recording
-    tensor : the tensor it is read from
+    seen : the array that was there while recording
+    value : the array itself, of a constant
     checked : for a constant: is it known to be one?
     """
 
     index: int
     origin: Origin
-    array: Any
-    tensor: Tensor | None = None
+    seen: Seen
+    value: Any = None
     checked: bool = True
     source: Source | None = None
 
@@ -120,19 +154,44 @@ class Tape:
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
-        self.slots: list[Slot] = []
+        self.constants: list[Slot] = []
         self.arguments: list[Slot] = []
         self.modules: dict[int, Any] = {}
         self.broken: str | None = None
-        self._known: dict[int, Slot] = {}  # id of an array, which `slots` keeps alive
+        self._count = count()
+        self._memories = count()
+        self._known: dict[int, Slot] = {}  # by the id of an array, as long as it lives
+        self._memory: dict[int, int] = {}  # by the id of the array that owns it
+        self._alive: list[Any] = []  # watches over these, and what cannot be watched
 
     # -- slots -----------------------------------------------------------------------------------------------------
 
     def _slot(self, origin: Origin, array: Any, **more: Any) -> Slot:
-        slot = Slot(len(self.slots), origin, array, **more)
-        self.slots.append(slot)
-        self._known[id(array)] = slot
+        slot = Slot(next(self._count), origin, Seen(array, self._memory_of(array)), **more)
+        if origin == "constant":
+            slot.value = array
+            self.constants.append(slot)
+        self._know(array, slot)
         return slot
+
+    def _know(self, array: Any, slot: Slot) -> None:
+        self._known[id(array)] = slot
+        self._watch(array, self._known)
+
+    def _memory_of(self, array: Any) -> int:
+        owner = _owner(array)
+        memory = self._memory.get(id(owner))
+        if memory is None:
+            memory = self._memory[id(owner)] = next(self._memories)
+            self._watch(owner, self._memory)
+        return memory
+
+    def _watch(self, array: Any, table: dict[int, Any]) -> None:
+        """Take an array out of a table when it dies: another may get its id."""
+        if isinstance(array, ndarray):
+            self._alive.append(ref(array, partial(_forget, table, id(array))))
+        else:
+            self._alive.append(array)
 
     def argument(self, array: ndarray) -> Tensor:
         """The next array that the step is called with, as the tensor to give it."""
@@ -148,7 +207,7 @@ class Tape:
         """The slot of a tensor's array; a tensor not seen before is read now, as at every replay."""
         slot = self._known.get(id(tensor._data))
         if slot is None:
-            slot = self._slot("tensor", tensor._data, tensor=tensor)
+            slot = self._slot("tensor", tensor._data)
             call = Call("load", "load", lambda tensor: tensor._data, (tensor,), {}, [slot], [()])
             self.calls.append(call)
         return slot
@@ -172,6 +231,10 @@ class Tape:
         return self._operand(value)
 
     def _note(self, call: Call, result: Any) -> None:
+        if self._is_constant(call):
+            for _, leaf in _leaves(result):
+                self.constant(leaf._data if isinstance(leaf, Tensor) else leaf)
+            return
         mode = MODE.get()
         call.path = mode.path
         if mode.backward is not None:
@@ -226,13 +289,18 @@ class Tape:
             self._note(Call("effect", _name(function), function, given, named, source=user_source(3)), result)
         return result
 
+    def _is_constant(self, call: Call) -> bool:
+        """Does a call depend on nothing but constants that were made from shapes?"""
+        slots = list(call.inputs)
+        of_shapes = all(slot.origin == "constant" and slot.checked for slot in slots)
+        return call.kind in ("primitive", "compute") and bool(slots) and of_shapes
+
     def constant(self, array: Any) -> None:
-        if isinstance(array, ndarray) and id(array) not in self._known:
+        if isinstance(array, (ndarray, np.generic)) and id(array) not in self._known:
             self._slot("constant", array)
 
     def same(self, array: Any, original: Any) -> None:
-        self._known[id(array)] = self._operand(original)
-        self.slots.append(Slot(len(self.slots), "constant", array))  # keeps it alive
+        self._know(array, self._operand(original))
 
     def touch(self, tensor: Tensor) -> None:
         self.slot_of(tensor)
@@ -248,9 +316,21 @@ class Tape:
 
     def unproven(self) -> list[Slot]:
         """The constants that nobody else holds, so that they were made during the step and may differ next time."""
-        constants = [slot for slot in self.slots if slot.origin == "constant" and not slot.checked]
-        # Who else refers to the array: `slot`, and the argument of getrefcount.
-        return [slot for slot in constants if sys.getrefcount(slot.array) <= 2 and not _owned(slot.array)]
+        # Who else refers to the array: the slot, and the argument of getrefcount.
+        return [
+            slot for slot in self.constants
+            if not slot.checked and sys.getrefcount(slot.value) <= 2 and not _owned(slot.value)
+        ]  # fmt: skip
+
+
+def _forget(table: dict[int, Any], key: int, _: Any) -> None:
+    table.pop(key, None)
+
+
+def _owner(array: Any) -> Any:
+    while isinstance(getattr(array, "base", None), ndarray):
+        array = array.base
+    return array
 
 
 def _owned(array: ndarray) -> bool:

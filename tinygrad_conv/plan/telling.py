@@ -22,10 +22,10 @@ def flops(call: Call) -> int:
     """The floating-point operations of a call, as its primitive declares them; 0 where nobody does."""
     if not call.outputs or call.kind in ("load", "effect"):
         return 0
-    y = call.outputs[0].array.shape
+    y = call.outputs[0].seen.shape
     if call.primitive is None:
         pooling = primitives().get("pool_max") if "max_pool" in call.name else None
-        return prod(call.args[0].array.shape) * 2 + (prod(y) if pooling else 0) if call.name in _FUSED else 0
+        return prod(call.args[0].seen.shape) * 2 + (prod(y) if pooling else 0) if call.name in _FUSED else 0
     return _declared(call.primitive, call, y)
 
 
@@ -35,13 +35,13 @@ _FUSED = {"bias_relu", "bias_relu_grad", "bias_relu_max_pool", "bias_relu_max_po
 def _declared(primitive: Primitive, call: Call, y: tuple[int, ...]) -> int:
     if isinstance(primitive.flops, (int, float)):
         return int(primitive.flops) * prod(y)
-    shapes = [arg.array.shape if isinstance(arg, Slot) else () for arg in call.args]
+    shapes = [arg.seen.shape if isinstance(arg, Slot) else () for arg in call.args]
     return int(primitive.flops(*shapes, y, **{**primitive.defaults, **call.kwargs}))
 
 
 def moved(call: Call) -> int:
     """The bytes that a call reads and writes."""
-    return sum(slot.array.nbytes for slot in {*call.inputs, *call.outputs})
+    return sum(slot.seen.nbytes for slot in {*call.inputs, *call.outputs})
 
 
 def table(plan: Plan, seconds: Sequence[float] | None = None) -> str:
@@ -49,7 +49,7 @@ def table(plan: Plan, seconds: Sequence[float] | None = None) -> str:
     head = ["call", "module", "result", "FLOPs", "bytes moved", "memory", *(["µs"] if seconds is not None else [])]
     rows = []
     for k, call in enumerate(plan.calls):
-        result = ", ".join(f"{slot.array.shape} {slot.array.dtype}" for slot in call.outputs)
+        result = ", ".join(f"{slot.seen.shape} {slot.seen.dtype}" for slot in call.outputs)
         row = [title(call), call.path, result, f"{flops(call):,}", f"{moved(call):,}", plan.memory_of(call)]
         rows.append([*row, f"{seconds[k] * 1e6:,.1f}"] if seconds is not None else row)
     sums = [f"{sum(map(price, plan.calls)):,}" for price in (flops, moved)]
@@ -80,9 +80,9 @@ def graph(plan: Plan) -> Graph:
 
     def leaf(slot: Slot, name: str, kind: Any) -> None:
         names[slot] = name
-        size = prod(slot.array.shape) if kind == "parameter" else 0
+        size = prod(slot.seen.shape) if kind == "parameter" else 0
         nodes.append(
-            GraphNode(name, kind, name, shape=tuple(slot.array.shape), dtype=str(slot.array.dtype), n_params=size)
+            GraphNode(name, kind, name, shape=tuple(slot.seen.shape), dtype=str(slot.seen.dtype), n_params=size)
         )
 
     for k, slot in enumerate(plan.arguments):
@@ -102,7 +102,7 @@ def graph(plan: Plan) -> Graph:
                 leaf(slot, f"constant_{counts['constant']}", "constant")
         counts[call.name] += 1
         name = f"{call.name.strip('_')}_{counts[call.name]}"
-        y = call.outputs[0].array if call.outputs else None
+        y = call.outputs[0].seen if call.outputs else None
         plain = {key: value for key, value in call.kwargs.items() if not any(isinstance(p, Slot) for p in parts(value))}
         label = call.primitive.label if call.primitive is not None else call.name.strip("_")
         nodes.append(
@@ -119,7 +119,7 @@ def graph(plan: Plan) -> Graph:
     for k, slot in enumerate(plan.outputs):
         slot = plan.seen_as(slot)
         if slot in names:
-            y = slot.array
+            y = slot.seen
             nodes.append(
                 GraphNode(f"output_{k}", "output", "output", (names[slot],), shape=tuple(y.shape), dtype=str(y.dtype))
             )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -110,7 +110,10 @@ class Case:
 
     @cached_property
     def y(self) -> Array:
-        return self.value(*self.inputs)
+        if self.base is None:
+            return self.value(*self.inputs)
+        with self._raising({"forward": "JVP", "reverse": "VJP"}[self.over]):  # the value is a derivative
+            return self.value(*self.inputs)
 
     def push(self, tangents: Sequence[Any], inputs: Sequence[Any] | None = None) -> Array:
         """The JVP."""
@@ -131,13 +134,19 @@ class Case:
     def _pullback(self) -> Function:
         return autodiff.vjp(self.f, *self.inputs)[1]
 
-    def _rule(self, what: str, run: Callable[[], Any]) -> Any:
+    @contextmanager
+    def _raising(self, what: str) -> Iterator[None]:
+        """A rule that raises is a wrong rule."""
         try:
-            result = run()
+            yield
         except GradientError:
             raise
         except Exception as error:
             raise GradientError(f"{self.name}: its {what} raised {type(error).__name__}: {error}") from error
+
+    def _rule(self, what: str, run: Callable[[], Any]) -> Any:
+        with self._raising(what):
+            result = run()
         expected = [self.y.shape] if what == "JVP" else [np.shape(x) for x in self.inputs]
         for k, (array, shape) in enumerate(zip([result] if what == "JVP" else result, expected, strict=True)):
             if what == "VJP" and array.shape != shape:

@@ -61,16 +61,17 @@ BAND_BYTES = 24 << 10  # of cotangents at a time in a kernel gradient
 # The tile
 
 
-def _make_tile(vectors: int, bytes_: int, rows: int, each: bool) -> Any:
-    names = ["row", "a", "at", "a_base", "b", "b_base", "n", "a_steps", "b_steps", "y", "to", "scale", "y_base", "more"]
+def _make_tile(vectors: int, bytes_: int, rows: int) -> Any:
+    """A tile of one shape, as machine code that Numba puts in place of the call. Only one vector wide may be partial."""
 
     @intrinsic  # type: ignore[misc, unused-ignore]
-    def tile(typing, row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, more):
-        """y[y_base + to[r] * scale + c] (+)= Σ over i, j, k of a[a_base + at[r] + i, j, k . a_steps] * b[b_base +
-        i, j, k . b_steps + c], for the tile's rows r from `row` on and channels c; added to what is there if `more`.
-        With `each` a channel of a is multiplied with its own of b alone: a[... + c].
+    def tile(typing, each, row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, valid, more):
+        """y[y_base + to[r] * scale + c] (+)= Σ over i, j, k of a[a_base + at[r] + (i, j, k) . a_steps] * b[b_base +
+        (i, j, k) . b_steps + c], for the tile's rows r from `row` on, and channels c < valid; added to what is there if
+        `more`. With `each`, not None, a channel of a is multiplied with its own of b alone: a[... + c].
         """
-        arguments = (row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, more)
+        arguments = (each, row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, valid, more)
+        names = "each row a at a_base b b_base n a_steps b_steps y to scale y_base valid more".split()  # noqa: SIM905
 
         def generate(context, builder, signature, values):
             given = dict(zip(names, values, strict=True))
@@ -94,14 +95,39 @@ def _make_tile(vectors: int, bytes_: int, rows: int, each: bool) -> Any:
                 table = memory(name, given["row"])
                 return [builder.mul(builder.load(cgutils.gep(builder, table, r)), scale) for r in range(rows)]
 
-            def in_all_lanes(x):
-                undefined, index = ir.Constant(vector, ir.Undefined), ir.IntType(32)
+            def in_all_lanes(x, kind=vector.element):
+                undefined, index = ir.Constant(ir.VectorType(kind, lanes), ir.Undefined), ir.IntType(32)
                 first = builder.insert_element(undefined, x, ir.Constant(index, 0))
                 return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(index, lanes), None))
 
             def dot(steps, place):
                 terms = [builder.mul(builder.extract_value(given[steps], k), i) for k, i in enumerate(place)]
                 return reduce(builder.add, terms)
+
+            # Some lanes only, where there are fewer channels: what lies behind them belongs to others.
+            some = ir.VectorType(ir.IntType(1), lanes)
+            numbers = ir.Constant(ir.VectorType(ir.IntType(64), lanes), list(range(lanes)))
+            mask = builder.icmp_signed("<", numbers, in_all_lanes(given["valid"], ir.IntType(64)))
+            p, align = vector.as_pointer(), ir.Constant(ir.IntType(32), size)
+            suffix = f"v{lanes}f{a.dtype.bitwidth}.p0"
+            masked_load, masked_store = (
+                cgutils.get_or_insert_function(builder.module, ir.FunctionType(*kind), f"llvm.masked.{verb}.{suffix}")
+                for verb, kind in (
+                    ("load", (vector, [p, align.type, some, vector])),
+                    ("store", (ir.VoidType(), [vector, p, align.type, some])),
+                )
+            )
+
+            def load(place):
+                if vectors > 1:
+                    return builder.load(place, align=size)
+                return builder.call(masked_load, [place, align, mask, ir.Constant(vector, None)])
+
+            def store(value, place):
+                if vectors > 1:
+                    builder.store(value, place, align=size)
+                else:
+                    builder.call(masked_store, [value, place, align, mask])
 
             one = context.get_constant(types.intp, 1)
             sources = [memory("a", given["a_base"], offset) for offset in rows_of("at", one)]
@@ -112,7 +138,7 @@ def _make_tile(vectors: int, bytes_: int, rows: int, each: bool) -> Any:
             with builder.if_else(given["more"]) as (added, fresh):
                 with added:
                     for total, target in pairs:
-                        builder.store(builder.load(target, align=size), total)
+                        builder.store(load(target), total)
                 with fresh:
                     for total, _ in pairs:
                         builder.store(ir.Constant(vector, None), total)
@@ -122,19 +148,19 @@ def _make_tile(vectors: int, bytes_: int, rows: int, each: bool) -> Any:
                 cgutils.for_range(builder, counts[1]) as middle,
                 cgutils.for_range(builder, counts[2]) as inner,
             ):
-                place = (outer.index, middle.index, inner.index)
-                here, there = dot("a_steps", place), dot("b_steps", place)
+                loop = (outer.index, middle.index, inner.index)
+                here, there = dot("a_steps", loop), dot("b_steps", loop)
                 weights = [builder.load(p, align=size) for p in vectors_at(memory("b", given["b_base"], there))]
                 for source, row_sums in zip(sources, sums, strict=True):
                     at_here = builder.gep(source, [here])
-                    if each:
-                        factors = [builder.load(p, align=size) for p in vectors_at(at_here)]
-                    else:
+                    if each is types.none:
                         factors = [in_all_lanes(builder.load(at_here))] * vectors
+                    else:
+                        factors = [load(place) for place in vectors_at(at_here)]
                     for total, factor, weight in zip(row_sums, factors, weights, strict=True):
                         builder.store(builder.call(fma, [factor, weight, builder.load(total)]), total)
             for total, target in pairs:
-                builder.store(builder.load(total), target, align=size)
+                store(builder.load(total), target)
             return context.get_dummy_value()
 
         return types.void(*arguments), generate
@@ -142,39 +168,26 @@ def _make_tile(vectors: int, bytes_: int, rows: int, each: bool) -> Any:
     return tile
 
 
-_tile0, _tile1, _tile2, _tile3 = (_make_tile(*shape, False) for shape in TILES)
-_each0, _each1, _each2, _each3 = (_make_tile(*shape, True) for shape in TILES)
+_tile0, _tile1, _tile2, _tile3 = (_make_tile(*shape) for shape in TILES)
 _R0, _R1, _R2, _R3 = (rows for _, _, rows in TILES)
 _MOST_ROWS = 12  # a multiple of each
 
 
 @jit
-def _run(which, each, first, count, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, more):
-    """Rows `first` to `first + count` of the tables, in tiles; the tables end with repetitions of the last row."""
+def _run(which, each, count, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, valid, more):
+    """The first `count` rows of the tables, in tiles; the tables end with repetitions of the last row."""
     if which == 0:
-        for row in range(first, first + count, _R0):
-            if each is None:
-                _tile0(row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, more)
-            else:
-                _each0(row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, more)
+        for row in range(0, count, _R0):
+            _tile0(each, row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, valid, more)
     elif which == 1:
-        for row in range(first, first + count, _R1):
-            if each is None:
-                _tile1(row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, more)
-            else:
-                _each1(row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, more)
+        for row in range(0, count, _R1):
+            _tile1(each, row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, valid, more)
     elif which == 2:
-        for row in range(first, first + count, _R2):
-            if each is None:
-                _tile2(row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, more)
-            else:
-                _each2(row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, more)
+        for row in range(0, count, _R2):
+            _tile2(each, row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, valid, more)
     else:
-        for row in range(first, first + count, _R3):
-            if each is None:
-                _tile3(row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, more)
-            else:
-                _each3(row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, more)
+        for row in range(0, count, _R3):
+            _tile3(each, row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, valid, more)
 
 
 @lru_cache(maxsize=256)
@@ -304,7 +317,7 @@ def _correlate(depthwise: bool, x: Array, w: Array, axes: Sequence[_Axis], y: Ar
     packed = scratch("packed", (groups * kh * kw * k * int(panels[:, 3].sum()),), x.dtype)
     start, steps = _address(w)
     _pack(start, w.shape, steps, panels, packed)
-    stage, block = _staging(x, axes, depthwise and int(panels[-1, 2] < panels[-1, 3]))
+    stage, block = _staging(x, axes)
     block = max(1, min(block, PLACES // (axes[0].places * axes[1].places)))
     band = max(1, min(axes[0].places, PLACES // axes[1].places))
     each = 1 if depthwise else None
@@ -321,16 +334,13 @@ def _address(w: Array) -> tuple[Array, tuple[int, ...]]:
     return flat, (start, *(step // w.itemsize for step in w.strides))
 
 
-def _staging(x: Array, axes: Sequence[_Axis], more: int) -> tuple[Array, int]:
-    """Memory for a block of images with their padding, none if they need none; and how many images are a block.
-
-    With room for `more` images, of which the last tiles read a little, if they read more channels than there are.
-    """
-    sizes, staged = x.shape[1:3], more or not all(map(_Axis.inside, axes, x.shape[1:3]))
+def _staging(x: Array, axes: Sequence[_Axis]) -> tuple[Array, int]:
+    """Memory for a block of images with their padding, none if they need none; and how many images are a block."""
+    sizes, staged = x.shape[1:3], not all(map(_Axis.inside, axes, x.shape[1:3]))
     if staged:
         sizes = (axes[0].reach, axes[1].reach)
     block = min(max(1, BLOCK_BYTES // max(1, sizes[0] * sizes[1] * x.shape[-1] * x.itemsize)), len(x))
-    return scratch("stage", (block + more if staged else 0, *sizes, x.shape[-1]), x.dtype), block
+    return scratch("stage", (block if staged else 0, *sizes, x.shape[-1]), x.dtype), block
 
 
 @jit
@@ -392,11 +402,8 @@ def _correlate_blocks(each, x, packed, loops, groups, panels, stage, block, band
     staged = stage.shape[0] > 0
     source = stage.reshape(-1) if staged else x.reshape(-1)
     height, width = (stage.shape[1], stage.shape[2]) if staged else (x.shape[1], x.shape[2])
-    flat, spare = y.reshape(-1), np.empty(_MOST_ROWS * VECTOR_BYTES, x.dtype)
-    most = block * band * ow + _MOST_ROWS
-    at, to, narrow = np.empty(most, np.intp), np.empty(most, np.intp), np.empty(most, np.intp)
-    for row in range(most):
-        narrow[row] = row % _MOST_ROWS
+    flat, most = y.reshape(-1), block * band * ow + _MOST_ROWS
+    at, to = np.empty(most, np.intp), np.empty(most, np.intp)
     known = (0, 0)  # for how many images, and rows of them, `at` and `to` say where places are
     for image in range(0, n, block):
         count = min(block, n - image)
@@ -420,24 +427,16 @@ def _correlate_blocks(each, x, packed, loops, groups, panels, stage, block, band
                     at_base = a_base + group * k + (0 if each is None else first)
                     a_steps = (dilation_h * width * channels, dilation_w * channels, 1)
                     b_steps = (kw * k * lanes, k * lanes, lanes)
-                    if valid == lanes:
-                        some = max(1, min(kh, PANEL // (kw * k * lanes)))  # rows of the kernel: they stay in the cache
-                        for i in range(0, kh, some):
-                            _run(
-                                which, each, 0, total, source, at, at_base + i * a_steps[0],
-                                packed, start + i * b_steps[0], (min(some, kh - i), kw, k), a_steps, b_steps,
-                                flat, to, 1, to_base, i > 0,
-                            )  # fmt: skip
-                    else:  # a tile has more channels than there are: it is written elsewhere, and what is wanted copied
-                        for row in range(0, total, _MOST_ROWS):
-                            used = min(_MOST_ROWS, total - row)
-                            _run(
-                                which, each, row, used, source, at, at_base,
-                                packed, start, (kh, kw, k), a_steps, b_steps, spare, narrow, lanes, 0, False,
-                            )  # fmt: skip
-                            for r in range(used):
-                                for c in range(valid):
-                                    flat[to_base + to[row + r] + c] = spare[r * lanes + c]
+                    some = max(1, min(kh, PANEL // (kw * k * lanes)))  # rows of the kernel: they stay in the cache
+                    for i in range(0, kh, some):
+                        n_loops, a_loops, b_loops = (min(some, kh - i), kw, k), a_steps, b_steps
+                        if each is not None:  # k is 1: the innermost loop is the longest that there is
+                            n_loops, a_loops = (1, min(some, kh - i), kw), (0, a_steps[0], a_steps[1])
+                            b_loops = (0, b_steps[0], b_steps[1])
+                        _run(
+                            which, each, total, source, at, at_base + i * a_steps[0], packed, start + i * b_steps[0],
+                            n_loops, a_loops, b_loops, flat, to, 1, to_base, valid, i > 0,
+                        )  # fmt: skip
                     start += kh * kw * k * lanes
 
 
@@ -469,7 +468,7 @@ def conv_kernel_grad(x: Array, g: Array, window: Window, *, out: Array | None = 
     )
     panels = _panels(taps.shape[-1], x.itemsize)
     sums = scratch("packed", (taps[..., 0].size * int(panels[:, 3].sum()),), x.dtype)
-    stage, block = _staging(x, axes, depthwise and int(panels[-1, 2] < panels[-1, 3]))
+    stage, block = _staging(x, axes)
     lanes, places = int(panels[:, 3].max()), axes[0].places * axes[1].places
     most = BAND_BYTES // (lanes * x.itemsize)  # places at a time: what is read of g stays in the level-1 cache
     block = max(1, min(block, most // places))
@@ -520,10 +519,10 @@ def _kernel_grad(each, x, g, panels, sums, weights, stage, block, band, rows, co
                             here += lanes
                     at_base = base + group * k + (0 if each is None else first)
                     _run(
-                        which, each, 0, taps * k, source, at, at_base + low * stride_h * width * channels,
+                        which, each, taps * k, source, at, at_base + low * stride_h * width * channels,
                         weights, 0, (count, high - low, ow),
                         (height * width * channels, stride_h * width * channels, stride_w * channels),
-                        ((high - low) * ow * lanes, ow * lanes, lanes), sums, to, lanes, start, True,
+                        ((high - low) * ow * lanes, ow * lanes, lanes), sums, to, lanes, start, valid, True,
                     )  # fmt: skip
                     start += taps * k * lanes
     start = 0
