@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,16 @@ import numpy as np
 import tinygrad_conv as tg
 from tinygrad_conv import nn
 from tinygrad_conv.graph import draw
+from tinygrad_conv.graph.page import html
 
 GOLDEN = Path(__file__).parent / "golden"
 IMAGE = np.random.default_rng(0).normal(size=(1, 28, 28, 1)).astype("float32")
+
+
+def page_data(graph):
+    """What a page holds, without its style, its script and the primitives' documentation."""
+    text = html(graph).split('id="data">')[1].split("</script>")[0]
+    return re.sub(r'"formulas":\{.*?\}', '"formulas":{}', text)
 
 
 def leaf(value, name=None):
@@ -96,9 +104,16 @@ DRAWINGS = {
     "resnet": lambda: draw(resnet(), SMALL),
     "recurrent": lambda: draw(Recurrent(), np.ones((1, 4), "float32")),
     "hvp": lambda: draw(hessian_times, np.eye(2), np.ones((2, 2))),
+    "lenet_gradient": lambda: draw(lenet(), IMAGE, level="modules", backward=True),
+    "resnet_gradient": lambda: draw(resnet(), SMALL, level="modules", backward=True),
     "second_order": lambda: draw(lambda x: tg.exp(x * x), 1.5, backward=2),
 }
+
+WRITTEN = "lecture", "second_order"  # those whose JSON and page are kept too
 
 if __name__ == "__main__":
     for name, make in DRAWINGS.items():
         make().render(GOLDEN / f"{name}.dot")
+    for name in WRITTEN:
+        (GOLDEN / f"{name}.json").write_text(DRAWINGS[name]().graph.to_json(), encoding="utf-8")
+        (GOLDEN / f"{name}.page.json").write_text(page_data(DRAWINGS[name]().graph), encoding="utf-8")

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from graph_models import DRAWINGS, GOLDEN, IMAGE, SMALL, Recurrent, convnet, expression, lecture, lenet, resnet
+from graph_models import (
+    DRAWINGS, GOLDEN, IMAGE, SMALL, WRITTEN, Recurrent, convnet, expression, lecture, lenet, page_data, resnet,
+)  # fmt: skip
 
 import tinygrad_conv as tg
-from tinygrad_conv.errors import ArgumentError, GraphError
+from tinygrad_conv.errors import ArgumentError, DTypeError, GraphError
 from tinygrad_conv.graph import as_modules, draw, fold, snapshot
 from tinygrad_conv.graph.command import draw_command
 from tinygrad_conv.graph.looks import _DARK, RAMP, darkened
@@ -41,6 +43,14 @@ def attributes(source, name):
 def test_pictures_are_what_they_were(name):
     """If a change is meant: look at the pictures, then ``python tests/graph_models.py``."""
     assert DRAWINGS[name]().source == (GOLDEN / f"{name}.dot").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_json_and_pages_are_what_they_were(name):
+    """Whichever Python runs this: the bytes do not depend on its version."""
+    graph = DRAWINGS[name]().graph
+    assert graph.to_json() == (GOLDEN / f"{name}.json").read_text(encoding="utf-8")
+    assert page_data(graph) == (GOLDEN / f"{name}.page.json").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", DRAWINGS)
@@ -376,6 +386,65 @@ def test_backward_by_modules():
     shown = draw(convnet(), IMAGE, level="modules", backward=True).shown
     assert {"∇.conv1", "conv1", "∇.logits"} <= {node.name for node in shown.nodes if node.kind == "module"}
     assert draw(convnet(), IMAGE, level="modules", backward=True).svg
+
+
+@pytest.mark.parametrize("level", ["ops", "modules"])
+@pytest.mark.parametrize(("blocks", "order"), [(1, 1), (1, 2), (3, 1), (6, 2)])
+def test_gradients_of_residual_nets_can_be_laid_out(blocks, order, level):
+    drawing = draw(resnet(blocks), SMALL, backward=order, level=level)
+    assert len(texts(drawing.svg)) > len(drawing.shown.nodes)
+
+
+def test_blocks_of_the_gradient_fold_with_what_they_give():
+    shown = draw(resnet(12), SMALL, backward=True).shown
+    assert {m.path: m.repeat for m in shown.modules if m.repeat > 1} == {"1": 12, "∇.12": 11}  # the last reads the stem
+    given = {node.label: node.module for node in shown.nodes if node.kind == "output" and node.module.startswith("∇.12")}
+    assert {"gradient of weight", "gradient of bias", "gradient of gamma", "gradient of beta"} == set(given)
+    assert "stretch" not in " ".join(node.name for node in shown.nodes)
+
+
+def test_the_gradient_flows_back():
+    """In DOT, an edge that points back: so it is drawn beneath what it is the gradient of, which has no say in ranks."""
+    source = draw(lambda x: tg.exp(tg.sin(x)), 1.0, backward=True).source
+    assert re.search(r'"?gradient.x"? -> multiply_2 \[dir=back weight=8\]', source)
+    assert "sin_1 -> exp_1 [weight=8]" in source
+    assert "x -> cos_1 [constraint=false]" in source
+
+
+def test_a_folded_gradient_that_reads_all_over_says_so():
+    shown = draw(tangle(300), np.ones(3), np.ones(3), backward=True)
+    (whole,) = (node for node in shown.shown.nodes if node.order == 1 and node.kind in ("module", "group"))
+    assert len(whole.inputs) > 50
+    assert f"reads {len(whole.inputs)} nodes" in attributes(shown.source, whole.name)[1]
+    assert len(re.findall(rf"stretch_\d+ -> {whole.name} ", shown.source)) == 1
+
+
+def test_boxes_that_cannot_be_laid_out_are_left_out(monkeypatch):
+    tried = []
+
+    def engine(source, format):
+        tried.append(source.count("subgraph cluster_") + source.count('subgraph "cluster_'))
+        if tried[-1]:
+            raise GraphError("trouble in init_rank")
+        return b"<svg></svg>"
+
+    monkeypatch.setattr("tinygrad_conv.graph.render._run_engine", engine)
+    drawing = draw(resnet(2), SMALL)
+    assert drawing.svg.startswith("<svg")
+    assert tried[0] > tried[1] > tried[2] == 0
+
+
+def test_what_knows_its_own_graph_is_drawn():
+    class Plan:
+        def __graph__(self, *args, **options):
+            self.asked = args, options
+            return snapshot(tg.exp, 1.0)
+
+    plan = Plan()
+    assert draw(plan, 5, show="time").graph == snapshot(tg.exp, 1.0)
+    assert plan.asked == ((5,), {"values": False, "gradients": False, "time": True, "backward": 0})
+    with pytest.raises(DTypeError, match="expected __graph__ to return a Graph, got int"):
+        draw(type("Wrong", (), {"__graph__": lambda self, **options: 3})())
 
 
 # ------------------------------------------------------------------------------------------

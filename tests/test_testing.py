@@ -244,8 +244,9 @@ def test_what_does_not_apply_says_why():
 
 def test_a_rule_that_raises_or_has_the_wrong_shape_is_a_wrong_gradient():
     raising = declare(tg.opaque, np.sin, name="f", vjp=lambda g, x: tg.reshape(g, (7,)), jvp=lambda t, x: t)
-    with pytest.raises(GradientError, match="its VJP raised ShapeError"):
-        check_gradients(raising, np.ones(3))
+    for properties in (None, ["second_order"], ["float32_vs_float64"]):
+        with pytest.raises(GradientError, match="its VJP raised ShapeError"):
+            check_gradients(raising, np.ones(3), properties=properties)
     broadcast = declare(
         tg.opaque, lambda x, b: x + b, name="f", vjp=(lambda g: g, lambda g: g), jvp=(lambda t: t, lambda t: t)
     )

@@ -266,7 +266,7 @@ class Primitive:
 @cache
 def _evaluated(source: str) -> Callable[..., Any]:
     """The function that a line of source is; many rules share one line, and compiling is slow."""
-    function: Callable[..., Any] = eval(source)
+    function: Callable[..., Any] = eval(compile(source, __file__, "eval"))
     return function
 
 
@@ -278,7 +278,8 @@ def _argument_names(rule: Rule) -> list[str]:
 
 
 def _lift(saved: Any, node: Node | None) -> Any:
-    return saved if node is None else wrap(saved, node)
+    """What was saved as a tensor: of its graph, or as data where somebody observes what is done with it."""
+    return wrap(saved, node) if node is not None or (OBSERVED and type(saved) is ndarray) else saved
 
 
 def _jvp_of(primitive: Primitive, k: int) -> Rule:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ..errors import ArgumentError
 from .looks import BOX_FILLS, BOX_LINE, COLORS, INK, LINE, PAPER, QUIET, Color, Painter, amount_text
-from .value import Graph, GraphModule, GraphNode, Values
+from .value import Graph, GraphModule, GraphNode, Values, counted
 
 if TYPE_CHECKING:
     from graphviz import Digraph  # type: ignore[import-untyped]
@@ -206,7 +206,7 @@ def _label(node: GraphNode, show: Collection[str], path: str, alarm: str, ink: s
     else:
         first.append(shape)
     if "params" in show and node.n_params:
-        first.append(_count(node.n_params, "param"))
+        first.append(counted(node.n_params, "param"))
     if "dtype" in show:
         first.append(node.dtype)
     if "flops" in show and node.flops:
@@ -254,12 +254,8 @@ def _shape(node: GraphNode) -> str:
     return "" if node.shape is None else "scalar" if node.shape == () else str(node.shape)
 
 
-def _count(n: int, unit: str) -> str:
-    return f"{n:,} {unit}" if n == 1 else f"{n:,} {unit}s"
-
-
 def _flops(n: int) -> str:
-    return f"{amount_text(n, 'cost')}FLOPs" if n >= 1000 else _count(n, "FLOP")
+    return f"{amount_text(n, 'cost')}FLOPs" if n >= 1000 else counted(n, "FLOP")
 
 
 def _module_name(module: GraphModule, around: str) -> tuple[str, str]:
@@ -272,7 +268,7 @@ def _module_label(module: GraphModule, around: str, show: Collection[str]) -> st
     times = f" <B>x {module.repeat:,}</B>" if module.repeat > 1 else ""
     lines = [f"<B>{escape(name)}</B> {escape(kind)}".rstrip() + times]
     if module.n_params and "params" in show:
-        lines.append(_count(module.n_params, "param") + (" each" if module.repeat > 1 else ""))
+        lines.append(counted(module.n_params, "param") + (" each" if module.repeat > 1 else ""))
     text = "".join(f'{line}<BR ALIGN="RIGHT"/>' for line in lines)
     return f'<<FONT POINT-SIZE="10" COLOR="{QUIET}">{text}</FONT>>'
 
@@ -280,7 +276,7 @@ def _module_label(module: GraphModule, around: str, show: Collection[str]) -> st
 def _tooltip(node: GraphNode) -> str:
     """Everything there is to know about a node, for whoever points at it in a browser."""
     params = [f"{name}={value}" for name, value in node.params]
-    flops = [_count(node.flops, "FLOP")] if node.flops else []
+    flops = [counted(node.flops, "FLOP")] if node.flops else []
     known = [node.name, node.kind, *params, _shape(node), node.dtype, *flops]
     return ", ".join(part for part in known if part).replace("\\", "\\\\")
 
@@ -319,9 +315,9 @@ def _write_edges(dot: Digraph, graph: Graph, beside: dict[str, str]) -> None:
 
 def heading(graph: Graph, notes: Collection[str] = (), legend: Collection[str] = ()) -> str:
     """An HTML-like label above the picture: its title, totals, what was folded, and the legend's rows."""
-    facts = [_count(graph.n_operations, "operation")]
+    facts = [counted(graph.n_operations, "operation")]
     if graph.n_params:
-        facts.append(_count(graph.n_params, "param"))
+        facts.append(counted(graph.n_params, "param"))
     if graph.flops:
         facts.append(_flops(graph.flops))
     rows = [f'<FONT POINT-SIZE="16"><B>{escape(graph.title)}</B></FONT>'] if graph.title else []

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .value import Graph, GraphModule, GraphNode, Values
+from .value import Graph, GraphModule, GraphNode, Values, counted
 
 __all__ = ["MOST", "as_modules", "fold", "fold_repeats"]
 
@@ -150,14 +150,14 @@ def _merged(name: str, part: Sequence[GraphNode], module: GraphModule, times: Ma
 
 def _sums(part: Sequence[GraphNode], times: Mapping[str, int]) -> dict[str, Any]:
     """What a group costs in all, counting equal blocks as often as they are there."""
-    counted = [(node, times.get(node.module, 1)) for node in part]
-    took = [n * node.time for node, n in counted if node.time is not None]
+    shares = [(node, times.get(node.module, 1)) for node in part]
+    took = [n * node.time for node, n in shares if node.time is not None]
     found: dict[str, Any] = {
-        "n_params": sum(n * node.n_params for node, n in counted),
-        "flops": sum(n * (node.flops or 0) for node, n in counted),
-        "bytes": sum(n * (node.bytes or 0) for node, n in counted),
+        "n_params": sum(n * node.n_params for node, n in shares),
+        "flops": sum(n * (node.flops or 0) for node, n in shares),
+        "bytes": sum(n * (node.bytes or 0) for node, n in shares),
         "time": sum(took) if took else None,
-        "count": sum(n * node.count for node, n in counted if node.kind in ("operation", "module", "group")),
+        "count": sum(n * node.count for node, n in shares if node.kind in ("operation", "module", "group")),
     }
     found["mark"] = "changed: inside" if any(node.mark for node in part) else ""
     learned = [node.gradients.array.ravel() for node in part if node.kind == "parameter" and node.gradients is not None]
@@ -186,7 +186,7 @@ def _in_stretches(graph: Graph, most: int) -> Graph:
         common = Counter(node.label for node in part if node.kind != "constant").most_common(2)
         sums = _sums(part, times)
         count = sums["count"]
-        label = f"{count:,} operation{'s' * (count != 1)}" if count else f"{len(part):,} nodes"
+        label = counted(count, "operation") if count else counted(len(part), "node")
         whole = replace(
             part[-1], name=own, kind="group", label=label, params=tuple((name, f"x {n}") for name, n in common),
             changed=tuple(name for name, _ in common), module="", primitive="", of="", **sums,

@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import ArgumentError
 from ..primitive import primitives
 from .picture import picture
-from .value import Graph, GraphModule, GraphNode, Values
+from .value import Graph, GraphModule, GraphNode, Values, counted
 
 __all__ = ["fill", "html", "render_html", "write"]
 
@@ -41,9 +41,8 @@ def html(graph: Graph) -> str:
     >>> html(snapshot(tg.exp, 1.0)).splitlines()[0]
     '<!DOCTYPE html>'
     """
-    facts = [f"{graph.n_operations:,} operations"]
-    facts += [f"{graph.n_params:,} parameters"] * bool(graph.n_params)
-    facts += [f"{graph.flops:,} FLOPs"] * bool(graph.flops)
+    facts = [counted(graph.n_operations, "operation")]
+    facts += [counted(n, unit) for n, unit in ((graph.n_params, "parameter"), (graph.flops, "FLOP")) if n]
     return fill("page", graph.title or "Graph", " · ".join(facts), _data(graph))
 
 

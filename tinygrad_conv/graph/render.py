@@ -26,7 +26,7 @@ from .looks import Color, dark_style, darkened
 from .snapshot import snapshot
 from .tree import tree
 from .units import units_to_dot
-from .value import Graph
+from .value import Graph, counted
 
 if TYPE_CHECKING:
     from ..profiling import Profile
@@ -231,7 +231,7 @@ class Drawing:
     def __repr__(self) -> str:
         what, graph = self.graph.title or "a graph", self.graph
         return (
-            f"Drawing of {what}: {graph.n_operations:,} operations, {graph.n_params:,} params; "
+            f"Drawing of {what}: {counted(graph.n_operations, 'operation')}, {counted(graph.n_params, 'param')}; "
             'write it with .render("graph.svg")'
         )
 
@@ -286,8 +286,8 @@ def _run_engine(source: str, format: str) -> bytes:
     complaint = done.stderr.decode(errors="replace").strip()
     if "not recognized" in complaint:
         raise MissingExtraError(
-            f"render: {Path(engine).name} does not write {format.upper()}; write .svg or .png, or install "
-            "Graphviz itself (https://graphviz.org/download)"
+            f"render: {Path(engine).name} does not write {format.upper()}; write .svg or .png, or install Graphviz itself: "
+            "apt install graphviz, brew install graphviz, winget install graphviz"
         )
     errors = [line for line in complaint.splitlines() if "arning" not in line] or ["it did not say why"]
     raise GraphError(f"render: {engine} could not lay the graph out: {errors[0][:200]}")

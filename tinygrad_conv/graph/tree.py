@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .value import Graph, GraphModule, GraphNode
+from .value import Graph, GraphModule, GraphNode, counted
 
 __all__ = ["describe", "tree"]
 
@@ -22,8 +22,8 @@ def tree(graph: Graph, whole: Graph | None = None) -> str:
     └─ output: output scalar <- multiply_1
     """
     whole = whole or graph
-    facts = [f"{whole.n_operations:,} operations"]
-    facts += [f"{n:,} {unit}" for n, unit in ((whole.n_params, "params"), (whole.flops, "FLOPs")) if n]
+    facts = [counted(whole.n_operations, "operation")]
+    facts += [counted(n, unit) for n, unit in ((whole.n_params, "param"), (whole.flops, "FLOP")) if n]
     lines = [(f"{graph.title}: " if graph.title else "") + ", ".join(facts)]
     lines += [f"folded: {note}" for note in graph.notes]
     nodes: dict[str, list[GraphNode | GraphModule]] = {"": [], **{module.path: [] for module in graph.modules}}
@@ -63,7 +63,7 @@ def _place(
 def _module(module: GraphModule, around: str) -> str:
     name = module.label or module.path.removeprefix(f"{around}.")
     parts = [f"{name}/", module.kind, f"x {module.repeat:,}" if module.repeat > 1 else ""]
-    parts.append(f"{module.n_params:,} params" if module.n_params else "")
+    parts.append(counted(module.n_params, "param") if module.n_params else "")
     return " ".join(filter(None, parts))
 
 
@@ -76,7 +76,7 @@ def describe(node: GraphNode, graph: Graph) -> str:
     shape = "" if node.shape is None else "scalar" if node.shape == () else str(node.shape)
     inputs = (graph[name] for name in node.inputs)
     named = ", ".join(it.label if it.kind == "constant" else it.name for it in inputs)
-    numbers = [f"{node.n_params:,} params" if node.n_params else "", f"= {node.values}" if node.values else ""]
+    numbers = [counted(node.n_params, "param") if node.n_params else "", f"= {node.values}" if node.values else ""]
     if node.gradients is not None and node.kind != "output":
         numbers.append(f"gradient {node.gradients}")
     return " ".join(filter(None, [f"{node.name}:", what, shape, *numbers, f"<- {named}" if named else ""]))

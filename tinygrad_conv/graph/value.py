@@ -27,6 +27,14 @@ __all__ = ["Graph", "GraphModule", "GraphNode", "Kind", "Values"]
 Kind: TypeAlias = Literal["input", "parameter", "constant", "operation", "output", "module", "group"]
 
 
+def counted(n: int, unit: str) -> str:
+    """
+    >>> counted(1, "param"), counted(2_000, "param")
+    ('1 param', '2,000 params')
+    """
+    return f"{n:,} {unit}" if n == 1 else f"{n:,} {unit}s"
+
+
 class Values:
     """The numbers of one tensor: a read-only copy that is equal to another by its bits, with its statistics.
 
@@ -330,4 +338,5 @@ class Graph:
 
     def __repr__(self) -> str:
         what = f"Graph of {self.title}" if self.title else "Graph"
-        return f"<{what}: {self.n_operations:,} operations, {self.n_params:,} params, {self.flops:,} FLOPs>"
+        facts = counted(self.n_operations, "operation"), counted(self.n_params, "param"), counted(self.flops, "FLOP")
+        return f"<{what}: {', '.join(facts)}>"

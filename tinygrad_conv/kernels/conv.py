@@ -30,7 +30,7 @@ from .window import Window
 
 __all__ = ["conv", "conv_input_grad", "conv_kernel_grad", "patches", "patches_transpose"]
 
-BLOCK_BYTES = 1 << 20  # of an input gradient and what it is summed up from: what a level-2 cache holds
+BLOCK_BYTES = 1 << 21  # of an input gradient and what it is summed up from; as in `columns`
 FEW_CHANNELS = 8  # below, a product with the kernel of one offset is too narrow for BLAS
 MORE_PLACES, MORE_CHANNELS = 1.15, 2  # up to so many times those of the outputs: one convolution beats many products
 MANY_PLACES, SMALL_KERNEL = 512, 1 << 15  # from so many outputs, or up to so few elements: flipping the kernel is cheap

@@ -71,7 +71,7 @@ def depthwise_input_grad(g: Array, w: Array, window: Window, dx: Array) -> Array
             depthwise(part, flipped, transposed, total)
         else:
             term = scratch("term", part.shape, dx.dtype)
-            cells = Columns(total, window.stride[-1], often=True).clear()
+            cells = Columns(total, window.stride[-1], len(weights)).clear()
             for tap, (outputs, inputs) in zip(weights, window.cells, strict=True):
                 to, terms = cells.at(inputs), np.multiply(part, tap, out=term)
                 to += terms[:, *outputs]

@@ -30,7 +30,7 @@ from .window import Window
 __all__ = ["avg_pool", "avg_pool_transpose", "max_pool", "pool_gather", "pool_scatter"]
 
 FEW = 9  # offsets in a window: so many are faster all at once than one axis at a time
-BLOCK_BYTES = 1 << 22  # of images at a time: in smaller blocks, calling NumPy costs more than the level-2 cache saves
+BLOCK_BYTES = 1 << 21  # of images at a time: in smaller blocks, calling NumPy costs more than the level-2 cache saves
 
 # ------------------------------------------------------------------------------------------------------------------
 # Maximum
@@ -66,7 +66,7 @@ def _max_block(x: Array, window: Window, greater: Callable[..., Any], y: Array, 
 
 
 def _max_apart(x: Array, window: Window, greater: Callable[..., Any], y: Array, argmax: Array) -> None:
-    columns = Columns(x, window.stride[-1]).deal()
+    columns = Columns(x, window.stride[-1], visits=2).deal()
     first, *others = (columns.at(inputs) for _, inputs in window.cells)
     mask, found = scratch("mask", y.shape, np.dtype(bool)), scratch("found", y.shape, argmax.dtype)
     argmax.fill(0)
@@ -83,8 +83,9 @@ def _max_along(
     axis: int, x: Array, places: Array | None, window: Window, greater: Callable[..., Any], y: Array, argmax: Array
 ) -> None:
     """Maxima along one axis; `places` is where in the axes behind each x was found."""
-    columns = Columns(x, window.stride[axis], often=True).deal()
-    behind = None if places is None else Columns(places, window.stride[axis], often=True, name="places").deal()
+    stride, visits = window.stride[axis], 2 * window.kernel[axis]
+    columns = Columns(x, stride, visits).deal()
+    behind = None if places is None else Columns(places, stride, visits, "places").deal()
     step = prod(window.kernel[axis + 1 :])
     for k, outputs, inputs, first in _visits(axis, window):
         cell, best, place = columns.at((inputs,)), y[:, outputs], argmax[:, outputs]
@@ -179,7 +180,7 @@ def avg_pool(x: Array, window: Window, count_include_pad: bool = False, *, out: 
         else:
             for axis, ins, outs in reversed(_passes(part, window)):
                 total = scratch(f"best {axis}", outs, y.dtype) if axis else mean.reshape(outs)
-                columns = Columns(part.reshape(ins), window.stride[axis], often=True).deal()
+                columns = Columns(part.reshape(ins), window.stride[axis], window.kernel[axis]).deal()
                 for _, outputs, inputs, first in _visits(axis, window):
                     if first:
                         total[:, outputs] = columns.at((inputs,))
@@ -204,7 +205,7 @@ def avg_pool_transpose(g: Array, window: Window, count_include_pad: bool = False
         for axis, ins, outs in _passes(dx[block], window):
             last = axis == window.rank - 1
             spread = dx[block].reshape(ins) if last else scratch(f"best {axis}", ins, g.dtype)
-            columns = Columns(spread, window.stride[axis], often=True).clear()
+            columns = Columns(spread, window.stride[axis], window.kernel[axis]).clear()
             for outputs, inputs in window.axis_cells[axis]:
                 to = columns.at((inputs,))
                 to += part.reshape(outs)[:, outputs]

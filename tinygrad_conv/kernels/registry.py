@@ -157,9 +157,10 @@ class Kernel:
     def chosen(self, *args: Any, **options: Any) -> str:
         """The form that would run with these arguments: "plain" or "compiled"."""
         wanted = choice()
-        if wanted == "plain" or self.module is None or not self.takes(*args, **options):
+        if wanted == "plain" or self.module is None:
             return "plain"
-        return "compiled" if wanted == "compiled" or self.pays(*args, **options) else "plain"
+        pays = wanted == "compiled" or self.pays(*args, **options)  # the quicker question first
+        return "compiled" if pays and self.takes(*args, **options) else "plain"
 
     @property
     def compiled(self) -> Callable[..., Any]:
@@ -212,7 +213,16 @@ def _never(*args: Any, **options: Any) -> bool:
 
 def _many(x: Array, *rest: Any, **options: Any) -> bool:
     """Enough work to make up for the call, and channels enough for vector instructions."""
-    return x.size >= 4096 and x.shape[-1] >= 4
+    return x.size >= 4096 and x.shape[-1] >= 8
+
+
+def _means_pay(x: Array, window: Window, count_include_pad: bool = False) -> bool:
+    """Without a stride, sums along one axis after the other are less work, and what the plain form does."""
+    return _many(x) and window.stride[-1] > 1
+
+
+def _shares_pay(g: Array, window: Window, count_include_pad: bool = False) -> bool:
+    return _means_pay(g, window) and not window.tiles
 
 
 def _conv_fits(a: Array, b: Array, window: Window) -> bool:
@@ -254,10 +264,13 @@ max_pool = Kernel(_pool.max_pool, "pool", lambda x, window: _floats(x) and _flat
 pool_gather = Kernel(_pool.pool_gather, "pool", lambda x, argmax, window: _floats(x) and _flat(window), _many)
 pool_scatter = Kernel(_pool.pool_scatter, "pool", lambda g, argmax, window: _floats(g) and _flat(window), _many)
 avg_pool = Kernel(
-    _pool.avg_pool, "pool", lambda x, window, count_include_pad=False: _floats(x) and _flat(window), _many
+    _pool.avg_pool, "pool", lambda x, window, count_include_pad=False: _floats(x) and _flat(window), _means_pay
 )
 avg_pool_transpose = Kernel(
-    _pool.avg_pool_transpose, "pool", lambda g, window, count_include_pad=False: _floats(g) and _flat(window), _many
+    _pool.avg_pool_transpose,
+    "pool",
+    lambda g, window, count_include_pad=False: _floats(g) and _flat(window),
+    _shares_pay,
 )
 
 bias_relu = Kernel(_fused.bias_relu, "fused", _floats, _many)

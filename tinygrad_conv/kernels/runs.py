@@ -16,8 +16,7 @@ from .window import Slices
 
 __all__ = ["SHORT_RUN", "Columns", "copy_runs"]
 
-SHORT_RUN = 128  # bytes: runs as long as this are as fast to visit once where they are
-SHORT_RUN_OFTEN = 1024  # bytes: and so long, if they are visited more often
+SHORT_RUN = 128  # bytes: to visit runs as long as this once takes no longer where they are than to bring them together
 FEW_RUNS = 1000  # columns: so many take less time to visit than it takes to begin dealing them out
 
 
@@ -43,17 +42,17 @@ class Columns:
     """Every stride-th column of images (N, ..., W, C), in long runs.
 
     Where columns are short and so far apart, they are dealt into piles, one for each remainder of W by the stride.
-    `often` says that each will be visited more than once.
+    The more `visits` each will be paid, the more that saves.
 
     >>> columns = Columns(np.arange(6.0).reshape(1, 6, 1), 2).deal()
     >>> columns.at((slice(1, 5, 2),)).tolist()
     [[[1.0], [3.0]]]
     """
 
-    def __init__(self, images: Array, stride: int, often: bool = False, name: str = "piles") -> None:
+    def __init__(self, images: Array, stride: int, visits: int = 1, name: str = "piles") -> None:
         *before, w, c = images.shape
         self.images, self.stride = images, stride
-        short = c * images.itemsize < (SHORT_RUN_OFTEN if often else SHORT_RUN)
+        short = c * images.itemsize < visits * SHORT_RUN
         self.dealt = short and stride > 1 and prod(before) * w > FEW_RUNS
         if self.dealt:
             self.piles = scratch(name, (min(stride, w), *before, -(-w // stride), c), images.dtype)

@@ -83,9 +83,9 @@ class Window:
 
     @cached_property
     def transposed(self) -> Window | None:
-        """The window whose convolution, with the kernel flipped, is this one's input gradient; None with a stride.
+        """The window whose convolution, with the kernel flipped, is the input gradient of this one's.
 
-        Or if there is so much padding that some windows hold nothing else.
+        None if there is none: with a stride, or so much padding that some windows hold nothing else.
 
         >>> Window((3,), (1,), (1,), ((0, 1),), (8,), (7,)).transposed
         Window(kernel=(3,), stride=(1,), dilation=(1,), pads=((2, 1),), in_sizes=(7,), out_sizes=(8,), groups=1)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from ..errors import ArgumentError
 from ..tensor import Tensor, wrap
 from . import telling
 from .fusing import fused
@@ -86,8 +87,11 @@ class Plan:
         """A table: each call with its module, result, FLOPs, bytes read and written, and where its result lies."""
         return telling.table(self)
 
-    def snapshot(self) -> Graph:
-        """The calls as a `Graph`, which `tg.draw` draws."""
+    def __graph__(self, *args: Any, **options: Any) -> Graph:
+        """The calls as a `Graph`: what `tg.draw(plan)` draws."""
+        asked = ["example arguments"] * bool(args) + [name for name, value in options.items() if value]
+        if asked:
+            raise ArgumentError(f"draw: a plan knows its calls, not their numbers; draw it without {', '.join(asked)}")
         return telling.graph(self)
 
     def memory_of(self, call: Call) -> str:

@@ -105,15 +105,13 @@ class Case:
 
     def value(self, *inputs: Any) -> Array:
         """The function's value on plain arrays."""
-        with nullcontext() if not is_grad_enabled() else no_grad():
+        raising = self._raising({"forward": "JVP", "reverse": "VJP"}[self.over]) if self.over else nullcontext()
+        with raising, nullcontext() if not is_grad_enabled() else no_grad():
             return np.asarray(self.f(*map(Tensor, inputs))._data)
 
     @cached_property
     def y(self) -> Array:
-        if self.base is None:
-            return self.value(*self.inputs)
-        with self._raising({"forward": "JVP", "reverse": "VJP"}[self.over]):  # the value is a derivative
-            return self.value(*self.inputs)
+        return self.value(*self.inputs)
 
     def push(self, tangents: Sequence[Any], inputs: Sequence[Any] | None = None) -> Array:
         """The JVP."""

@@ -62,7 +62,7 @@ BAND_BYTES = 24 << 10  # of cotangents at a time in a kernel gradient
 
 
 def _make_tile(vectors: int, bytes_: int, rows: int) -> Any:
-    """A tile of one shape, as machine code that Numba puts in place of the call. Only one vector wide may be partial."""
+    """A tile of one shape, as machine code in place of the call. In one of one vector some lanes may be idle."""
 
     @intrinsic  # type: ignore[misc, unused-ignore]
     def tile(typing, each, row, a, at, a_base, b, b_base, n, a_steps, b_steps, y, to, scale, y_base, valid, more):
@@ -358,9 +358,9 @@ def _pack(w, shape, steps, panels, packed):
                     to = packed[at : at + n * width]
                     if step_c == 1:
                         for k in range(n):
-                            row = w[source + k * step_k :]
+                            row, line = w[source + k * step_k :], to[k * width :]
                             for c in range(count):
-                                to[k * width + c] = row[c]
+                                line[c] = row[c]
                     else:
                         for c in range(count):
                             column = w[source + c * step_c :]
@@ -384,13 +384,17 @@ def _stage(x, first, count, stage, top, left):
             inside = 0 <= p < height
             low = min(max(left, 0), stage.shape[2]) * channels if inside else 0
             high = max(min(stage.shape[2], width + left) * channels, low) if inside else 0
-            source = rows[first + image, p if inside else 0, max(-left, 0) * channels :]
+            source, interior, after = (
+                rows[first + image, p if inside else 0, max(-left, 0) * channels :],
+                to[low:],
+                to[high:],
+            )
             for c in range(low):
                 to[c] = 0
             for c in range(high - low):
-                to[low + c] = source[c]
-            for c in range(high, len(to)):
-                to[c] = 0
+                interior[c] = source[c]
+            for c in range(len(after)):
+                after[c] = 0
 
 
 @jit
