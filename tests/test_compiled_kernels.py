@@ -272,6 +272,112 @@ def test_softmax_cross_entropy_is_the_operations_one_by_one(rng):
 
 
 # ------------------------------------------------------------------------------------------------------------------
+# Normalisation
+
+
+@st.composite
+def normalisations(draw):
+    values = Values(draw)
+    shape = draw(st.sampled_from(((1, 1), (5, 3), (2, 3, 4, 17), (3, 50, 2, 70), (4, 0), (0, 4))))
+    x, g, mean, scale = values(*shape), values(*shape), values(shape[-1]), np.abs(values(shape[-1]))
+    return SimpleNamespace(x=x + x.dtype.type(draw(st.sampled_from((0, 100)))), g=g, mean=mean, scale=scale)
+
+
+@slow
+@given(normalisations())
+def test_normalisation(c):
+    with np.errstate(invalid="ignore"):
+        (y,) = both("standardize", c.x, c.mean, c.scale)
+    if c.x.size and np.isfinite(c.x).all():
+        rows = np.abs(c.x.reshape(-1, c.x.shape[-1]))
+        mean = 4 * rounding(rows.mean(0), c.x.dtype, len(rows))
+        both("moments", c.x, bound=(mean, 4 * rounding(((rows + rows.mean(0)) ** 2).mean(0), c.x.dtype, len(rows))))
+    if c.x.size and all(np.isfinite(a).all() for a in (y, c.g, c.scale)):
+        most = np.abs(c.g).max() * (2 + np.abs(y).max() ** 2)
+        limit = 4 * c.scale * rounding(most, y.dtype, y.size) + 0 * y
+        both("standardize_grad", c.g, y, c.scale, bound=[limit])
+
+
+def test_moments_of_numbers_far_from_zero(rng):
+    x = (rng.standard_normal((70_000, 3)) + 1000).astype(np.float32)
+    mean, variance = get("moments").compiled(x)
+    np.testing.assert_allclose(mean, x.mean(0, dtype=float), rtol=1e-7)
+    np.testing.assert_allclose(variance, x.var(0, dtype=float), rtol=1e-6)
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Optimisers
+
+
+@st.composite
+def updates(draw):
+    """The name of an update with its arguments: every combination of running arrays, and of numbers that are 0."""
+    values, shape = Values(draw), draw(st.sampled_from(((), (1,), (0,), (5, 3), (40, 33))))
+    lr, first, second, decay = (draw(st.sampled_from((0.0, 0.1, 0.9))) for _ in range(4))
+
+    def state(wanted=True):
+        return np.array(np.abs(values(*shape)), order="C") if wanted else None
+
+    def maybe():
+        return state(draw(st.booleans()))
+
+    name = draw(st.sampled_from(("sgd", "adam", "rmsprop")))
+    if name == "sgd":
+        rest = (maybe(), lr, first, draw(st.booleans()), decay)
+    elif name == "adam":
+        rest = (state(), state(), (first, second), (0.3, 0.7), lr, 1e-8, decay, 1 - decay)
+    else:
+        rest = (state(), maybe(), maybe(), lr, first, 1e-8, second, decay)
+    return name, (values(*shape), values(*shape), *rest)
+
+
+@slow
+@given(updates())
+def test_updates_are_the_same_to_the_bit(c):
+    name, arguments = c
+    results = []
+    for form in (get(name).plain, get(name).compiled):
+        given_arguments = copied(arguments)
+        with np.errstate(all="ignore"):
+            new = form(*given_arguments)
+            again = copied(arguments)
+            p = np.array(again[0], order="C")
+            assert form(p, *again[1:], out=p) is p  # in place
+        compare(arguments[:2], given_arguments[:2], None)  # only what is running changes
+        compare([new], [p], None)
+        results.append([new, *(a for a in given_arguments if isinstance(a, np.ndarray))])
+    compare(*results, None)
+
+
+def copied(arguments):
+    return [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: tg.optim.SGD(p, momentum=0.9, nesterov=True, weight_decay=0.1),
+        lambda p: tg.optim.AdamW(p),
+        lambda p: tg.optim.RMSprop(p, momentum=0.9, centered=True),
+    ],
+)
+def test_training_is_the_same_to_the_bit(make, rng):
+    start, gradients = rng.standard_normal((60, 50)), rng.standard_normal((3, 60, 50))
+    ends = []
+    for choice in ("plain", "auto"):
+        w = tg.nn.Parameter(start.astype(np.float32))
+        optimizer = make([w])
+        with tg.use_kernels(choice) as forms:
+            for g in gradients:
+                optimizer.zero_grad()
+                (w * g.astype(np.float32)).sum().backward()
+                optimizer.step()
+        assert len(forms.ran) == (choice == "auto")
+        ends.append(w.numpy())
+    np.testing.assert_array_equal(*ends)
+
+
+# ------------------------------------------------------------------------------------------------------------------
 # The property: every primitive that has compiled kernels
 
 

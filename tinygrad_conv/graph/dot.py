@@ -124,8 +124,8 @@ def _without_hubs(graph: Graph) -> Graph:
         if node.name in hubs:
             return replace(node, params=(("used", f"{uses[node.name]:,} times"),), changed=("used",))
         if node.name in last:
-            read = ("reads", f"{len(node.inputs):,} nodes")
-            node = replace(node, inputs=(last[node.name],), params=(read, *node.params), changed=("reads", *node.changed))
+            params = (("reads", f"{len(node.inputs):,} nodes"), *node.params)
+            node = replace(node, inputs=(last[node.name],), params=params, changed=("reads", *node.changed))
         names = dict.fromkeys(name for name in node.inputs if name in hubs)
         if not names:
             return node

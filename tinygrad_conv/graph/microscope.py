@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..autodiff import pull
-from ..errors import ArgumentError, GraphError, IndexingError
+from ..errors import GraphError, IndexingError
 from ..tensor import Node, Shape, Tensor, describe_source, ndarray
 from .cells import KINDS, Index, Lens, lens
 from .explanation import Explanation

@@ -111,7 +111,7 @@ class Reader:
         return Graph(self.title, tuple(self._nodes), self._modules(), known)
 
     def _add_arrivals(self) -> None:
-        """The gradients on their way, under the names of the operations that sent them: these come after their inputs."""
+        """Gradients on their way, under the names of the operations that sent them, which come later."""
         of = {self._names[node]: sent for node, sent in self._watch.arrivals.items() if node in self._names}
         for node in self._nodes:
             if node.name in of:

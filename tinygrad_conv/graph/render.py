@@ -268,7 +268,7 @@ def _program_folders() -> str:
 
 
 def _with_fewer_boxes(source: str) -> Iterator[str]:
-    """The picture, then without boxes inside boxes, then without boxes: `dot` fails on some ("trouble in init_rank")."""
+    """The picture, then without boxes in boxes, then without boxes: `dot` fails on some ("trouble in init_rank")."""
     yield source
     if "subgraph" in source:
         yield re.sub(r'^(\t\t+subgraph "?)cluster_', r"\1", source, flags=re.M)
@@ -286,8 +286,8 @@ def _run_engine(source: str, format: str) -> bytes:
     complaint = done.stderr.decode(errors="replace").strip()
     if "not recognized" in complaint:
         raise MissingExtraError(
-            f"render: {Path(engine).name} does not write {format.upper()}; write .svg or .png, or install Graphviz itself: "
-            "apt install graphviz, brew install graphviz, winget install graphviz"
+            f"render: {Path(engine).name} does not write {format.upper()}; write .svg or .png, or install Graphviz "
+            "itself: apt install graphviz, brew install graphviz, winget install graphviz"
         )
     errors = [line for line in complaint.splitlines() if "arning" not in line] or ["it did not say why"]
     raise GraphError(f"render: {engine} could not lay the graph out: {errors[0][:200]}")

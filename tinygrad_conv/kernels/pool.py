@@ -122,20 +122,21 @@ def pool_scatter(g: Array, argmax: Array, window: Window, *, out: Array | None =
     if not _few_apart(window):
         dx.fill(0)
         for block in _blocks(dx):
-            indices = _indices(argmax[block], window).reshape(-1)
-            np.add.at(dx[block].reshape(-1), indices, g[block].reshape(-1))  # flat, it takes a fast path
+            images, indices = dx[block].reshape(-1), _indices(argmax[block], window).reshape(-1)
+            np.clip(indices, 0, images.size - 1, out=indices)  # as in `pool_gather`: transposes whatever argmax says
+            np.add.at(images, indices, g[block].reshape(-1))  # flat, it takes a fast path
         return dx
     in_place = g.shape[-1] * g.itemsize >= SHORT_RUN
     for block in _blocks(dx):
         images, place, source = dx[block], argmax[block], _bits(_together(g[block]))
         _clear(images, window)
         mask, part = scratch("mask", place.shape, np.dtype(bool)), scratch("found", source.shape, source.dtype)
-        for k, (_, inputs) in enumerate(window.cells):
+        for k, (outputs, inputs) in enumerate(window.cells):
             to, chosen = _bits(images[:, *inputs]), np.equal(place, k, out=mask)
             if in_place:
-                np.multiply(source, chosen, out=to)
+                np.multiply(source[:, *outputs], chosen[:, *outputs], out=to)
             else:
-                copy_runs(to, np.multiply(source, chosen, out=part))
+                copy_runs(to, np.multiply(source, chosen, out=part)[:, *outputs])
     return dx
 
 
@@ -174,9 +175,11 @@ def avg_pool(x: Array, window: Window, count_include_pad: bool = False, *, out: 
         part, mean = _together(x[block]), y[block]
         if _few_apart(window):
             columns = Columns(part, window.stride[-1]).deal()
-            mean[...] = columns.at(window.cells[0][1])
-            for _, cell in window.cells[1:]:
-                mean += columns.at(cell)
+            for k, (to, cell) in enumerate(window.cells):
+                if k:
+                    mean[:, *to] += columns.at(cell)
+                else:
+                    mean[:, *to] = columns.at(cell)
         else:
             for axis, ins, outs in reversed(_passes(part, window)):
                 total = scratch(f"best {axis}", outs, y.dtype) if axis else mean.reshape(outs)
@@ -199,8 +202,8 @@ def avg_pool_transpose(g: Array, window: Window, count_include_pad: bool = False
         part = np.multiply(g[block], scale, out=scratch("image", g[block].shape, g.dtype))
         if _few_apart(window):
             _clear(dx[block], window)
-            for _, cell in window.cells:
-                copy_runs(dx[block][:, *cell], part)
+            for cell, to in window.cells:
+                copy_runs(dx[block][:, *to], part[:, *cell])
             continue
         for axis, ins, outs in _passes(dx[block], window):
             last = axis == window.rank - 1

@@ -41,14 +41,14 @@ def _sigmoid(x: Any) -> Any:
     return np.where(np.greater_equal(x, 0), 1 / (1 + e), e / (1 + e))
 
 
-@elementwise(lambda y: greater(y, 0), kinks="0 at x = 0", tie="left")
-def relu(x: Array) -> Array:
-    """max(x, 0). Derivative: 1 for x > 0, else 0 (0 at 0).
+@elementwise(lambda residual: residual, kinks="0 at x = 0", tie="left", residual=True)
+def relu(x: Array) -> Any:
+    """max(x, 0). Derivative: 1 for x > 0, else 0 (0 at 0), kept as a byte per element.
 
     >>> relu(Tensor([-1.0, 2.0]))
     Tensor([0., 2.])
     """
-    return np.maximum(x, 0)
+    return np.maximum(x, 0), np.greater(x, 0)
 
 
 @elementwise(

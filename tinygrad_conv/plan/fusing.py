@@ -59,44 +59,38 @@ class _Fusing:
         if bias is None or bias.name != "add" or self.only(relu.args[0]) is not relu or bias in self.instead:
             return
         z, b = bias.args
-        if not _is_bias(z, b, relu.outputs[0]) or not relu.outputs or relu.outputs[0] in self.outputs:
+        if len(relu.outputs) != 2 or not self.outputs.isdisjoint(relu.outputs) or not _is_bias(z, b, relu.outputs[0]):
             return
-        h = relu.outputs[0]
-        masks = [call for call in self.users.get(h, []) if call.name == "greater" and call.args[1:] == (0,)]
-        products = [self.only(mask.outputs[0]) for mask in masks]
-        if any(product is None or product.name != "multiply" or len(product.args) != 2 for product in products):
+        h, mask = relu.outputs
+        products = self.users.get(mask, [])
+        if not all(_is_cotangent(product, mask, h) for product in products):
             return
-        others = [call for call in self.users.get(h, []) if call not in masks]
-        if len(others) == 1 and others[0].name == "pool_max" and self._pooled(bias, relu, others[0], masks):
+        pool = self.only(h)
+        if pool is not None and pool.name == "pool_max" and self._pooled(bias, relu, pool, products):
             return
         self._replace(relu, "bias_relu", (z, b), {}, [h])
         self.instead[bias] = []
-        for mask, product in zip(masks, products, strict=True):
-            g = _other(product, mask.outputs[0])  # type: ignore[arg-type]
-            if isinstance(g, Slot) and g.seen.shape == h.seen.shape and g.seen.dtype == h.seen.dtype:
-                self._cotangents(product, "bias_relu_grad", (g, h), {})  # type: ignore[arg-type]
-                self.instead[mask] = []
+        for product in products:
+            self._cotangents(product, "bias_relu_grad", (_other(product, mask), h), {})
 
-    def _pooled(self, bias: Call, relu: Call, pool: Call, masks: Sequence[Call]) -> bool:
+    def _pooled(self, bias: Call, relu: Call, pool: Call, products: Sequence[Call]) -> bool:
         window = pool.kwargs["window"]
         if len(pool.outputs) != 2:
             return False
         y, argmax = pool.outputs
         scattered = []
-        for mask in masks:
-            product = self.only(mask.outputs[0])
-            scatter = self.maker.get(_other(product, mask.outputs[0]))  # type: ignore[arg-type]
+        for product in products:
+            scatter = self.maker.get(_other(product, relu.outputs[1]))
             if scatter is None or scatter.name != "pool_scatter" or scatter.kwargs["argmax"] is not argmax:
                 return False
             if scatter.kwargs["window"] != window or self.only(scatter.outputs[0]) is not product:
                 return False
-            scattered.append((scatter, mask, product))
+            scattered.append((scatter, product))
         self._replace(pool, "bias_relu_max_pool", bias.args, {"window": window}, [y, argmax])
         self.instead[bias] = self.instead[relu] = []
-        for scatter, mask, product in scattered:
-            g = scatter.args[0]
-            self.instead[scatter] = self.instead[mask] = []
-            self._cotangents(product, "bias_relu_max_pool_grad", (g, y, argmax), {"window": window})  # type: ignore[arg-type]
+        for scatter, product in scattered:
+            self.instead[scatter] = []
+            self._cotangents(product, "bias_relu_max_pool_grad", (scatter.args[0], y, argmax), {"window": window})
         return True
 
     def _cotangents(self, product: Call, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -133,6 +127,14 @@ def _is_bias(z: Any, b: Any, y: Slot) -> bool:
         and b.seen.shape == z.seen.shape[-1:] and z.seen.dtype == b.seen.dtype == y.seen.dtype
         and z.seen.contiguous
     )  # fmt: skip
+
+
+def _is_cotangent(product: Call, mask: Slot, h: Slot) -> bool:
+    """Is it a cotangent of h, of h's kind, times the mask?"""
+    if product.name != "multiply" or len(product.args) != 2:
+        return False
+    g = _other(product, mask)
+    return isinstance(g, Slot) and g is not mask and g.seen.shape == h.seen.shape and g.seen.dtype == h.seen.dtype
 
 
 def _other(product: Call, one: Slot) -> Any:

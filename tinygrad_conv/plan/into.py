@@ -37,8 +37,10 @@ def _min(x: Array, axis: Any = None, keepdims: bool = False, *, out: Array) -> N
     _smallest(x, axis, None, out, keepdims)
 
 
-def _relu(x: Array, *, out: Array) -> None:
-    np.maximum(x, 0, out=out)
+def _relu(x: Array, *, out: tuple[Array, Array]) -> None:
+    y, above = out
+    np.greater(x, 0, above)  # first, for y may lie where x does
+    np.maximum(x, 0, out=y)
 
 
 def _power(x1: Any, x2: Any, *, out: Array) -> None:
