@@ -175,11 +175,11 @@ def avg_pool(x: Array, window: Window, count_include_pad: bool = False, *, out: 
         part, mean = _together(x[block]), y[block]
         if _few_apart(window):
             columns = Columns(part, window.stride[-1]).deal()
-            for k, (to, cell) in enumerate(window.cells):
+            for k, (places, cells) in enumerate(window.cells):
                 if k:
-                    mean[:, *to] += columns.at(cell)
+                    mean[:, *places] += columns.at(cells)
                 else:
-                    mean[:, *to] = columns.at(cell)
+                    mean[:, *places] = columns.at(cells)
         else:
             for axis, ins, outs in reversed(_passes(part, window)):
                 total = scratch(f"best {axis}", outs, y.dtype) if axis else mean.reshape(outs)
@@ -202,8 +202,8 @@ def avg_pool_transpose(g: Array, window: Window, count_include_pad: bool = False
         part = np.multiply(g[block], scale, out=scratch("image", g[block].shape, g.dtype))
         if _few_apart(window):
             _clear(dx[block], window)
-            for cell, to in window.cells:
-                copy_runs(dx[block][:, *to], part[:, *cell])
+            for places, cells in window.cells:
+                copy_runs(dx[block][:, *cells], part[:, *places])
             continue
         for axis, ins, outs in _passes(dx[block], window):
             last = axis == window.rank - 1
