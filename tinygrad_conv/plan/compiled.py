@@ -111,7 +111,7 @@ class Compiled(Generic[P, T]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         mode = MODE.get()
-        leaves, rebuild = flatten((args, kwargs))
+        leaves, rebuild = _taken_apart(args, kwargs)
         if mode.anomaly or mode.watch is not None or (OBSERVED and mode.observer is not None):
             return self._as_it_is(leaves, rebuild)  # somebody wants to see each operation
         arrays: list[Any] = []
@@ -188,6 +188,13 @@ class Compiled(Generic[P, T]):
 
     def __repr__(self) -> str:
         return f"<compiled {self._name}: {len(self.plans)} plan{'s' if len(self.plans) != 1 else ''}>"
+
+
+def _taken_apart(args: Any, kwargs: Any) -> tuple[Sequence[Any], Callable[[Sequence[Any]], Any]]:
+    """`flatten` of a call's arguments; most calls have arrays and nothing else."""
+    if not kwargs and all(type(arg) is ndarray or type(arg) is Tensor for arg in args):
+        return args, lambda leaves: (leaves, {})
+    return flatten((args, kwargs))
 
 
 _BY_VALUE = (int, float, complex, str, bytes, bool, type(None), type, np.dtype)

@@ -233,6 +233,7 @@ class _Axis(NamedTuple):
 
 
 def conv(x: Array, w: Array, window: Window, *, out: Array | None = None) -> Array:
+    """`kernels.conv.conv`, compiled."""
     y = result(out, (len(x), *window.out_sizes, w.shape[-1]), x.dtype)
     x, to = images(x), images(y)
     depthwise = _is_depthwise(x.shape[-1], window)
@@ -243,6 +244,7 @@ def conv(x: Array, w: Array, window: Window, *, out: Array | None = None) -> Arr
 
 
 def conv_input_grad(g: Array, w: Array, window: Window, *, out: Array | None = None) -> Array:
+    """`kernels.conv.conv_input_grad`, compiled."""
     channels = window.groups * w.shape[-2]
     dx = result(out, (len(g), *window.in_sizes, channels), g.dtype)
     depthwise = _is_depthwise(channels, window)
@@ -462,6 +464,7 @@ def _list_places(table, images, rows, columns, image_step, row_step, column_step
 
 
 def conv_kernel_grad(x: Array, g: Array, window: Window, *, out: Array | None = None) -> Array:
+    """`kernels.conv.conv_kernel_grad`, compiled."""
     dw = result(out, (*window.kernel, x.shape[-1] // window.groups, g.shape[-1]), x.dtype)
     x, g, axes = images(x), images(g), _axes(window)
     depthwise = _is_depthwise(x.shape[-1], window)

@@ -16,12 +16,14 @@ Array: TypeAlias = np.ndarray[Any, Any]
 
 
 def bias_relu(z: Array, b: Array, *, out: Array | None = None) -> Array:
+    """`kernels.fused.bias_relu`, compiled."""
     y = result(out, z.shape, z.dtype)
     _bias_relu(rows(z), array(b), rows(y))
     return y
 
 
 def bias_relu_grad(g: Array, y: Array, *, out: tuple[Array, Array] | None = None) -> tuple[Array, Array]:
+    """`kernels.fused.bias_relu_grad`, compiled."""
     dz, db = out or (None, None)
     dz, db = result(dz, g.shape, g.dtype), result(db, g.shape[-1:], g.dtype)
     _bias_relu_grad(rows(g), rows(y), rows(dz), db)

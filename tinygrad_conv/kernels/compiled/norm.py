@@ -17,6 +17,7 @@ BLOCK = 1 << 13  # elements
 
 
 def moments(x: Array, *, out: tuple[Array, Array] | None = None) -> tuple[Array, Array]:
+    """`kernels.norm.moments`, compiled."""
     mean, variance = out or (None, None)
     mean, variance = result(mean, x.shape[-1:], x.dtype), result(variance, x.shape[-1:], x.dtype)
     _moments(rows(x), mean, variance)
@@ -24,12 +25,14 @@ def moments(x: Array, *, out: tuple[Array, Array] | None = None) -> tuple[Array,
 
 
 def standardize(x: Array, mean: Array, scale: Array, *, out: Array | None = None) -> Array:
+    """`kernels.norm.standardize`, compiled."""
     y = result(out, x.shape, x.dtype)
     _standardize(rows(x), array(mean), array(scale), rows(y))
     return y
 
 
 def standardize_grad(g: Array, y: Array, scale: Array, *, out: Array | None = None) -> Array:
+    """`kernels.norm.standardize_grad`, compiled."""
     dx = result(out, g.shape, g.dtype)
     _standardize_grad(rows(g), rows(y), array(scale), rows(dx))
     return dx

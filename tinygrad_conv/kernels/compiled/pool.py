@@ -29,12 +29,14 @@ Array: TypeAlias = np.ndarray[Any, Any]
 
 
 def max_pool(x: Array, window: Window, *, out: tuple[Array, Array] | None = None) -> tuple[Array, Array]:
+    """`kernels.pool.max_pool`, compiled."""
     return bias_relu_max_pool(x, None, window, out=out)
 
 
 def bias_relu_max_pool(
     z: Array, b: Array | None, window: Window, *, out: tuple[Array, Array] | None = None
 ) -> tuple[Array, Array]:
+    """`kernels.fused.bias_relu_max_pool`, compiled."""
     shape = (len(z), *window.out_sizes, z.shape[-1])
     y, argmax = out or (None, None)
     y, argmax = result(y, shape, z.dtype), result(argmax, shape, np.min_scalar_type(prod(window.kernel) - 1))
@@ -45,6 +47,7 @@ def bias_relu_max_pool(
 def bias_relu_max_pool_grad(
     g: Array, y: Array, argmax: Array, window: Window, *, out: tuple[Array, Array] | None = None
 ) -> tuple[Array, Array]:
+    """`kernels.fused.bias_relu_max_pool_grad`, compiled."""
     dz, db = out or (None, None)
     dz = result(dz, (len(g), *window.in_sizes, g.shape[-1]), g.dtype)
     db = result(db, g.shape[-1:], g.dtype)
@@ -53,24 +56,28 @@ def bias_relu_max_pool_grad(
 
 
 def pool_gather(x: Array, argmax: Array, window: Window, *, out: Array | None = None) -> Array:
+    """`kernels.pool.pool_gather`, compiled."""
     y = result(out, argmax.shape, x.dtype)
     _gather(images(x), images(argmax), *reads(window), images(y))
     return y
 
 
 def pool_scatter(g: Array, argmax: Array, window: Window, *, out: Array | None = None) -> Array:
+    """`kernels.pool.pool_scatter`, compiled."""
     dx = result(out, (len(g), *window.in_sizes, g.shape[-1]), g.dtype)
     _scatter(images(g), None, images(argmax), *reads(window), images(dx), np.empty(0, g.dtype))
     return dx
 
 
 def avg_pool(x: Array, window: Window, count_include_pad: bool = False, *, out: Array | None = None) -> Array:
+    """`kernels.pool.avg_pool`, compiled."""
     y = result(out, (len(x), *window.out_sizes, x.shape[-1]), x.dtype)
     _mean(images(x), *reads(window), _scale(window, count_include_pad, x.dtype), images(y))
     return y
 
 
 def avg_pool_transpose(g: Array, window: Window, count_include_pad: bool = False, *, out: Array | None = None) -> Array:
+    """`kernels.pool.avg_pool_transpose`, compiled."""
     dx = result(out, (len(g), *window.in_sizes, g.shape[-1]), g.dtype)
     _spread(images(g), *reads(window), _scale(window, count_include_pad, g.dtype), images(dx))
     return dx

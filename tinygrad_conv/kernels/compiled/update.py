@@ -15,6 +15,7 @@ def sgd(
     p: Array, g: Array, velocity: Array | None, lr: float, momentum: float, nesterov: bool, weight_decay: float, *,
     out: Array | None = None,
 ) -> Array:  # fmt: skip
+    """`kernels.update.sgd`, compiled."""
     new, number = result(out, p.shape, p.dtype), p.dtype.type
     numbers = number(-lr), number(momentum), number(weight_decay)
     _sgd(_flat(p), _flat(g), _flat(velocity), numbers, nesterov, weight_decay != 0, _flat(new))
@@ -25,6 +26,7 @@ def adam(
     p: Array, g: Array, mean: Array, square: Array, betas: tuple[float, float], corrections: tuple[float, float],
     lr: float, epsilon: float, weight_decay: float, shrink: float, *, out: Array | None = None,
 ) -> Array:  # fmt: skip
+    """`kernels.update.adam`, compiled."""
     new, number = result(out, p.shape, p.dtype), p.dtype.type
     (beta1, beta2), (correct1, correct2) = betas, corrections
     numbers = (
@@ -39,6 +41,7 @@ def rmsprop(
     p: Array, g: Array, square: Array, mean: Array | None, velocity: Array | None, lr: float, rho: float,
     epsilon: float, momentum: float, weight_decay: float, *, out: Array | None = None,
 ) -> Array:  # fmt: skip
+    """`kernels.update.rmsprop`, compiled."""
     new, number = result(out, p.shape, p.dtype), p.dtype.type
     numbers = number(rho), number(1 - rho), number(epsilon), number(momentum), number(-lr), number(weight_decay)
     _rmsprop(
