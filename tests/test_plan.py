@@ -9,10 +9,18 @@ from hypothesis import strategies as st
 
 import tinygrad_conv as tg
 from tinygrad_conv.errors import CompileWarning
+from tinygrad_conv.plan import fusing
 from tinygrad_conv.testing import Draw
 from tinygrad_conv.testing.checks import draw_sample
 
 LIBRARY = {n: p for n, p in tg.primitives().items() if p.forward.__module__.startswith("tinygrad_conv.")}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_calls_are_fused_too():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fusing, "WORTHWHILE", 0)
+        yield
 
 
 def numbers(result):

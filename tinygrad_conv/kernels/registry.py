@@ -298,9 +298,13 @@ def _updates(p: Array, g: Array, *rest: Any) -> bool:
 
 
 def _large(p: Array, *rest: Any) -> bool:
-    return p.size >= 1024
+    return p.size >= 512
 
 
-sgd = Kernel(_update.sgd, "update", _updates, _large)
+def _larger(p: Array, *rest: Any) -> bool:
+    return p.size >= 1 << 14
+
+
+sgd = Kernel(_update.sgd, "update", _updates, _larger)
 adam = Kernel(_update.adam, "update", _updates, _large)
 rmsprop = Kernel(_update.rmsprop, "update", _updates, _large)

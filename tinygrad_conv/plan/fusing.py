@@ -22,6 +22,8 @@ from .tape import Call, Path, Seen, Slot
 
 __all__ = ["fused"]
 
+WORTHWHILE = 1 << 14  # bytes: what is smaller stays in the first cache, and one call more costs little
+
 
 def fused(calls: Sequence[Call], outputs: Sequence[Slot]) -> list[Call]:
     """The calls with all that can be made into one made into one."""
@@ -121,11 +123,11 @@ class _Fusing:
 
 
 def _is_bias(z: Any, b: Any, y: Slot) -> bool:
-    """Is z + b an array with one number per channel added to it, all of one dtype?"""
+    """Is z + b a large array with one number per channel added to it, all of one dtype?"""
     return (
         isinstance(z, Slot) and isinstance(b, Slot) and len(z.seen.shape) > 1 and z.seen.shape == y.seen.shape
         and b.seen.shape == z.seen.shape[-1:] and z.seen.dtype == b.seen.dtype == y.seen.dtype
-        and z.seen.contiguous
+        and z.seen.contiguous and z.seen.nbytes >= WORTHWHILE
     )  # fmt: skip
 
 

@@ -105,7 +105,7 @@ class Case:
 
     def value(self, *inputs: Any) -> Array:
         """The function's value on plain arrays."""
-        raising = self._raising({"forward": "JVP", "reverse": "VJP"}[self.over]) if self.over else nullcontext()
+        raising = self.raising({"forward": "JVP", "reverse": "VJP"}[self.over]) if self.over else nullcontext()
         with raising, nullcontext() if not is_grad_enabled() else no_grad():
             return np.asarray(self.f(*map(Tensor, inputs))._data)
 
@@ -133,7 +133,7 @@ class Case:
         return autodiff.vjp(self.f, *self.inputs)[1]
 
     @contextmanager
-    def _raising(self, what: str) -> Iterator[None]:
+    def raising(self, what: str) -> Iterator[None]:
         """A rule that raises is a wrong rule."""
         try:
             yield
@@ -143,7 +143,7 @@ class Case:
             raise GradientError(f"{self.name}: its {what} raised {type(error).__name__}: {error}") from error
 
     def _rule(self, what: str, run: Callable[[], Any]) -> Any:
-        with self._raising(what):
+        with self.raising(what):
             result = run()
         expected = [self.y.shape] if what == "JVP" else [np.shape(x) for x in self.inputs]
         for k, (array, shape) in enumerate(zip([result] if what == "JVP" else result, expected, strict=True)):

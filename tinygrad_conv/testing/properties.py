@@ -267,7 +267,8 @@ def batch_consistency(case: Case) -> str | None:
         args, params = part[: len(case.args)], dict(zip(case.params, part[len(case.args) :], strict=True))
         y, pullback = autodiff.vjp(lambda *xs, params=params: primitive.operation(*xs, **params), *args)
         ys.append(y._data)
-        gradients.append([x._data for x in pullback(case.cotangent[i : i + 1] if y_batched else case.cotangent)])
+        with case.raising("VJP"):
+            gradients.append([x._data for x in pullback(case.cotangent[i : i + 1] if y_batched else case.cotangent)])
     pairs = [("value", case.y, ys, y_batched)]
     for k, name in enumerate(primitive.inputs):
         pairs.append((f"gradient of {name}", case.gradients[k], [g[k] for g in gradients], name in primitive.batch))

@@ -435,10 +435,14 @@ def _correlate_blocks(each, x, packed, loops, groups, panels, stage, block, band
                     b_steps = (kw * k * lanes, k * lanes, lanes)
                     some = max(1, min(kh, PANEL // (kw * k * lanes)))  # rows of the kernel: they stay in the cache
                     for i in range(0, kh, some):
+                        # The innermost loop is the longest that there is: the steps of a row, if they are even.
                         n_loops, a_loops, b_loops = (min(some, kh - i), kw, k), a_steps, b_steps
-                        if each is not None:  # k is 1: the innermost loop is the longest that there is
+                        if each is not None:
                             n_loops, a_loops = (1, min(some, kh - i), kw), (0, a_steps[0], a_steps[1])
-                            b_loops = (0, b_steps[0], b_steps[1])
+                            b_loops = (0, b_steps[0], lanes)
+                        elif dilation_w == 1 and groups == 1:
+                            n_loops, a_loops = (1, min(some, kh - i), kw * k), (0, a_steps[0], 1)
+                            b_loops = (0, b_steps[0], lanes)
                         _run(
                             which, each, total, source, at, at_base + i * a_steps[0], packed, start + i * b_steps[0],
                             n_loops, a_loops, b_loops, flat, to, 1, to_base, valid, i > 0,

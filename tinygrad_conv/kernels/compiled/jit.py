@@ -10,8 +10,8 @@ from numba import njit
 __all__ = ["jit"]
 
 # No fast-math: the order of sums is as written, so results are repeatable, and equal to the plain form's where its
-# order is the same. One thread: a step alternates with BLAS, whose threads spin while they wait, and with a second pool
-# beside them bias, relu and a matrix product in turn took 2 to 4 times as long on two cores; several steps in threads of
+# order is the same. One thread: a step alternates with BLAS, whose threads spin while they wait. With a second pool
+# beside them, products and activations in turn took 2 to 4 times as long on two cores. Several steps in threads of
 # their own do run at once, because the lock is given up (nogil).
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 
