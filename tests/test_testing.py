@@ -247,6 +247,12 @@ def test_a_rule_that_raises_or_has_the_wrong_shape_is_a_wrong_gradient():
     for properties in (None, ["second_order"], ["float32_vs_float64"]):
         with pytest.raises(GradientError, match="its VJP raised ShapeError"):
             check_gradients(raising, np.ones(3), properties=properties)
+    single = declare(  # raises for the samples of a batch one by one
+        tg.linear, lambda x: 2 * x, lambda g: 2 * tg.reshape(g, (3, 2)), batch=("x", "y"),
+        samples=lambda d: ((d.values((3, 2)),), {}),
+    )  # fmt: skip
+    with pytest.raises(GradientError, match="its VJP raised ShapeError"):
+        check_primitive(single.primitive, Draw.seeded(0), properties=["batch_consistency"])
     broadcast = declare(
         tg.opaque, lambda x, b: x + b, name="f", vjp=(lambda g: g, lambda g: g), jvp=(lambda t: t, lambda t: t)
     )
