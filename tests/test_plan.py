@@ -160,8 +160,8 @@ def network(layers, seed):
 
 
 OPTIMIZERS = {
-    "sgd": lambda p: tg.optim.SGD(p, lr=0.1),
-    "momentum": lambda p: tg.optim.SGD(p, lr=tg.optim.ExponentialDecay(0.1, 0.9, 1), momentum=0.9, nesterov=True),
+    "sgd": lambda p: tg.optim.SGD(p, lr=0.01),
+    "momentum": lambda p: tg.optim.SGD(p, lr=tg.optim.ExponentialDecay(0.01, 0.9, 1), momentum=0.9, nesterov=True),
     "adam": lambda p: tg.optim.Adam(p, lr=0.01, weight_decay=0.01),
     "rmsprop": lambda p: tg.optim.RMSprop(p),
 }
@@ -310,6 +310,19 @@ def test_nested_arguments_and_results():
         assert out["rest"][1] == 7
 
 
+def test_as_a_method():
+    class Line:
+        def __init__(self, slope):
+            self.w = tg.nn.Parameter([slope])
+
+        @tg.compile
+        def at(self, x):
+            return (self.w * x).detach()
+
+    lines = [Line(2.0), Line(3.0)]
+    assert [[line.at(np.full(1, k)).item() for k in (1.0, 2.0)] for line in lines] == [[2, 4], [3, 6]]
+
+
 def test_one_array_given_twice_is_two_arguments():
     step = tg.compile(lambda a, b: a - b)
     x = np.ones(3)
@@ -448,6 +461,52 @@ def test_control_flow_by_value_stays_right():
 
     compiled = tg.compile(step, warn=False)
     assert [compiled(np.full(1, v)).item() for v in (1.0, -1.0, 2.0)] == [2.0, -3.0, 4.0]
+
+
+def test_state_kept_in_python_is_noticed():
+    w, state = tg.nn.Parameter([1.0, 2.0]), {}
+
+    def step(x):
+        w.zero_grad()
+        (w * w * x).sum().backward()
+        with tg.no_grad():
+            state["v"] = state.get("v", 0.0) * 0.9 + w.grad
+            w.data = w - 0.1 * state["v"]
+
+    compiled = tg.compile(step)
+    with pytest.warns(CompileWarning, match=r"keeps a value that it computed \(add, shape \(2,\)\) at test_plan"):
+        compiled(np.ones(2))
+    compiled(np.ones(2))
+    replayed, velocity = w.tolist(), state.pop("v").tolist()
+    w.data = np.array([1.0, 2.0])
+    for _ in range(2):
+        step(np.ones(2))
+    assert (replayed, velocity) == (w.tolist(), state["v"].tolist())
+
+    losses = []
+    appended = tg.compile(lambda x: losses.append((x * 2).sum()), warn=False)
+    for _ in range(3):
+        appended(np.ones(2))
+    assert len(losses) == 3
+    assert "keeps a value" in appended.reasons[0]
+
+
+def test_an_update_written_by_hand():
+    def trained(compiled):
+        w = tg.nn.Parameter([1.0, 2.0])
+
+        def step(x):
+            w.zero_grad()
+            loss = (w * w * x).sum()
+            loss.backward()
+            with tg.no_grad():
+                w.data = w - 0.1 * w.grad
+            return loss
+
+        run = tg.compile(step) if compiled else step
+        return [run(tg.Tensor(np.full(2, k))).item() for k in (1.0, 2.0, 3.0)], w.tolist()
+
+    assert trained(True) == trained(False)
 
 
 def test_numbers_drawn_beside_the_library_are_noticed():

@@ -20,6 +20,7 @@ from ..errors import ArgumentError, ShapeError
 from ..tensor import Array, Shape, Tensor, ndarray
 from .cells import Lens
 from .page import write
+from .pdf import svg_to_pdf
 from .picture import number
 
 __all__ = ["DenseView", "as_dense"]
@@ -195,13 +196,15 @@ class DenseView:
         return _draw(self)
 
     def render(self, path: str | os.PathLike[str]) -> Path:
-        """Write the picture: .svg or .html.
+        """Write the picture: .svg, .pdf or .html.
 
         Raises ArgumentError for another suffix, or a path that cannot be written.
         """
         suffix = Path(path).suffix.lower()
         if suffix == ".svg":
             return write(self.svg, path)
+        if suffix == ".pdf":
+            return write(svg_to_pdf(self.svg), path)
         if suffix == ".html":
             title = "A convolution as a dense layer"
             style = "body{font:14px Helvetica,Arial,sans-serif;margin:24px;background:#fff;color:#1d2129}"
@@ -209,7 +212,7 @@ class DenseView:
             body = f"<h1>{title}</h1>{self.svg}"
             page = f'<!DOCTYPE html>\n<html lang="en">\n<head>{head}</head>\n<body>{body}</body>\n</html>\n'
             return write(page, path)
-        raise ArgumentError(f"render: expected a path ending in .svg or .html, got {str(path)!r}")
+        raise ArgumentError(f"render: expected a path ending in .svg, .pdf or .html, got {str(path)!r}")
 
     def _repr_svg_(self) -> str:
         return self.svg
@@ -257,7 +260,7 @@ def _draw(view: DenseView) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
         f'role="img" aria-label="{alt}" font-family="Helvetica,Arial,sans-serif" fill="#1d2129"><title>{alt}</title>'
-        f'<rect width="100%" height="100%" fill="#ffffff"/>{"".join(parts)}</svg>'
+        f'<rect x="0" y="0" width="{width}" height="{height}" fill="#ffffff"/>{"".join(parts)}</svg>'
     )
 
 

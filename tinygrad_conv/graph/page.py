@@ -58,11 +58,11 @@ def fill(page: str, title: str, summary: str, data: Any) -> str:
     return text
 
 
-def write(text: str, path: str | os.PathLike[str]) -> Path:
-    """Write a page; raises ArgumentError where that is not possible."""
+def write(content: str | bytes, path: str | os.PathLike[str]) -> Path:
+    """Write a page or a picture; raises ArgumentError where that is not possible."""
     path = Path(path)
     try:
-        path.write_bytes(text.encode())
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise ArgumentError(
             f"render: cannot write {str(path)!r}: {error.strerror}; choose a file in an existing folder that you may "

@@ -1,11 +1,10 @@
 """`svg_to_pdf`: a picture as a PDF of one page, in vectors, by nothing but the standard library.
 
-It reads the SVG that this package makes: Graphviz's groups, polygons, polylines, ellipses, paths of Bézier curves and
-lines of text, and `as_dense`'s squares. Text stays text, which can be searched and copied, in the fonts that every
-reader of PDF brings along (Helvetica, and Symbol for Greek and mathematics): no font is embedded. Equal pictures give
-equal bytes.
+It reads the SVG that this package makes: Graphviz's groups, polygons, polylines, ellipses, paths and lines of text, and
+the squares of `as_dense`. Text stays text, which can be searched and copied, in the fonts that every reader of PDF
+brings along: Helvetica, and Symbol for Greek and mathematics. Equal pictures give equal bytes.
 
-Source: PDF 32000-1:2008, sections 8 (graphics) and 9 (text), and annex D for the fonts' characters.
+Source: ISO 32000-1:2008, chapters 7.5 (files), 8 (graphics) and 9 (text), and annex D (the fonts' characters).
 """
 
 from __future__ import annotations
@@ -16,45 +15,24 @@ import unicodedata
 import xml.etree.ElementTree as ET
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from itertools import chain, groupby
+from contextlib import suppress
+from itertools import groupby
 from typing import NamedTuple, TypeAlias
 
 __all__ = ["svg_to_pdf"]
 
-Style: TypeAlias = Mapping[str, str]
+Style: TypeAlias = Mapping[str, str]  # an element's attributes, and those that it inherits
 
-_LONGEST = 14_400  # points: a page may be no longer (annex C), and what is larger is scaled
-_FONTS = {
-    "Regular": "/BaseFont/Helvetica/Encoding/WinAnsiEncoding",
-    "Bold": "/BaseFont/Helvetica-Bold/Encoding/WinAnsiEncoding",
-    "Symbol": "/BaseFont/Symbol",
-}
-_SYMBOL_RUNS = {
-    0x41: "ΑΒΧΔΕΦΓΗΙϑΚΛΜΝΟΠΘΡΣΤΥςΩΞΨΖ", 0x61: "αβχδεφγηιϕκλμνοπθρστυϖωξψζ", 0x22: "∀", 0x24: "∃", 0x2A: "∗", 0x2D: "−",
-    0x5E: "⊥", 0x7E: "∼", 0xA2: "′≤", 0xA5: "∞", 0xAB: "↔←↑→↓", 0xB3: "≥", 0xB5: "∝∂", 0xB9: "≠≡≈", 0xC4: "⊗⊕∅∩∪",
-    0xCE: "∈∉", 0xD1: "∇", 0xD5: "∏√⋅", 0xD9: "∧∨⇔⇐⇑⇒⇓", 0xE5: "∑", 0xF2: "∫",
-}  # fmt: skip
-_SYMBOLS = {character: start + k for start, run in _SYMBOL_RUNS.items() for k, character in enumerate(run)}
-_WIDTHS = {
-    character: width
-    for width, characters in {
-        191: "'", 222: "ijl‘’", 260: "|", 278: " !,./:;I[\\]ft·", 333: "()-`r", 334: "{}", 355: '"', 389: "*",
-        469: "^", 500: "Jcksvxyz", 584: "+<=>~±×÷", 611: "FTZ", 667: "&ABEKPSVXY", 722: "CDHNRUw", 778: "GOQ",
-        833: "Mm", 889: "%", 944: "W", 987: "←→⇐⇒", 1000: "…—", 1015: "@",
-    }.items()
-    for character in characters
-}  # fmt: skip
-_WIDTH = 556  # of a thousandth of the size: digits, most small letters, and nearly that of most symbols
+_LONGEST = 14_400  # points: no page may be longer (annex C), and a larger picture is scaled
 
 
 def svg_to_pdf(svg: str | bytes) -> bytes:
-    """The picture as a PDF file; a unit of the SVG is a point.
+    """The picture as a PDF file, a point for each unit of the SVG.
 
     Parameters
     ----------
     svg : str or bytes
-        An ``<svg>`` element, as `Drawing.svg` and `DenseView.svg` are. Style sheets (dark mode), links and tooltips
-        have no part in it.
+        An ``<svg>`` element such as `Drawing.svg`. Its style sheet (dark mode), links and tooltips are left out.
 
     Returns
     -------
@@ -68,13 +46,14 @@ def svg_to_pdf(svg: str | bytes) -> bytes:
     root = ET.fromstring(svg)
     _, _, width, height = map(float, root.attrib["viewBox"].split())
     scale = min(1.0, _LONGEST / max(width, height))
-    upside_down = f"{scale:.6g} 0 0 {-scale:.6g} 0 {height * scale:.6g} cm"  # as y points down in SVG, and up in PDF
-    content = zlib.compress("\n".join([upside_down, "4 M", *_operators(root, {})]).encode("ascii"))
+    width, height = width * scale, height * scale
+    axes = f"{scale:.6g} 0 0 {-scale:.6g} 0 {height:.6g} cm 4 M"  # in SVG, y points down and sharp tips are cut at 4
+    content = zlib.compress("\n".join([axes, *_operators(root, {})]).encode("ascii"))
     fonts = "".join(f"/{name}<</Type/Font/Subtype/Type1{font}>>" for name, font in _FONTS.items())
     return _file(
         b"<</Type/Catalog/Pages 2 0 R>>",
         b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
-        f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 {width * scale:.6g} {height * scale:.6g}]/Contents 4 0 R"
+        f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 {width:.6g} {height:.6g}]/Contents 4 0 R"
         f"/Resources<</Font<<{fonts}>>>>>>".encode(),
         b"<</Filter/FlateDecode/Length %d>>\nstream\n%b\nendstream" % (len(content), content),
     )
@@ -82,82 +61,162 @@ def svg_to_pdf(svg: str | bytes) -> bytes:
 
 def _file(*objects: bytes) -> bytes:
     """Objects, numbered from 1, and the table that says at which byte each starts; the first is the catalog."""
-    file = b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n"  # bytes that are no text: the file is binary
+    file = b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n"  # the second line shows that the file is no text
     starts = []
     for number, content in enumerate(objects, 1):
         starts.append(len(file))
         file += b"%d 0 obj\n%b\nendobj\n" % (number, content)
-    table = "".join(f"{start:010} 00000 n \n" for start in starts)
     size = len(objects) + 1
+    table = "".join(f"{start:010} 00000 n \n" for start in starts)
     trailer = f"trailer\n<</Size {size}/Root 1 0 R>>\nstartxref\n{len(file)}\n%%EOF\n"
     return file + f"xref\n0 {size}\n0000000000 65535 f \n{table}{trailer}".encode()
 
 
 def _operators(element: ET.Element, style: Style) -> Iterator[str]:
-    """What draws an element and those in it; they inherit its style."""
+    """What draws an element and those in it, which inherit its attributes."""
     style = {**style, **element.attrib}
     tag = element.tag.rpartition("}")[2]
     if tag == "text":
         yield from _text("".join(element.itertext()), style)
     elif tag in _OUTLINES:
-        yield from _painted(_OUTLINES[tag](style), style)
+        yield from _shape(_OUTLINES[tag](style), style)
     elif tag in ("svg", "g", "a"):
         yield "q"
-        yield from map(_matrix, re.findall(r"(\w+)\((.*?)\)", style.pop("transform", "")))
-        yield from chain.from_iterable(_operators(child, style) for child in element)
+        for name, numbers in re.findall(r"(scale|translate)\((.*?)\)", style.pop("transform", "")):
+            x, y = _numbers(numbers)
+            yield f"{x} 0 0 {y} 0 0 cm" if name == "scale" else f"1 0 0 1 {x} {y} cm"
+        for child in element:
+            yield from _operators(child, style)
         yield "Q"
-
-
-def _matrix(transform: tuple[str, str]) -> str:
-    name, arguments = transform
-    a, *rest = arguments.split()
-    if name == "translate":
-        return f"1 0 0 1 {a} {rest[0]} cm"
-    if name == "scale":
-        return f"{a} 0 0 {rest[0] if rest else a} 0 0 cm"
-    return ""  # Graphviz turns pictures only where it was asked to, which nothing here does
-
-
-# ------------------------------------------------------------------------------------------
-# Shapes
-
-
-def _polyline(style: Style) -> str:
-    return " l ".join(style["points"].replace(",", " ").split(" ")) if False else _line(_numbers(style["points"]))
 
 
 def _numbers(text: str) -> list[str]:
     return re.findall(r"-?[\d.]+", text)
 
 
-def _line(numbers: list[str]) -> str:
-    (x, y), *points = zip(numbers[::2], numbers[1::2], strict=True)
-    return " ".join([f"{x} {y} m", *(f"{x} {y} l" for x, y in points)])
+# ------------------------------------------------------------------------------------------
+# Shapes
+
+
+def _line(style: Style) -> str:
+    numbers = _numbers(style["points"])
+    points = (f"{x} {y}" for x, y in zip(numbers[::2], numbers[1::2], strict=True))
+    return f"{next(points)} m " + " ".join(f"{point} l" for point in points)
 
 
 def _path(style: Style) -> str:
-    """Moves, lines and Bézier curves to absolute places, the only commands of Graphviz's paths."""
+    """Moves, lines and Bézier curves, all to absolute places; PDF has a command for each of several curves."""
     drawn = []
-    for command, text in re.findall(r"([MLC])([^A-Z]*)", style["d"]):
-        numbers, step = _numbers(text), 6 if command == "C" else 2
-        drawn += [" ".join([*numbers[k : k + step], command.lower()]) for k in range(0, len(numbers), step)]
+    for command, text in re.findall(r"([MLC])([^A-Za-z]*)", style["d"]):
+        numbers, each = _numbers(text), 6 if command == "C" else 2
+        drawn += [" ".join([*numbers[k : k + each], command.lower()]) for k in range(0, len(numbers), each)]
     return " ".join(drawn)
 
 
 def _ellipse(style: Style) -> str:
     x, y, a, b = (float(style[name]) for name in ("cx", "cy", "rx", "ry"))
-    k = 0.5523  # the Bézier curves closest to quarters of a circle: (4/3) (√2 - 1)
-    around = [(1, k, k, 1, 0, 1), (-k, 1, -1, k, -1, 0), (-1, -k, -k, -1, 0, -1), (k, -1, 1, -k, 1, 0)]
-    quarters = [
-        " ".join(f"{x + a * u:.2f} {y + b * v:.2f}" for u, v in zip(to[::2], to[1::2], strict=True)) for to in around
-    ]
-    return " ".join([f"{x + a:.2f} {y:.2f} m", *(f"{quarter} c" for quarter in quarters), "h"])
+    k = 4 / 3 * (2**0.5 - 1)  # the Bézier curve that is closest to a quarter of a circle
+    quarters = (1, k, k, 1, 0, 1), (-k, 1, -1, k, -1, 0), (-1, -k, -k, -1, 0, -1), (k, -1, 1, -k, 1, 0)
+    curves = (" ".join(f"{x + a * q[i]:.2f} {y + b * q[i + 1]:.2f}" for i in (0, 2, 4)) for q in quarters)
+    return f"{x + a:.2f} {y:.2f} m " + " ".join(f"{curve} c" for curve in curves)
 
 
 _OUTLINES: dict[str, Callable[[Style], str]] = {
-    "polygon": lambda style: f"{_polyline(style)} h",
-    "polyline": _polyline,
+    "polygon": lambda style: f"{_line(style)} h",
+    "polyline": _line,
     "path": _path,
-    "ellipse": _ellipse,
-    "rect": lambda style: f"{style.get('x', '0')} {style.get('y', '0')} {style['width']} {style['height']} re",
+    "ellipse": lambda style: f"{_ellipse(style)} h",
+    "rect": lambda style: "{x} {y} {width} {height} re".format_map(style),
 }
+
+
+def _shape(outline: str, style: Style) -> Iterator[str]:
+    fill, line = _colour(style.get("fill", "black")), _colour(style.get("stroke", "none"))
+    if fill:
+        yield f"{fill} rg"
+    if line:
+        dashes = " ".join(_numbers(style.get("stroke-dasharray", "")))
+        yield f"{line} RG {style.get('stroke-width', '1')} w [{dashes}] 0 d"
+    if fill or line:
+        yield f"{outline} {'B' if fill and line else 'f' if fill else 'S'}"
+
+
+def _colour(name: str) -> str:
+    """Red, green and blue from 0 to 1; empty where nothing is to be painted."""
+    if name in ("none", "transparent"):
+        return ""
+    if name.startswith("hsl"):
+        hue, saturation, lightness = map(float, _numbers(name))
+        return " ".join(f"{part:.3f}" for part in colorsys.hls_to_rgb(hue / 360, lightness / 100, saturation / 100))
+    name = {"black": "#000000", "white": "#ffffff"}.get(name, name)
+    return " ".join(f"{int(name[k : k + 2], 16) / 255:.3f}" for k in (1, 3, 5))
+
+
+# ------------------------------------------------------------------------------------------
+# Text
+
+_FONTS = {
+    "Regular": "/BaseFont/Helvetica/Encoding/WinAnsiEncoding",
+    "Bold": "/BaseFont/Helvetica-Bold/Encoding/WinAnsiEncoding",
+    "Symbol": "/BaseFont/Symbol",
+}
+_SYMBOLS = {
+    character: first + k
+    for first, characters in {
+        0x41: "ΑΒΧΔΕΦΓΗΙϑΚΛΜΝΟΠΘΡΣΤΥςΩΞΨΖ", 0x61: "αβχδεφγηιϕκλμνοπθρστυϖωξψζ", 0x22: "∀", 0x24: "∃", 0x2A: "∗",
+        0x2D: "−", 0x5E: "⊥", 0x7E: "∼", 0xA2: "′≤", 0xA5: "∞", 0xAB: "↔←↑→↓", 0xB3: "≥", 0xB5: "∝∂", 0xB9: "≠≡≈",
+        0xC4: "⊗⊕∅∩∪", 0xCE: "∈∉", 0xD1: "∇", 0xD5: "∏√⋅", 0xD9: "∧∨⇔⇐⇑⇒⇓", 0xE5: "∑", 0xF2: "∫",
+    }.items()
+    for k, character in enumerate(characters)
+}  # fmt: skip
+_WIDTHS = {
+    character: width
+    for width, characters in {
+        191: "'", 222: "ijl‘’", 260: "|", 278: " !,./:;I[\\]ft·", 333: "()-`r²³", 334: "{}", 355: '"', 389: "*",
+        469: "^", 500: "Jcksvxyz", 584: "+<=>~±×", 611: "FTZ", 667: "&ABEKPSVXY", 722: "CDHNRUw", 778: "GOQ",
+        833: "Mm", 889: "%", 944: "W", 987: "←→", 1000: "—…", 1015: "@",
+    }.items()
+    for character in characters
+}  # fmt: skip
+_WIDTH = 556  # thousandths of the size: all digits, most small letters, and about that of a symbol or a bold letter
+
+
+class _Glyph(NamedTuple):
+    font: str
+    code: int
+    width: float  # of the line's size, as are the next two
+    size: float = 1.0
+    rise: float = 0.0
+
+
+def _text(text: str, style: Style) -> Iterator[str]:
+    """A line of text: runs of one font, size and height each."""
+    font = "Bold" if style.get("font-weight") in ("bold", "600") else "Regular"
+    glyphs = [glyph for character in text for glyph in _glyphs(character, font)]
+    size = float(style["font-size"])
+    wide = size * sum(glyph.width for glyph in glyphs)
+    x = float(style["x"]) - wide * {"middle": 0.5, "end": 1.0}.get(style.get("text-anchor", "start"), 0.0)
+    line = f"BT 1 0 0 -1 {x:.2f} {style['y']} Tm"
+    for (name, scale, rise), run in groupby(glyphs, key=lambda glyph: (glyph.font, glyph.size, glyph.rise)):
+        codes = bytes(glyph.code for glyph in run).hex()
+        line += f" /{name} {size * scale:g} Tf {size * rise:g} Ts <{codes}> Tj"
+    if stroke := _colour(style.get("stroke", "none")):  # an outline around the letters, beneath them
+        yield f"{stroke} RG {style.get('stroke-width', '1')} w [] 0 d 1 Tr {line} ET 0 Tr"
+    yield f"{_colour(style.get('fill', 'black'))} rg {line} ET"
+
+
+def _glyphs(character: str, font: str) -> list[_Glyph]:
+    """A character, or what comes closest to it in these fonts: a raised or lowered one, a letter without its accent."""
+    with suppress(UnicodeEncodeError):
+        (code,) = character.encode("cp1252")
+        plain = unicodedata.normalize("NFD", character)[0]  # letters with an accent are as wide as without
+        return [_Glyph(font, code, _WIDTHS.get(plain, _WIDTH) / 1000)]
+    if character in _SYMBOLS:
+        return [_Glyph("Symbol", _SYMBOLS[character], _WIDTHS.get(character, _WIDTH) / 1000)]
+    if unicodedata.combining(character):
+        return []
+    how = unicodedata.decomposition(character)  # such as "<super> 0054", "0065 030C" or nothing
+    parts = [chr(int(code, 16)) for code in re.findall(r"\b[0-9A-F]{4,5}\b", how)] or ["?"]
+    glyphs = [glyph for part in parts for glyph in _glyphs(part, font)]
+    size, rise = (0.6, 0.35) if "<super>" in how else (0.6, -0.15) if "<sub>" in how else (1.0, 0.0)
+    return [glyph._replace(width=size * glyph.width, size=size, rise=rise) for glyph in glyphs]

@@ -1,7 +1,7 @@
 """`Drawing`: a picture of a graph, as text and as SVG, PNG or PDF.
 
 Layout is done by Graphviz's `dot` program where there is one, else by `graphviz-pure`, which the wheel of
-that name brings along. Writing DOT text needs neither.
+that name brings along, and whose SVG `pdf` makes a PDF of. Writing DOT text needs neither.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ class Drawing:
         ArgumentError
             Another suffix, or a path that cannot be written.
         MissingExtraError
-            No layout program is installed, or it does not write this format.
+            No layout program is installed.
         GraphError
             The graph is too large for a picture.
         """
@@ -284,10 +284,9 @@ def _run_engine(source: str, format: str) -> bytes:
     if done.returncode == 0:
         return done.stdout
     complaint = done.stderr.decode(errors="replace").strip()
-    if "not recognized" in complaint:
-        raise MissingExtraError(
-            f"render: {Path(engine).name} does not write {format.upper()}; write .svg or .png, or install Graphviz "
-            "itself: apt install graphviz, brew install graphviz, winget install graphviz"
-        )
+    if format == "pdf" and "not recognized" in complaint:
+        from .pdf import svg_to_pdf
+
+        return svg_to_pdf(_run_engine(source, "svg"))
     errors = [line for line in complaint.splitlines() if "arning" not in line] or ["it did not say why"]
     raise GraphError(f"render: {engine} could not lay the graph out: {errors[0][:200]}")

@@ -102,12 +102,14 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`forward`, with the module's path noted so that the graph and error messages know it."""
         outer, mode = _CALL.get(), MODE.get()
-        if mode.observer is not None:
-            mode.observer.enter(self)
         entered = self._entered
         if entered is None or entered[0] is not outer or entered[1] is not mode:
             path = "" if outer is None else outer[0]._path_of(self, outer[1])
-            entered = self._entered = outer, mode, (self, path), replace(mode, path=path)
+            entered = outer, mode, (self, path), replace(mode, path=path)
+            if mode.observer is None:
+                self._entered = entered
+        if mode.observer is not None:
+            mode.observer.enter(self)
         call_token, mode_token = _CALL.set(entered[2]), MODE.set(entered[3])
         try:
             return self.forward(*args, **kwargs)

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import update_wrapper
 from threading import Lock
+from types import MethodType
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import numpy as np
@@ -186,6 +187,10 @@ class Compiled(Generic[P, T]):
                 warnings.warn(message, CompileWarning, stacklevel=3)
         return result
 
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """As a method: the instance is its first argument."""
+        return self if instance is None else MethodType(self, instance)
+
     def __repr__(self) -> str:
         return f"<compiled {self._name}: {len(self.plans)} plan{'s' if len(self.plans) != 1 else ''}>"
 
@@ -234,6 +239,12 @@ class _Recorded:
         for part in self._fixed:
             if isinstance(part, _Output):
                 part.forget()
+        kept = [] if self.reason else tape.kept(self._outputs)
+        if kept:
+            self.reason = (
+                f"it keeps a value that it computed ({kept[0].name}, shape {kept[0].outputs[0].seen.shape}) at "
+                f"{describe_source(kept[0].source)}; return it instead"
+            )
         unproven = tape.unproven()
         values = [np.array(slot.value) for slot in unproven]
         if self.reason is None and unproven:

@@ -10,6 +10,7 @@ what is done with it, such as an `if`, will not be seen.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -163,6 +164,7 @@ class Tape:
         self._known: dict[int, Slot] = {}  # by the id of an array, as long as it lives
         self._memory: dict[int, int] = {}  # by the id of the array that owns it
         self._alive: list[Any] = []  # watches over these, and what cannot be watched
+        self._pinned: set[int] = set()  # the ids of the latter
 
     # -- slots -----------------------------------------------------------------------------------------------------
 
@@ -192,6 +194,7 @@ class Tape:
             self._alive.append(ref(array, partial(_forget, table, id(array))))
         else:
             self._alive.append(array)
+            self._pinned.add(id(array))
 
     def argument(self, array: ndarray) -> Tensor:
         """The next array that the step is called with, as the tensor to give it."""
@@ -313,6 +316,25 @@ class Tape:
             self.broken = f"{why} at {describe_source(user_source(3))}"
 
     # -- the end ---------------------------------------------------------------------------------------------------
+
+    def kept(self, outputs: Sequence[Slot]) -> list[Call]:
+        """The calls whose results somebody still holds, though the step has ended and they are no outputs.
+
+        They are state that the step keeps in Python, such as a list that it appends to: a replay would not.
+        """
+        known = {slot.seen.memory for slot in outputs}
+        effects = [call for call in self.calls if call.kind == "effect"]
+        known |= {slot.seen.memory for call in effects for slot in (*call.inputs, *call.outputs)}
+        for collect in (False, True):
+            if collect:
+                gc.collect()
+            alive = {
+                slot for key, slot in self._known.items()
+                if slot.origin == "call" and slot.seen.memory not in known and key not in self._pinned
+            }  # fmt: skip
+            if not alive:
+                return []
+        return [call for call in self.calls if not alive.isdisjoint(call.outputs)]
 
     def unproven(self) -> list[Slot]:
         """The constants that nobody else holds, so that they were made during the step and may differ next time."""
