@@ -362,7 +362,7 @@ def copied(arguments):
     ],
 )
 def test_training_is_the_same_to_the_bit(make, rng):
-    start, gradients = rng.standard_normal((60, 50)), rng.standard_normal((3, 60, 50))
+    start, gradients = rng.standard_normal((200, 100)), rng.standard_normal((3, 200, 100))
     ends = []
     for choice in ("plain", "auto"):
         w = tg.nn.Parameter(start.astype(np.float32))

@@ -494,21 +494,13 @@ def test_bytes_are_the_same_in_every_process():
 
 
 @pytest.mark.parametrize(
-    ("suffix", "start"), [("svg", b"<svg"), ("png", b"\x89PNG"), ("dot", b"digraph"), ("SVG", b"<svg")]
+    ("suffix", "start"),
+    [("svg", b"<svg"), ("png", b"\x89PNG"), ("pdf", b"%PDF"), ("dot", b"digraph"), ("SVG", b"<svg")],
 )
 def test_render(tmp_path, suffix, start):
     path = draw(expression()).render(tmp_path / f"graph.{suffix}")
     assert path == tmp_path / f"graph.{suffix}"
     assert path.read_bytes().startswith(start)
-
-
-def test_render_pdf(tmp_path):
-    drawing = draw(expression())
-    if shutil.which("dot"):
-        assert drawing.render(tmp_path / "graph.pdf").read_bytes().startswith(b"%PDF")
-    else:
-        with pytest.raises(MissingExtraError, match=r"graphviz-pure\S* does not write PDF; write .svg or .png"):
-            drawing.render(tmp_path / "graph.pdf")
 
 
 @pytest.mark.parametrize("name", ["graph", "graph.jpeg", "graph.svg.txt"])

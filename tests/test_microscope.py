@@ -348,7 +348,7 @@ def test_shared_weights_have_one_colour(tmp_path):
         (lambda: as_dense(np.ones((2, 2, 1, 1)), (3,)), ShapeError, "input_shape"),
         (lambda: as_dense(np.ones((4, 4, 1, 1)), (3, 3, 1)), ShapeError, "fit"),
         (lambda: as_dense(np.ones((2, 2, 1, 1)), (3, 3, 1)) @ np.ones(4), ShapeError, "expected 9 inputs, got 4"),
-        (lambda: as_dense(np.ones((2, 2, 1, 1)), (3, 3, 1)).render("m.gif"), ArgumentError, ".svg or .html"),
+        (lambda: as_dense(np.ones((2, 2, 1, 1)), (3, 3, 1)).render("m.gif"), ArgumentError, ".svg, .pdf or"),
     ],
 )
 def test_bad_matrices(bad, error, message):

@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 import xml.etree.ElementTree as ET
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,10 @@ import tinygrad_conv as tg
 from tinygrad_conv.errors import ArgumentError, DTypeError, GraphError
 from tinygrad_conv.graph import as_modules, draw, fold, snapshot
 from tinygrad_conv.graph.command import draw_command
+from tinygrad_conv.graph.dense import as_dense
 from tinygrad_conv.graph.looks import _DARK, RAMP, darkened
+from tinygrad_conv.graph.pdf import _SYMBOLS, svg_to_pdf
+from tinygrad_conv.graph.render import _program_folders
 
 ROOT = Path(__file__).parents[1]
 
@@ -508,6 +512,139 @@ def test_one_unit():
 def test_bad_calls(bad, error, message):
     with pytest.raises(error, match=message):
         bad()
+
+
+# ------------------------------------------------------------------------------------------
+# PDF
+
+
+def pdf_page(file):
+    """The page's size and what draws it; fails where the file is not what its table of objects says."""
+    place = int(re.search(rb"startxref\n(\d+)\n%%EOF\n$", file)[1])
+    head = rb"xref\n0 (\d+)\n0000000000 65535 f \n((?:\d{10} 00000 n \n)*)trailer"
+    size, table = re.match(head, file[place:]).groups()
+    starts = [int(entry[:10]) for entry in table.splitlines()]
+    objects = [file[start:end] for start, end in zip(starts, [*starts[1:], place], strict=True)]
+    assert len(starts) + 1 == int(size)
+    assert all(re.fullmatch(rb"%d 0 obj\n.*\nendobj\n" % k, it, re.S) for k, it in enumerate(objects, 1))
+    assert b"/Kids[3 0 R]/Count 1>>" in objects[1]
+    fonts = {name: objects[int(k) - 1] for name, k in re.findall(rb"/(\w+) (\d+) 0 R", objects[2].split(b"/Font")[1])}
+    for name, font in {b"Regular": b"Helvetica/", b"Bold": b"Helvetica-Bold/", b"Symbol": b"Symbol>"}.items():
+        assert b"<</Type/Font/Subtype/Type1/BaseFont/" + font in fonts[name]
+    width, height = re.search(rb"/MediaBox\[0 0 (\S+) (\S+)\]", objects[2]).groups()
+    length, stream = re.search(rb"/Length (\d+)>>\nstream\n(.*)\nendstream", objects[3], re.S).groups()
+    assert len(stream) == int(length)
+    return (float(width), float(height)), zlib.decompress(stream).decode()
+
+
+def pdf_texts(content):
+    symbols = {code: character for character, code in _SYMBOLS.items()}
+    lines = (re.findall(r"/(\w+) \S+ Tf \S+ Ts <(\w*)> Tj", line) for line in re.findall("BT.*ET", content))
+    runs = ([(font, bytes.fromhex(codes)) for font, codes in line] for line in lines)
+    return [
+        "".join("".join(map(symbols.get, run)) if font == "Symbol" else run.decode("cp1252") for font, run in line)
+        for line in runs
+    ]
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_pdf_shows_what_svg_shows(name):
+    svg = DRAWINGS[name]().svg
+    file = svg_to_pdf(svg)
+    assert file == svg_to_pdf(svg)
+    size, content = pdf_page(file)
+    assert list(size) == [float(side) for side in re.search(r'viewBox="0.00 0.00 (\S+) (\S+)"', svg).groups()]
+    assert [text.strip() for text in pdf_texts(content)] == texts(svg)
+    visible = [{it.get("fill"), it.get("stroke")} - {"none", "transparent", None} for it in ET.fromstring(svg).iter()]
+    assert len(re.findall(r" (?:f|S|B|ET)$", content, re.M)) == sum(map(bool, visible))
+
+
+def drawn(inside):
+    """The operators that draw what is inside of an SVG."""
+    size, content = pdf_page(svg_to_pdf(f'<svg viewBox="0 0 10 20">{inside}</svg>'))
+    first, start, *operators, end = content.splitlines()
+    assert (size, first, start, end) == ((10, 20), "1 0 0 -1 0 20 cm 4 M", "q", "Q")
+    return operators
+
+
+@pytest.mark.parametrize(
+    ("svg", "operators"),
+    [
+        ('<polygon points="1,2 -3,4.5 1,2"/>', ["0.000 0.000 0.000 rg", "1 2 m -3 4.5 l 1 2 l h f"]),
+        (
+            '<polyline fill="none" stroke="#ff0033" stroke-width="2" stroke-dasharray="5,2" points="1,2 3,4"/>',
+            ["1.000 0.000 0.200 RG 2 w [5 2] 0 d", "1 2 m 3 4 l S"],
+        ),
+        (
+            '<path fill="white" stroke="black" d="M1,2C3,4 5,6 7,8 9,10 11,-12 13,14L0,1"/>',
+            ["1.000 1.000 1.000 rg", "0.000 0.000 0.000 RG 1 w [] 0 d"]
+            + ["1 2 m 3 4 5 6 7 8 c 9 10 11 -12 13 14 c 0 1 l B"],
+        ),
+        ('<path fill="none" stroke="transparent" d="M1,2L3,4"/>', []),
+        (
+            '<ellipse cx="10" cy="20" rx="3" ry="1"/>',
+            ["0.000 0.000 0.000 rg", "13.00 20.00 m 13.00 20.55 11.66 21.00 10.00 21.00 c 8.34 21.00 7.00 20.55 7.00 "
+             "20.00 c 7.00 19.45 8.34 19.00 10.00 19.00 c 11.66 19.00 13.00 19.45 13.00 20.00 c h f"],
+        ),
+        ('<rect x="1" y="2" width="3" height="4" fill="hsl(120 100% 25%)"/>', ["0.000 0.500 0.000 rg", "1 2 3 4 re f"]),
+        (
+            '<g transform="scale(2 3) rotate(0) translate(4 -5)" fill="#ffffff"><title>no</title><a><text x="1" y="2" '
+            'font-size="10">é</text></a></g>',
+            ["q", "2 0 0 3 0 0 cm", "1 0 0 1 4 -5 cm", "q"]
+            + ["1.000 1.000 1.000 rg BT 1 0 0 -1 1.00 2 Tm /Regular 10 Tf 0 Ts <e9> Tj ET", "Q", "Q"],
+        ),
+        (
+            '<text x="1" y="2" font-size="9" font-weight="bold" stroke="black">7</text>',
+            ["0.000 0.000 0.000 RG 1 w [] 0 d 1 Tr BT 1 0 0 -1 1.00 2 Tm /Bold 9 Tf 0 Ts <37> Tj ET 0 Tr"]
+            + ["0.000 0.000 0.000 rg BT 1 0 0 -1 1.00 2 Tm /Bold 9 Tf 0 Ts <37> Tj ET"],
+        ),
+    ],
+)  # fmt: skip
+def test_each_shape_of_a_pdf(svg, operators):
+    assert drawn(svg) == operators
+
+
+@pytest.mark.parametrize(
+    ("text", "runs"),
+    [
+        ("Wi…", "/Regular 10 Tf 0 Ts <576985> Tj"),
+        ("∇Σ√→−", "/Symbol 10 Tf 0 Ts <d153d6ae2d> Tj"),
+        ("∂x²", "/Symbol 10 Tf 0 Ts <b6> Tj /Regular 10 Tf 0 Ts <78b2> Tj"),
+        ("Wᵀ", "/Regular 10 Tf 0 Ts <57> Tj /Regular 6 Tf 3.5 Ts <54> Tj"),
+        ("x₀", "/Regular 10 Tf 0 Ts <78> Tj /Regular 6 Tf -1.5 Ts <30> Tj"),
+        ("ex̂ěﬁ漢", "/Regular 10 Tf 0 Ts <65786566693f> Tj"),
+    ],
+)
+def test_text_that_no_standard_font_has_is_drawn_as_what_comes_closest(text, runs):
+    (line,) = drawn(f'<text x="0" y="0" font-size="10">{text}</text>')
+    assert line == f"0.000 0.000 0.000 rg BT 1 0 0 -1 0.00 0 Tm {runs} ET"
+
+
+@pytest.mark.parametrize(("anchor", "x"), [("start", "50.00"), ("middle", "37.57"), ("end", "25.14")])
+def test_text_is_where_its_anchor_says(anchor, x):
+    wide = "Wi→²"  # 9.44 + 2.22 + 9.87 + 3.33
+    (line,) = drawn(f'<text x="50" y="0" font-size="10" text-anchor="{anchor}">{wide}</text>')
+    assert f" -1 {x} 0 Tm" in line
+
+
+def test_a_pdf_page_has_a_largest_size():
+    file = svg_to_pdf('<svg viewBox="0 0 28800 2000"></svg>')
+    assert pdf_page(file) == ((14400, 1000), "0.5 0 0 -0.5 0 1000 cm 4 M\nq\nQ")
+
+
+def test_pdf_needs_no_program_but_that_of_the_wheel(monkeypatch, tmp_path):
+    pure = shutil.which("graphviz-pure", path=_program_folders())
+    monkeypatch.setattr("tinygrad_conv.graph.render.find_engine", lambda: pure)
+    drawing = draw(expression())
+    assert drawing.render(tmp_path / "x.pdf").read_bytes() == svg_to_pdf(drawing.svg)
+
+
+def test_matrices_are_drawn_as_pdf_too(tmp_path):
+    view = as_dense(np.ones((2, 2, 1, 1)), (3, 3, 1))
+    size, content = pdf_page(view.render(tmp_path / "x.pdf").read_bytes())
+    assert pdf_texts(content)[:2] == ["dense", "36 weights"]
+    assert content.count(" re f") == 1 + 36 + 2 * 16
+    assert f'width="{size[0]:g}" height="{size[1]:g}"' in view.svg
 
 
 # ------------------------------------------------------------------------------------------

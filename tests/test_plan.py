@@ -112,7 +112,7 @@ COMPOSED = {
     "group norm": (lambda x: (tg.group_norm(x, groups=2) ** 3).sum(), IMAGES),
     "einsum": (lambda x, y: tg.einsum("ij,kj->ik", x, y).max(), X, Y),
     "conv": (lambda x: tg.max_pool2d(tg.relu(tg.conv2d(x, np.ones((3, 3, 2, 4)), np.ones(4))), 2).sum(), IMAGES),
-    "relu used twice": (lambda x: (lambda h: (tg.max_pool2d(h, 2).sum() * h.sum()))(tg.relu(x + np.ones(2))), IMAGES),
+    "relu used twice": (lambda x: (lambda h: tg.max_pool2d(h, 2).sum() * h.sum())(tg.relu(x + np.ones(2))), IMAGES),
     "bias and relu": (lambda x: (tg.relu(x + np.array([0.1, -0.2])) ** 2).sum(), IMAGES),
     "overlapping pools": (lambda x: (tg.max_pool2d(tg.relu(x + np.ones(2)), 3, stride=1) ** 2).sum(), IMAGES),
     "transposed conv": (lambda x: (tg.conv2d_transpose(x, np.ones((3, 3, 4, 2)), stride=2) ** 2).sum(), IMAGES),
@@ -576,9 +576,7 @@ def test_bad_use():
 
 
 def lenet_step():
-    model = tg.nn.Sequential(
-        tg.nn.Conv2D(4, 3, activation="relu"), tg.nn.MaxPool2D(2), tg.nn.Flatten(), tg.nn.Dense(5)
-    )
+    model = tg.nn.Sequential(tg.nn.Conv2D(4, 3, activation="relu"), tg.nn.MaxPool2D(2), tg.nn.Flatten(), tg.nn.Dense(5))
     model(np.zeros((1, 8, 8, 1), np.float32))
     optimizer = tg.optim.SGD(model.parameters(), lr=0.1)
 

@@ -98,8 +98,11 @@ class TestMethods:
     session(code).assert_outcomes(passed=4)
 
 
-def test_a_failure_is_shrunk_reported_and_replayed_by_one_command(session, pytester):
-    result = session(TESTS + WRONG)
+def test_a_failure_is_shrunk_reported_and_replayed_by_one_command(pytester, monkeypatch):
+    # In processes of their own: Hypothesis draws numbers that it finds in the modules of its process, too.
+    monkeypatch.delenv("CI", raising=False)
+    options = (*PLUGIN, "-p", "no:cacheprovider", "-W", "error")
+    result = pytester.runpytest_subprocess(*options, pytester.makepyfile(TESTS + WRONG))
     result.assert_outcomes(passed=2, failed=1)
     text = text_of(result)
     assert "VJP is not the numeric derivative" in text
@@ -109,7 +112,7 @@ def test_a_failure_is_shrunk_reported_and_replayed_by_one_command(session, pytes
     assert words[1].endswith("::test_wrong")
     seed = [] if settings().derandomize else ["--hypothesis-seed"]  # Hypothesis derandomises by itself where CI is set
     assert [word.split("=")[0] for word in words[2:]] == ["--hypothesis-profile", *seed]
-    again = pytester.runpytest(*PLUGIN, "-p", "no:cacheprovider", *words[1:])
+    again = pytester.runpytest_subprocess(*options, *words[1:])
     again.assert_outcomes(failed=1)
     reports = [re.search(r"GradientError: .*?worst element[^\n]*", text_of(r), re.S)[0] for r in (result, again)]
     assert reports[0] == reports[1]

@@ -1,8 +1,8 @@
 """What operations do besides computing: one immutable `Mode` per thread and async task.
 
 Also the doors through which all computing goes, for those who want to know of it. A primitive's forward function,
-`compute` (data that no gradient flows through) and `effect` (what changes state) tell the mode's `observer`, if there is
-one: a profile that times them, or a recording that will replay them.
+`compute` (data that no gradient flows through) and `effect` (what changes state) tell the mode's `observer`, if there
+is one: a profile that times them, or a recording that will replay them.
 """
 
 from __future__ import annotations

@@ -49,13 +49,14 @@ def svg_to_pdf(svg: str | bytes) -> bytes:
     width, height = width * scale, height * scale
     axes = f"{scale:.6g} 0 0 {-scale:.6g} 0 {height:.6g} cm 4 M"  # in SVG, y points down and sharp tips are cut at 4
     content = zlib.compress("\n".join([axes, *_operators(root, {})]).encode("ascii"))
-    fonts = "".join(f"/{name}<</Type/Font/Subtype/Type1{font}>>" for name, font in _FONTS.items())
+    fonts = "".join(f"/{name} {number} 0 R" for number, name in enumerate(_FONTS, 5))
     return _file(
         b"<</Type/Catalog/Pages 2 0 R>>",
         b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
         f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 {width:.6g} {height:.6g}]/Contents 4 0 R"
         f"/Resources<</Font<<{fonts}>>>>>>".encode(),
         b"<</Filter/FlateDecode/Length %d>>\nstream\n%b\nendstream" % (len(content), content),
+        *(f"<</Type/Font/Subtype/Type1/BaseFont{font}>>".encode() for font in _FONTS.values()),
     )
 
 
@@ -156,9 +157,9 @@ def _colour(name: str) -> str:
 # Text
 
 _FONTS = {
-    "Regular": "/BaseFont/Helvetica/Encoding/WinAnsiEncoding",
-    "Bold": "/BaseFont/Helvetica-Bold/Encoding/WinAnsiEncoding",
-    "Symbol": "/BaseFont/Symbol",
+    "Regular": "/Helvetica/Encoding/WinAnsiEncoding",
+    "Bold": "/Helvetica-Bold/Encoding/WinAnsiEncoding",
+    "Symbol": "/Symbol",
 }
 _SYMBOLS = {
     character: first + k

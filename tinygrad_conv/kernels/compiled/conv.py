@@ -27,7 +27,6 @@ from itertools import product
 from math import gcd
 from typing import Any, NamedTuple, TypeAlias
 
-import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -37,14 +36,12 @@ from numba.extending import intrinsic
 from ..scratch import result, scratch
 from ..window import Window
 from .arrays import array, images
-from .jit import jit
+from .jit import VECTOR_BYTES, jit
 
 __all__ = ["conv", "conv_input_grad", "conv_kernel_grad"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
-_FEATURES = llvm.get_host_cpu_features()
-VECTOR_BYTES = 64 if _FEATURES.get("avx512f") else 32 if _FEATURES.get("avx2") else 16
 # The shapes of tiles, widest first: (vectors, their bytes, rows). What fits the registers, of which AVX2 has half as
 # many, and is enough to hide the time that a multiply-add takes. The last is for few channels.
 TILES = {
@@ -239,7 +236,8 @@ def conv(x: Array, w: Array, window: Window, *, out: Array | None = None) -> Arr
     depthwise = _is_depthwise(x.shape[-1], window)
     if depthwise:
         x = _repeated(x, to.shape[-1])
-    _correlate(depthwise, x, _taps(w, window, depthwise), _axes(window), to)
+    taps = _taps(w, window, depthwise)
+    _correlate(depthwise, x, taps, taps, _axes(window), to)
     return y
 
 
@@ -253,7 +251,8 @@ def conv_input_grad(g: Array, w: Array, window: Window, *, out: Array | None = N
     if multiplier > 1:
         to = np.empty((*to.shape[:3], g.shape[-1]), g.dtype)
     # (kh, kw, F / G, G, C / G), the kernel from its end: then what is read lies upwards.
-    back = _taps(w, window, depthwise)[::-1, ::-1]
+    taps = _taps(w, window, depthwise)
+    back = taps[::-1, ::-1]
     back = back if depthwise else back.transpose(0, 1, 4, 3, 2)
     axes = zip(*_two_axes(window), to.shape[1:3], strict=True)
     phases = [[_phase(k, s, d, before, n, remainder) for remainder in range(s)] for k, s, d, (before, _), n in axes]
@@ -261,7 +260,7 @@ def conv_input_grad(g: Array, w: Array, window: Window, *, out: Array | None = N
         if not (rows.taps and columns.taps):
             to[:, rows.first :: rows.step, columns.first :: columns.step] = 0
         elif rows.places and columns.places:
-            _correlate(depthwise, g, back[row_taps, column_taps], [rows, columns], to)
+            _correlate(depthwise, g, taps, back[row_taps, column_taps], [rows, columns], to)
     if multiplier > 1:
         parts = to.reshape(*dx.shape, multiplier)
         dx[...] = parts[..., 0]
@@ -312,13 +311,13 @@ def _two_axes(window: Window) -> tuple[Any, Any, Any, Any]:
     return kernel, stride, dilation, ((0, 0), *window.pads) if one else window.pads
 
 
-def _correlate(depthwise: bool, x: Array, w: Array, axes: Sequence[_Axis], y: Array) -> None:
-    """x (N, H, W, groups * K) and w (kh, kw, K, groups, F) to places of y (N, H', W', groups * F)."""
+def _correlate(depthwise: bool, x: Array, taps: Array, w: Array, axes: Sequence[_Axis], y: Array) -> None:
+    """x (N, H, W, groups * K) and w (kh, kw, K, groups, F), a view of taps, to places of y (N, H', W', groups * F)."""
     kh, kw, k, groups, filters = w.shape
     panels = _panels(filters, x.itemsize)
     packed = scratch("packed", (groups * kh * kw * k * int(panels[:, 3].sum()),), x.dtype)
-    start, steps = _address(w)
-    _pack(start, w.shape, steps, panels, packed)
+    start = (w.ctypes.data - taps.ctypes.data) // w.itemsize
+    _pack(taps.reshape(-1), w.shape, (start, *(step // w.itemsize for step in w.strides)), panels, packed)
     stage, block = _staging(x, axes)
     block = max(1, min(block, PLACES // (axes[0].places * axes[1].places)))
     band = max(1, min(axes[0].places, PLACES // axes[1].places))
@@ -326,14 +325,6 @@ def _correlate(depthwise: bool, x: Array, w: Array, axes: Sequence[_Axis], y: Ar
     _correlate_blocks(
         each, x, packed, (kh, kw, k), groups, panels, stage, block, band, tuple(axes[0]), tuple(axes[1]), y
     )
-
-
-def _address(w: Array) -> tuple[Array, tuple[int, ...]]:
-    """A view of contiguous memory as that memory, flat, from the first element on, and the steps along each axis."""
-    base = w if w.base is None else w.base
-    flat = base.reshape(-1)
-    start = (w.ctypes.data - flat.ctypes.data) // w.itemsize
-    return flat, (start, *(step // w.itemsize for step in w.strides))
 
 
 def _staging(x: Array, axes: Sequence[_Axis]) -> tuple[Array, int]:

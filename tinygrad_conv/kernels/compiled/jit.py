@@ -1,13 +1,25 @@
-"""The one way in which functions are compiled here."""
+"""The one way in which functions are compiled here, and for which processor."""
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from numba import njit
+from numba import config, njit
+from numba.core.caching import IndexDataCacheFile
+from numba.core.registry import cpu_target
 
-__all__ = ["jit"]
+__all__ = ["VECTOR_BYTES", "jit"]
+
+if config.DISABLE_JIT:  # type: ignore[attr-defined, unused-ignore]
+    raise ImportError("NUMBA_DISABLE_JIT is set, and what is compiled here would take minutes if interpreted")
+
+# The processor that Numba compiles for, which NUMBA_CPU_NAME and NUMBA_CPU_FEATURES may say. The key of its cache holds
+# the same, so code made for one size of vectors is never run with another.
+_FEATURES = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
+VECTOR_BYTES = 64 if "+avx512f" in _FEATURES else 32 if "+avx2" in _FEATURES else 16
 
 # No fast-math: the order of sums is as written, so results are repeatable, and equal to the plain form's where its
 # order is the same. One thread: a step alternates with BLAS, whose threads spin while they wait. With a second pool
@@ -16,12 +28,34 @@ __all__ = ["jit"]
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 
 
+class _Files(IndexDataCacheFile):  # type: ignore[misc, unused-ignore]
+    """Numba's files for one function, with what each was made from written in it.
+
+    Numba names them by number, in an index of its own. Processes that compile a function for different types at the
+    same time can take the same number: then the index of one names the code of the other, which reads other memory
+    than it should. Such a file is not read, and written again. A full disk is no reason to stop either.
+    """
+
+    def save(self, key: Any, data: Any) -> None:
+        with suppress(OSError, EOFError, pickle.UnpicklingError):
+            super().save(key, (self._source_stamp, key, data))
+
+    def load(self, key: Any) -> Any:
+        with suppress(OSError, EOFError, pickle.UnpicklingError):
+            found = super().load(key)
+            if found is not None and found[:2] == (self._source_stamp, key):
+                return found[2]
+        return None
+
+
 def jit(function: Callable[..., Any]) -> Any:
     """Compile at the first call, and keep the machine code on disk: beside the source, or else in the user's cache.
 
     Where neither can be written, a process compiles for itself. `NUMBA_CACHE_DIR` names another place.
     """
     try:
-        return njit(cache=True, **_OPTIONS)(function)
+        compiled = njit(cache=True, **_OPTIONS)(function)
     except RuntimeError:  # no place to write
         return njit(**_OPTIONS)(function)
+    compiled._cache._cache_file.__class__ = _Files
+    return compiled

@@ -169,7 +169,7 @@ def _gather(x, argmax, rows, columns, y):
                 _cells(rows, columns, p, q, width, at)
                 for c in range(channels):
                     k = argmax[image, p, q, c]
-                    found = k < len(at) and at[k] >= 0
+                    found = 0 <= k < len(at) and at[k] >= 0
                     y[image, p, q, c] = cells[image, at[k], c] if found else x.dtype.type(0)
 
 
@@ -193,7 +193,7 @@ def _scatter(g, y, argmax, rows, columns, dx, db):
                     if y is not None:
                         v *= g.dtype.type(y[image, p, q, c] > 0)
                         total[c] += v
-                    if k < len(at) and at[k] >= 0:
+                    if 0 <= k < len(at) and at[k] >= 0:
                         cells[image, at[k], c] += v
     for c in range(len(db)):
         db[c] = total[c]

@@ -1,0 +1,175 @@
+"""Run compiled kernels on arrays that end, or begin, where memory does: reading or writing beyond them ends the process.
+
+``python guarded.py FIRST LAST [KINDS]`` runs the cases of these seeds, of the kinds "conv", "pool" and "rows" or those
+given. It prints each case before it runs, so the last line says which one it was. Results must be the plain forms'.
+"""
+
+import ctypes
+import mmap
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+
+from tinygrad_conv.kernels import scratch
+from tinygrad_conv.kernels.compiled import conv, fused, norm, pool
+from tinygrad_conv.kernels.geometry import conv_window, pool_window
+from tinygrad_conv.kernels.registry import get
+
+PAGE = mmap.PAGESIZE
+C = ctypes.CDLL(None)
+C.mprotect.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+
+
+class Guard:
+    """Makes arrays between two pages that nobody may touch, at the end of their memory or at its beginning."""
+
+    at_end = True
+
+    def __call__(self, shape, dtype):
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        body = -(-size // PAGE) * PAGE
+        memory = mmap.mmap(-1, body + 2 * PAGE)
+        start = np.frombuffer(memory, np.uint8).ctypes.data
+        for page in (start, start + PAGE + body):
+            if C.mprotect(page, PAGE, 0):
+                raise OSError("mprotect failed")
+        array = np.ndarray(shape, dtype, memory, PAGE + (body - size if self.at_end else 0))
+        array.fill(77)  # what is not written shows
+        return array
+
+    def copy(self, a):
+        array = self(a.shape, a.dtype)
+        array[...] = a
+        return array
+
+
+guard = Guard()
+
+
+def guard_everything():
+    """The kernels' own memory too: results, what they keep between calls, tables, repeated channels."""
+
+    def result(out, shape, dtype):
+        return guard(shape, dtype) if out is None else scratch.result(out, shape, dtype)
+
+    def guarded(f):
+        def copied(*args):
+            arrays = f(*args)
+            return tuple(map(guard.copy, arrays)) if isinstance(arrays, tuple) else guard.copy(arrays)
+
+        return copied
+
+    for module in (conv, fused, norm, pool):
+        module.result = result
+    conv.scratch = lambda name, shape, dtype: guard(shape, dtype)
+    conv._panels, conv._repeated, pool.reads = map(guarded, (conv._panels, conv._repeated, pool.reads))
+
+
+class Case:
+    """The numbers of one seed, and what is compared."""
+
+    def __init__(self, seed):
+        self.rng = np.random.default_rng(seed)
+        self.dtype = self.choose((np.float32, np.float64))
+        guard.at_end = self.choose((True, False))
+
+    def choose(self, values):
+        return values[self.rng.integers(len(values))]
+
+    def up_to(self, most, least=0):
+        return int(self.rng.integers(least, most + 1))
+
+    def array(self, *shape):
+        return self.rng.standard_normal(shape).astype(self.dtype)
+
+    def axes(self, pooling):
+        """kernel, stride, dilation, pads and sizes of a window that fits; padding beyond the kernel now and then."""
+        axes = []
+        for _ in range(self.up_to(2, 1)):
+            k, s, d = self.up_to(5, 1), self.up_to(4, 1), self.up_to(3, 1)
+            most = k // 2 if pooling else self.choose((0, 2, 2 * k))
+            pads = (self.up_to(most), self.up_to(most))
+            n = d * (k - 1) + 1 - (0 if pooling else sum(pads))
+            axes.append((k, s, d, pads, max(1, n) + self.up_to(12)))
+        return SimpleNamespace(**dict(zip(("k", "s", "d", "pads", "sizes"), zip(*axes, strict=True), strict=True)))
+
+    def compare(self, name, *args, terms=None):
+        """The forms, on the same arguments: `terms` is what was added up for each element of float results."""
+        kernel = get(name)
+        if not kernel.takes(*args):
+            return None
+        expected = kernel.plain(*args)
+        ours = [guard.copy(a) if isinstance(a, np.ndarray) else a for a in args]
+        got = kernel.compiled(*ours, out=None if self.choose((True, False)) else self.used(expected))
+        for a, b in zip(args, ours, strict=True):
+            if isinstance(a, np.ndarray):
+                np.testing.assert_array_equal(a, b, f"{name} changed what it was given")
+        for a, b in zip(*map(as_tuple, (expected, got)), strict=True):
+            limit = 0 if terms is None or a.dtype.kind != "f" else 200 * np.finfo(a.dtype).eps * terms
+            if not (np.abs(a - b) <= limit).all():
+                raise ValueError(f"{name}: {np.abs(a - b).max()} apart")
+        return expected
+
+    def used(self, like):
+        return tuple(map(self.used, like)) if isinstance(like, tuple) else guard(like.shape, like.dtype)
+
+
+def as_tuple(arrays):
+    return arrays if isinstance(arrays, tuple) else (arrays,)
+
+
+def run_conv(case):
+    a, rank_one = case.axes(pooling=False), (case.up_to(70, 2), 1, case.up_to(3, 1))
+    groups, c_in, c_out = case.choose(
+        [(1, case.up_to(70, 1), case.up_to(70, 1))] * 2
+        + [rank_one, (case.up_to(5, 2), case.up_to(20, 1), case.up_to(40, 1))]
+    )
+    x, w = case.array(case.up_to(5, 1), *a.sizes, groups * c_in), case.array(*a.k, c_in, groups * c_out)
+    print(x.shape, w.shape, a.s, a.pads, a.d, groups, flush=True)
+    window = conv_window("t", len(a.k), x.shape, w.shape, a.s, a.pads, a.d, groups, None)
+    g = case.array(len(x), *window.out_sizes, w.shape[-1])
+    small = case.choose((True, False))  # many blocks, bands and places, or one
+    conv.BLOCK_BYTES = case.choose((1, 999, 9999)) if small else 1 << 18
+    conv.PLACES, conv.BAND_BYTES = (case.choose((1, 13, 100)), case.choose((1, 3000))) if small else (1 << 12, 24 << 10)
+    for name, left, right in (("conv", x, w), ("conv_input_grad", g, w), ("conv_kernel_grad", x, g)):
+        terms = get(name).plain(np.abs(left), np.abs(right), window)
+        case.compare(name, left, right, window, terms=terms)
+
+
+def run_pool(case):
+    a, c = case.axes(pooling=True), case.up_to(70, 1)
+    if case.up_to(9) == 0:
+        a.k, a.d, a.sizes = (17, 16)[: len(a.k)], (1,) * len(a.k), tuple(n + 17 for n in a.sizes)  # 16 bits of argmax
+    x, b = case.array(case.up_to(3), *a.sizes, c), case.array(c)
+    print(x.shape, a.k, a.s, a.pads, a.d, flush=True)
+    window = pool_window("t", len(a.k), x.shape, a.k, a.s, a.pads, a.d, None)
+    _, argmax = case.compare("max_pool", x, window)
+    g = case.array(*argmax.shape)
+    case.compare("pool_gather", x, argmax, window)
+    case.compare("pool_scatter", g, argmax, window, terms=np.abs(g).sum())
+    for pads_count in (False, True):
+        case.compare("avg_pool", x, window, pads_count, terms=np.abs(x).sum())
+        case.compare("avg_pool_transpose", g, window, pads_count, terms=np.abs(g).sum())
+    y, argmax = case.compare("bias_relu_max_pool", x, b, window)
+    case.compare("bias_relu_max_pool_grad", g, y, argmax, window, terms=np.abs(g).sum())
+
+
+def run_rows(case):
+    shape = (*(case.up_to(12) for _ in range(case.up_to(2))), case.up_to(70))
+    x, g, b, scale = case.array(*shape), case.array(*shape), case.array(shape[-1]), case.array(shape[-1])
+    print(shape, flush=True)
+    y, most = case.compare("bias_relu", x, b), 1 + np.abs(x).sum() + np.abs(g).sum()
+    case.compare("bias_relu_grad", g, y, terms=most)
+    case.compare("moments", x, terms=most**2)
+    case.compare("standardize", x, b, scale)
+    case.compare("standardize_grad", g, x, scale, terms=most**3)
+
+
+if __name__ == "__main__":
+    guard_everything()
+    kinds = sys.argv[3:] or ["conv", "pool", "rows"]
+    for seed in range(*map(int, sys.argv[1:3])):
+        this, kind = Case(seed), kinds[seed % len(kinds)]
+        print(seed, kind, this.dtype.__name__, end=" ", flush=True)
+        {"conv": run_conv, "pool": run_pool, "rows": run_rows}[kind](this)
