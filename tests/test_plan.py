@@ -594,7 +594,7 @@ def lenet_step():
     return step, x, y
 
 
-def test_plan_tells_of_itself():
+def test_plan_tells_of_itself(tmp_path):
     step, *_ = lenet_step()
     table = step.plan.summary()
     assert "bias_relu_max_pool_grad (of reluᵀ)" in table
@@ -604,6 +604,10 @@ def test_plan_tells_of_itself():
     assert len(set(names)) == len(names)
     assert {"argument_0", "weight", "conv_1", "bias_relu_max_pool_1", "output_0"} <= set(names)
     assert "conv_1" in tg.draw(step.plan).source
+    tg.draw(step.plan, color="cost").render(tmp_path / "plan.html")
+    assert "bias_relu_max_pool_1" in (tmp_path / "plan.html").read_text(encoding="utf-8")
+    with pytest.raises(tg.errors.ArgumentError, match="expected a plan alone"):
+        tg.draw(step.plan, np.ones(3))
     assert step.plan.source.startswith("def step(arrays):\n")
 
 

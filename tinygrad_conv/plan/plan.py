@@ -88,10 +88,9 @@ class Plan:
         return telling.table(self)
 
     def __graph__(self, *args: Any, **options: Any) -> Graph:
-        """The calls as a `Graph`: what `tg.draw(plan)` draws."""
-        asked = ["example arguments"] * bool(args) + [name for name, value in options.items() if value]
-        if asked:
-            raise ArgumentError(f"draw: a plan knows its calls, not their numbers; draw it without {', '.join(asked)}")
+        """The calls as a `Graph`: what `tg.draw(plan)` draws. A plan knows what they cost, but not their numbers."""
+        if args:
+            raise ArgumentError(f"draw: expected a plan alone, for it knows its shapes; got {len(args)} more arguments")
         return telling.graph(self)
 
     def memory_of(self, call: Call) -> str:
