@@ -1,4 +1,4 @@
-"""Run compiled kernels on arrays that end, or begin, where memory does: reading or writing beyond them ends the process.
+"""Run compiled kernels on arrays that end, or begin, where memory does: reading or writing beyond them is the end.
 
 ``python guarded.py FIRST LAST [KINDS]`` runs the cases of these seeds, of the kinds "conv", "pool" and "rows" or those
 given. It prints each case before it runs, so the last line says which one it was. Results must be the plain forms'.

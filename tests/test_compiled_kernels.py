@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import platform
 import shutil
 import subprocess
 import sys
@@ -236,6 +237,30 @@ def test_convolution_at_real_sizes(rng):
             np.testing.assert_array_equal(compiled, get(name).compiled(a, b, window))
 
 
+def test_arrays_wherever_they_lie(rng):
+    """In memory of another kind, in another order, in the middle of something else."""
+    x, w, g = (rng.standard_normal(shape) for shape in ((2, 6, 6, 3), (3, 3, 3, 5), (2, 4, 4, 5)))
+    window = conv_window("t", 2, x.shape, w.shape, 1, 0, 1, 1, None)
+
+    def in_bytes(a):
+        memory = np.zeros(a.nbytes + 8, np.uint8)
+        view = np.ndarray(a.shape, a.dtype, memory, 8)
+        view[...] = a
+        return view
+
+    def in_other_order(a):
+        return np.array(a.T, order="F").T
+
+    def amid(a):
+        return np.concatenate([np.full_like(a, np.nan)] * 2 + [a])[2 * len(a) :]
+
+    for name, a, b in (("conv", x, w), ("conv_input_grad", g, w), ("conv_kernel_grad", x, g)):
+        expected = get(name).compiled(a, b, window)
+        for lie in (in_bytes, in_other_order, amid):
+            assert lie(a).flags.c_contiguous
+            np.testing.assert_array_equal(get(name).compiled(lie(a), lie(b), window), expected)
+
+
 # ------------------------------------------------------------------------------------------------------------------
 # Bias and relu
 
@@ -409,6 +434,41 @@ def test_a_wrong_compiled_kernel_is_found(monkeypatch):
 
 
 # ------------------------------------------------------------------------------------------------------------------
+# Threads
+
+
+def test_threads_do_not_meet(rng):
+    window = conv_window("t", 2, (6, 15, 14, 9), (3, 3, 9, 20), 1, 1, 1, 1, None)
+    pooling = pool_window("t", 2, (6, 15, 14, 20), 3, 2, 1, 1, None)
+
+    def work(x, w):
+        y = get("conv").compiled(x, w, window)
+        z, argmax = get("max_pool").compiled(y, pooling)
+        g = get("pool_scatter").compiled(z, argmax, pooling)
+        return (
+            g, get("conv_input_grad").compiled(g, w, window), get("conv_kernel_grad").compiled(x, g, window),
+            *get("moments").compiled(y), *get("bias_relu_grad").compiled(g, y),
+        )  # fmt: skip
+
+    inputs = [(rng.standard_normal((6, 15, 14, 9)), rng.standard_normal((3, 3, 9, 20))) for _ in range(4)]
+    expected, got, start = [work(*a) for a in inputs], [[] for _ in inputs], threading.Barrier(len(inputs))
+
+    def repeat(a, results):
+        start.wait()
+        results.extend(work(*a) for _ in range(30))
+
+    threads = [threading.Thread(target=repeat, args=pair) for pair in zip(inputs, got, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for once, results in zip(expected, got, strict=True):
+        assert len(results) == 30
+        for again in results:
+            compare(list(once), list(again), None)
+
+
+# ------------------------------------------------------------------------------------------------------------------
 # The choice
 
 
@@ -485,7 +545,7 @@ def run(code, cwd=None, **environment):
         [sys.executable, "-W", "error", "-c", code], check=False, cwd=cwd, capture_output=True, text=True,
         env={**os.environ, **environment},
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, f"{done.stdout[-500:]}{done.stderr}"
     return done.stdout
 
 
@@ -520,3 +580,166 @@ def test_machine_code_is_kept_where_it_can_be(writable, tmp_path):
     first, second = (run(code, cwd=tmp_path, PYTHONPATH=str(tmp_path), **environment) for _ in range(2))
     assert first == "True\n{}\n"  # nothing was there
     assert (second == first) is not writable
+
+
+JITTED = """
+import numpy as np
+from tinygrad_conv.kernels.compiled.jit import jit
+
+@jit
+def f(each, x):
+    return x[0] if each is None else x[1]
+
+print(f(None, np.arange(2.0)), f(1, np.arange(2.0)), sum(f.stats.cache_hits.values()))
+"""
+
+
+def swap(first, second):
+    code = first.read_bytes(), second.read_bytes()
+    second.write_bytes(code[0])
+    first.write_bytes(code[1])
+
+
+def empty(*files):
+    for file in files:
+        file.write_bytes(b"")
+
+
+def block(*files):
+    for file in files:
+        file.unlink()
+        file.mkdir()  # can be neither read nor written
+
+
+@pytest.mark.parametrize(("spoil", "pattern"), [(swap, "*.nbc"), (empty, "*.nbc"), (empty, "*.nbi"), (block, "*.nb?")])
+def test_machine_code_that_is_not_what_it_should_be_is_made_again(spoil, pattern, tmp_path):
+    (tmp_path / "jitted.py").write_text(JITTED)
+    environment = {"PYTHONPATH": os.pathsep.join((str(tmp_path), *sys.path)), "NUMBA_CACHE_DIR": str(tmp_path)}
+    assert run("import jitted", **environment) == "0.0 1.0 0\n"
+    assert run("import jitted", **environment) == "0.0 1.0 2\n"
+    spoil(*tmp_path.rglob(pattern))
+    assert run("import jitted", **environment) == "0.0 1.0 0\n"
+
+
+FEWER = """
+import types, sys
+sys.modules["numba.core.caching"] = types.ModuleType("numba.core.caching")
+"""
+OTHER = """
+from numba.core import cgutils
+del cgutils.alloca_once
+"""
+BROKEN = """
+import warnings, numpy as np, tinygrad_conv as tg
+x, w = np.ones((8, 20, 20, 16), "f4"), np.ones((3, 3, 16, 16), "f4")
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    for _ in range(3):
+        y = tg.relu(tg.conv2d(x, w))
+        assert (tg.max_pool2d(y, 2) == 144).all()
+for warning in caught:
+    print(warning.category.__name__, warning.message)
+try:
+    with tg.use_kernels("compiled"):
+        tg.conv2d(x, w)
+except tg.errors.MissingExtraError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "package", "environment", "reason"),
+    [
+        ("", "raise ImportError('Numba needs NumPy 1.0')", {}, "ImportError: Numba needs NumPy 1.0"),
+        ("", "njit = 1", {}, "cannot import name"),
+        ("", "", {"NUMBA_DISABLE_JIT": "1"}, "NUMBA_DISABLE_JIT is set"),
+        (FEWER, None, {}, "cannot import name"),
+        (OTHER, None, {}, "has no attribute 'alloca_once'"),
+    ],
+    ids=["does not import", "is something else", "is switched off", "has no such part", "does not compile"],
+)
+def test_a_numba_that_does_not_work(before, package, environment, reason, tmp_path):
+    """One warning, and plain kernels; an error for who asked for compiled ones."""
+    if package:
+        (tmp_path / "numba").mkdir()
+        (tmp_path / "numba" / "__init__.py").write_text(package)
+    environment |= {"PYTHONPATH": os.pathsep.join((str(tmp_path), *sys.path)), "TINYGRAD_CONV_KERNELS": "auto"}
+    warning, error = run(before + BROKEN, NUMBA_CACHE_DIR=str(tmp_path / "cache"), **environment).splitlines()
+    for message in (warning, error):
+        assert "conv: expected a numba that compiles it, got " in message
+        assert reason in message
+        assert "pip install -U 'tinygrad-conv[fast]', or use_kernels(\"plain\")" in message
+    assert "RuntimeWarning" in warning
+
+
+def test_an_error_of_the_caller_s_is_not_numba_s():
+    window = pool_window("t", 2, LARGE.shape, 2, 2, 0, 1, None)
+    with tg.use_kernels("auto"):
+        with pytest.raises(ArgumentError, match="expected out to be C-contiguous"):
+            get("max_pool")(LARGE, window, out=(LARGE, LARGE))
+        assert get("max_pool").chosen(LARGE, window) == "compiled"
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Processors, and memory
+
+PROCESSORS = {
+    "this one": {},
+    "AVX2": {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma"},
+    "no AVX": {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},
+}
+
+
+def processor(name):
+    """The environment in which Numba compiles for it, where it can be run."""
+    if name != "this one" and platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip("another kind of processor")
+    if name == "AVX2" and not pytest.importorskip("llvmlite.binding").get_host_cpu_features().get("avx2"):
+        pytest.skip("a processor without AVX2")
+    return PROCESSORS[name]
+
+
+GUARDED = """
+import runpy, sys
+from tinygrad_conv.kernels.compiled import conv
+print(conv.VECTOR_BYTES)
+sys.argv[1:] = {arguments}
+runpy.run_path("guarded.py", run_name="__main__")
+"""
+posix = pytest.mark.skipif(os.name != "posix", reason="pages are guarded with mprotect")
+
+
+@posix
+@pytest.mark.parametrize("name", PROCESSORS)
+def test_nothing_beyond_an_array_is_touched(name):
+    """Memory that may not be touched lies around each array. Other processors have other tiles, in convolution."""
+    environment = processor(name)
+    arguments = ["0", "400"] if name == "this one" else ["1000", "1150", "conv"]
+    lines = run(GUARDED.format(arguments=arguments), cwd=pathlib.Path(__file__).parent, **environment).splitlines()
+    assert int(lines[0]) == {"AVX2": 32, "no AVX": 16}.get(name, int(lines[0]))
+    assert len(lines) == 1 + int(arguments[1]) - int(arguments[0])
+
+
+@posix
+@pytest.mark.parametrize(("at_end", "offset"), [(True, 12), (False, -4)])
+def test_touching_what_lies_beyond_ends_the_process(at_end, offset):
+    code = f"""
+import ctypes, guarded
+guarded.guard.at_end = {at_end}
+array = guarded.guard((3,), "f4")
+at = array.ctypes.data
+ctypes.string_at(at, 12)
+print("inside", flush=True)
+ctypes.string_at(at + {offset}, 4)
+"""
+    cwd = pathlib.Path(__file__).parent
+    done = subprocess.run([sys.executable, "-c", code], check=False, cwd=cwd, capture_output=True, text=True)
+    assert done.stdout == "inside\n"
+    assert done.returncode < 0
+
+
+def test_machine_code_is_kept_for_each_processor(tmp_path):
+    (tmp_path / "jitted.py").write_text(JITTED)
+    paths = {"PYTHONPATH": os.pathsep.join((str(tmp_path), *sys.path)), "NUMBA_CACHE_DIR": str(tmp_path)}
+    hits = [run("import jitted", **paths, **processor(name))[-2] for name in ("this one", "no AVX", "this one")]
+    assert hits == ["0", "0", "2"]

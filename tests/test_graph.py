@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import tinygrad_conv as tg
+from tinygrad_conv import primitive
 from tinygrad_conv.errors import ArgumentError, DTypeError, GraphError, MissingExtraError
 from tinygrad_conv.graph import draw, snapshot, to_dot
 
@@ -184,7 +185,8 @@ def test_constants():
     assert graph["constant_3"].shape == (3,)
 
 
-def test_untracked_data_are_inputs_too():
+def test_untracked_data_are_inputs_too(monkeypatch):
+    monkeypatch.setattr(primitive, "_registry", dict(primitive._registry))  # gone with the test
     labels = np.array([True, False])
 
     @tg.bilinear(lambda g, b: g * b, lambda g, a: g * a)

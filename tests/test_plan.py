@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import tinygrad_conv as tg
 from tinygrad_conv.errors import CompileWarning
-from tinygrad_conv.plan import fusing
+from tinygrad_conv.plan import chains, fusing
 from tinygrad_conv.testing import Draw
 from tinygrad_conv.testing.checks import draw_sample
 
@@ -20,6 +20,8 @@ LIBRARY = {n: p for n, p in tg.primitives().items() if p.forward.__module__.star
 def _small_calls_are_fused_too():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fusing, "WORTHWHILE", 0)
+        patch.setattr(chains, "WORTHWHILE", 0)
+        patch.setattr(chains, "BLOCK_BYTES", 64)
         yield
 
 
@@ -625,6 +627,28 @@ def test_memory_is_laid_out_once_and_used_again():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 256 * 6 * 6 * 4 * 4  # less than the convolution's output alone
+
+
+def test_a_chain_goes_through_memory_once():
+    rng = np.random.default_rng(0)
+    w, b = tg.nn.Parameter(rng.standard_normal((1, 5))), tg.nn.Parameter(rng.standard_normal(5))
+
+    def step(x, scale):
+        h = tg.tanh(x * w + b)
+        h = tg.relu(h - 0.1) ** 2 / (1 + tg.exp(-h)) * scale[:, None]
+        total = h.sum()
+        w.zero_grad()
+        b.zero_grad()
+        total.backward()
+        return total, h, w.grad * 1, b.grad * 1
+
+    batches = [(rng.standard_normal((n, 5)), rng.standard_normal(n)) for n in (37, 37, 1)]
+    with tg.use_kernels("plain"):
+        compiled = same_as_eager(step, *batches[:2])
+        same_as_eager(step, batches[2])
+    names = [call.name for call in compiled.plan.calls]
+    assert any(name.startswith("chain of ") for name in names)
+    assert len(names) < 0.8 * compiled.plan.recorded
 
 
 def test_nothing_is_kept_of_the_recording():

@@ -110,8 +110,7 @@ def test_a_failure_is_shrunk_reported_and_replayed_by_one_command(pytester, monk
     words = shlex.split(command)
     assert words[0] == "pytest"
     assert words[1].endswith("::test_wrong")
-    seed = [] if settings().derandomize else ["--hypothesis-seed"]  # Hypothesis derandomises by itself where CI is set
-    assert [word.split("=")[0] for word in words[2:]] == ["--hypothesis-profile", *seed]
+    assert [word.split("=")[0] for word in words[2:]] == ["--hypothesis-profile", "--hypothesis-seed"]
     again = pytester.runpytest_subprocess(*options, *words[1:])
     again.assert_outcomes(failed=1)
     reports = [re.search(r"GradientError: .*?worst element[^\n]*", text_of(r), re.S)[0] for r in (result, again)]

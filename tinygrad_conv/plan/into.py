@@ -7,15 +7,16 @@ A ufunc takes the output after its inputs, anything else as `out=`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from ..kernels import registry as kernels
 from ..ops.shape import sum_to
+from .tape import Call
 
-__all__ = ["INTO", "VIEWS", "is_elementwise"]
+__all__ = ["INTO", "VIEWS", "into", "is_elementwise", "is_ours", "is_ufunc"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -133,7 +134,29 @@ _ELEMENTWISE = {"relu", "reciprocal", "pow", "bias_relu", "bias_relu_grad"}
 VIEWS = {"reshape", "permute_dims", "broadcast_to", "_getitem", "identity", "flip"}
 
 
-def is_elementwise(name: str) -> bool:
-    """May an operation's result lie where an input of the same layout was?"""
-    function = INTO.get(name)
-    return name in _ELEMENTWISE or (isinstance(function, np.ufunc) and function.signature is None)
+def into(call: Call) -> Callable[..., Any] | None:
+    """The function that does what a call does, into memory it is given; None if there is none."""
+    if call.kind == "chain":
+        return call.function
+    function = INTO.get(call.name)
+    return function if function is not None and is_ours(call) else None
+
+
+def is_ours(call: Call) -> bool:
+    """Is the function the library's own? Users may give theirs the same name."""
+    function = call.primitive.forward if call.primitive is not None else call.function
+    function = function.args[0] if isinstance(function, partial) and function.args else function
+    return str(function.__module__).startswith(("tinygrad_conv.ops.", "tinygrad_conv.kernels."))
+
+
+def is_elementwise(call: Call) -> bool:
+    """May a call's first result lie where an input of the same layout was?"""
+    return call.name in _ELEMENTWISE or is_ufunc(call)
+
+
+def is_ufunc(call: Call) -> bool:
+    """Does a call do one thing to each element, whatever part of the arrays it is given?"""
+    function = into(call)
+    return function is not None and (
+        call.name in ("relu", "reciprocal", "pow") or (isinstance(function, np.ufunc) and function.signature is None)
+    )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import linecache
 import math
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -18,8 +17,9 @@ import numpy as np
 from ..errors import ArgumentError
 from ..tensor import Tensor, wrap
 from . import telling
+from .chains import chained
 from .fusing import fused
-from .into import INTO, VIEWS, is_elementwise
+from .into import VIEWS, into, is_elementwise, is_ours
 from .tape import Call, Slot, Tape, Wrapped, parts, replaced
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Plan:
         self.name = name
         self.arguments, self.outputs = tape.arguments, list(outputs)
         self.modules = [(module, module.training) for module in tape.modules.values()]  # as they are between steps
-        self.calls = fused(_needed(tape.calls, self.outputs), self.outputs)
+        self.calls = chained(fused(_needed(tape.calls, self.outputs), self.outputs), self.outputs)
         self.recorded = len(tape.calls)
         self._groups = _Groups(self)
         self._memory = _Memory(self.calls, self._groups)
@@ -180,24 +180,20 @@ class Plan:
         given = [read(arg) for arg in call.args]
         named = [f"{name}={read(value)}" for name, value in call.kwargs.items()]
         if not self._memory.written.isdisjoint(call.outputs):
-            into = INTO[call.name]
-            scope[call.name] = into
+            write = into(call)
+            name = _named(scope, write, call.name)
             for slot in call.outputs:
                 if slot not in self._memory.written:
                     scope["empty"] = np.empty
                     yield f"{read(slot)} = empty({slot.seen.shape}, {slot.seen.dtype.str!r})"
             outs = [read(slot) for slot in call.outputs]
             out = outs[0] if len(outs) == 1 else f"({', '.join(outs)})"
-            if isinstance(into, np.ufunc) and not named and into not in (np.maximum, np.minimum):
-                yield f"{call.name}({', '.join([*given, out])})"
+            if isinstance(write, np.ufunc) and not named and write not in (np.maximum, np.minimum):
+                yield f"{name}({', '.join([*given, out])})"
             else:
-                yield f"{call.name}({', '.join([*given, *named, f'out={out}'])})"
+                yield f"{name}({', '.join([*given, *named, f'out={out}'])})"
             return
-        function = f"f_{call.name}".replace(".", "_").replace("<", "_").replace(">", "_")
-        while scope.get(function, call.function) is not call.function:
-            function += "_"
-        scope[function] = call.function
-        text = f"{function}({', '.join([*given, *named])})"
+        text = f"{_named(scope, call.function, f'f_{call.name}')}({', '.join([*given, *named])})"
         if call.kind == "primitive" and not call.primitive.has_residual and call.outputs:  # type: ignore[union-attr]
             yield f"v{call.outputs[0].index} = {text}"
             return
@@ -207,6 +203,15 @@ class Plan:
         yield f"r = {text}"
         for slot, path in zip(call.outputs, call.results, strict=True):
             yield f"v{slot.index} = r" + "".join("._data" if k == -1 else f"[{k}]" for k in path)
+
+
+def _named(scope: dict[str, Any], value: Any, text: str) -> str:
+    """A name for a function in the source, made of what it is called."""
+    name = "".join(c if c.isalnum() else "_" for c in text)
+    while scope.get(name, value) is not value:
+        name += "_"
+    scope[name] = value
+    return name
 
 
 def _hooks(tensor: Tensor) -> tuple[int, ...]:
@@ -236,7 +241,7 @@ class _Groups:
         foreign = [*plan.arguments, *plan.outputs]
         for call in plan.calls:
             if call.kind in ("effect", "load", "compute"):
-                foreign += call.outputs if call.name not in INTO or not is_ours(call) else ()
+                foreign += call.outputs if into(call) is None else ()
             if call.kind == "effect":
                 foreign += call.inputs
             foreign += (slot for slot in call.inputs if slot.origin != "call")
@@ -245,13 +250,6 @@ class _Groups:
     def escapes(self, slot: Slot) -> bool:
         """May the slot's memory be held by somebody after the step, or has it come from outside?"""
         return slot.seen.memory in self._foreign
-
-
-def is_ours(call: Call) -> bool:
-    """Is the function the library's own? Users may give theirs the same name."""
-    function = call.primitive.forward if call.primitive is not None else call.function
-    function = function.args[0] if isinstance(function, partial) and function.args else function
-    return str(function.__module__).startswith(("tinygrad_conv.ops.", "tinygrad_conv.kernels."))
 
 
 class _Memory:
@@ -284,7 +282,7 @@ class _Memory:
                 for slot in others:
                     self._place(slot)
                 laid = ending & self._block.keys()
-                if is_elementwise(call.name) and self._same_layout(call, laid, groups):
+                if is_elementwise(call) and self._same_layout(call, laid, groups):
                     self._release(laid)
                 self._place(first)
                 self.written.update((first, *others))
@@ -293,7 +291,7 @@ class _Memory:
 
     @staticmethod
     def _can_write(call: Call, groups: _Groups) -> bool:
-        if call.name not in INTO or not call.outputs or not is_ours(call):
+        if into(call) is None or not call.outputs:
             return False
         if not all(slot.seen.dense and slot.seen.whole for slot in call.outputs):
             return False

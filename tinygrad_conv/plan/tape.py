@@ -89,10 +89,11 @@ class Slot:
 class Call:
     """One instruction: ``outputs = function(*args, **kwargs)``, the slots among the arguments standing for arrays.
 
-    ``results`` says where in what the function returns (nested tuples) each output is. A "load" reads a tensor.
+    ``results`` says where in what the function returns (nested tuples) each output is. A "load" reads a
+    tensor, a "chain" is several calls in one.
     """
 
-    kind: Literal["primitive", "compute", "effect", "load"]
+    kind: Literal["primitive", "compute", "effect", "load", "chain"]
     name: str
     function: Callable[..., Any]
     args: tuple[Any, ...]
