@@ -651,6 +651,27 @@ def test_a_chain_goes_through_memory_once():
     assert len(names) < 0.8 * compiled.plan.recorded
 
 
+def test_a_result_that_is_returned_does_not_take_its_neighbours_memory(monkeypatch):
+    monkeypatch.setattr(chains, "WORTHWHILE", 1 << 30)
+
+    def step(x):
+        z = x * 2.0  # dies at relu, whose output is returned and whose mask is not
+        h = tg.relu(z)
+        return h, tg.grad(lambda v: (tg.relu(v * 3.0) ** 2).sum())(x)
+
+    x = np.linspace(-1, 1, 20)
+    same_as_eager(step, (x,), (-x,), (x[::-1].copy(),))
+
+    def both(x):
+        w.zero_grad()
+        h = tg.relu(x * w)
+        (h * h).sum().backward()
+        return h, w.grad * 1
+
+    w = tg.nn.Parameter(np.ones(20))
+    same_as_eager(both, (x,), (-x,))
+
+
 def test_nothing_is_kept_of_the_recording():
     import weakref
 

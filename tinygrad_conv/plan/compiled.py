@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import update_wrapper
 from threading import Lock
 from types import MethodType
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -141,9 +141,9 @@ class Compiled(Generic[P, T]):
                     break
             else:
                 return self._record(tuple(key), leaves, rebuild)
-            if recorded.plan is None or recorded.unproven is not None:
-                if recorded.unproven is not None:
-                    return self._record(tuple(key), leaves, rebuild, recorded)
+            if recorded.unproven is not None:
+                return self._record(tuple(key), leaves, rebuild, recorded)
+            if recorded.plan is None:
                 return self._as_it_is(leaves, rebuild)
             self._last = recorded.plan
             return recorded.result(recorded.plan.run(arrays))  # type: ignore[no-any-return]
@@ -231,14 +231,11 @@ class _Recorded:
             if slot is None:
                 self._fixed.append(part)
             else:
-                self._fixed.append(_Output(len(self._outputs), isinstance(part, Tensor), part))
+                self._fixed.append(_Output(len(self._outputs), isinstance(part, Tensor)))
                 self._outputs.append(slot)
 
     def finish(self, tape: Tape, earlier: _Recorded | None) -> None:
         """Make the plan, if the recording allows it."""
-        for part in self._fixed:
-            if isinstance(part, _Output):
-                part.forget()
         kept = [] if self.reason else tape.kept(self._outputs)
         if kept:
             self.reason = (
@@ -268,23 +265,15 @@ class _Recorded:
         return self._rebuild([part.of(arrays) if isinstance(part, _Output) else part for part in self._fixed])
 
 
-class _Output:
-    """A part of the result that is an array or a tensor."""
+class _Output(NamedTuple):
+    """A part of the result that is an array or a tensor: which output of the plan."""
 
-    __slots__ = ("_number", "_seen", "_tensor", "_why")
-
-    def __init__(self, number: int, tensor: bool, seen: Any) -> None:
-        self._number, self._tensor, self._seen = number, tensor, seen
-        self._why = getattr(seen, "_no_graph", None)
-
-    def forget(self) -> None:
-        self._seen = None
+    number: int
+    is_tensor: bool
 
     def of(self, arrays: Sequence[Any]) -> Any:
-        array = arrays[self._number]
-        if not self._tensor:
-            return array
-        return wrap(np.asarray(array), None)
+        array = arrays[self.number]
+        return wrap(np.asarray(array), None) if self.is_tensor else array
 
 
 def _equal(a: Any, b: Any) -> bool:

@@ -11,6 +11,7 @@ import linecache
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
+from weakref import finalize
 
 import numpy as np
 
@@ -169,6 +170,7 @@ class Plan:
         source = "def step(arrays):\n" + "\n".join(lines) + "\n"
         file = f"<plan of {self.name} {id(self):x}>"
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+        finalize(self, linecache.cache.pop, file, None)
         exec(compile(source, file, "exec"), scope)
         return source, scope["step"]
 
@@ -282,7 +284,7 @@ class _Memory:
                 for slot in others:
                     self._place(slot)
                 laid = ending & self._block.keys()
-                if is_elementwise(call) and self._same_layout(call, laid, groups):
+                if first is call.outputs[0] and is_elementwise(call) and self._same_layout(call, laid):
                     self._release(laid)
                 self._place(first)
                 self.written.update((first, *others))
@@ -300,7 +302,7 @@ class _Memory:
         return not all(map(groups.escapes, call.outputs))
 
     @staticmethod
-    def _same_layout(call: Call, ending: set[int], groups: _Groups) -> bool:
+    def _same_layout(call: Call, ending: set[int]) -> bool:
         """Do the inputs that end here lie in memory exactly as the output will?"""
         out = call.outputs[0].seen
         return all(
