@@ -450,7 +450,8 @@ def _unary(primitive: Primitive, general: Callable[..., Any]) -> Callable[..., A
             return general(x)
         saved: list[Any] = [None, None, None]
         guards = None
-        for position in plans.get(1) or primitive.plan(1):
+        plan = plans.get(1)
+        for position in primitive.plan(1) if plan is None else plan:
             array = saved[position] = y if position else x._data
             base = array.base
             if id(array if base is None else _owner(array)) in _exposed:
