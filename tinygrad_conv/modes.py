@@ -1,8 +1,8 @@
 """What operations do besides computing: one immutable `Mode` per thread and async task.
 
-Also the doors through which all computing goes, for those who want to know of it. A primitive's forward function,
-`compute` (data that no gradient flows through) and `effect` (what changes state) tell the mode's `observer`, if there
-is one: a profile that times them, or a recording that will replay them.
+Also the doors through which all computing goes, for those who want to know of it. A primitive's forward function, a
+`plain` one (data that no gradient flows through) and an `effect` (what changes state) tell the mode's `observer`, if
+there is one: a profile that times them, or a recording that will replay them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .tensor import Node, Tensor
 
 __all__ = [
-    "MODE", "Mode", "Observer", "compute", "constant", "detect_anomaly", "effect", "enable_grad", "is_grad_enabled",
+    "MODE", "Mode", "Observer", "constant", "detect_anomaly", "effect", "enable_grad", "is_grad_enabled",
     "mode", "no_grad", "observed", "observer",
 ]  # fmt: skip
 
@@ -183,12 +183,6 @@ def observed(by: Observer | None) -> Iterator[None]:
     finally:
         if by is not None:
             OBSERVED.remove(by)
-
-
-def compute(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a function of arrays that is no primitive; its results depend on nothing but its arguments."""
-    by = observer()
-    return function(*args, **kwargs) if by is None else by.compute(function, args, kwargs)
 
 
 def effect(function: Callable[P, T]) -> Callable[P, T]:
