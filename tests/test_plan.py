@@ -1,7 +1,6 @@
 """Compiled steps: what is replayed is what the step itself gives, to the bit; what cannot be replayed says so."""
 
 import warnings
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from hypothesis import strategies as st
 import tinygrad_conv as tg
 from tinygrad_conv.errors import CompileWarning
 from tinygrad_conv.plan import chains, fusing
-from tinygrad_conv.plan import plan as plan_module
 from tinygrad_conv.testing import Draw
 from tinygrad_conv.testing.checks import draw_sample
 
@@ -613,30 +611,6 @@ def test_plan_tells_of_itself(tmp_path):
     with pytest.raises(tg.errors.ArgumentError, match="expected a plan alone"):
         tg.draw(step.plan, np.ones(3))
     assert step.plan.source.startswith("def step(arrays):\n")
-
-
-@pytest.mark.parametrize(("layers", "held"), [
-    ([tg.nn.Conv2D(4, 3), tg.nn.Flatten(), tg.nn.Dense(5)], True),
-    ([tg.nn.Flatten(), tg.nn.Dense(5)], False),  # takes microseconds, as holding does
-    ([tg.nn.Conv2D(4, 3), tg.nn.Flatten(), tg.nn.Dense(600), tg.nn.Dense(6000)], False),  # large products
-])  # fmt: skip
-def test_blas_is_held_to_one_thread_while_products_are_small(layers, held, monkeypatch):
-    entered = []
-
-    @contextmanager
-    def one_thread():
-        entered.append(1)
-        yield
-
-    monkeypatch.setattr(plan_module, "has_threads", lambda: True)
-    monkeypatch.setattr(plan_module, "one_thread", one_thread)
-    model = tg.nn.Sequential(layers)
-    x = np.ones((8, 6, 6, 1), np.float32)
-    model(x)
-    step = tg.compile(lambda x: model(x).detach())
-    expected = model(x).tolist()
-    assert [step(x).tolist() for _ in range(2)] == [expected, expected]
-    assert bool(entered) is held
 
 
 def test_memory_is_laid_out_once_and_used_again():

@@ -25,6 +25,7 @@ import numpy as np
 
 from .columns import column_blocks
 from .depthwise import depthwise, depthwise_input_grad, depthwise_kernel_grad, is_depthwise
+from .product import matmul
 from .scratch import Array, blocks, result, scratch
 from .window import Window
 
@@ -47,10 +48,10 @@ def conv(x: Array, w: Array, window: Window, *, out: Array | None = None) -> Arr
         return depthwise(x, w, window, y)
     groups, matrix = window.groups, _matrix(w.astype(dtype, copy=False), window.groups)
     if window.pointwise:
-        np.matmul(_rows(x.astype(dtype, copy=False), groups), matrix, out=_rows(y, groups))
+        matmul(_rows(x.astype(dtype, copy=False), groups), matrix, out=_rows(y, groups))
         return y
     for block, columns in column_blocks(x, window, dtype):
-        np.matmul(columns, matrix, out=_rows(y[block], groups))  # (G, M, K) @ (G, K, C_out / G)
+        matmul(columns, matrix, out=_rows(y[block], groups))  # (G, M, K) @ (G, K, C_out / G)
     return y
 
 
@@ -66,7 +67,7 @@ def conv_input_grad(g: Array, w: Array, window: Window, *, out: Array | None = N
     elif is_depthwise(channels, window):
         depthwise_input_grad(g, w, window, dx)
     elif window.pointwise:
-        np.matmul(_rows(g, groups), _matrix(w, groups).swapaxes(1, 2), out=_rows(dx, groups))
+        matmul(_rows(g, groups), _matrix(w, groups).swapaxes(1, 2), out=_rows(dx, groups))
     elif per_group < FEW_CHANNELS:
         _sum_blocks(_add_planes, dx, g, w, window)
     elif (transposed := window.transposed) is not None and _convolution_pays(transposed, g, w, channels):
@@ -88,10 +89,10 @@ def conv_kernel_grad(x: Array, g: Array, window: Window, *, out: Array | None = 
         return depthwise_kernel_grad(x, g, window, dw)
     x, g, matrix = x.astype(dtype, copy=False), g.astype(dtype, copy=False), _matrix(dw, groups)
     if window.pointwise:
-        np.matmul(_rows(x, groups).swapaxes(1, 2), _rows(g, groups), out=matrix)
+        matmul(_rows(x, groups).swapaxes(1, 2), _rows(g, groups), out=matrix)
         return dw
     for block, columns in column_blocks(x, window, dtype):
-        matrix += np.matmul(columns.swapaxes(1, 2), _rows(g[block], groups))  # (G, K, M) @ (G, M, C_out / G)
+        matrix += matmul(columns.swapaxes(1, 2), _rows(g[block], groups))  # (G, K, M) @ (G, M, C_out / G)
     return dw
 
 
@@ -169,7 +170,7 @@ def _add_offsets(dx: Array, g: Array, w: Array, window: Window) -> None:
     taps = taps.transpose(0, 2, 3, 1)  # (offsets, G, C_out / G, C / G)
     part = scratch("part", (*g.shape[:-1], groups * per_group), dx.dtype)
     for tap, (outputs, inputs) in zip(taps, window.cells, strict=True):
-        np.matmul(rows, tap, out=_rows(part, groups))
+        matmul(rows, tap, out=_rows(part, groups))
         dx[:, *inputs] += part[:, *outputs]
 
 
@@ -177,7 +178,7 @@ def _add_planes(dx: Array, g: Array, w: Array, window: Window) -> None:
     """Add the products of all offsets, with channels first, rows of images at a time."""
     groups, per_group = window.groups, w.shape[-2]
     matrix, rows = _matrix(w, groups), _rows(g, groups)
-    columns = np.matmul(matrix, rows.swapaxes(1, 2))  # (G, K, C_out / G) @ (G, C_out / G, M)
+    columns = matmul(matrix, rows.swapaxes(1, 2))  # (G, K, C_out / G) @ (G, C_out / G, M)
     images, outs = per_group * len(g), g.shape[1:-1]
     parts = columns.reshape(groups, prod(window.kernel), images, *outs).swapaxes(0, 1)  # (offsets, G, C / G * N, *out)
     planes = np.zeros((groups, images, *window.in_sizes), dx.dtype)

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from . import pool
+from .product import sum_rows
 from .scratch import result, scratch
 from .window import Window
 
@@ -27,13 +28,6 @@ def _blocks(x: Array) -> Iterator[slice]:
     """Slices of the first axis of about `BLOCK_BYTES` each."""
     size = max(1, BLOCK_BYTES // max(1, prod(x.shape[1:]) * x.itemsize))
     return (slice(start, min(start + size, len(x))) for start in range(0, len(x), size))
-
-
-def _sum(x: Array) -> Array:
-    """The sum of (..., C) over all but the last axis: BLAS does it ten times as fast as NumPy."""
-    rows = x.reshape(prod(x.shape[:-1]), x.shape[-1])
-    total: Array = np.ones(len(rows), x.dtype) @ rows
-    return total
 
 
 def bias_relu(z: Array, b: Array, *, out: Array | None = None) -> Array:
@@ -55,7 +49,7 @@ def bias_relu_grad(g: Array, y: Array, *, out: tuple[Array, Array] | None = None
     total = np.zeros(len(db))
     for block in _blocks(g):
         part = np.multiply(g[block], y[block] > 0, out=dz[block])
-        total += _sum(part)
+        total += sum_rows(part)
     db[...] = total
     return dz, db
 
@@ -86,7 +80,7 @@ def bias_relu_max_pool_grad(
     total = np.zeros(len(db))
     for block in _blocks(dz):
         kept = np.multiply(g[block], y[block] > 0)
-        total += _sum(kept)
+        total += sum_rows(kept)
         pool.pool_scatter(kept, argmax[block], window, out=dz[block])
     db[...] = total
     return dz, db

@@ -9,6 +9,7 @@ from math import prod
 
 import numpy as np
 
+from .product import sum_rows
 from .scratch import Array, result
 
 __all__ = ["moments", "standardize", "standardize_grad"]
@@ -19,9 +20,9 @@ def moments(x: Array, *, out: tuple[Array, Array] | None = None) -> tuple[Array,
     mean, variance = out or (None, None)
     mean, variance = result(mean, x.shape[-1:], x.dtype), result(variance, x.shape[-1:], x.dtype)
     n = x.dtype.type(prod(x.shape[:-1]))
-    np.divide(_sum(x), n, out=mean)
+    np.divide(sum_rows(x), n, out=mean)
     centred = x - mean
-    return mean, np.divide(_sum(np.multiply(centred, centred, out=centred)), n, out=variance)
+    return mean, np.divide(sum_rows(np.multiply(centred, centred, out=centred)), n, out=variance)
 
 
 def standardize(x: Array, mean: Array, scale: Array, *, out: Array | None = None) -> Array:
@@ -34,15 +35,6 @@ def standardize_grad(g: Array, y: Array, scale: Array, *, out: Array | None = No
     """scale * (g - mean(g) - y mean(g y)): from a cotangent g of the standardized y, that of x."""
     n = prod(g.shape[:-1])
     dx = np.multiply(g, y, out=result(out, g.shape, g.dtype))
-    centred = g - _sum(g) / n
-    np.subtract(centred, np.multiply(y, _sum(dx) / n, out=dx), out=dx)
+    centred = g - sum_rows(g) / n
+    np.subtract(centred, np.multiply(y, sum_rows(dx) / n, out=dx), out=dx)
     return np.multiply(scale, dx, out=dx)
-
-
-def _sum(x: Array) -> Array:
-    """Over all but the last axis: by BLAS, which does it ten times as fast as NumPy, if there is much to sum up."""
-    rows = x.reshape(prod(x.shape[:-1]), x.shape[-1])
-    total: Array = (
-        np.ones(len(rows), x.dtype) @ rows if len(rows) > 64 and x.dtype.char in "fd" else np.add.reduce(rows)
-    )
-    return total

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar, Token
 from functools import cache, wraps
 from importlib import import_module
@@ -38,6 +38,7 @@ from . import fused as _fused
 from . import norm as _norm
 from . import pool as _pool
 from . import update as _update
+from .threads import over_batch, threads
 from .window import Window
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
 Array: TypeAlias = np.ndarray[Any, Any]
 
 CHOICES = ("auto", "plain", "compiled")
+SHARE = 1 << 21  # multiply-adds that a thread takes a tenth of a millisecond for: less is not worth its start
 
 # ------------------------------------------------------------------------------------------------------------------
 # The choice
@@ -142,29 +144,45 @@ class Kernel:
         Can the compiled form take these arguments?
     pays : callable
         Is it faster with them, as measured?
+    batch : str or None
+        How threads may share the work, an argument and a result each: "n" is cut along its first axis, "-" is whole,
+        and a result "+" is the sum of what the shares give. None: they may not.
+    work : callable
+        How much work there is: about so many multiply-adds.
     """
 
     def __init__(
-        self, plain: Callable[..., Any], module: str | None, takes: Callable[..., bool], pays: Callable[..., bool]
-    ) -> None:
+        self, plain: Callable[..., Any], module: str | None, takes: Callable[..., bool], pays: Callable[..., bool], *,
+        batch: str | None = None, work: Callable[..., int] | None = None,
+    ) -> None:  # fmt: skip
         self.name, self.plain, self.module, self.takes, self.pays = plain.__name__, plain, module, takes, pays
+        self.batch, self.work = batch, work or _elements
         self.__doc__ = plain.__doc__
         KERNELS[self.name] = self
 
     def __call__(self, *args: Any, out: Any = None, **options: Any) -> Any:
         if self.chosen(*args, **options) == "plain":
-            return self.plain(*args, out=out, **options)
+            return self._run(self.plain, args, options, out)
         try:
-            result = self.compiled(*args, out=out, **options)
+            result = self._run(self.compiled, args, options, out)
         except (ArgumentError, MemoryError):
             raise  # no fault of Numba's
         except Exception as error:
             self._failed(error)
-            return self.plain(*args, out=out, **options)
+            return self._run(self.plain, args, options, out)
         setting = _SETTING.get()
         if setting is not None:
             setting.ran.add(self.name)
         return result
+
+    def _run(self, form: Callable[..., Any], args: Sequence[Any], options: dict[str, Any], out: Any) -> Any:
+        """A form, in as many threads as pay."""
+        if self.batch is None or len(args[0]) < 2 or self.work(*args, **options) < 2 * SHARE:
+            return form(*args, out=out, **options)
+        count = min(threads(), len(args[0]), self.work(*args, **options) // SHARE)
+        if count < 2:
+            return form(*args, out=out, **options)
+        return over_batch(form, self.plain, self.batch, count, args, options, out)
 
     def _failed(self, error: Exception) -> None:
         """The compiled form could not be made: Numba is too old, too new, or not whole."""
@@ -232,6 +250,19 @@ def _flat(window: Window) -> bool:
     return window.rank <= 2
 
 
+def _elements(x: Array, *rest: Any, **options: Any) -> int:
+    """Visiting an element costs as much as some multiply-adds."""
+    return 16 * x.size
+
+
+def _conv_work(x: Array, w: Array, window: Window) -> int:
+    return 8 * x.size + len(x) * prod(window.out_sizes) * w.size
+
+
+def _conv_kernel_grad_work(x: Array, g: Array, window: Window) -> int:
+    return 8 * x.size + g.size * prod(window.kernel) * x.shape[-1] // window.groups
+
+
 def _never(*args: Any, **options: Any) -> bool:
     return False
 
@@ -279,38 +310,45 @@ def _conv_kernel_grad_pays(x: Array, g: Array, window: Window) -> bool:
     return _conv_pays(len(x), c_in, c_out, elements, window, groups == x.shape[-1] >= 4)
 
 
-conv = Kernel(_conv.conv, "conv", _conv_fits, _conv_forward_pays)
-conv_input_grad = Kernel(_conv.conv_input_grad, "conv", _conv_fits, _conv_input_grad_pays)
-conv_kernel_grad = Kernel(_conv.conv_kernel_grad, "conv", _conv_fits, _conv_kernel_grad_pays)
-patches = Kernel(_conv.patches, None, _never, _never)
-patches_transpose = Kernel(_conv.patches_transpose, None, _never, _never)
+conv = Kernel(_conv.conv, "conv", _conv_fits, _conv_forward_pays, batch="n,- -> n", work=_conv_work)
+conv_input_grad = Kernel(
+    _conv.conv_input_grad, "conv", _conv_fits, _conv_input_grad_pays, batch="n,- -> n", work=_conv_work
+)
+conv_kernel_grad = Kernel(
+    _conv.conv_kernel_grad, "conv", _conv_fits, _conv_kernel_grad_pays, batch="n,n -> +", work=_conv_kernel_grad_work
+)
+patches = Kernel(_conv.patches, None, _never, _never, batch="n -> n")
+patches_transpose = Kernel(_conv.patches_transpose, None, _never, _never, batch="n -> n")
 
-max_pool = Kernel(_pool.max_pool, "pool", lambda x, window: _floats(x) and _flat(window), _many)
-pool_gather = Kernel(_pool.pool_gather, "pool", lambda x, argmax, window: _floats(x) and _flat(window), _many)
-pool_scatter = Kernel(_pool.pool_scatter, "pool", lambda g, argmax, window: _floats(g) and _flat(window), _many)
+max_pool = Kernel(_pool.max_pool, "pool", lambda x, window: _floats(x) and _flat(window), _many, batch="n -> n,n")
+pool_gather = Kernel(
+    _pool.pool_gather, "pool", lambda x, argmax, window: _floats(x) and _flat(window), _many, batch="n,n -> n"
+)
+pool_scatter = Kernel(
+    _pool.pool_scatter, "pool", lambda g, argmax, window: _floats(g) and _flat(window), _many, batch="n,n -> n"
+)
 avg_pool = Kernel(
-    _pool.avg_pool, "pool", lambda x, window, count_include_pad=False: _floats(x) and _flat(window), _means_pay
-)
+    _pool.avg_pool, "pool", lambda x, window, count_include_pad=False: _floats(x) and _flat(window), _means_pay,
+    batch="n -> n",
+)  # fmt: skip
 avg_pool_transpose = Kernel(
-    _pool.avg_pool_transpose,
-    "pool",
-    lambda g, window, count_include_pad=False: _floats(g) and _flat(window),
-    _shares_pay,
-)
+    _pool.avg_pool_transpose, "pool", lambda g, window, count_include_pad=False: _floats(g) and _flat(window),
+    _shares_pay, batch="n -> n",
+)  # fmt: skip
 
-bias_relu = Kernel(_fused.bias_relu, "fused", _floats, _many)
-bias_relu_grad = Kernel(_fused.bias_relu_grad, "fused", _floats, _many)
+bias_relu = Kernel(_fused.bias_relu, "fused", _floats, _many, batch="n,- -> n")
+bias_relu_grad = Kernel(_fused.bias_relu_grad, "fused", _floats, _many, batch="n,n -> n,+")
 bias_relu_max_pool = Kernel(
-    _fused.bias_relu_max_pool, "pool", lambda z, b, window: _floats(z, b) and _flat(window), _many
+    _fused.bias_relu_max_pool, "pool", lambda z, b, window: _floats(z, b) and _flat(window), _many, batch="n,- -> n,n"
 )
 bias_relu_max_pool_grad = Kernel(
-    _fused.bias_relu_max_pool_grad, "pool",
-    lambda g, y, argmax, window: _floats(g, y) and _flat(window), _many,
+    _fused.bias_relu_max_pool_grad, "pool", lambda g, y, argmax, window: _floats(g, y) and _flat(window), _many,
+    batch="n,n,n -> n,+",
 )  # fmt: skip
 softmax_cross_entropy = Kernel(_fused.softmax_cross_entropy, None, _never, _never)
 
 moments = Kernel(_norm.moments, "norm", lambda x: x.size > 0 and _floats(x), _many)
-standardize = Kernel(_norm.standardize, "norm", _floats, _many)
+standardize = Kernel(_norm.standardize, "norm", _floats, _many, batch="n,-,- -> n")
 standardize_grad = Kernel(
     _norm.standardize_grad, "norm", lambda *arrays: arrays[0].size > 0 and _floats(*arrays), _many
 )

@@ -1,36 +1,152 @@
-"""BLAS on one thread, while products are small.
+"""Work shared out among threads: each takes some of the images of a batch, and BLAS one thread for each of them.
 
-BLAS' threads share out each product, and wait for each other at its end: where a product takes less than a millisecond
-they may take several times as long as one of them alone (a conv net's step on two cores: 28 to 60 ms, against 16).
+BLAS would share out each product by itself. But its threads wait for each other at the end of each, and go on looking
+for work for some milliseconds: on two cores a conv net's step took twice as long with them as on one thread. So what
+can be split is split here, products included, and BLAS is held to one thread meanwhile.
+
+There are as many threads as BLAS has. `OPENBLAS_NUM_THREADS` (or its kin) and `threadpoolctl.threadpool_limits` say how
+many, for both.
 """
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from functools import cache
-from typing import Any
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from functools import cache, partial
+from itertools import zip_longest
+from typing import Any, TypeVar
 
-__all__ = ["has_threads", "one_thread"]
+import numpy as np
+
+from .scratch import Array, blocks, result
+
+__all__ = ["blas_on_one", "over_batch", "shared", "threads"]
+
+T = TypeVar("T")
+
+_ALONE: ContextVar[bool] = ContextVar("tinygrad_conv_alone", default=False)  # is this a share of something already?
 
 
 @cache
-def _blas() -> Any:
+def _blas() -> Sequence[Any]:
     from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
-    return ThreadpoolController().select(user_api="blas")
+    libraries: Sequence[Any] = ThreadpoolController().select(user_api="blas").lib_controllers
+    return libraries
 
 
-def has_threads() -> bool:
-    """Has BLAS more than one thread?"""
-    return any(pool["num_threads"] > 1 for pool in _blas().info())
+def _blas_threads() -> int:
+    """How many threads BLAS has; where it does not tell, as on a Mac, as many as there are cores."""
+    libraries = _blas()
+    return max(int(library.num_threads) for library in libraries) if libraries else os.cpu_count() or 1
 
 
-def one_thread() -> AbstractContextManager[Any]:
-    """Hold BLAS to one thread in a block, in the whole process; entering and leaving takes about 20 µs.
+def threads() -> int:
+    """How many threads there are for a kernel that is called here; takes less than a microsecond.
 
-    >>> with one_thread():
-    ...     has_threads()
-    False
+    >>> from threadpoolctl import threadpool_limits
+    >>> with threadpool_limits(1):
+    ...     threads()
+    1
     """
-    limit: AbstractContextManager[Any] = _blas().limit(limits=1)
-    return limit
+    return 1 if _ALONE.get() else _blas_threads()
+
+
+@contextmanager
+def blas_on_one() -> Iterator[None]:
+    """Hold BLAS to one thread in a block, in the whole process; entering and leaving takes two microseconds."""
+    before = [(library, library.num_threads) for library in _blas()]
+    many = [(library, count) for library, count in before if count > 1]  # a 1 may be another's hold: not to be restored
+    for library, _ in many:
+        library.set_num_threads(1)
+    try:
+        yield
+    finally:
+        for library, count in many:
+            library.set_num_threads(count)
+
+
+def shared(works: Sequence[Callable[[], T]]) -> list[T]:
+    """The results of some functions that run at the same time, in their order: the first here, the others in threads.
+
+    Each sees the context of the caller (`np.errstate`, `use_kernels`). When one fails, its error is raised once all
+    have ended.
+
+    >>> shared([lambda: 1, lambda: threads()])
+    [1, 1]
+    """
+    token = _ALONE.set(True)
+    try:
+        with blas_on_one():
+            others = [_pool().submit(copy_context().run, work) for work in works[1:]]
+            try:
+                first = works[0]()
+            finally:
+                wait(others)  # they write into the caller's arrays
+            return [first, *(other.result() for other in others)]
+    finally:
+        _ALONE.reset(token)
+
+
+def over_batch(
+    form: Callable[..., Any], plain: Callable[..., Any], batch: str, count: int, args: Sequence[Any],
+    options: dict[str, Any], out: Any,
+) -> Any:  # fmt: skip
+    """``form(*args, out=out, **options)``, the first axis of some arguments cut into `count` parts.
+
+    Parameters
+    ----------
+    form, plain : callable
+        A kernel's form; and its plain one, which tells from no images what shape and dtype a result has.
+    batch : str
+        An argument and a result each: "n" is cut, "-" is whole, a result "+" is the sum of what the parts give.
+
+    >>> over_batch(np.multiply, np.multiply, "n,- -> n", 2, (np.arange(4.0), 2.0), {}, None)
+    array([0., 2., 4., 6.])
+    """
+    taken, given = (text.split(",") for text in batch.split(" -> "))
+    n = len(args[0])
+
+    def cut(part: slice) -> list[Any]:
+        return [arg[part] if kind == "n" else arg for arg, kind in zip_longest(args, taken)]
+
+    likes = _tuple(plain(*cut(slice(0)), **options))
+    outs = [
+        result(to, (n, *like.shape[1:]), like.dtype) if kind == "n" else to
+        for to, kind, like in zip(_tuple(out) or (None,) * len(given), given, likes, strict=True)
+    ]
+
+    def share(part: slice) -> tuple[Array, ...]:
+        to = tuple(to[part] if kind == "n" else None for to, kind in zip(outs, given, strict=True))
+        return _tuple(form(*cut(part), out=to if len(to) > 1 else to[0], **options))
+
+    parts = shared([partial(share, part) for part in blocks(n, count, n)])
+    for k, kind in enumerate(given):
+        if kind == "+":
+            outs[k] = _sum([results[k] for results in parts], outs[k])
+    return tuple(outs) if len(outs) > 1 else outs[0]
+
+
+def _tuple(results: Any) -> tuple[Any, ...]:
+    return results if isinstance(results, tuple) else () if results is None else (results,)
+
+
+def _sum(parts: Sequence[Array], out: Array | None) -> Array:
+    """The sum of some arrays, in `out` if that is given, else in the first."""
+    total = parts[0] if out is None else out
+    np.add(parts[0], parts[1], out=total)
+    for part in parts[2:]:
+        total += part
+    return total
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(thread_name_prefix="tinygrad_conv")  # makes threads when it needs them
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not live on in a child

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, ShapeError
+from ..kernels import product
 from ..primitive import Array, bilinear, linear, opaque
 from ..tensor import Tensor
 from .elementwise import _raw, abs, equal, pow, root, square, where
@@ -26,7 +27,7 @@ from .shape import expand_dims, matrix_transpose, moveaxis, permute_dims, reshap
 )  # fmt: skip
 def _matmul(x1: Array, x2: Array) -> Array:
     """x1 @ x2 for stacks of matrices. Derivatives: g x2ᵀ and x1ᵀ g."""
-    return np.matmul(x1, x2)
+    return product.matmul(x1, x2)
 
 
 def matmul(x1: Array, x2: Array) -> Tensor:

@@ -71,11 +71,17 @@ def _standardize(x: Array, axes: Axes, epsilon: float, statistics: Any = None) -
 
     Derivative: (1 - 1/n - y yᵀ/n) / √(var + ε), a symmetric matrix.
     """
+    return standardized(x, axes, epsilon, statistics)
+
+
+def standardized(x: Any, axes: Axes, epsilon: float, statistics: Any = None, *, out: Any = None) -> Any:
+    """`_standardize`, into `out` if that is given."""
     mean, variance = _statistics(x, axes) if statistics is None else statistics
     scale = 1 / np.sqrt(variance + x.dtype.type(epsilon))
     if _all_but_last(x, axes):
-        return kernels.standardize(x, mean.reshape(-1), scale.reshape(-1))
-    return (x - mean) * scale
+        return kernels.standardize(x, mean.reshape(-1), scale.reshape(-1), out=out)
+    centred = np.subtract(x, mean, out)
+    return np.multiply(centred, scale, centred)
 
 
 def standardize(x: Array, axis: int | Axes = -1, epsilon: float = 1e-3) -> Tensor:

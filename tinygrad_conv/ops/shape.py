@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError
+from ..kernels.product import sum_rows
 from ..modes import constant
 from ..primitive import Array, linear
 from ..tensor import Shape, Tensor, wrap
@@ -159,11 +160,8 @@ def sum_to(x: Array, shape: Shape) -> Array:
     lead = x.ndim - len(shape)
     axes = tuple(range(lead)) + tuple(k + lead for k, n in enumerate(shape) if n == 1 and x.shape[k + lead] != 1)
     if axes == tuple(range(len(axes))) and x.flags.c_contiguous and x.size:
-        # Leading axes of a contiguous array are one long axis; BLAS sums it ten times as fast as NumPy does.
-        rows = math.prod(x.shape[k] for k in axes)
-        table = x.reshape(rows, -1)
-        by_blas = rows > 64 and x.dtype.char in "fd"
-        return (np.ones(rows, x.dtype) @ table if by_blas else np.add.reduce(table, axis=0)).reshape(shape)
+        rows = math.prod(x.shape[k] for k in axes)  # leading axes of a contiguous array are one long axis
+        return sum_rows(x.reshape(rows, -1)).reshape(shape)
     return np.sum(x, axis=axes, keepdims=True).reshape(shape)
 
 

@@ -12,7 +12,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..kernels import product
 from ..kernels import registry as kernels
+from ..ops.normalization import standardized
 from ..ops.shape import sum_to
 from .tape import Call
 
@@ -88,18 +90,13 @@ def _numbers(n: int) -> Array:
 def _sum_to(x: Array, shape: tuple[int, ...], *, out: Array) -> None:
     rows = x.size // (out.size or 1)
     if x.flags.c_contiguous and x.size and x.shape[-out.ndim :] == shape:
-        table, out = x.reshape(rows, -1), out.reshape(-1)
-        if rows > 64 and x.dtype.char in "fd":
-            np.matmul(_ones(rows, x.dtype), table, out)
-        else:
-            _total(table, 0, None, out)
+        product.sum_rows(x.reshape(rows, -1), out=out.reshape(-1))
     else:
         np.copyto(out, sum_to(x, shape))
 
 
-@lru_cache(maxsize=64)
-def _ones(n: int, dtype: np.dtype[Any]) -> Array:
-    return np.ones(n, dtype)
+def _standardize_grad(g: Array, y: Array, r: Array, *, out: Array) -> None:
+    kernels.standardize_grad(g, y, r.reshape(-1), out=out)
 
 
 def _copy(x: Array, *, out: Array) -> None:
@@ -118,7 +115,8 @@ INTO: dict[str, Callable[..., Any]] = {
     "logical_not": np.logical_not, "logical_xor": np.logical_xor, "isnan": np.isnan,
     "relu": _relu, "pow": _power, "reciprocal": _reciprocal, "sum": _sum, "sum_to": _sum_to,
     "log_softmax": _log_softmax, "cross_entropy": _cross_entropy, "pick": _pick, "place": _place,
-    "max": _max, "min": _min, "copy": _copy, "_matmul": np.matmul, "_concat": _concat,
+    "max": _max, "min": _min, "_standardize": standardized, "_standardize_grad": _standardize_grad, "copy": _copy,
+    "_matmul": product.matmul, "_concat": _concat,
     "conv": kernels.conv, "conv_transpose": kernels.conv_input_grad,
     "conv_kernel_gradient": kernels.conv_kernel_grad, "pool_max": kernels.max_pool,
     "pool_gather": kernels.pool_gather, "pool_scatter": kernels.pool_scatter, "pool_mean": kernels.avg_pool,

@@ -10,15 +10,12 @@ from __future__ import annotations
 import linecache
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import finalize
 
 import numpy as np
 
 from ..errors import ArgumentError
-from ..kernels.registry import choice
-from ..kernels.threads import has_threads, one_thread
 from ..tensor import Tensor, wrap
 from . import telling
 from .chains import chained
@@ -32,10 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["Plan"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
-
-CONVOLUTIONS = ("conv", "conv_transpose", "conv_kernel_gradient")
-BLOCK_ELEMENTS = 1 << 18  # of the columns that a plain convolution multiplies at a time
-SMALL = 5e7  # FLOPs of a product that BLAS' threads are not worth waiting for
 
 
 class Plan:
@@ -61,7 +54,6 @@ class Plan:
         self._views: dict[Slot, Slot] = {}
         self._take_views()
         self.source, self._function = self._written()
-        self._small = has_threads() and _is_small(self.calls)
         self._tensors = [  # all that the step looked at, with what must stay as it was
             (tensor, a.shape, a.dtype, a.strides, tensor.node, _hooks(tensor))
             for tensor, a in ((call.args[0], call.outputs[0].seen) for call in tape.calls if call.kind == "load")
@@ -82,9 +74,7 @@ class Plan:
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """The outputs for other arguments of the same signature."""
-        with one_thread() if self._small else nullcontext():
-            result: list[Array] = self._function(arrays)
-        return result
+        return self._function(arrays)
 
     # -- telling ---------------------------------------------------------------------------------------------------
 
@@ -232,20 +222,6 @@ def _hooks(tensor: Tensor) -> tuple[int, ...]:
 
 # ------------------------------------------------------------------------------------------------------------------
 # Passes over the calls
-
-
-def _is_small(calls: Sequence[Call]) -> bool:
-    """Are there convolutions, so that a step takes milliseconds, and is no matrix product large?"""
-    flops = [0.0]
-    for call in calls:
-        if call.name == "_matmul":
-            flops.append(telling.flops(call))
-        elif call.name in CONVOLUTIONS:
-            window = call.kwargs["window"]
-            by_blas = choice() == "plain" or window.rank > 2
-            widest = max(slot.seen.shape[-1] for slot in (*call.inputs, *call.outputs))
-            flops.append(by_blas * BLOCK_ELEMENTS * 2 * widest / window.groups)
-    return any(call.name in CONVOLUTIONS for call in calls) and max(flops) < SMALL
 
 
 def _needed(calls: Sequence[Call], outputs: Sequence[Slot]) -> list[Call]:

@@ -1,0 +1,46 @@
+"""Products by BLAS, on bare arrays, in the threads that all kernels share."""
+
+from __future__ import annotations
+
+from functools import partial
+from math import prod
+
+import numpy as np
+
+from .scratch import Array, blocks
+from .threads import blas_on_one, shared, threads
+
+__all__ = ["matmul", "sum_rows"]
+
+ALONE = 1 << 18  # multiply-adds that BLAS does on one thread in any case
+SHARE = 1 << 23  # that take one thread a fifth of a millisecond
+FEW_ROWS = 64  # whose sum takes NumPy no longer than BLAS
+
+
+def matmul(a: Array, b: Array, *, out: Array | None = None) -> Array:
+    """a @ b: (..., M, K) and (..., K, N) to (..., M, N), leading axes broadcast; M or N may be missing.
+
+    Each thread takes some of the rows of a large matrix. BLAS' own threads are left to matrices of few rows.
+    """
+    work = a.size * b.shape[-1]
+    if work <= ALONE or (count := threads()) == 1:
+        product: Array = np.matmul(a, b, out)
+        return product
+    if work < 2 * SHARE:
+        with blas_on_one():
+            return np.matmul(a, b, out)
+    if a.ndim != 2 or b.ndim != 2 or len(a) < 8 * count:
+        return np.matmul(a, b, out)
+    y = np.empty((len(a), b.shape[-1]), np.result_type(a, b)) if out is None else out
+    count = min(count, work // SHARE)
+    shared([partial(np.matmul, a[part], b, y[part]) for part in blocks(len(a), count, len(a))])
+    return y
+
+
+def sum_rows(x: Array, *, out: Array | None = None) -> Array:
+    """The sum over all axes but the last, (..., C) to (C,): BLAS does it ten times as fast as NumPy."""
+    table = x.reshape(prod(x.shape[:-1]), x.shape[-1])
+    if len(table) > FEW_ROWS and x.dtype.char in "fd":
+        return matmul(np.ones(len(table), x.dtype), table, out=out)
+    total: Array = np.add.reduce(table, 0, None, out)
+    return total
