@@ -47,9 +47,12 @@ def ratio(a: Result, b: Result) -> float:
     return median(x / y for x, y in zip(a.times, b.times, strict=False))
 
 
-def best_of_ours(results: Sequence[Result]) -> Result | None:
+def best_of_ours(results: Sequence[Result]) -> list[Result]:
+    """The fastest of our forms on NumPy alone, and of all, as far as there are any."""
     ours = [result for result in results if result.contender.ours]
-    return min(ours, key=lambda result: median(result.times)) if ours else None
+    plain = [result for result in ours if result.contender.plain]
+    best = [min(forms, key=lambda result: median(result.times)) for forms in (plain, ours) if forms]
+    return best if len(best) == 2 and best[0] is not best[1] else best[:1]
 
 
 def threads_of(count: int) -> str:
@@ -57,7 +60,10 @@ def threads_of(count: int) -> str:
 
 
 def by_contender(runs: Runs) -> str:
-    """A row for each contender: for each number of threads its median, and the best of our forms over it."""
+    """A row for each contender: for each number of threads its median, and the best of our forms over it.
+
+    That is the best on NumPy alone, and the best of all.
+    """
     return _contenders(runs, "ms", 1e3, "first step, s")
 
 
@@ -67,20 +73,21 @@ def by_process(runs: Runs) -> str:
 
 
 def _contenders(runs: Runs, unit: str, per_second: float, start: str | None) -> str:
-    header, cells = ["contender"], {}
+    header, cells, columns = ["contender"], {}, {}
     last: dict[str, Result] = {}
     for count, cases in runs.items():
         (results,) = cases.values()
         best = best_of_ours(results)
-        header += [f"{unit}, {threads_of(count)}", f"{best.contender.name if best else 'ours'} / it"]
+        header += [f"{unit}, {threads_of(count)}", *(f"{ours.contender.name} / it" for ours in best)]
+        columns[count] = 1 + len(best)
         for result in results:
             last.setdefault(result.contender.name, result)
             cells[result.contender.name, count] = [
-                number(median(result.times) * per_second), f"{ratio(best, result):.2f}" if best else NONE,
+                number(median(result.times) * per_second), *(f"{ratio(ours, result):.2f}" for ours in best),
             ]  # fmt: skip
     rows = []
     for contender, result in last.items():
-        row = [contender, *(cell for count in runs for cell in cells.get((contender, count), [NONE, NONE]))]
+        row = [contender, *(cell for count in runs for cell in cells.get((contender, count), [NONE] * columns[count]))]
         floor = contender == "floor"  # whose memory and start mean nothing
         row.append(NONE if floor else number(result.memory))
         rows.append([*row, NONE if floor else number(result.start)] if start else row)

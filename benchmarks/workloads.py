@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from .cases import PRIMITIVES
 from .networks import BATCHES, SIDES
 
-OURS = ("plain", "fast", "compiled")
+OURS = ("plain", "plain compiled", "fast", "compiled")
 COMPILER = ("torch.compile",)  # takes a quarter of a minute to start, so for two workloads only
 TORCH = ("torch", "torch channels_last")
 AT_ALL_CORES = {"cnn", "resblock", "vgg", "epoch"}  # run so too, besides at one thread
@@ -42,7 +42,7 @@ WORKLOADS = {
     "depthwise": _network("depthwise", "a depthwise-separable block of 64 to 128 channels, 32x32, batch 32"),
     "chain": Workload(
         "1,000 elementwise operations on 16 numbers, and back", "chain", ("chain",),
-        (*OURS, "torch", "jax", "mygrad", "autograd", "floor"),
+        ("plain", "plain compiled", "compiled", "torch", "jax", "mygrad", "autograd", "floor"),
     ),
     "primitives": Workload(
         "single convolutions and poolings, forward, and forward and back: geometric means over shapes of our time over "

@@ -29,9 +29,20 @@ class Contender:
     def ours(self) -> bool:
         return self.module == "ours"
 
+    @property
+    def plain(self) -> bool:
+        """Does it run on NumPy alone?"""
+        return self.environment.get("TINYGRAD_CONV_KERNELS") == "plain"
+
     def missing(self) -> list[str]:
         """The packages that are not installed."""
         return [package for package in self.needs if importlib.util.find_spec(package) is None]
+
+    def start(self) -> None:
+        """Import what the library would import at the first step: memory is counted from then on, for all alike."""
+        module = import_module(f"{__name__}.{self.module}")
+        if hasattr(module, "start"):
+            module.start()
 
     def build(self, kind: str, case: str) -> Any:
         """One step of a case, built; raises Unsupported."""
@@ -42,6 +53,7 @@ CONTENDERS = {
     contender.name: contender
     for contender in [
         Contender("plain", "ours", "eager", environment={"TINYGRAD_CONV_KERNELS": "plain"}),
+        Contender("plain compiled", "ours", "compiled", environment={"TINYGRAD_CONV_KERNELS": "plain"}),
         Contender("fast", "ours", "eager", ("numba",), {"TINYGRAD_CONV_KERNELS": "compiled"}),
         Contender("compiled", "ours", "compiled", environment={"TINYGRAD_CONV_KERNELS": "auto"}),
         Contender("torch", "torch", "contiguous", ("torch",)),

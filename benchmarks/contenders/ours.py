@@ -8,10 +8,19 @@ import numpy as np
 
 import tinygrad_conv as tg
 from tinygrad_conv import nn
+from tinygrad_conv.kernels import registry
 
 from .. import networks as spec
 from ..cases import DEPTH, call, fit_mnist, links, small_conv
 from ..networks import NETWORKS
+
+
+def start() -> None:
+    """Start Numba, where it is used: it loads its own compiler with the first function."""
+    if registry.choice() != "plain":
+        import numba
+
+        numba.njit(lambda: None)()
 
 
 class Residual(nn.Module):

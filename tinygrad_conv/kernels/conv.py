@@ -23,6 +23,7 @@ from math import prod
 
 import numpy as np
 
+from . import winograd
 from .columns import column_blocks
 from .depthwise import depthwise, depthwise_input_grad, depthwise_kernel_grad, is_depthwise
 from .product import matmul
@@ -46,9 +47,12 @@ def conv(x: Array, w: Array, window: Window, *, out: Array | None = None) -> Arr
         return y
     if is_depthwise(x.shape[-1], window):
         return depthwise(x, w, window, y)
-    groups, matrix = window.groups, _matrix(w.astype(dtype, copy=False), window.groups)
+    x, w, groups = x.astype(dtype, copy=False), w.astype(dtype, copy=False), window.groups
+    if winograd.pays(x, w.shape[-1], window) and winograd.conv(x, w, window, y):
+        return y
+    matrix = _matrix(w, groups)
     if window.pointwise:
-        matmul(_rows(x.astype(dtype, copy=False), groups), matrix, out=_rows(y, groups))
+        matmul(_rows(x, groups), matrix, out=_rows(y, groups))
         return y
     for block, columns in column_blocks(x, window, dtype):
         matmul(columns, matrix, out=_rows(y[block], groups))  # (G, M, K) @ (G, K, C_out / G)
@@ -82,8 +86,8 @@ def conv_kernel_grad(x: Array, g: Array, window: Window, *, out: Array | None = 
     dtype = np.result_type(x, g)
     groups = window.groups
     dw = result(out, (*window.kernel, x.shape[-1] // groups, g.shape[-1]), dtype)
-    dw.fill(0)
     if not (x.size and g.size):
+        dw.fill(0)
         return dw
     if is_depthwise(x.shape[-1], window):
         return depthwise_kernel_grad(x, g, window, dw)
@@ -91,6 +95,9 @@ def conv_kernel_grad(x: Array, g: Array, window: Window, *, out: Array | None = 
     if window.pointwise:
         matmul(_rows(x, groups).swapaxes(1, 2), _rows(g, groups), out=matrix)
         return dw
+    if winograd.pays(x, g.shape[-1], window) and winograd.conv_kernel_grad(x, g, window, dw):
+        return dw
+    dw.fill(0)
     for block, columns in column_blocks(x, window, dtype):
         matrix += matmul(columns.swapaxes(1, 2), _rows(g[block], groups))  # (G, K, M) @ (G, M, C_out / G)
     return dw
