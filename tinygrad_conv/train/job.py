@@ -104,11 +104,7 @@ def learn(run: Run, images: Images, checkpoint: Path, quiet: bool) -> bool:
 
 
 def one_thread() -> AbstractContextManager[Any]:
-    """One thread for products of matrices.
-
-    These are too small to share: a second core gains a few percent at best, and threads that wait for each other lose a
-    lot on a busy machine. Besides, the bits then do not depend on the number of cores.
-    """
+    """One thread for kernels and products, so that the bits of a run do not depend on the number of cores."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     limits: AbstractContextManager[Any] = threadpool_limits(1, "blas")
