@@ -53,17 +53,19 @@ def guard_everything():
     def result(out, shape, dtype):
         return guard(shape, dtype) if out is None else scratch.result(out, shape, dtype)
 
-    def guarded(f):
-        def copied(*args):
-            arrays = f(*args)
-            return tuple(map(guard.copy, arrays)) if isinstance(arrays, tuple) else guard.copy(arrays)
+    def copied(known):
+        if isinstance(known, (tuple, list)):
+            return type(known)(map(copied, known))
+        return guard.copy(known) if isinstance(known, np.ndarray) else known
 
-        return copied
+    def guarded(f):
+        return lambda *args: copied(f(*args))
 
     for module in (conv, fused, norm, pool):
         module.result = result
     conv.scratch = lambda name, shape, dtype: guard(shape, dtype)
-    conv._panels, conv._repeated, pool.reads = map(guarded, (conv._panels, conv._repeated, pool.reads))
+    conv._correlations, conv._kernel_gradient = map(guarded, (conv._correlations, conv._kernel_gradient))
+    conv._repeated, pool._geometry = map(guarded, (conv._repeated, pool._geometry))
 
 
 class Case:
@@ -85,13 +87,13 @@ class Case:
 
     def axes(self, pooling):
         """kernel, stride, dilation, pads and sizes of a window that fits; padding beyond the kernel now and then."""
-        axes = []
-        for _ in range(self.up_to(2, 1)):
+        axes, rank = [], self.up_to(3, 1)
+        for _ in range(rank):
             k, s, d = self.up_to(5, 1), self.up_to(4, 1), self.up_to(3, 1)
             most = k // 2 if pooling else self.choose((0, 2, 2 * k))
             pads = (self.up_to(most), self.up_to(most))
             n = d * (k - 1) + 1 - (0 if pooling else sum(pads))
-            axes.append((k, s, d, pads, max(1, n) + self.up_to(12)))
+            axes.append((k, s, d, pads, max(1, n) + self.up_to(12 if rank < 3 else 3)))
         return SimpleNamespace(**dict(zip(("k", "s", "d", "pads", "sizes"), zip(*axes, strict=True), strict=True)))
 
     def compare(self, name, *args, terms=None):
@@ -140,7 +142,8 @@ def run_conv(case):
 def run_pool(case):
     a, c = case.axes(pooling=True), case.up_to(70, 1)
     if case.up_to(9) == 0:
-        a.k, a.d, a.sizes = (17, 16)[: len(a.k)], (1,) * len(a.k), tuple(n + 17 for n in a.sizes)  # 16 bits of argmax
+        rank, sizes = len(a.k), tuple(n + 17 for n in a.sizes[:2])  # 16 bits of argmax
+        a.k, a.d, a.sizes = (17, 16, a.k[-1])[:rank], (1, 1, a.d[-1])[:rank], sizes + a.sizes[2:]
     x, b = case.array(case.up_to(3), *a.sizes, c), case.array(c)
     print(x.shape, a.k, a.s, a.pads, a.d, flush=True)
     window = pool_window("t", len(a.k), x.shape, a.k, a.s, a.pads, a.d, None)

@@ -58,7 +58,7 @@ class Values:
 
 @st.composite
 def poolings(draw):
-    c = draw(geometries(pool=True).filter(lambda c: len(c.kernel) < 3))
+    c = draw(geometries(pool=True))
     values = Values(draw)
     n, channels = draw(st.sampled_from((0, 1, 2, 3))), draw(st.sampled_from((1, 2, 3, 8, 17, 32)))
     shape = (n, *c.sizes, channels)
@@ -158,6 +158,31 @@ def test_pooling_at_real_sizes(rng):
         both("avg_pool_transpose", np.sin(y), window, bound=[rounding(1, x.dtype, size * size) + 0 * x])
 
 
+def test_large_windows(rng):
+    """Side by side, overlapping, over an edge, the whole image; of more cells than are asked one by one, and fewer."""
+    for sizes, kernel, stride, pads in (
+        ((12, 18), (6, 6), 6, 0),
+        ((13, 20), (4, 5), (4, 5), 0),
+        ((12, 12), (7, 5), 3, ((3, 2), (2, 0))),
+        ((7, 9), (7, 9), 1, 0),
+        ((6, 6, 9), (3, 3, 3), 3, 0),
+        ((5, 6, 7), (3, 4, 3), (2, 1, 2), 1),
+        ((70,), (40,), 15, 20),
+    ):
+        for channels in (3, 16, 19):
+            x = rng.integers(-50, 50, (2, *sizes, channels)).astype(np.float32)
+            window = pool_window("t", len(sizes), x.shape, kernel, stride, pads, 1, None)
+            y, argmax = both("max_pool", x, window)
+            both("pool_gather", x, argmax, window)
+            g, b = rng.integers(-5, 5, y.shape).astype(np.float32), rng.integers(-5, 5, channels).astype(np.float32)
+            both("pool_scatter", g, argmax, window)
+            z, argmax = both("bias_relu_max_pool", x, b, window)
+            both("bias_relu_max_pool_grad", g, z, argmax, window)
+            n = prod(window.kernel)
+            both("avg_pool", x, window, bound=[rounding(50, x.dtype, n) + 0 * y])
+            both("avg_pool_transpose", g, window, bound=[rounding(5, x.dtype, n) + 0 * x])
+
+
 def test_an_argmax_that_is_none_writes_nothing_elsewhere():
     window = pool_window("t", 2, (1, 2, 2, 1), 2, 2, 1, 1, None)
     argmax = np.array([0, 77, 0, 255], np.uint8).reshape(1, 2, 2, 1)  # in the padding, and beyond the window
@@ -172,7 +197,7 @@ def test_an_argmax_that_is_none_writes_nothing_elsewhere():
 
 @st.composite
 def convolutions(draw):
-    c = draw(geometries().filter(lambda c: len(c.kernel) < 3))
+    c = draw(geometries())
     values = Values(draw)
     groups, c_in, c_out = draw(
         st.sampled_from(
@@ -227,6 +252,11 @@ def test_convolution_at_real_sizes(rng):
         ((9, 30, 30, 20), (3, 3, 1, 20), 1, 1, 20),
         ((9, 30, 30, 8), (3, 3, 1, 24), 2, 1, 8),
         ((30, 40, 12), (5, 6, 16), 3, "same", 2),
+        ((3, 9, 8, 10, 16), (3, 3, 3, 16, 40), 1, 1, 1),
+        ((2, 13, 12, 11, 6), (4, 2, 3, 3, 18), (2, 1, 3), "same", 2),
+        ((2, 40, 30, 20, 8), (2, 3, 3, 1, 8), 1, 1, 8),
+        ((20, 7, 7, 3), (7, 7, 3, 24), 1, "same", 1),
+        ((2, 5000, 2), (3, 2, 8), 1, 1, 1),
     ):
         window = conv_window("t", len(x_shape) - 2, x_shape, w_shape, stride, padding, 1, groups, None)
         x, w = (rng.standard_normal(shape).astype(np.float32) for shape in (x_shape, w_shape))
@@ -515,9 +545,9 @@ def test_choices_nest_and_end(monkeypatch):
     assert ran == ["compiled", "plain", "compiled", "plain", "plain"]
 
 
-def test_three_axes_are_plain():
-    x = np.ones((1, 4, 4, 4, 2), np.float32)
-    window = pool_window("t", 3, x.shape, 2, 2, 0, 1, None)
+def test_four_axes_are_plain():
+    x = np.ones((1, 4, 4, 4, 4, 2), np.float32)
+    window = pool_window("t", 4, x.shape, 2, 2, 0, 1, None)
     with tg.use_kernels("compiled"):
         assert get("max_pool").chosen(x, window) == "plain"
 
@@ -580,6 +610,20 @@ def test_machine_code_is_kept_where_it_can_be(writable, tmp_path):
     first, second = (run(code, cwd=tmp_path, PYTHONPATH=str(tmp_path), **environment) for _ in range(2))
     assert first == "True\n{}\n"  # nothing was there
     assert (second == first) is not writable
+
+
+def test_machine_code_is_made_again_when_what_it_calls_changes(tmp_path):
+    """Numba looks at the file of a function alone."""
+    package = tmp_path / "tinygrad_conv"
+    shutil.copytree(pathlib.Path(tg.__file__).parent, package, ignore=lambda *_: {"__pycache__", "data"})
+    code = (
+        f"{POOL}\nfrom tinygrad_conv.kernels.compiled import pool\nprint(sum(pool._max_pool.stats.cache_hits.values()))"
+    )
+    environment = {"TINYGRAD_CONV_KERNELS": "compiled", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(tmp_path)}
+    hits = [run(code, cwd=tmp_path, **environment)[-2] for _ in range(2)]
+    with open(package / "kernels" / "compiled" / "vectors.py", "a") as file:
+        file.write("# another version\n")
+    assert [*hits, run(code, cwd=tmp_path, **environment)[-2]] == ["0", "1", "0"]
 
 
 JITTED = """

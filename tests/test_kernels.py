@@ -104,17 +104,22 @@ def assert_close(actual, expected, tolerance=1e-12):
     np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * scale)
 
 
-@pytest.fixture(autouse=True)
-def used_memory(monkeypatch):
-    """`np.empty` gives memory that was used before: what a plain kernel forgets to write shows."""
-    empty = np.empty
+class UsedMemory:
+    """NumPy, with an `empty` that gives memory that was used before: what a plain kernel forgets to write shows."""
 
-    def garbage(shape, dtype=float, **options):
-        out = empty(shape, dtype, **options)
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+    def empty(self, shape, dtype=float, **options):
+        out = np.empty(shape, dtype, **options)
         out.fill(77)
         return out
 
-    monkeypatch.setattr(np, "empty", garbage)
+
+@pytest.fixture(autouse=True)
+def used_memory(monkeypatch):
+    for module in ("columns", "conv", "depthwise", "fused", "norm", "pool", "runs", "scratch"):
+        monkeypatch.setattr(f"tinygrad_conv.kernels.{module}.np", UsedMemory())
     with tg.use_kernels("plain"):
         yield
 
@@ -418,15 +423,45 @@ def test_global_pooling(c):
     axes = tuple(range(1, c.x.ndim - 1))
     np.testing.assert_array_equal(tg.global_max_pool(c.x), c.x.max(axes))
     np.testing.assert_allclose(tg.global_avg_pool(c.x, keepdims=True), c.x.mean(axes, keepdims=True), atol=1e-12)
-    first = np.moveaxis(c.x, -1, 1)
-    np.testing.assert_array_equal(
-        tg.global_max_pool(first, keepdims=True, data_format="channels_first").shape,
-        [*first.shape[:2], *(1 for _ in axes)],
-    )
+    first, back = np.moveaxis(c.x, -1, 1), tuple(axis + 1 for axis in axes)
+    for pool, reduced in ((tg.global_max_pool, first.max), (tg.global_avg_pool, first.mean)):
+        for keepdims in (False, True):
+            y = pool(first, keepdims=keepdims, data_format="channels_first")
+            expected = reduced(back, keepdims=keepdims)
+            assert y.shape == expected.shape
+            np.testing.assert_allclose(y, expected, atol=1e-12)
     grad = tg.grad(lambda x: tg.sum(tg.global_max_pool(x)))(c.x).numpy()
     whole = pool_window("t", len(axes), c.x.shape, c.sizes, None, "valid", 1, None)
     _, argmax = pool_kernels.max_pool(c.x, whole)
     np.testing.assert_array_equal(grad, pool_kernels.pool_scatter(np.ones(argmax.shape), argmax, whole))
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "g", "i1", "i8", "u1", "?"])
+def test_whole_windows_keep_dtypes(dtype, rng):
+    x = rng.integers(0, 2, (3, 5, 4, 2)).astype(dtype)
+    window = pool_window("t", 2, x.shape, (5, 4), None, "valid", 1, None)
+    y, argmax = pool_kernels.max_pool(x, window)
+    expected, places = reference.max_pool(x.astype(float), window.kernel, window.stride, window.pads, window.dilation)
+    assert y.dtype == x.dtype
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(argmax, places)
+    mean = pool_kernels.avg_pool(x, window)
+    assert mean.dtype == (x.dtype if x.dtype.kind == "f" else np.float64)
+    np.testing.assert_allclose(mean, x.astype(float).mean((1, 2), keepdims=True), rtol=1e-3)
+    assert tg.global_max_pool(x).dtype == y.dtype
+    assert tg.global_avg_pool(x).dtype == mean.dtype
+
+
+def test_global_pooling_of_nan_and_of_nothing():
+    x = np.array([1.0, np.nan, 3.0, np.inf, -np.inf, -np.inf]).reshape(1, 3, 1, 2)
+    followed = tg.Tensor(x, requires_grad=True)
+    for y in (tg.global_max_pool(x), tg.global_max_pool(followed).numpy()):  # by two ways
+        np.testing.assert_array_equal(y, [[3.0, np.nan]])
+    tg.global_max_pool(followed).backward(np.ones((1, 2)))
+    np.testing.assert_array_equal(followed.grad.numpy().reshape(3, 2), [[0, 1], [1, 0], [0, 0]])
+    for shape in ((0, 3, 2, 4), (2, 3, 2, 0)):
+        for pool in (tg.global_max_pool, tg.global_avg_pool):
+            assert pool(np.ones(shape)).shape == (shape[0], shape[-1])
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -500,6 +535,7 @@ def test_what_is_kept_is_bounded(monkeypatch):
     assert large.shape == (26,)
     assert scratch._store.buffers == before
     small = scratch.scratch("t", (5, 5), np.dtype("f4"))
+    assert small.ctypes.data % 64 == 0  # at a cache line
     assert np.shares_memory(small, scratch.scratch("t", (3,), np.dtype("f8")))
     assert not np.shares_memory(small, scratch.scratch("u", (3,), np.dtype("f8")))
 

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_conv as tg
+from tinygrad_conv.kernels.window import Window
+from tinygrad_conv.ops.pooling import pool_max_whole
 from tinygrad_conv.testing import Draw, check_primitive
 from tinygrad_conv.testing.checks import draw_sample
 
@@ -274,6 +276,12 @@ KINKS = [
     ("max", lambda x: tg.max(x), [2.0, 2.0, 1.0, 2.0], [1 / 3, 1 / 3, 0.0, 1 / 3]),
     ("min", lambda x: tg.min(x), [1.0, 2.0, 1.0], [0.5, 0.0, 0.5]),
     ("pool_max", lambda x: tg.max_pool1d(x.reshape(1, 4, 1), 4), [1.0, 5.0, 5.0, 5.0], [0, 1.0, 0, 0]),
+    (
+        "pool_max_whole",
+        lambda x: pool_max_whole(x.reshape(1, 4, 1), window=Window((4,), (4,), (1,), ((0, 0),), (4,), (1,))),
+        [1.0, 5.0, 5.0, 5.0],
+        [0, 1.0, 0, 0],
+    ),
     ("linalg_norm", lambda x: tg.linalg_norm(x), [0.0, 0.0], [0.0, 0.0]),
     ("linalg_norm", lambda x: tg.linalg_norm(x, 3), [0.0, 0.0], [0.0, 0.0]),
     ("std", lambda x: tg.std(x), [2.0, 2.0], [0.0, 0.0]),

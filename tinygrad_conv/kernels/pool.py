@@ -41,6 +41,12 @@ def max_pool(x: Array, window: Window, *, out: tuple[Array, Array] | None = None
     shape = (len(x), *window.out_sizes, x.shape[-1])
     y, argmax = out or (None, None)
     y, argmax = result(y, shape, x.dtype), result(argmax, shape, np.min_scalar_type(prod(window.kernel) - 1))
+    if window.whole:
+        places = x.reshape(len(x), prod(window.kernel), x.shape[-1])
+        found = np.argmax(places, 1, keepdims=True)
+        y.reshape(found.shape)[...] = np.take_along_axis(places, found, 1)
+        argmax.reshape(found.shape)[...] = found
+        return y, argmax
     for block in _blocks(x):
         images, best, place = _together(x[block]), y[block], argmax[block]
         _max_block(images, window, np.greater, best, place)
@@ -171,6 +177,10 @@ def avg_pool(x: Array, window: Window, count_include_pad: bool = False, *, out: 
     """The mean of each window; padding counts as zeros, or not at all."""
     scale = _scale(window, count_include_pad, x.dtype if x.dtype.kind == "f" else np.float64)
     y = result(out, (len(x), *window.out_sizes, x.shape[-1]), scale.dtype)
+    if window.whole:
+        _sum(x, window, y)
+        y *= scale
+        return y
     for block in _blocks(x):
         part, mean = _together(x[block]), y[block]
         if _few_apart(window):
@@ -194,10 +204,22 @@ def avg_pool(x: Array, window: Window, count_include_pad: bool = False, *, out: 
     return y
 
 
+def _sum(x: Array, window: Window, y: Array) -> None:
+    """The sums of whole images; by BLAS, many times as fast as NumPy's sums of short runs, if channels come last."""
+    if x.dtype.char in "fd" and x.flags.c_contiguous and x.size:
+        ones = np.ones(prod(window.kernel), x.dtype)
+        np.matmul(ones, x.reshape(len(x), len(ones), x.shape[-1]), out=y.reshape(len(x), x.shape[-1]))
+    else:
+        np.add.reduce(x, axis=tuple(range(1, window.rank + 1)), dtype=y.dtype, out=y, keepdims=True)
+
+
 def avg_pool_transpose(g: Array, window: Window, count_include_pad: bool = False, *, out: Array | None = None) -> Array:
     """The transpose of `avg_pool`: each element shared out equally over its window."""
     scale = _scale(window, count_include_pad, g.dtype)
     dx = result(out, (len(g), *window.in_sizes, g.shape[-1]), g.dtype)
+    if window.whole:
+        dx[...] = g * scale
+        return dx
     for block in _blocks(dx):
         part = np.multiply(g[block], scale, out=scratch("image", g[block].shape, g.dtype))
         if _few_apart(window):

@@ -42,5 +42,5 @@ def sum_rows(x: Array, *, out: Array | None = None) -> Array:
     table = x.reshape(prod(x.shape[:-1]), x.shape[-1])
     if len(table) > FEW_ROWS and x.dtype.char in "fd":
         return matmul(np.ones(len(table), x.dtype), table, out=out)
-    total: Array = np.add.reduce(table, 0, None, out)
+    total: Array = np.add.reduce(table, 0, None, out)  # type: ignore[arg-type]  # None or an array
     return total

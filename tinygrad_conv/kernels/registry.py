@@ -1,7 +1,7 @@
 """The kernels by name, and the one place that chooses the form in which each runs.
 
 A kernel has one meaning and up to two forms: *plain*, in NumPy, which always works; and *compiled*, with Numba (the
-extra ``fast``), which takes float32 and float64, and one or two spatial axes. `use_kernels` says which is wanted:
+extra ``fast``), which takes float32 and float64, and up to three spatial axes. `use_kernels` says which is wanted:
 
 ============  ==========================================================================================
 "auto"        the compiled form, where there is one that takes the arguments and is faster with them
@@ -87,6 +87,20 @@ def choice() -> str:
     return "plain" if not _installed() or (_failures and wanted == "auto") else wanted
 
 
+def failed(name: str, error: Exception) -> None:
+    """What is compiled for `name` could not be made: Numba is too old, too new, or not whole. Warns once, or raises."""
+    reason = (str(error).splitlines() or [""])[0]
+    message = (
+        f"{name}: expected a numba that compiles it, got {type(error).__name__}: {reason}: "
+        "pip install -U 'tinygrad-conv[fast]', or use_kernels(\"plain\")"
+    )
+    if choice() == "compiled":
+        raise MissingExtraError(message) from error
+    _failures.append(message)
+    if len(_failures) == 1:
+        warnings.warn(f"{message}. Plain kernels run instead, which are slower.", RuntimeWarning, stacklevel=3)
+
+
 class use_kernels:  # noqa: N801  (used like a function)
     """Say which form of the kernels runs in a block, or in a decorated function; in this thread and async task only.
 
@@ -168,7 +182,7 @@ class Kernel:
         except (ArgumentError, MemoryError):
             raise  # no fault of Numba's
         except Exception as error:
-            self._failed(error)
+            failed(self.name, error)
             return self._run(self.plain, args, options, out)
         setting = _SETTING.get()
         if setting is not None:
@@ -183,19 +197,6 @@ class Kernel:
         if count < 2:
             return form(*args, out=out, **options)
         return over_batch(form, self.plain, self.batch, count, args, options, out)
-
-    def _failed(self, error: Exception) -> None:
-        """The compiled form could not be made: Numba is too old, too new, or not whole."""
-        reason = (str(error).splitlines() or [""])[0]
-        message = (
-            f"{self.name}: expected a numba that compiles it, got {type(error).__name__}: {reason}: "
-            "pip install -U 'tinygrad-conv[fast]', or use_kernels(\"plain\")"
-        )
-        if choice() == "compiled":
-            raise MissingExtraError(message) from error
-        _failures.append(message)
-        if len(_failures) == 1:
-            warnings.warn(f"{message}. Plain kernels run instead, which are slower.", RuntimeWarning, stacklevel=3)
 
     def chosen(self, *args: Any, **options: Any) -> str:
         """The form that would run with these arguments: "plain" or "compiled"."""
@@ -247,7 +248,7 @@ def _floats(*arrays: Array) -> bool:
 
 
 def _flat(window: Window) -> bool:
-    return window.rank <= 2
+    return window.rank <= 3
 
 
 def _elements(x: Array, *rest: Any, **options: Any) -> int:
@@ -260,7 +261,7 @@ def _conv_work(x: Array, w: Array, window: Window) -> int:
 
 
 def _conv_kernel_grad_work(x: Array, g: Array, window: Window) -> int:
-    return 8 * x.size + g.size * prod(window.kernel) * x.shape[-1] // window.groups
+    return 8 * x.size + g.size * prod(window.kernel) * int(x.shape[-1]) // window.groups
 
 
 def _never(*args: Any, **options: Any) -> bool:
@@ -272,24 +273,24 @@ def _many(x: Array, *rest: Any, **options: Any) -> bool:
     return x.size >= 4096 and x.shape[-1] >= 8
 
 
-def _means_pay(x: Array, window: Window, count_include_pad: bool = False) -> bool:
-    """Without a stride, sums along one axis after the other are less work, and what the plain form does."""
-    return _many(x) and window.stride[-1] > 1
+def _pool_pays(x: Array, *rest: Any, **options: Any) -> bool:
+    return x.size >= 1024 and x.shape[-1] > 1
 
 
-def _shares_pay(g: Array, window: Window, count_include_pad: bool = False) -> bool:
-    return _means_pay(g, window) and not window.tiles
+def _windows_pay(x: Array, window: Window, *rest: Any, **options: Any) -> bool:
+    """Where many large windows overlap, one axis after the other is less work, and what the plain form does."""
+    return _pool_pays(x) and prod(window.kernel) <= 25 * prod(window.stride)
 
 
 def _conv_fits(a: Array, b: Array, window: Window) -> bool:
-    return window.rank <= 2 and a.size > 0 and b.size > 0 and _floats(a, b)
+    return window.rank <= 3 and 0 < a.size < len(a) << 30 and b.size > 0 and _floats(a, b)
 
 
 def _conv_pays(n: int, c_in: int, c_out: int, kernel: int, window: Window, depthwise: bool) -> bool:
     """For n images, `kernel` elements, and the channels of a group that each output reads (c_in) and makes (c_out)."""
     if n * prod(window.out_sizes) * kernel < 1 << 17:
         return False
-    return depthwise or c_out >= 16 or (c_out >= 4 and c_in * prod(window.kernel) >= 16)
+    return depthwise or c_out >= 4 or c_in * prod(window.kernel) <= 100 * c_out
 
 
 def _conv_forward_pays(x: Array, w: Array, window: Window) -> bool:
@@ -320,20 +321,22 @@ conv_kernel_grad = Kernel(
 patches = Kernel(_conv.patches, None, _never, _never, batch="n -> n")
 patches_transpose = Kernel(_conv.patches_transpose, None, _never, _never, batch="n -> n")
 
-max_pool = Kernel(_pool.max_pool, "pool", lambda x, window: _floats(x) and _flat(window), _many, batch="n -> n,n")
+max_pool = Kernel(
+    _pool.max_pool, "pool", lambda x, window: _floats(x) and _flat(window), _windows_pay, batch="n -> n,n"
+)
 pool_gather = Kernel(
-    _pool.pool_gather, "pool", lambda x, argmax, window: _floats(x) and _flat(window), _many, batch="n,n -> n"
+    _pool.pool_gather, "pool", lambda x, argmax, window: _floats(x) and _flat(window), _pool_pays, batch="n,n -> n"
 )
 pool_scatter = Kernel(
-    _pool.pool_scatter, "pool", lambda g, argmax, window: _floats(g) and _flat(window), _many, batch="n,n -> n"
+    _pool.pool_scatter, "pool", lambda g, argmax, window: _floats(g) and _flat(window), _pool_pays, batch="n,n -> n"
 )
 avg_pool = Kernel(
-    _pool.avg_pool, "pool", lambda x, window, count_include_pad=False: _floats(x) and _flat(window), _means_pay,
+    _pool.avg_pool, "pool", lambda x, window, count_include_pad=False: _floats(x) and _flat(window), _windows_pay,
     batch="n -> n",
 )  # fmt: skip
 avg_pool_transpose = Kernel(
     _pool.avg_pool_transpose, "pool", lambda g, window, count_include_pad=False: _floats(g) and _flat(window),
-    _shares_pay, batch="n -> n",
+    _windows_pay, batch="n -> n",
 )  # fmt: skip
 
 bias_relu = Kernel(_fused.bias_relu, "fused", _floats, _many, batch="n,- -> n")

@@ -39,7 +39,9 @@ def scratch(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     size = prod(shape) * dtype.itemsize
     buffer = _store.buffers.get(name)
     if buffer is None or buffer.nbytes < size:
-        buffer = np.empty(size, np.uint8)
+        buffer = np.empty(size + 64, np.uint8)
+        start = -buffer.ctypes.data % 64  # a cache line: vectors that lie across two take twice as long
+        buffer = buffer[start : start + size]
         if size <= MOST_BYTES:
             _store.buffers[name] = buffer
     return np.ndarray(shape, dtype, buffer)

@@ -82,6 +82,11 @@ class Window:
         return self.kernel == self.stride and max(self.dilation) == 1 and not self.padded
 
     @cached_property
+    def whole(self) -> bool:
+        """Is there one window, which is the whole image?"""
+        return self.kernel == self.in_sizes and max(self.dilation) == 1 and not self.padded
+
+    @cached_property
     def transposed(self) -> Window | None:
         """The window whose convolution, with the kernel flipped, is the input gradient of this one's.
 

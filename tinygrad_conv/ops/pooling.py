@@ -6,6 +6,7 @@ Max pooling is an argmax, which has no derivative, and then a linear gather at t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -14,11 +15,10 @@ import numpy as np
 from ..errors import ShapeError
 from ..kernels import registry as kernels
 from ..kernels.geometry import IntOrInts, Padding, Window, channels_first, pool_window
-from ..primitive import Array, linear, opaque
+from ..primitive import Array, linear, opaque, plain
 from ..tensor import Tensor
 from .convolution import numbers, to_first, to_last
-from .indexing import take_along_axis
-from .reductions import argmax, mean
+from .elementwise import _raw
 from .shape import reshape
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -53,6 +53,34 @@ def _sample_places(d: Any, which: str) -> Any:
 def pool_max(x: Array, window: Window) -> Array:
     """The maximum of each window, (N, *in, C) to (N, *out, C). Derivative: 1 at the first maximum, 0 elsewhere."""
     return kernels.max_pool(x, window)
+
+
+def _whole_sample(d: Any) -> Any:
+    (x,), _ = _sample(d)
+    return (x,), {"window": _whole("sample", x)}
+
+
+@opaque(
+    vjp=lambda g, x, window: pool_scatter(g, argmax=_raw(_first_maxima(x, window)), window=window),
+    jvp=lambda t, x, window: pool_gather(t, argmax=_raw(_first_maxima(x, window)), window=window),
+    label="max_pool", flops=lambda x, y, window: prod(x),
+    kinks="a tie goes to the first maximum of the image", tie="first", samples=_whole_sample, batch=("x", "y"),
+)  # fmt: skip
+def pool_max_whole(x: Array, window: Window) -> Array:
+    """`pool_max` for a window that is the whole image, (N, *in, C) to (N, 1, ..., C): a few times as fast, for it asks
+    where the maxima are only in its derivative: 1 at the first maximum, 0 elsewhere.
+    """
+    if not x.flags.c_contiguous:
+        return np.maximum.reduce(x, tuple(range(1, window.rank + 1)), keepdims=True)
+    y = x
+    for n in window.in_sizes:  # along one axis after the other, behind which all elements lie together
+        y = np.maximum.reduce(y.reshape(len(x), n, y.size // (len(x) * n or 1)), 1)
+    return y.reshape(len(x), *window.out_sizes, x.shape[-1])
+
+
+@plain
+def _first_maxima(x: Array, window: Window) -> Array:
+    return kernels.max_pool(x, window)[1]
 
 
 @linear(
@@ -285,13 +313,22 @@ def avg_pool3d(
 # Whole images
 
 
-def _spatial_axes(what: str, x: Array, data_format: str | None) -> tuple[int, ...]:
-    rank = _spatial_rank(what, x)
-    start = 2 if channels_first(what, data_format) else 1
-    sizes = x.shape[start : start + rank]
+def _whole(what: str, x: Array) -> Window:
+    """The window of (N, *spatial, C) that is the whole image."""
+    return pool_window(what, len(x.shape) - 2, x.shape, x.shape[1:-1], None, "valid", 1, None)
+
+
+def _global(what: str, pool: Callable[..., Any], x: Array, keepdims: bool, data_format: str | None) -> Any:
+    x = numbers(what, "x", x)
+    rank, first = _spatial_rank(what, x), channels_first(what, data_format)
+    sizes = x.shape[2:] if first else x.shape[1:-1]
     if 0 in sizes:
         raise ShapeError(f"{what}: expected at least 1 element along the spatial axes, got {sizes} (x {x.shape})")
-    return tuple(range(start, start + rank))
+    channels = x.shape[1] if first else x.shape[-1]
+    x = to_last(x, first)
+    y = pool(x, window=_whole(what, x))  # (N, 1, ..., C)
+    shape = (len(x), channels) if not keepdims else (len(x), *(channels, *(1,) * rank)) if first else y.shape
+    return y if shape == y.shape else reshape(y, shape)
 
 
 def global_max_pool(x: Array, keepdims: bool = False, data_format: str | None = "channels_last") -> Tensor:
@@ -303,13 +340,9 @@ def global_max_pool(x: Array, keepdims: bool = False, data_format: str | None = 
     >>> global_max_pool(Tensor([[[1.0], [3.0], [2.0]]]))
     Tensor([[3.]])
     """
-    x = numbers("global_max_pool", "x", x)
-    axes = _spatial_axes("global_max_pool", x, data_format)
-    shape, axis = x.shape, axes[0]
-    flat = reshape(x, (*shape[:axis], prod(shape[k] for k in axes), *shape[axis + len(axes) :]))  # (N, places, C)
-    y = take_along_axis(flat, argmax(flat, axis=axis, keepdims=True), axis)  # (N, 1, C)
-    kept = tuple(1 if k in axes else n for k, n in enumerate(shape))
-    return reshape(y, kept if keepdims else (shape[0], y.shape[-1 if axis == 1 else 1]))
+    followed = isinstance(x, Tensor) and x.node is not None  # then a place for each maximum is less to keep than x
+    pool = pool_max if followed else pool_max_whole
+    return _global("global_max_pool", pool, x, keepdims, data_format)  # type: ignore[no-any-return]
 
 
 def global_avg_pool(x: Array, keepdims: bool = False, data_format: str | None = "channels_last") -> Tensor:
@@ -320,8 +353,7 @@ def global_avg_pool(x: Array, keepdims: bool = False, data_format: str | None = 
     >>> global_avg_pool(Tensor([[[1.0], [3.0], [2.0]]]))
     Tensor([[2.]])
     """
-    x = numbers("global_avg_pool", "x", x)
-    return mean(x, axis=_spatial_axes("global_avg_pool", x, data_format), keepdims=keepdims)
+    return _global("global_avg_pool", pool_mean, x, keepdims, data_format)  # type: ignore[no-any-return]
 
 
 __all__ = [

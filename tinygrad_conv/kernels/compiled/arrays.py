@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import wraps
 from math import prod
 from typing import Any, TypeAlias
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from ..window import Window
 
-__all__ = ["array", "images", "reads", "rows"]
+__all__ = ["array", "per_window", "rows"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -31,29 +32,20 @@ def array(x: Array) -> Array:
     return x if flags.writeable else np.asarray(_Memory(x))
 
 
-def images(x: Array) -> Array:
-    """(N, *spatial, C) as (N, H, W, C), one spatial axis as H = 1."""
-    x = array(x)
-    return x if x.ndim == 4 else x.reshape(len(x), 1, *x.shape[1:])
-
-
 def rows(x: Array) -> Array:
     """(..., C) as (places, C)."""
     return array(x).reshape(prod(x.shape[:-1]), x.shape[-1])
 
 
-@lru_cache(maxsize=512)
-def reads(window: Window) -> tuple[Array, Array]:
-    """For each row of outputs and each row of the kernel, the row of inputs read, -1 for padding; and for columns.
+def per_window(f: Callable[..., Any]) -> Callable[..., Any]:
+    """What a function makes of a window, and perhaps of a few numbers, is kept with the window."""
 
-    >>> reads(Window((3,), (1,), (1,), ((1, 0),), (4,), (3,)))[1].tolist()
-    [[-1, 0, 1], [0, 1, 2], [1, 2, 3]]
-    """
-    tables = [np.zeros((1, 1), np.intp)] if window.rank == 1 else []
-    w = window
-    for n, out, k, s, d, (before, _) in zip(
-        w.in_sizes, w.out_sizes, w.kernel, w.stride, w.dilation, w.pads, strict=True
-    ):
-        at = np.arange(out)[:, None] * s + np.arange(k) * d - before
-        tables.append(np.where((at >= 0) & (at < n), at, -1))
-    return tables[0], tables[1]
+    @wraps(f)
+    def kept(window: Window, *numbers: Any) -> Any:
+        known: dict[Any, Any] = window.__dict__
+        key = (f, *numbers)
+        if key not in known:
+            known[key] = f(window, *numbers)
+        return known[key]
+
+    return kept

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from numba import config, njit
 from numba.core.caching import IndexDataCacheFile
 from numba.core.registry import cpu_target
 
-__all__ = ["VECTOR_BYTES", "jit"]
+__all__ = ["VECTOR_BYTES", "inlined", "jit"]
 
 if config.DISABLE_JIT:  # type: ignore[attr-defined, unused-ignore]
     raise ImportError("NUMBA_DISABLE_JIT is set, and what is compiled here would take minutes if interpreted")
@@ -26,6 +27,12 @@ VECTOR_BYTES = 64 if "+avx512f" in _FEATURES else 32 if "+avx2" in _FEATURES els
 # beside them, products and activations in turn took 2 to 4 times as long on two cores. Several steps in threads of
 # their own do run at once, because the lock is given up (nogil).
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+
+
+# Numba compiles a function again when its file has changed. What it calls may be in another file: any of these.
+_STAMP: tuple[Any, ...] = ()
+with suppress(OSError):
+    _STAMP = tuple((f.name, f.stat().st_mtime_ns, f.stat().st_size) for f in sorted(Path(__file__).parent.glob("*.py")))
 
 
 class _Files(IndexDataCacheFile):  # type: ignore[misc, unused-ignore]
@@ -48,14 +55,20 @@ class _Files(IndexDataCacheFile):  # type: ignore[misc, unused-ignore]
         return None
 
 
-def jit(function: Callable[..., Any]) -> Any:
+def inlined(function: Callable[..., Any]) -> Any:
+    """For parts of compiled functions: never a call, which would carry every array in a dozen arguments."""
+    return njit(forceinline=True, **_OPTIONS)(function)
+
+
+def jit(function: Callable[..., Any], **options: Any) -> Any:
     """Compile at the first call, and keep the machine code on disk: beside the source, or else in the user's cache.
 
     Where neither can be written, a process compiles for itself. `NUMBA_CACHE_DIR` names another place.
     """
     try:
-        compiled = njit(cache=True, **_OPTIONS)(function)
+        compiled = njit(cache=True, **_OPTIONS | options)(function)
     except RuntimeError:  # no place to write
-        return njit(**_OPTIONS)(function)
-    compiled._cache._cache_file.__class__ = _Files
+        return njit(**_OPTIONS | options)(function)
+    files = compiled._cache._cache_file
+    files.__class__, files._source_stamp = _Files, (files._source_stamp, _STAMP)
     return compiled
