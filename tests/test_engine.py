@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import gc
+import linecache
 import pickle
 import threading
 import tracemalloc
@@ -10,9 +11,13 @@ import weakref
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import tinygrad_conv as tg
+from tinygrad_conv import tensor
 from tinygrad_conv.errors import AnomalyError, DeclarationError, DTypeError, GraphError, MutationError, ShapeError
+from tinygrad_conv.operation import written_out
 
 
 def leaf(*values, dtype=None):
@@ -529,6 +534,125 @@ def test_permuting_elements_is_noticed():
         y.backward()
 
 
+def flip_a_bit(c, rng):
+    """Of one element: another number, or another NaN, or the other zero."""
+    index = tuple(int(rng.integers(n)) for n in c.shape)
+    raw = bytearray(c[index].tobytes())
+    raw[rng.integers(len(raw))] ^= 1 << int(rng.integers(8)) if c.dtype != bool else 1
+    c[index] = np.frombuffer(bytes(raw), c.dtype)[0]
+
+
+def swap_two(c, rng):
+    i, j = (tuple(int(rng.integers(n)) for n in c.shape) for _ in range(2))
+    c[i], c[j] = c[j], c[i]
+
+
+def negate(c, rng):
+    c[...] = ~c if c.dtype == bool else -c
+
+
+CHANGES = {
+    "flip": flip_a_bit,
+    "swap": swap_two,
+    "shuffle rows": lambda c, rng: rng.shuffle(c) if c.ndim else None,
+    "reverse": lambda c, rng: c.__setitem__(..., np.array(np.flip(c))),
+    "negate": negate,
+    "add": lambda c, rng: c.__setitem__(..., c + np.ones((), c.dtype)),
+    "scale": lambda c, rng: c.__setitem__(..., c * np.asarray(2, c.dtype)),
+    "zero": lambda c, rng: c.__setitem__(..., 0),
+}
+LAYOUTS = {
+    "C": lambda c: np.array(c, order="C"),
+    "Fortran": lambda c: np.array(c, order="F"),
+    "strided": lambda c: np.repeat(c[..., None], 3, axis=-1)[..., 1],
+    "reversed": lambda c: c.copy()[(*[slice(None, None, -1)] * c.ndim, ...)],
+}
+
+
+@pytest.mark.parametrize("small", [0, 1 << 19])
+@given(
+    dtype=st.sampled_from(["bool", "int8", "uint16", "int32", "int64", "float16", "float32", "float64"]),
+    shape=st.lists(st.integers(1, 5), max_size=3), layout=st.sampled_from(list(LAYOUTS)),
+    change=st.sampled_from(list(CHANGES)), seed=st.integers(0, 2**32 - 1),
+)  # fmt: skip
+def test_a_saved_array_is_changed_exactly_if_its_bits_are(small, dtype, shape, layout, change, seed):
+    """Whether a copy or a checksum of it is kept."""
+    rng = np.random.default_rng(seed)
+    values = rng.choice([0, 1, 2, 3] if dtype == "bool" or "u" in dtype else [-2, -1, 0, 1, 2, 3], shape)
+    c = LAYOUTS[layout](np.asarray(values).astype(dtype))
+    if c.dtype.kind == "f":
+        c[rng.random(shape) < 0.1] = np.nan
+    x = tg.Tensor(np.ones(shape), requires_grad=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tensor, "_SMALL", small)
+        y = x * c
+        before = c.tobytes()
+        CHANGES[change](c, rng)
+        if c.tobytes() == before:
+            y.backward(np.ones(shape))
+            np.testing.assert_array_equal(x.grad.numpy(), c.astype(float))
+        else:
+            with pytest.raises(MutationError, match="multiply: its saved input 1"):
+                y.backward(np.ones(shape))
+
+
+@pytest.mark.usefixtures("registry")
+@pytest.mark.parametrize("change", ["input 0", "input 1", "output", None])
+def test_an_operation_of_many_inputs_saves_what_its_rule_reads(change):
+    @tg.opaque(vjp=lambda g, xs, y, i: g * y / xs[i], jvp=lambda t, xs, y, i: t * y / xs[i])
+    def product(*xs):
+        return np.prod(xs, axis=0)
+
+    a, c = np.array([2.0, 3.0]), np.array([5.0, 7.0])
+    x = tg.Tensor(a, requires_grad=True)
+    y = product(x, c, x)
+    z = y.sum()
+    assert [type(s) for s in y.node.saved] == [np.ndarray] * 4 + [type(None)]
+    if change is not None:
+        {"input 0": a, "input 1": c, "output": y.numpy()}[change][0] = -1
+        with pytest.raises(MutationError, match=f"product: its saved {change}"):
+            z.backward()
+        return
+    z.backward()
+    assert x.grad.tolist() == (2 * a * c).tolist()
+    hessian = tg.hessian(lambda x: product(x, c, x).sum())(a)
+    assert hessian.tolist() == np.diag(2 * c).tolist()
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_residual_is_kept_for_the_input_whose_rule_reads_it():
+    @tg.opaque(
+        vjp=(lambda g, residual: g * residual, lambda g: g), jvp=(lambda t, residual: t * residual, lambda t: t),
+        residual=True,
+    )  # fmt: skip
+    def shifted_square(x, b):
+        return x * x + b, 2 * x
+
+    x, b = leaf(3.0), leaf(1.0)
+    assert shifted_square(x, b.detach()).node.saved[-1].tolist() == [6.0]
+    assert shifted_square(x.detach(), b).node.saved == (None,) * 4
+    shifted_square(x, b).backward()
+    assert (x.grad.tolist(), b.grad.tolist()) == ([6.0], [1.0])
+
+
+@pytest.mark.usefixtures("registry")
+@pytest.mark.parametrize("many", [False, True])
+def test_an_output_in_the_users_memory_is_watched(many):
+    @tg.opaque(vjp=lambda g, y: g * y, jvp=lambda t, y: t * y)
+    def same(x):
+        return x
+
+    @tg.opaque(vjp=lambda g, y: g * y, jvp=lambda t, y: t * y)
+    def first(*xs):
+        return xs[0]
+
+    a = np.array([2.0, 3.0])
+    y = (first if many else same)(tg.Tensor(a, requires_grad=True))
+    a[0] = 7
+    with pytest.raises(MutationError, match="its saved output"):
+        y.backward(np.ones(2))
+
+
 def test_changes_that_do_no_harm_are_allowed():
     a = np.ones(3)
     x = tg.Tensor(a, requires_grad=True)
@@ -788,8 +912,30 @@ def test_a_rule_of_wrong_shape_is_named():
         tg.grad(lambda x: tg.sum(odd(x)))(np.ones(3))
 
 
+def test_every_operation_is_the_code_that_its_primitive_shows():
+    for primitive in tg.primitives().values():
+        code = written_out(primitive).__code__
+        assert code.co_name == primitive.name
+        lines = primitive.source.splitlines(keepends=True)
+        assert [linecache.getline(code.co_filename, k + 1) for k in range(len(lines))] == lines
+        assert primitive.source.count("for x in xs") == primitive.variadic
+
+
 def test_mixed_arguments_by_keyword():
     x = leaf(1.0, 4.0)
+    assert tg.sum(x, 0, keepdims=True).tolist() == [5.0]
+    assert tg.sum(x, 0, True).tolist() == tg.sum(x, keepdims=True, axis=0).tolist() == [5.0]
+    for wrong in (
+        lambda: tg.sum(x, 0, axis=0),
+        lambda: tg.sum(x, 0, True, 1),
+        tg.sum,
+        lambda: tg.tanh(x, 1),
+        lambda: tg.tanh(x, y=1),
+        lambda: tg.add(x),
+        lambda: tg.add(x, x, x1=x),
+    ):
+        with pytest.raises(DTypeError, match=r"(sum|tanh|add): .*its signature is (sum|tanh|add)\("):
+            wrong()
     assert tg.sum(x=x, axis=0).item() == 5
     assert tg.softmax(x, 0).shape == (2,)
     assert tg.clip(x, max=2.0).tolist() == [1.0, 2.0]

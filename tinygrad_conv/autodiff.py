@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from operator import attrgetter
 from typing import Any
 
@@ -30,8 +30,8 @@ from .tensor import (
     Tensor,
     _late,
     accumulate_grad,
-    checksum,
     describe_source,
+    fingerprint,
     ndarray,
     user_source,
     wrap,
@@ -83,9 +83,8 @@ def _walk(
     pending = dict(cotangents) if recording or by is None else {node: wrap(g, None) for node, g in cotangents.items()}
     owned: set[Node] = set()  # whose cotangent is an array of this walk's own, so that it may be added to in place
     outgoing: list[Any] = []
-    heap: list[tuple[int, Node]] = []
-    for node in pending:
-        heappush(heap, (-node.index, node))
+    heap = [(-node.index, node) for node in pending]
+    heapify(heap)
     while heap:
         node = heappop(heap)[1]
         g = pending.pop(node)
@@ -118,7 +117,8 @@ def _walk(
         together = None if primitive.joint is None else primitive.joint.pull_all(node, g, on_tensors)
         if watched:
             outgoing = [None] * len(parents)
-        for i, parent in enumerate(parents):
+        for i in primitive.positions or range(len(parents)):
+            parent = parents[i]
             if parent is None:
                 continue
             if together is None:
@@ -129,8 +129,9 @@ def _walk(
                     continue
             if contribution.shape != parent.shape:
                 contribution = _unbroadcast(primitive, contribution, parent)
-            if contribution.dtype is not parent.dtype and contribution.dtype != parent.dtype:
-                contribution = ops.astype(contribution, dtype=parent.dtype)
+            dtype = parent.dtype
+            if contribution.dtype is not dtype and contribution.dtype != dtype:
+                contribution = ops.astype(contribution, dtype=dtype)
             if anomaly:
                 _check_cotangent(node, contribution)
             if watched:
@@ -288,7 +289,7 @@ def _seeded(what: str, y: Tensor, gradient: Array | None) -> tuple[Node, Tensor]
                 f"{what}: expected a tensor with one element, got shape {y.shape}; "
                 f"reduce it (y.sum().{what}()) or pass gradient= of that shape"
             )
-        gradient = constant(np.ones(y.shape, y.dtype))
+        return node, wrap(constant(np.ones(y.shape, y.dtype)), None)
     return node, _cotangent(what, gradient, y)
 
 
@@ -841,7 +842,7 @@ def _segment(
             stack.extend(iter_parents(node))
     packed = _pack([wrap(y._data, None) for y in outputs])
     arrays = [leaf._data if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-    guards = tuple((k, checksum(a)) for k, a in enumerate(arrays) if isinstance(a, ndarray))
+    guards = tuple((k, fingerprint(a)) for k, a in enumerate(arrays) if isinstance(a, ndarray))
     packed.node = Node(
         _Segment(name, again, generators), tuple(sorted(edge, key=_creation)), {},
         (*arrays, None, list(leaves)), packed.shape, packed.dtype, user_source(3), guards,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from functools import wraps
+from functools import cached_property, wraps
 from inspect import iscoroutinefunction, isgeneratorfunction
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
@@ -62,37 +62,38 @@ class Mode:
 
     recording: bool = True  # are nodes made?
     anomaly: bool = False  # is every result checked for NaN?
-    path: str = ""  # the module being called, such as "head.1"
+    module: Any = None  # the innermost module being called
+    path: str = ""  # where it is in the outermost, such as "head.1"
     generators: dict[int, tuple[Any, Any]] | None = None  # inside checkpoint: generators used, with their first state
     replaying: bool = False  # inside checkpoint's second run: no side effects on running statistics
     watch: Callable[[Node, Any, Sequence[Any]], None] | None = None  # for pictures: told of each node, output, inputs
     observer: Observer | None = None  # told of all computing, for profiles and compiled steps
     backward: Node | None = None  # whose rules a backward pass runs; noted for observers only
 
+    def but(self, **changes: Any) -> Mode:
+        """The same with some fields changed."""
+        if len(changes) == 1 and "recording" in changes:
+            return self if self.recording == changes["recording"] else self._toggled
+        return replace(self, **changes)
+
+    @cached_property
+    def _toggled(self) -> Mode:  # made once, as every backward pass and `no_grad` asks for it
+        return replace(self, recording=not self.recording)
+
 
 MODE: ContextVar[Mode] = ContextVar("tinygrad_conv_mode", default=Mode())  # noqa: B039  (Mode is immutable)
 OBSERVED: list[Observer] = []  # all observers of all threads: empty nearly always, and then nothing more is asked
 
 
-@contextmanager
-def mode(**changes: Any) -> Iterator[None]:
-    """Run a block with some fields of the current `Mode` changed."""
-    token = MODE.set(replace(MODE.get(), **changes))
-    try:
-        yield
-    finally:
-        MODE.reset(token)
-
-
-class _Setting:
-    """A context manager that is also a decorator and may be entered many times: ``no_grad()`` and its kin."""
+class mode:  # noqa: N801  (used like a function)
+    """Run a block with some fields of the current `Mode` changed. May be entered many times, and is a decorator too."""
 
     def __init__(self, **changes: Any) -> None:
         self._changes = changes
         self._tokens: list[Any] = []
 
     def __enter__(self) -> None:
-        self._tokens.append(MODE.set(replace(MODE.get(), **self._changes)))
+        self._tokens.append(MODE.set(MODE.get().but(**self._changes)))
 
     def __exit__(self, *exc: object) -> None:
         MODE.reset(self._tokens.pop())
@@ -134,12 +135,12 @@ def no_grad(f: Callable[..., Any] | None = None) -> Any:
     >>> y.requires_grad
     False
     """
-    return _Setting(recording=False) if f is None else _Setting(recording=False)(f)
+    return mode(recording=False) if f is None else mode(recording=False)(f)
 
 
 def enable_grad(f: Callable[..., Any] | None = None) -> Any:
     """Record in this block (or decorated function) even inside `no_grad`."""
-    return _Setting(recording=True) if f is None else _Setting(recording=True)(f)
+    return mode(recording=True) if f is None else mode(recording=True)(f)
 
 
 def is_grad_enabled() -> bool:
@@ -147,7 +148,7 @@ def is_grad_enabled() -> bool:
     return MODE.get().recording
 
 
-def detect_anomaly() -> _Setting:
+def detect_anomaly() -> mode:
     """Check every value and gradient computed in this block; the first NaN raises `AnomalyError`, naming its operation.
 
     >>> import tinygrad_conv as tg
@@ -160,7 +161,7 @@ def detect_anomaly() -> _Setting:
     ...         print(str(error).split(" (")[0])
     log: the result has 1 NaN of 1
     """
-    return _Setting(anomaly=True)
+    return mode(anomaly=True)
 
 
 # ------------------------------------------------------------------------------------------------------------------

@@ -34,23 +34,10 @@ from typing import Any, ParamSpec, TypeAlias
 
 import numpy as np
 
-from .errors import AnomalyError, DeclarationError, DTypeError, IndexingError, ShapeError, TinygradConvError
-from .modes import MODE, OBSERVED, Mode, constant, observer
-from .tensor import (
-    Array,
-    Node,
-    Shape,
-    Tensor,
-    _exposed,
-    _numbers,
-    _owner,
-    checksum,
-    describe_source,
-    ndarray,
-    ops,
-    user_source,
-    wrap,
-)
+from .errors import DeclarationError, DTypeError, ShapeError, TinygradConvError
+from .modes import OBSERVED, constant, observer
+from .operation import MISSING, operation_of, source_of
+from .tensor import Array, Node, Tensor, ndarray, ops, wrap
 
 __all__ = ["NONDIFF", "Primitive", "bilinear", "elementwise", "linear", "opaque", "plain", "primitives"]
 
@@ -79,6 +66,7 @@ class Primitive:
     ----------
     name, kind, doc : str
     forward : callable on arrays
+    operation, source : what users call, and its source code (see `operation`)
     inputs : tuple of str
         The names of the differentiable inputs (one name standing for all, if `variadic`).
     vjps, jvps : tuple of compiled rules, each ``rule(g, node, saved, parents, i)``
@@ -98,6 +86,7 @@ class Primitive:
         The inputs, keywords and "y" whose axis 0 is a batch. Without "y", the result is a sum over the batch.
     """
 
+    positions: tuple[int, ...] = ()  # of the inputs; none where their number varies
     joint: Any = None  # an object with pull_all and push_all, where the rules of all inputs share their work
     vjps: tuple[Rule, ...] = ()
     vjps_on_tensors: tuple[Rule, ...] = ()
@@ -139,10 +128,7 @@ class Primitive:
             self.jvps, self.jvps_on_tensors = self.vjps, self.vjps_on_tensors
         else:
             self.jvps, self.jvps_on_tensors = self._compile_all(jvp or self._derived_jvps(), "t")
-        self._plans: dict[int, tuple[int, ...]] = {}
-        self.operation = _operation(self)
-        if not (self.variadic or self.has_residual or any(self.nondiff)) and len(self.inputs) <= 2:
-            self.operation = (_unary, _binary)[len(self.inputs) - 1](self, self.operation)
+        self.operation = operation_of(self)
 
     # -- declaration -----------------------------------------------------------------------------------------------
 
@@ -159,6 +145,7 @@ class Primitive:
             self._refuse(f"a forward function of at least {n_inputs} inputs; its signature is {self.signature}")
         self.inputs = tuple(p.name for p in parameters[:n_inputs])
         self.params = tuple(p.name for p in parameters[n_inputs:])
+        self.positions = () if self.variadic else tuple(range(n_inputs))
         self.defaults = {p.name: p.default for p in parameters[n_inputs:] if p.default is not p.empty}
 
     def _derived_jvps(self) -> list[Rule]:
@@ -223,33 +210,25 @@ class Primitive:
 
     # -- application -----------------------------------------------------------------------------------------------
 
-    def plan(self, tracked: int) -> tuple[int, ...]:
-        """Which positions of `saved` the rules of the tracked inputs (a bit set) read."""
-        reads: set[int] = set()
-        for k, positions in enumerate(self.reads):
-            if tracked >> k & 1 or self.variadic:
-                reads |= positions
-        plan = self._plans[tracked] = tuple(sorted(reads))
-        return plan
-
     def bind(self, args: tuple[Any, ...], params: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Split a call into inputs and keyword parameters, however the caller spelled it."""
-        n, extra = len(self.inputs), args[len(self.inputs) :]
-        if extra and len(extra) <= len(self.params):  # keywords given by position: by far the most common
-            named = dict(zip(self.params, extra, strict=False))
-            if named.keys().isdisjoint(params):
-                return args[:n], {**named, **params}
+        n = len(self.inputs)
+        if n < len(args) <= n + len(self.params) and params.keys().isdisjoint(self.params[: len(args) - n]):
+            return args[:n], dict(zip(self.params, args[n:], strict=False)) | params
         try:
-            bound = self.signature.bind(*args, **params)
+            bound = self.signature.bind(*(x for x in args if x is not MISSING), **params)
         except TypeError as error:
             raise DTypeError(f"{self.name}: {error}; its signature is {self.name}{self.signature}") from None
-        if self.variadic:
-            return args, params
         values = bound.arguments
         return (
             tuple(values[name] for name in self.inputs),
             {name: values[name] for name in self.params if name in values},
         )
+
+    @property
+    def source(self) -> str:
+        """The source code of `operation`, which is compiled when it is first called."""
+        return source_of(self)
 
     @property
     def shown(self) -> str:
@@ -318,280 +297,6 @@ def _domains(domain: Any, n: int) -> tuple[tuple[float, float], ...]:
     if isinstance(domain[0], (int, float)):
         domain = (domain,) * n
     return tuple((float(low), float(high)) for low, high in domain)
-
-
-def _operation(primitive: Primitive) -> Callable[..., Any]:
-    """The function that users call: runs the primitive, and records it if an argument's gradient is wanted.
-
-    Only arrays in: an array out. This is what every operation goes through; hence one function, with what it needs of
-    the primitive in local variables. The most frequent calls take the short cuts `_unary` and `_binary`.
-    """
-    forward, has_residual, variadic = primitive.forward, primitive.has_residual, primitive.variadic
-    n_inputs, defaults, plans = len(primitive.inputs), primitive.defaults, primitive._plans
-    has_data_inputs, complete = any(primitive.nondiff), primitive.bind
-    name = primitive.shown
-
-    @wraps(forward)
-    def operation(*args: Any, **params: Any) -> Any:
-        if len(args) != n_inputs and not variadic:
-            args, params = complete(args, params)
-        values: list[Any] = []
-        parents: list[Node | None] = []
-        tracked = 0  # bit k: input k has a node
-        tensors = False
-        bit = 1
-        for argument in args:
-            if isinstance(argument, Tensor):
-                tensors = True
-                values.append(argument._data)
-                node = argument.node
-                parents.append(node)
-                if node is not None:
-                    tracked |= bit
-            else:  # a list may be changed later, and hold tensors
-                values.append(_numbers(argument, name) if type(argument) in (list, tuple) else argument)
-                parents.append(None)
-            bit += bit
-        try:
-            if OBSERVED and (by := MODE.get().observer) is not None:
-                y = by.run(primitive, args, values, params)
-            else:
-                y = forward(*values, **params)
-        except TinygradConvError:
-            raise
-        except (ValueError, TypeError, IndexError) as error:
-            raise _explain(primitive, error, values) from error
-        residual = None
-        if has_residual:
-            y, residual = y
-        if not tensors:
-            return y
-        if type(y) is not ndarray:
-            y = np.asarray(y)
-        mode = MODE.get()
-        if mode.anomaly:
-            _check_finite(primitive, y, values)
-        out = wrap(y, None)
-        if not (tracked and mode.recording):
-            _note_no_graph(primitive, args, out, tracked)
-            return out
-        dtype = y.dtype
-        if dtype.kind != "f":
-            if dtype.kind == "c":
-                raise DTypeError(f"{primitive.name}: complex results have no gradient; use real and imaginary parts")
-            return out  # integers and bools are data
-
-        # What the rules of the tracked inputs read, with the checksum of what user code could change meanwhile.
-        plan = plans.get(tracked)
-        if plan is None:
-            plan = primitive.plan(tracked)
-        if variadic:
-            params["shapes"] = tuple(np.shape(value) for value in values)
-            if 0 in plan:
-                plan = (*range(len(values)), *(position for position in plan if position < 0))
-        saved: list[Any] = [None] * (len(values) + 2)
-        guards = None
-        for position in plan:
-            array = y if position == -2 else residual if position == -1 else values[position]
-            saved[position] = array
-            if type(array) is ndarray and position != -1:
-                base = array.base
-                owner = array if base is None else _owner(array)
-                if id(owner) in _exposed or (position >= 0 and args[position] is array):
-                    guards = (*(guards or ()), (position % len(saved), checksum(array)))
-        if params or defaults:
-            params = {**defaults, **{k: tuple(v) if type(v) is list else v for k, v in params.items()}}
-        if has_data_inputs:
-            parents = [None if skip else node for node, skip in zip(parents, primitive.nondiff, strict=True)]
-            if not any(parents):
-                return out
-        out.node = node = Node(primitive, parents, params, saved, y.shape, dtype, user_source(2), guards)
-        if mode.path:
-            node.extra = mode.path
-        if mode.watch is not None:  # a picture is being made
-            mode.watch(node, y, values)
-        return out
-
-    operation.primitive = primitive  # type: ignore[attr-defined]
-    return operation
-
-
-_new = object.__new__
-_MISSING: Any = object()
-_LISTS = (list, tuple)
-
-
-def _unary(primitive: Primitive, general: Callable[..., Any]) -> Callable[..., Any]:
-    """A short cut for calls with one input and no keywords; all else is left to `general`.
-
-    Whatever is out of the ordinary goes there, even after the fact: it runs the operation again, and knows what to say.
-    """
-    forward, plans, defaults = primitive.forward, primitive._plans, primitive.defaults
-
-    @wraps(forward)
-    def operation(x: Any = _MISSING, *more: Any, **params: Any) -> Any:
-        if more or params or x is _MISSING or OBSERVED:
-            return general(*(() if x is _MISSING else (x,)), *more, **params)
-        is_tensor = isinstance(x, Tensor)
-        if not is_tensor and type(x) is not ndarray:
-            return general(x)
-        try:
-            y = forward(x._data if is_tensor else x)
-        except (ValueError, TypeError, IndexError):
-            return general(x)
-        if not is_tensor:
-            return y
-        mode = MODE.get()
-        node = x.node
-        if node is None or not mode.recording or mode.anomaly or mode.watch is not None or type(y) is not ndarray:
-            return _plain_result(general, (x,), y, mode, node is not None)
-        dtype = y.dtype
-        if dtype.kind != "f":
-            return general(x)
-        saved: list[Any] = [None, None, None]
-        guards = None
-        plan = plans.get(1)
-        for position in primitive.plan(1) if plan is None else plan:
-            array = saved[position] = y if position else x._data
-            base = array.base
-            if id(array if base is None else _owner(array)) in _exposed:
-                guards = (*(guards or ()), (position % 3, checksum(array)))
-        out = _new(Tensor)
-        out._data = y
-        out.name = out._no_graph = None
-        out.node = Node(primitive, (node,), defaults, saved, y.shape, dtype, user_source(2), guards)
-        if mode.path:
-            out.node.extra = mode.path
-        return out
-
-    operation.primitive = primitive  # type: ignore[attr-defined]
-    return operation
-
-
-def _binary(primitive: Primitive, general: Callable[..., Any]) -> Callable[..., Any]:
-    """`_unary` for two inputs."""
-    forward, plans, defaults = primitive.forward, primitive._plans, primitive.defaults
-
-    @wraps(forward)
-    def operation(x1: Any = _MISSING, x2: Any = _MISSING, *more: Any, **params: Any) -> Any:
-        if more or params or x2 is _MISSING or OBSERVED:
-            return general(*(x for x in (x1, x2) if x is not _MISSING), *more, **params)
-        a, b = x1, x2
-        node1 = node2 = None
-        tensors = 0
-        if isinstance(x1, Tensor):
-            a, node1, tensors = x1._data, x1.node, 1
-        if isinstance(x2, Tensor):
-            b, node2, tensors = x2._data, x2.node, tensors + 2
-        if tensors != 3 and (type(a) in _LISTS or type(b) in _LISTS):
-            return general(x1, x2)
-        try:
-            y = forward(a, b)
-        except (ValueError, TypeError, IndexError):
-            return general(x1, x2)
-        if not tensors:
-            return y
-        mode = MODE.get()
-        tracked = (node1 is not None) + 2 * (node2 is not None)
-        if not (tracked and mode.recording) or mode.anomaly or mode.watch is not None or type(y) is not ndarray:
-            return _plain_result(general, (x1, x2), y, mode, tracked != 0)
-        dtype = y.dtype
-        if dtype.kind != "f":
-            return general(x1, x2)
-        saved: list[Any] = [None, None, None, None]
-        guards = None
-        plan = plans.get(tracked)
-        for position in primitive.plan(tracked) if plan is None else plan:
-            array = saved[position] = y if position < 0 else b if position else a
-            if type(array) is ndarray:
-                base = array.base
-                owner = array if base is None else _owner(array)
-                if id(owner) in _exposed or (position >= 0 and not tensors >> position & 1):  # an array of the user's
-                    guards = (*(guards or ()), (position % 4, checksum(array)))
-        out = _new(Tensor)
-        out._data = y
-        out.name = out._no_graph = None
-        out.node = Node(primitive, (node1, node2), defaults, saved, y.shape, dtype, user_source(2), guards)
-        if mode.path:
-            out.node.extra = mode.path
-        return out
-
-    operation.primitive = primitive  # type: ignore[attr-defined]
-    return operation
-
-
-def _plain_result(general: Callable[..., Any], args: tuple[Any, ...], y: Any, mode: Mode, tracked: bool) -> Any:
-    """A short cut's result that is not recorded; `general` again where something has to be checked or told."""
-    if mode.anomaly or mode.watch is not None or (tracked and mode.recording):
-        return general(*args)
-    out = wrap(y if type(y) is ndarray else np.asarray(y), None)
-    _note_no_graph(general.primitive, args, out, tracked)  # type: ignore[attr-defined]
-    return out
-
-
-def _note_no_graph(primitive: Primitive, args: Sequence[Any], out: Tensor, tracked: int) -> None:
-    """Remember why a result has no graph, for the error of a later `backward()`."""
-    if tracked:
-        out._no_graph = (f"it was computed ({primitive.name}) inside no_grad()", user_source(3))
-        return
-    for argument in args:
-        if isinstance(argument, Tensor) and argument._no_graph is not None:
-            out._no_graph = argument._no_graph
-
-
-def _check_finite(primitive: Primitive, y: ndarray, values: Sequence[Any]) -> None:
-    """For `detect_anomaly`: raise at the first operation whose result holds a NaN that no input held."""
-    if y.dtype.kind not in "fc":
-        return
-    bad = int(np.isnan(y).sum())
-    if bad:
-        shapes = ", ".join(f"{name} {np.shape(v)}" for name, v in zip(primitive.inputs, values, strict=False))
-        hint = "".join(
-            f"; {name} already held {what}"
-            for test, what in ((np.isnan, "NaN"), (np.isinf, "infinities"))
-            for name, v in zip(primitive.inputs, values, strict=False)
-            if test(np.asarray(v)).any()
-        )
-        raise AnomalyError(
-            f"{primitive.shown}: the result has {bad} NaN of {y.size} ({shapes}){hint}, "
-            f"computed at {describe_source(user_source(3))}"
-        )
-
-
-def _explain(primitive: Primitive, error: Exception, values: Sequence[Any]) -> Exception:
-    """The library's error for what NumPy raised inside `primitive`."""
-    names = [f"{primitive.inputs[0]}[{k}]" for k in range(len(values))] if primitive.variadic else primitive.inputs
-    described = ", ".join(f"{name} {_describe(value)}" for name, value in zip(names, values, strict=False))
-    if primitive.broadcasts and isinstance(error, ValueError):
-        shapes = [np.shape(value) for value in values]
-        try:
-            np.broadcast_shapes(*shapes)
-        except ValueError:
-            return ShapeError(
-                f"{primitive.shown}: expected shapes that broadcast together, got {' and '.join(map(str, shapes))}"
-                f" ({described}){_broadcast_fix(shapes)}"
-            )
-    text = f"{primitive.shown}: {error} ({described})"
-    if isinstance(error, IndexError) and not isinstance(error, ValueError):
-        return IndexingError(text)
-    return ShapeError(text) if isinstance(error, ValueError) else DTypeError(text)
-
-
-def _broadcast_fix(shapes: Sequence[Shape]) -> str:
-    """Name the first axis (from the right) on which shapes disagree, and what would mend it."""
-    for axis in range(-1, -1 - max(map(len, shapes)), -1):
-        sizes = sorted({shape[axis] for shape in shapes if len(shape) >= -axis} - {1})
-        if len(sizes) > 1:
-            return f"; axis {axis} has sizes {' and '.join(map(str, sizes))}: make them equal, or one of them 1"
-    return ""
-
-
-def _describe(value: Any) -> str:
-    shape = getattr(value, "shape", None)
-    if shape is None:
-        return type(value).__name__
-    dtype = value.dtype
-    return f"{shape}" if dtype.kind == "f" else f"{shape} {dtype}"
 
 
 # ------------------------------------------------------------------------------------------------------------------

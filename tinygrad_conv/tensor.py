@@ -13,7 +13,7 @@ How a gradient stays honest
 ---------------------------
 Tensors share memory with the arrays they were made from and with what `numpy()` returns, as in PyTorch. Somebody may
 write to such a buffer between forward and backward. So a node that saves a buffer which user code can reach also
-saves its checksum, and backward compares (`Node.check_saved`).
+saves its fingerprint, and backward compares (`Node.check_saved`).
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ ops: Any = SimpleNamespace()  # name -> operation; filled by the package `ops`
 # Where in the user's code an operation was called
 
 _LIBRARY = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_is_ours: dict[str, bool] = {}  # by file name
+_library_files: set[str] = set()  # as far as they were met, like those of users
+_user_files: set[str] = set()
 Source: TypeAlias = tuple[CodeType, int]
 
 
@@ -55,14 +56,13 @@ def user_source(depth: int) -> Source | None:
     """The innermost frame outside this library, as (code, instruction): cheap to take, resolved only when printed."""
     frame = sys._getframe(depth)
     while frame is not None:
-        code = frame.f_code
-        file = code.co_filename
-        ours = _is_ours.get(file)
-        if ours is None:
-            ours = _is_ours[file] = file.startswith(_LIBRARY)
-        if not ours:
-            return code, frame.f_lasti
-        frame = frame.f_back  # type: ignore[assignment]
+        file = frame.f_code.co_filename
+        if file in _user_files:
+            return frame.f_code, frame.f_lasti
+        if file in _library_files:
+            frame = frame.f_back  # type: ignore[assignment]
+        else:
+            (_library_files if file.startswith(_LIBRARY) else _user_files).add(file)
     return None
 
 
@@ -99,6 +99,14 @@ def checksum(array: ndarray) -> int:
     return zlib.crc32(array.data if array.flags.c_contiguous else array.tobytes())
 
 
+_SMALL = 1 << 19  # bytes
+
+
+def fingerprint(array: ndarray) -> bytes | int:
+    """What a node compares an array with: a copy of it (50 GB/s), or the checksum of a large one, to save memory."""
+    return array.tobytes() if array.nbytes <= _SMALL else checksum(array)
+
+
 def expose(array: ndarray, *, late: bool) -> None:
     """Note that user code can write to `array`'s memory from now on.
 
@@ -118,10 +126,27 @@ def expose(array: ndarray, *, late: bool) -> None:
         _late[key] = checksum(owner)
 
 
+def unshared(tensor: Tensor) -> ndarray | None:
+    """The tensor's array, if nobody else can see what it holds, and it may be written over: for updates in place.
+
+    Whoever holds it (a graph that saved it, another tensor, a view, a local variable) is counted by Python; an array
+    that was ever given out (`data`, `numpy()`) is left alone in any case. A thread that is computing with it is seen,
+    one that is about to read it is not.
+    """
+    if _references(tensor) != _ALONE:
+        return None
+    array = tensor._data
+    return array if array.base is None and array.flags.carray and id(array) not in _exposed else None
+
+
+def _references(tensor: Any) -> int:
+    return sys.getrefcount(tensor._data)
+
+
 # ------------------------------------------------------------------------------------------------------------------
 # Node
 
-_order = count(1).__next__
+next_index = count(1).__next__
 FREED: tuple[Any, ...] = ("freed",)
 
 
@@ -147,7 +172,7 @@ class Node:
         shape: Shape,
         dtype: np.dtype[Any],
         source: Source | None,
-        guards: tuple[tuple[int, int], ...] | None = None,
+        guards: tuple[tuple[int, bytes | int], ...] | None = None,
     ) -> None:
         self.primitive = primitive
         self.parents = parents
@@ -156,8 +181,8 @@ class Node:
         self.shape = shape
         self.dtype = dtype
         self.source = source
-        self.guards = guards  # (position in saved, checksum) of each saved buffer that user code can reach
-        self.index = _order()
+        self.guards = guards  # (position in saved, fingerprint) of each saved buffer that user code can reach
+        self.index = next_index()
         self.grad: Tensor | None = None  # leaves, and nodes that retain their gradient
         self.hooks: dict[int, Callable[[Tensor], Any]] | None = None
         self.extra: Any = None  # the module path, or the tensor's name for a leaf
@@ -179,7 +204,7 @@ class Node:
         if self.guards is not None:
             guarded = tuple(position for position, _ in self.guards)  # type: ignore[assignment]
             for position, value in self.guards:
-                if checksum(self.saved[position]) != value:
+                if fingerprint(self.saved[position]) != value:
                     self._raise_mutated(position)
         if _late:
             for position, array in enumerate(self.saved):
@@ -449,7 +474,7 @@ class Tensor:
         node = self._needs_node("register_hook")
         if node.hooks is None:
             node.hooks = {}
-        key = _order()
+        key = next_index()
         node.hooks[key] = hook
         return HookHandle(node.hooks, key)
 
@@ -788,6 +813,9 @@ def wrap(array: Any, node: Node | None) -> Tensor:
     tensor.node = node
     tensor.name = tensor._no_graph = None
     return tensor
+
+
+_ALONE = _references(wrap(np.empty(1), None))  # what is counted where nobody else has the array
 
 
 @effect

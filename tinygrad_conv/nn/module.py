@@ -8,8 +8,6 @@ need not call ``super().__init__()``, and a list of layers is just a list.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextvars import ContextVar
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -67,9 +65,6 @@ class Buffer(Tensor):
         self._data = np.array(self._data)
 
 
-_CALL: ContextVar[tuple[Module, str] | None] = ContextVar("tinygrad_conv_call", default=None)  # innermost, its path
-
-
 class Module:
     """A part of a model: subclasses keep parameters and modules as attributes and define `forward`.
 
@@ -93,7 +88,7 @@ class Module:
     training: bool = True
     name: str | None = None  # what the module is called in its `Sequential`; elsewhere the attribute's name counts
     _paths: dict[int, tuple[Module, str]] | None = None  # the modules inside and their names, once asked for
-    _entered: Any = None  # (call and mode outside, call and mode inside) of the last call, which the next often repeats
+    _entered: Any = None  # the modes outside and inside of the last call, which the next often repeats
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; to be defined by subclasses."""
@@ -101,21 +96,19 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`forward`, with the module's path noted so that the graph and error messages know it."""
-        outer, mode = _CALL.get(), MODE.get()
-        entered = self._entered
-        if entered is None or entered[0] is not outer or entered[1] is not mode:
-            path = "" if outer is None else outer[0]._path_of(self, outer[1])
-            entered = outer, mode, (self, path), replace(mode, path=path)
+        mode, entered = MODE.get(), self._entered
+        if entered is None or entered[0] is not mode:
+            path = "" if mode.module is None else mode.module._path_of(self, mode.path)
+            entered = mode, mode.but(module=self, path=path)
             if mode.observer is None:
                 self._entered = entered
         if mode.observer is not None:
             mode.observer.enter(self)
-        call_token, mode_token = _CALL.set(entered[2]), MODE.set(entered[3])
+        token = MODE.set(entered[1])
         try:
             return self.forward(*args, **kwargs)
         finally:
-            MODE.reset(mode_token)
-            _CALL.reset(call_token)
+            MODE.reset(token)
 
     def _path_of(self, child: Module, path: str) -> str:
         """The dotted path of a module called while this one (at `path`) runs."""

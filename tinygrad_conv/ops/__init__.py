@@ -67,3 +67,9 @@ vars(tensor.ops).update(
     {name: globals()[name] for name in __all__}, backward=autodiff.backward, array_ufunc=protocols.array_ufunc,
     array_function=protocols.array_function,
 )  # fmt: skip
+
+# A binary operator *is* its operation, which saves a call for each.
+for _operator, _name in {
+    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "pow": "pow", "matmul": "matmul",
+}.items():  # fmt: skip
+    setattr(tensor.Tensor, f"__{_operator}__", globals()[_name])

@@ -208,8 +208,8 @@ def softmax(x: Array, axis: int = -1) -> Array:
     >>> softmax(Tensor([0.0, 0.0]))
     Tensor([0.5, 0.5])
     """
-    e = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-np.inf))
-    return e / np.sum(e, axis=axis, keepdims=True)
+    e = np.exp(x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf))
+    return e / np.add.reduce(e, axis=axis, keepdims=True)
 
 
 @opaque(
@@ -223,10 +223,10 @@ def log_softmax(x: Array, axis: int = -1) -> Array:
     >>> log_softmax(Tensor([0.0, -1000.0]))
     Tensor([    0., -1000.])
     """
-    shifted = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    shifted = x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
     if not shifted.size:
         return shifted
-    return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
+    return shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
 
 
 __all__ = [

@@ -32,7 +32,7 @@ def normalize_axes(axis: Axis, ndim: int, what: str = "axis") -> tuple[int, ...]
 
 def _keep(g: Array, x_shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Array:
     """A reduced array with the reduced axes back as size 1."""
-    if keepdims or (axis is None and not x_shape):
+    if keepdims or axis is None:
         return g
     axes = normalize_axes(axis, len(x_shape))
     return reshape(g, tuple(1 if k in axes else n for k, n in enumerate(x_shape)))
@@ -48,7 +48,7 @@ def sum(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     >>> sum(Tensor([[1.0, 2.0], [3.0, 4.0]]), axis=0)
     Tensor([4., 6.])
     """
-    return np.sum(x, axis=axis, keepdims=keepdims)
+    return np.add.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
 
 
 def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:

@@ -1,0 +1,326 @@
+"""The function behind an operation: what runs when somebody calls ``tg.multiply``.
+
+Whatever a primitive computes, calling it does the same: take the arrays out of the tensors, run the forward function,
+and, if an input's gradient is wanted, make a node that holds what the rules will read. A loop over inputs and rules at
+each call would take half as long again, so the function is written out as source code: `_OPERATION`, with the few parts
+that depend on the primitive filled in. To read one::
+
+    print(tg.primitives()["multiply"].source)
+"""
+
+from __future__ import annotations
+
+import linecache
+import re
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache, wraps
+from textwrap import indent
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import AnomalyError, DTypeError, IndexingError, ShapeError, TinygradConvError
+from .modes import MODE, OBSERVED, Mode
+from .tensor import (
+    _LIBRARY,
+    Node,
+    Shape,
+    Tensor,
+    _exposed,
+    _numbers,
+    _owner,
+    _user_files,
+    describe_source,
+    fingerprint,
+    ndarray,
+    next_index,
+    user_source,
+    wrap,
+)
+
+if TYPE_CHECKING:
+    from .primitive import Primitive
+
+__all__ = ["MISSING", "operation_of", "source_of", "written_out"]
+
+MISSING: Any = object()  # in place of an input that was not given, or by name
+
+_OPERATION = """\
+def operation({parameters}):
+{unpack}
+    try:
+        if OBSERVED and (by := MODE.get().observer) is not None:
+            y = by.run(primitive, {xs}, {values}, params)
+        else:
+            y = {call}
+    except TinygradConvError:
+        raise
+    except (ValueError, TypeError, IndexError) as error:
+        raise explain(primitive, error, {values}) from error
+{residual}
+    if not tensors:
+        return y
+    if type(y) is not ndarray:
+        y = np.asarray(y)
+    mode = MODE.get()
+    if mode.anomaly:
+        check_finite(primitive, y, {values})
+    if {unfollowed} or not mode.recording:
+        return unrecorded(primitive, {xs}, y, mode)
+    dtype = y.dtype
+    if dtype is not float32 and dtype is not float64 and dtype.kind != "f":
+        return data(primitive, y)
+    guards = None
+{save}
+    frame = sys._getframe(1)
+    code = frame.f_code
+    node = new(Node)
+    node.primitive = primitive
+    node.parents = {parents}
+    node.params = {params}
+    node.saved = saved
+    node.shape = y.shape
+    node.dtype = dtype
+    node.source = (code, frame.f_lasti) if code.co_filename in user_files else user_source(2)
+    node.guards = guards
+    node.index = next_index()
+    node.grad = node.hooks = None
+    node.extra = mode.path or None
+    out = new(Tensor)
+    out._data = y
+    out.node = node
+    out.name = out._no_graph = None
+    if mode.watch is not None:  # a picture is being made
+        mode.watch(node, y, {values})
+    return out
+"""
+_UNPACK = """\
+{a}, {n} = {x}, None
+if isinstance({x}, Tensor):
+    {a}, {n}, tensors = {x}._data, {x}.node, True
+elif type({x}) is list or type({x}) is tuple:  # a list may be changed later, and hold tensors
+    {a} = numbers({x}, primitive.shown)
+"""
+_GUARD = """\
+if {test}id({a} if {a}.base is None else owner({a})) in exposed{end}:
+    guards = (*(guards or ()), ({position}, fingerprint({a})))  # user code could change it meanwhile
+"""
+
+
+def operation_of(primitive: Primitive) -> Callable[..., Any]:
+    """The function that users call. Given arrays only it returns an array, else a tensor."""
+    names = {"primitive": primitive, "forward": primitive.forward, "defaults": primitive.defaults}
+    operation: Any = FunctionType(_first_call.__code__, {**_NAMES, **names})
+    operation.primitive = primitive
+    return wraps(primitive.forward)(operation)
+
+
+def _first_call(*args: Any, **params: Any) -> Any:
+    """What an operation is at first: to compile all of them takes 20 ms, and most are never called."""
+    return written_out(primitive)(*args, **params)  # type: ignore[name-defined]  # noqa: F821
+
+
+def written_out(primitive: Primitive) -> Callable[..., Any]:
+    """The operation, after its code was made from its source."""
+    made = _compiled(source_of(primitive))
+    operation: Any = primitive.operation
+    operation.__defaults__ = made.__defaults__
+    # A code object of its own: the interpreter notes there which types it meets, and debuggers show its name.
+    operation.__code__ = made.__code__.replace(co_name=primitive.name)
+    return operation  # type: ignore[no-any-return]
+
+
+@cache
+def _compiled(source: str) -> FunctionType:
+    """The function that some source defines, which many primitives share."""
+    file = f"{_LIBRARY}<operation {_compiled.cache_info().misses}>"
+    linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file  # for tracebacks and debuggers
+    names = {"MISSING": MISSING}
+    exec(compile(source, file, "exec"), names)
+    return names["operation"]  # type: ignore[no-any-return]
+
+
+def source_of(primitive: Primitive) -> str:
+    """The source code of a primitive's operation."""
+    parts = (_parts_of_variadic if primitive.variadic else _parts_of_fixed)(primitive)
+    for name in ("unpack", "save"):
+        parts[name] = indent(parts[name], "    ")
+    residual = "    y, residual = y" if primitive.has_residual else ""
+    return re.sub(r"\n\s*\n", "\n", _OPERATION.format(residual=residual, **parts))
+
+
+def _parts_of_fixed(primitive: Primitive) -> dict[str, str]:
+    """For inputs x0, x1, ...: their arrays are a0, a1, ..., their nodes n0, n1, ..."""
+    inputs = range(len(primitive.inputs))
+    followed = [k for k in inputs if not primitive.nondiff[k]]
+    xs, values = [f"x{k}" for k in inputs], [f"a{k}" for k in inputs]
+    unpack = f"""\
+if more or {xs[-1]} is MISSING{"" if primitive.params else " or params"}:
+    {_tuple_of(xs)}, params = primitive.bind({_tuple_of([*xs, "*more"])}, params)
+tensors = False
+"""
+    if primitive.params:
+        unpack = f"""\
+if more and not params and len(more) <= {len(primitive.params)}:  # keywords given by position
+    params = dict(zip(primitive.params, more))
+el{unpack}"""
+    for k in inputs:
+        unpack += _UNPACK.format(x=f"x{k}", a=f"a{k}", n=f"n{k}")
+    saved, guard = ["None"] * (len(inputs) + 2), ""
+    for position in sorted(set().union(*primitive.reads)):
+        if position == -1:
+            name, lines = "residual", ""
+        elif position == -2:
+            name, lines = "y", _guard_output(str(len(inputs)))
+        else:
+            name, lines = f"a{position}", _guard_input(f"a{position}", f"x{position}", str(position))
+        readers = [k for k in followed if position in primitive.reads[k]]
+        if readers != followed:
+            read = " or ".join(f"n{k} is not None" for k in readers)
+            name, lines = f"{name} if {read} else None", lines and f"if {read}:\n{indent(lines, '    ')}"
+        saved[position] = name
+        guard += lines
+    save = f"saved = {_tuple_of(saved)}\n{guard}"
+    call = f"forward({', '.join(values)})"
+    return {
+        "parameters": f"{''.join(f'{x}=MISSING, ' for x in xs)}/, *more, **params",
+        "unpack": unpack,
+        "xs": _tuple_of(xs),
+        "values": _tuple_of(values),
+        "call": f"{call[:-1]}, **params) if params else {call}" if primitive.params else call,
+        "unfollowed": " and ".join(f"n{k} is None" for k in followed) or "True",
+        "save": save,
+        "parents": _tuple_of([f"n{k}" if k in followed else "None" for k in inputs]),
+        "params": "all_params(primitive, params) if params else defaults" if primitive.params else "defaults",
+    }
+
+
+def _parts_of_variadic(primitive: Primitive) -> dict[str, str]:
+    """For any number of inputs."""
+    unpack = _UNPACK.format(x="x", a="a", n="n") + "values.append(a)\nparents.append(n)\n"
+    reads = primitive.reads[0]
+    y, residual = "y" if -2 in reads else None, "residual" if -1 in reads else None
+    save = f"saved = (*{'values' if 0 in reads else '[None] * len(xs)'}, {y}, {residual})\n"
+    if 0 in reads:
+        guard = _guard_input("a", "x", "position")
+        save += f"for position, (a, x) in enumerate(zip(values, xs)):\n{indent(guard, '    ')}"
+    if y:
+        save += _guard_output("len(xs)")
+    return {
+        "parameters": "*xs, **params",
+        "unpack": f"values, parents, tensors = [], [], False\nfor x in xs:\n{indent(unpack, '    ')}",
+        "xs": "xs",
+        "values": "values",
+        "call": "forward(*values, **params)",
+        "unfollowed": "True" if primitive.nondiff[0] else "not any(parents)",
+        "save": save,
+        "parents": "parents",
+        "params": '{**all_params(primitive, params), "shapes": tuple(map(np.shape, values))}',
+    }
+
+
+def _tuple_of(names: Sequence[str]) -> str:
+    return f"({', '.join(names)})" if len(names) > 1 else f"({names[0]},)"
+
+
+def _guard_input(a: str, x: str, position: str) -> str:
+    return _GUARD.format(position=position, a=a, test=f"type({a}) is ndarray and ({a} is {x} or ", end=")")
+
+
+def _guard_output(position: str) -> str:
+    return _GUARD.format(position=position, a="y", test="", end="")
+
+
+def _all_params(primitive: Primitive, params: dict[str, Any]) -> dict[str, Any]:
+    """The keywords of a call with the defaults of the others."""
+    for name, value in params.items():
+        if type(value) is list:  # it may be changed later
+            params = {**params, name: tuple(value)}
+    return {**primitive.defaults, **params}
+
+
+def _data(primitive: Primitive, y: ndarray) -> Tensor:
+    """A result that is not floating: integers and bools are data."""
+    if y.dtype.kind == "c":
+        raise DTypeError(f"{primitive.name}: complex results have no gradient; use real and imaginary parts")
+    return wrap(y, None)
+
+
+def _unrecorded(primitive: Primitive, args: tuple[Any, ...], y: ndarray, mode: Mode) -> Tensor:
+    """The tensor of a result that is not followed, which remembers why, for the error of a later `backward()`."""
+    out = wrap(y, None)
+    for argument in args:
+        if isinstance(argument, Tensor):
+            if argument.node is not None and not mode.recording:
+                out._no_graph = (f"it was computed ({primitive.name}) inside no_grad()", user_source(3))
+                break
+            if argument._no_graph is not None:
+                out._no_graph = argument._no_graph
+    return out
+
+
+def _check_finite(primitive: Primitive, y: ndarray, values: Sequence[Any]) -> None:
+    """For `detect_anomaly`: raise at the first operation whose result holds a NaN that no input held."""
+    if y.dtype.kind not in "fc":
+        return
+    bad = int(np.isnan(y).sum())
+    if bad:
+        shapes = ", ".join(f"{name} {np.shape(v)}" for name, v in zip(primitive.inputs, values, strict=False))
+        hint = "".join(
+            f"; {name} already held {what}"
+            for test, what in ((np.isnan, "NaN"), (np.isinf, "infinities"))
+            for name, v in zip(primitive.inputs, values, strict=False)
+            if test(np.asarray(v)).any()
+        )
+        raise AnomalyError(
+            f"{primitive.shown}: the result has {bad} NaN of {y.size} ({shapes}){hint}, "
+            f"computed at {describe_source(user_source(3))}"
+        )
+
+
+def _explain(primitive: Primitive, error: Exception, values: Sequence[Any]) -> Exception:
+    """The library's error for what NumPy raised inside `primitive`."""
+    names = [f"{primitive.inputs[0]}[{k}]" for k in range(len(values))] if primitive.variadic else primitive.inputs
+    described = ", ".join(f"{name} {_describe(value)}" for name, value in zip(names, values, strict=False))
+    if primitive.broadcasts and isinstance(error, ValueError):
+        shapes = [np.shape(value) for value in values]
+        try:
+            np.broadcast_shapes(*shapes)
+        except ValueError:
+            return ShapeError(
+                f"{primitive.shown}: expected shapes that broadcast together, got {' and '.join(map(str, shapes))}"
+                f" ({described}){_broadcast_fix(shapes)}"
+            )
+    text = f"{primitive.shown}: {error} ({described})"
+    if isinstance(error, IndexError) and not isinstance(error, ValueError):
+        return IndexingError(text)
+    return ShapeError(text) if isinstance(error, ValueError) else DTypeError(text)
+
+
+def _broadcast_fix(shapes: Sequence[Shape]) -> str:
+    """Name the first axis (from the right) on which shapes disagree, and what would mend it."""
+    for axis in range(-1, -1 - max(map(len, shapes)), -1):
+        sizes = sorted({shape[axis] for shape in shapes if len(shape) >= -axis} - {1})
+        if len(sizes) > 1:
+            return f"; axis {axis} has sizes {' and '.join(map(str, sizes))}: make them equal, or one of them 1"
+    return ""
+
+
+def _describe(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    if shape is None:
+        return type(value).__name__
+    dtype = value.dtype
+    return f"{shape}" if dtype.kind == "f" else f"{shape} {dtype}"
+
+
+_NAMES: dict[str, Any] = {  # what the source means by its names
+    "MISSING": MISSING, "MODE": MODE, "Node": Node, "OBSERVED": OBSERVED, "Tensor": Tensor,
+    "TinygradConvError": TinygradConvError, "all_params": _all_params, "check_finite": _check_finite, "data": _data,
+    "explain": _explain, "exposed": _exposed, "fingerprint": fingerprint, "float32": np.dtype(np.float32),
+    "float64": np.dtype(np.float64), "ndarray": ndarray, "new": object.__new__, "next_index": next_index, "np": np,
+    "numbers": _numbers, "owner": _owner, "sys": sys, "unrecorded": _unrecorded, "user_files": _user_files,
+    "user_source": user_source, "written_out": written_out,
+}  # fmt: skip
