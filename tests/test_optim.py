@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import tinygrad_conv as tg
 from tinygrad_conv import nn, optim
@@ -107,6 +109,179 @@ def test_numpy_scalars_do_not_widen_parameters():
     optimizer.lr = np.float64(0.01)
     optimizer.step()
     assert w.dtype == np.float32
+
+
+# --- updates in place -------------------------------------------------------------------------------------
+
+
+def a_view_of(array):
+    return array.reshape(-1)[1:]
+
+
+HOLDERS = {
+    "data": lambda w, o: w.data,
+    "numpy": lambda w, o: w.numpy(),
+    "asarray": lambda w, o: np.asarray(w),
+    "the array": lambda w, o: w._data,
+    "a view": lambda w, o: a_view_of(w._data),
+    "a view of a view": lambda w, o: a_view_of(w._data)[::2].T,
+    "a buffer": lambda w, o: memoryview(w._data),
+    "detach": lambda w, o: w.detach(),
+    "another tensor": lambda w, o: tg.Tensor(w),
+    "another parameter": lambda w, o: nn.Parameter(w),
+    "a graph": lambda w, o: (w * w, w.detach() * 1),
+    "a graph of a view": lambda w, o: (w.T.reshape(-1)[1:] * 2 + w.reshape(-1)[:-1] ** 2, None),
+    "a graph that is kept": lambda w, o: ((w * w).sum(), None),
+    "a state_dict": lambda w, o: nn.Sequential(Held(w)).state_dict(),
+    "the optimiser's state": lambda w, o: o.state_dict(),
+    "an average": lambda w, o: w.numpy() * 1,
+    "DLPack": lambda w, o: np.from_dlpack(w._data),
+    "a closure": lambda w, o: (lambda array: lambda: array)(w._data),
+    "a generator": lambda w, o: holding(w._data),
+}
+
+
+class Held(nn.Module):
+    def __init__(self, w):
+        self.w = w
+
+    def forward(self, x):
+        return x * self.w
+
+
+def holding(array):
+    yield array
+
+
+def seen(held):
+    """The numbers that a holder sees."""
+    if callable(held):
+        held = held()
+    if isinstance(held, tuple):
+        return [seen(one) for one in held if one is not None]
+    if isinstance(held, dict):
+        return {key: np.array(value).tolist() for key, value in held.items()}
+    if hasattr(held, "gi_frame"):
+        return held.gi_frame.f_locals["array"].tolist()
+    return np.array(held.detach() if isinstance(held, tg.Tensor) else held).tolist()
+
+
+KINDS = [
+    lambda p: optim.SGD(p, lr=0.1), lambda p: optim.SGD(p, lr=0.1, momentum=0.9), lambda p: optim.Adam(p, lr=0.1),
+    lambda p: optim.AdamW(p, lr=0.1), lambda p: optim.RMSprop(p, lr=0.1, momentum=0.5, centered=True),
+    lambda p: optim.Adagrad(p, lr=0.1),
+]  # fmt: skip
+
+
+@given(
+    kind=st.sampled_from(KINDS), compiled=st.booleans(), form=st.sampled_from(["plain", "auto"]),
+    holders=st.lists(st.none() | st.sampled_from(sorted(HOLDERS)), min_size=3, max_size=7),
+    dtype=st.sampled_from(["f4", "f8"]), seed=st.integers(0, 99),
+)  # fmt: skip
+@settings(max_examples=150, deadline=None)
+def test_who_holds_an_array_of_a_parameter_never_sees_it_change(kind, compiled, form, holders, dtype, seed):
+    start = np.random.default_rng(seed).standard_normal((4, 5)).astype(dtype)
+
+    def run(watched):
+        w = nn.Parameter(start.copy())
+        optimizer = kind([w])
+
+        def step(x):
+            optimizer.zero_grad()
+            loss = (tg.tanh(w * x) * w).sum()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        go = tg.compile(step) if compiled else step
+        held = []
+        for k, name in enumerate(holders):
+            go(tg.Tensor(np.full((4, 5), 1 + k, dtype)))
+            if watched and name:
+                held.append(HOLDERS[name](w, optimizer))
+                held[-1] = held[-1], seen(held[-1]), name
+            for one, then, what in held:
+                assert seen(one) == then, what
+        for one, then, what in held:
+            assert seen(one) == then, what
+            if what == "a graph":  # y = w²; and its gradient is that of then
+                w.zero_grad()
+                one[0].sum().backward()
+                np.testing.assert_allclose(w.grad.numpy() ** 2, 4 * np.array(then[0]), rtol=1e-5)
+        return w.numpy().tobytes()
+
+    with tg.use_kernels(form):
+        assert run(True) == run(False)
+
+
+@pytest.mark.parametrize("form", ["plain", "auto"])
+@pytest.mark.parametrize("kind", range(len(KINDS)))
+def test_an_array_that_nobody_else_holds_is_updated_in_place(kind, form):
+    w = nn.Parameter(np.ones((30, 40)))
+    optimizer = KINDS[kind]([w])
+
+    def step(x):
+        optimizer.zero_grad()
+        ((w * x) ** 2).sum().backward()
+        optimizer.step()
+
+    replayed, x = tg.compile(step), tg.Tensor(np.ones(40))
+    with tg.use_kernels(form):
+        for run in (lambda: step(x), lambda: replayed(x)):
+            run()
+            run()
+            places = set()
+            for _ in range(4):
+                run()
+                places.add(w._data.ctypes.data)
+            assert len(places) == 1
+            view = w._data[0]
+            run()
+            assert w._data.ctypes.data not in places
+            del view
+
+
+def test_arrays_that_are_not_a_parameter_s_own_are_left_alone():
+    own = np.ones((2, 3))
+    table = np.ones((4, 3))
+    still = np.ones(3)
+    still.setflags(write=False)
+    params = [nn.Parameter(own), nn.Parameter(table[1]), nn.Parameter(still), nn.Parameter(np.ones((3, 2)).T)]
+    params[3]._data = np.asfortranarray(np.ones((2, 3)))
+    optimizer = optim.SGD(params, lr=0.5)
+    for _ in range(2):
+        for p in params:
+            p.grad = np.ones(p.shape)
+        optimizer.step()
+    assert [set(np.ravel(p).tolist()) for p in params] == [{0.0}] * 4
+    assert own.min() == table.min() == still.min() == 1
+
+
+def test_a_planted_update_in_place_of_an_array_that_others_hold_is_noticed(monkeypatch):
+    monkeypatch.setattr(optim, "unshared", lambda tensor: tensor._data)
+    with pytest.raises(AssertionError):
+        test_a_graph_recorded_before_the_step_keeps_its_values()
+
+
+def test_updates_of_one_s_own_make_new_arrays_unless_they_take_out():
+    class Sign(optim.Optimizer):
+        def update(self, p, g, state, lr):
+            return p - lr * np.sign(g)
+
+    class Halved(optim.SGD):
+        def update(self, p, g, state, lr, *, out=None):
+            return super().update(p, g / 2, state, lr, out=out)
+
+    for kind, step in ((Sign, 0.25), (Halved, 0.5)):
+        w = nn.Parameter([4.0])
+        optimizer = kind([w], lr=0.25)
+        run = tg.compile(lambda x, w=w, optimizer=optimizer: [(w * x).sum().backward(), optimizer.step()])
+        for k in range(4):
+            w.zero_grad()
+            before = w._data
+            run(np.full(1, 4.0))
+            assert before.item() == 4.0 - k * step
+            assert w.item() == 4.0 - (k + 1) * step
 
 
 def test_a_graph_recorded_before_the_step_keeps_its_values():

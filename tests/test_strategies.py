@@ -202,7 +202,9 @@ def test_drawing_is_quick():
 def test_hypothesis_shrinks_to_the_smallest_configuration(fails, shapes, keywords):
     found = find(strategies.conv_configs(), fails)
     plain = {"stride": (1, 1), "padding": "valid", "dilation": (1, 1), "groups": 1}
-    assert found.keywords == plain | keywords
+    # Which axis has the stride is as good as the other: to swap them takes two numbers at once.
+    smallest = found.keywords | {"stride": tuple(sorted(found.keywords["stride"]))}
+    assert smallest == plain | keywords
     assert [np.prod(s) for s in found.shapes] == [np.prod(s) for s in shapes]
 
 

@@ -1,7 +1,8 @@
 """Optimisers and learning-rate schedules.
 
-An optimiser holds parameters and, at each `step`, moves them along their gradients. It gives every parameter a new
-array, so a graph recorded before the step stays as it was; only its own state is updated in place.
+An optimiser holds parameters and, at each `step`, moves them along their gradients. A graph recorded before the step
+stays as it was, and so does whatever else holds a parameter's array: the parameter gets a new one. An array that nobody
+else holds is updated in place, and so is the optimiser's own state.
 
 A schedule is a function from the number of the step (0, 1, 2, ...) to a learning rate, given as ``lr=``.
 
@@ -22,6 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -29,7 +31,7 @@ import numpy as np
 from .errors import ArgumentError, DTypeError, ShapeError
 from .kernels import registry as kernels
 from .modes import effect
-from .tensor import Tensor
+from .tensor import Tensor, unshared
 
 __all__ = [
     "SGD", "Adagrad", "Adam", "AdamW", "CosineDecay", "ExponentialDecay", "Optimizer", "PiecewiseConstant", "RMSprop",
@@ -44,7 +46,7 @@ Array: TypeAlias = np.ndarray[Any, Any]
 
 
 class Optimizer:
-    """Base of the optimisers: a subclass says in `update` how one parameter moves.
+    """Base of the optimisers: a subclass says how one parameter moves, with a `kernel` or in `update`.
 
     Parameters
     ----------
@@ -68,6 +70,14 @@ class Optimizer:
     """
 
     slots: Sequence[str] = ()  # the names of the arrays kept for each parameter
+    kernel: Any = None  # of `kernels.update`
+    arrays: Sequence[str] = ()  # the slots that it takes, in order; None for one that is not kept
+    _in_place = True  # does update take `out`?
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "update" in vars(cls):
+            cls._in_place = "out" in signature(cls.update).parameters
 
     def __init__(self, params: Iterable[Tensor], lr: float | Schedule, weight_decay: float = 0.0) -> None:
         if isinstance(params, Tensor):
@@ -134,7 +144,11 @@ class Optimizer:
             g = grad._data
             if g.dtype != param._data.dtype:
                 g = g.astype(param._data.dtype)
-            param._data = self.update(param._data, g, state, lr)
+            if self._in_place:
+                out = unshared(param)  # before anybody here holds the array
+                param._data = self.update(param._data, g, state, lr, out=out)
+            else:
+                param._data = self.update(param._data, g, state, lr)
         self.steps += 1
 
     def begin(self) -> None:
@@ -144,15 +158,24 @@ class Optimizer:
         """The state of a parameter before its first step."""
         return {name: np.zeros_like(p) for name in self.slots}
 
-    def update(self, p: Array, g: Array, state: dict[str, Array], lr: float) -> Array:
-        """The new values (a new array) of a parameter `p` with gradient `g`."""
+    def numbers(self, lr: float) -> tuple[Any, ...]:
+        """What the kernel takes after the arrays, at this step."""
         raise NotImplementedError
+
+    def update(self, p: Array, g: Array, state: dict[str, Array], lr: float, *, out: Array | None = None) -> Array:
+        """The new values of a parameter `p` with gradient `g`: in `out` (which may be p), or in a new array.
+
+        An update without a parameter `out` always makes a new array.
+        """
+        new: Array = self.kernel(p, g, *map(state.get, self.arrays), *self.numbers(lr), out=out)
+        return new
 
     @effect
     def zero_grad(self) -> None:
         """Forget the accumulated gradients."""
         for param in self.params:
-            param.zero_grad()
+            if param.node is not None:
+                param.node.grad = None
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of the state, with which `load_state_dict` continues to the bit: plain numbers and arrays.
@@ -211,6 +234,8 @@ class SGD(Optimizer):
         Adds ``weight_decay * p`` to g.
     """
 
+    kernel, arrays = kernels.sgd, ("velocity",)
+
     def __init__(
         self, params: Iterable[Tensor], lr: float | Schedule = 0.01, momentum: float = 0.0, nesterov: bool = False,
         weight_decay: float = 0.0,
@@ -221,9 +246,8 @@ class SGD(Optimizer):
             raise ArgumentError("SGD: expected a momentum above 0 with nesterov=True: use momentum=0.9")
         self.slots = ("velocity",) if momentum else ()
 
-    def update(self, p: Array, g: Array, state: dict[str, Array], lr: float) -> Array:
-        new: Array = kernels.sgd(p, g, state.get("velocity"), lr, self.momentum, self.nesterov, self.weight_decay)
-        return new
+    def numbers(self, lr: float) -> tuple[Any, ...]:
+        return lr, self.momentum, self.nesterov, self.weight_decay
 
 
 class Adam(Optimizer):
@@ -243,7 +267,8 @@ class Adam(Optimizer):
     Source: Kingma & Ba, "Adam" (2015); the defaults are theirs.
     """
 
-    slots = ("mean", "square")
+    slots = arrays = ("mean", "square")
+    kernel = kernels.adam
     decoupled = False
 
     def __init__(
@@ -258,12 +283,9 @@ class Adam(Optimizer):
         t = self.steps + 1
         self._corrections = 1 - self.betas[0] ** t, math.sqrt(1 - self.betas[1] ** t)
 
-    def update(self, p: Array, g: Array, state: dict[str, Array], lr: float) -> Array:
+    def numbers(self, lr: float) -> tuple[Any, ...]:
         decay, shrink = (0.0, 1 - lr * self.weight_decay) if self.decoupled else (self.weight_decay, 1.0)
-        new: Array = kernels.adam(
-            p, g, state["mean"], state["square"], self.betas, self._corrections, lr, self.epsilon, decay, shrink
-        )
-        return new
+        return self.betas, self._corrections, lr, self.epsilon, decay, shrink
 
 
 class AdamW(Adam):
@@ -289,6 +311,8 @@ class RMSprop(Optimizer):
     learning" (2012); Graves (2013) for `centered`.
     """
 
+    kernel, arrays = kernels.rmsprop, ("square", "mean", "velocity")
+
     def __init__(
         self, params: Iterable[Tensor], lr: float | Schedule = 0.01, rho: float = 0.99, epsilon: float = 1e-8,
         momentum: float = 0.0, centered: bool = False, weight_decay: float = 0.0,
@@ -298,12 +322,8 @@ class RMSprop(Optimizer):
         self.epsilon, self.centered = self._at_least_0("epsilon", epsilon), bool(centered)
         self.slots = ("square",) + (("mean",) if centered else ()) + (("velocity",) if momentum else ())
 
-    def update(self, p: Array, g: Array, state: dict[str, Array], lr: float) -> Array:
-        new: Array = kernels.rmsprop(
-            p, g, state["square"], state.get("mean"), state.get("velocity"), lr, self.rho, self.epsilon, self.momentum,
-            self.weight_decay,
-        )  # fmt: skip
-        return new
+    def numbers(self, lr: float) -> tuple[Any, ...]:
+        return lr, self.rho, self.epsilon, self.momentum, self.weight_decay
 
 
 class Adagrad(Optimizer):
@@ -324,7 +344,7 @@ class Adagrad(Optimizer):
     def start(self, p: Array) -> dict[str, Array]:
         return {"sum": np.full_like(p, self.initial)}
 
-    def update(self, p: Array, g: Array, state: dict[str, Array], lr: float) -> Array:
+    def update(self, p: Array, g: Array, state: dict[str, Array], lr: float, *, out: Array | None = None) -> Array:
         if self.weight_decay:
             g = g + self.weight_decay * p
         total = state["sum"]
@@ -334,8 +354,7 @@ class Adagrad(Optimizer):
         new += self.epsilon
         np.divide(g, new, out=new)
         new *= -lr
-        new += p
-        return new
+        return np.add(new, p, out=new if out is None else out)
 
 
 # ------------------------------------------------------------------------------------------------------------------

@@ -118,31 +118,32 @@ class Compiled(Generic[P, T]):
         arrays: list[Any] = []
         key: list[Any] = [mode.recording, choice()]
         for leaf in leaves:
-            if isinstance(leaf, Tensor):
-                if leaf.node is None:
-                    leaf = leaf._data
-                elif leaf.node.primitive is None:
-                    key.append(id(leaf))
+            if type(leaf) is not ndarray:
+                if isinstance(leaf, Tensor):
+                    if leaf.node is None:
+                        leaf = leaf._data
+                    elif leaf.node.primitive is None:
+                        key.append(id(leaf))
+                        continue
+                    else:
+                        return self._as_it_is(leaves, rebuild)  # a gradient is to flow through
+                if not isinstance(leaf, (ndarray, np.generic)):
+                    key.append((type(leaf), leaf) if isinstance(leaf, _BY_VALUE) else id(leaf))
                     continue
-                else:
-                    return self._as_it_is(leaves, rebuild)  # a gradient is to flow through
-            if isinstance(leaf, (ndarray, np.generic)):
-                array = np.asarray(leaf)
-                arrays.append(array)
-                key.append((array.shape, array.dtype, None if array.flags.c_contiguous else array.strides))
-            else:
-                key.append((type(leaf), leaf) if isinstance(leaf, _BY_VALUE) else id(leaf))
+                leaf = np.asarray(leaf)
+            arrays.append(leaf)
+            key.append((leaf.shape, leaf.dtype, None if leaf.flags.c_contiguous else leaf.strides))
+        signature = tuple(key)
         if not self._lock.acquire(blocking=False):
             return self._as_it_is(leaves, rebuild)  # in use in another thread, or called by itself
         try:
-            entry = self._cache.get(tuple(key))
-            for recorded in entry or ():
-                if recorded.fits():
+            for recorded in self._cache.get(signature, ()):
+                if recorded.plan is None or recorded.plan.fits():
                     break
             else:
-                return self._record(tuple(key), leaves, rebuild)
+                return self._record(signature, leaves, rebuild)
             if recorded.unproven is not None:
-                return self._record(tuple(key), leaves, rebuild, recorded)
+                return self._record(signature, leaves, rebuild, recorded)
             if recorded.plan is None:
                 return self._as_it_is(leaves, rebuild)
             self._last = recorded.plan
@@ -197,9 +198,17 @@ class Compiled(Generic[P, T]):
 
 def _taken_apart(args: Any, kwargs: Any) -> tuple[Sequence[Any], Callable[[Sequence[Any]], Any]]:
     """`flatten` of a call's arguments; most calls have arrays and nothing else."""
-    if not kwargs and all(type(arg) is ndarray or type(arg) is Tensor for arg in args):
-        return args, lambda leaves: (leaves, {})
+    if not kwargs:
+        for arg in args:
+            if type(arg) is not ndarray and type(arg) is not Tensor:
+                break
+        else:
+            return args, _as_arguments
     return flatten((args, kwargs))
+
+
+def _as_arguments(leaves: Sequence[Any]) -> tuple[Sequence[Any], dict[str, Any]]:
+    return leaves, {}
 
 
 _BY_VALUE = (int, float, complex, str, bytes, bool, type(None), type, np.dtype)
@@ -214,6 +223,7 @@ class _Recorded:
         self.reason = tape.broken
         self._name, self._leaves = name, leaves  # held, so that no id in the signature is used again
         self._outputs: list[Slot] = []
+        self._rebuild: Callable[[Sequence[Any]], Any] | None
         parts, self._rebuild = flatten(result)
         self._fixed: list[Any] = []  # per part of the result: what is returned, where it is no array
         for part in parts:
@@ -233,6 +243,8 @@ class _Recorded:
             else:
                 self._fixed.append(_Output(len(self._outputs), isinstance(part, Tensor)))
                 self._outputs.append(slot)
+        if len(parts) == 1 and result is parts[0] and isinstance(self._fixed[0], _Output):
+            self._rebuild = None  # one array or tensor, which most steps return
 
     def finish(self, tape: Tape, earlier: _Recorded | None) -> None:
         """Make the plan, if the recording allows it."""
@@ -258,10 +270,10 @@ class _Recorded:
                 slot.checked = True
             self.plan = Plan(self._name, tape, self._outputs)
 
-    def fits(self) -> bool:
-        return self.plan is None or self.plan.fits()
-
     def result(self, arrays: Sequence[Any]) -> Any:
+        """What the step returns, with the outputs of a replay in it."""
+        if self._rebuild is None:
+            return self._fixed[0].of(arrays)
         return self._rebuild([part.of(arrays) if isinstance(part, _Output) else part for part in self._fixed])
 
 

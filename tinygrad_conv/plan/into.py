@@ -18,7 +18,7 @@ from ..ops.normalization import standardized
 from ..ops.shape import sum_to
 from .tape import Call
 
-__all__ = ["INTO", "VIEWS", "into", "is_elementwise", "is_ours", "is_ufunc"]
+__all__ = ["INTO", "ROUNDED", "VIEWS", "into", "is_elementwise", "is_ours", "is_ufunc"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -124,6 +124,9 @@ INTO: dict[str, Callable[..., Any]] = {
     "bias_relu_grad": kernels.bias_relu_grad, "bias_relu_max_pool": kernels.bias_relu_max_pool,
     "bias_relu_max_pool_grad": kernels.bias_relu_max_pool_grad,
 }  # fmt: skip
+
+# NumPy (2.4) rounds these by how arrays lie, where an operand lies backwards: done in parts they may differ in a bit.
+ROUNDED = {"pow", "atan2"}
 
 # Where the output may be memory of an input that is needed no more, if shapes and layouts are equal.
 _ELEMENTWISE = {"relu", "reciprocal", "pow", "bias_relu", "bias_relu_grad"}

@@ -8,20 +8,22 @@ written out as one Python function, a line per call, which `Plan.source` shows.
 from __future__ import annotations
 
 import linecache
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import finalize
 
 import numpy as np
 
 from ..errors import ArgumentError
-from ..tensor import Tensor, wrap
+from ..tensor import Tensor
 from . import telling
-from .chains import chained
+from .chains import between, chained
 from .fusing import fused
 from .into import VIEWS, into, is_elementwise, is_ours
-from .tape import Call, Slot, Tape, Wrapped, parts, replaced
+from .program import Program, Programs, wanted
+from .source import written
+from .tape import Call, Slot, Tape, replaced
+from .updates import Update
 
 if TYPE_CHECKING:
     from ..graph.value import Graph
@@ -39,6 +41,9 @@ class Plan:
     name : the step's
     calls : the calls that run, in order
     arguments, outputs : slots
+    steps : the same calls, those of a program together
+    updates : what runs in the place of an optimiser's step
+    static, written : the slots whose arrays never move, and those that calls write in such
     source : the Python function that runs
     """
 
@@ -48,12 +53,21 @@ class Plan:
         self.modules = [(module, module.training) for module in tape.modules.values()]  # as they are between steps
         self.calls = chained(fused(_needed(tape.calls, self.outputs), self.outputs), self.outputs)
         self.recorded = len(tape.calls)
+        self._between = {slot: f"{k} of {n} at a time" for slot, k, n in between(self.calls)}
         self._groups = _Groups(self)
         self._memory = _Memory(self.calls, self._groups)
-        self._static = self._memory.arrays
+        self.static, self.written = self._memory.arrays, self._memory.written
         self._views: dict[Slot, Slot] = {}
         self._take_views()
-        self.source, self._function = self._written()
+        self.steps: Sequence[Call | Program] = self.calls
+        self.updates: dict[Call, Update] = {}
+        if wanted():
+            self.steps = Programs(self.calls, self.arguments, self.static).steps
+            self.updates = {call: update for call in self.calls if (update := Update.of(call)) is not None}
+        programs = (step for step in self.steps if isinstance(step, Program))
+        self._programs = {call: f"program_{k + 1}" for k, program in enumerate(programs) for call in program.calls}
+        file, self.source, self._function = written(self, self.steps)
+        finalize(self, linecache.cache.pop, file, None)
         self._tensors = [  # all that the step looked at, with what must stay as it was
             (tensor, a.shape, a.dtype, a.strides, tensor.node, _hooks(tensor))
             for tensor, a in ((call.args[0], call.outputs[0].seen) for call in tape.calls if call.kind == "load")
@@ -84,7 +98,7 @@ class Plan:
         return self._memory.nbytes
 
     def summary(self) -> str:
-        """A table: each call with its module, result, FLOPs, bytes read and written, and where its result lies."""
+        """A table: each call with module, result, FLOPs, bytes read and written, where its result lies, its program."""
         return telling.table(self)
 
     def __graph__(self, *args: Any, **options: Any) -> Graph:
@@ -95,8 +109,15 @@ class Plan:
 
     def memory_of(self, call: Call) -> str:
         """Where the results of a call lie: in which block of the plan's memory, or in new memory at each run."""
-        blocks = [self._memory.block_of.get(slot) for slot in call.outputs]
-        return ", ".join("new" if block is None else f"block {block}" for block in blocks)
+        return ", ".join(map(self._place, call.outputs))
+
+    def _place(self, slot: Slot) -> str:
+        block = self._memory.block_of.get(slot)
+        return f"block {block}" if block is not None else self._between.get(slot, "new")
+
+    def runs_in(self, call: Call) -> str:
+        """Which program a call is in, as it is called in the source; nothing for a line of Python."""
+        return "update" if call in self.updates else self._programs.get(call, "")
 
     def seen_as(self, slot: Slot) -> Slot:
         """The slot that a slot is a view of, if the view was taken once and for all; else the slot itself."""
@@ -118,101 +139,18 @@ class Plan:
         for call in self.calls:
             if call.name in VIEWS and is_ours(call) and not self._groups.escapes(call.outputs[0]):
                 slots = list(call.inputs)
-                if len(slots) == 1 and slots[0] in self._static:
+                if len(slots) == 1 and slots[0] in self.static:
                     args, kwargs = (replaced(tree, self._now) for tree in (call.args, call.kwargs))
                     view = call.function(*args, **kwargs)
-                    if view.base is not None and np.may_share_memory(view, self._static[slots[0]]):
-                        self._static[call.outputs[0]] = view
+                    if view.base is not None and np.may_share_memory(view, self.static[slots[0]]):
+                        self.static[call.outputs[0]] = view
                         self._views[call.outputs[0]] = slots[0]
                         continue
             left.append(call)
         self.calls = left
 
     def _now(self, leaf: Any) -> Any:
-        return self._static[leaf] if isinstance(leaf, Slot) else leaf
-
-    def _written(self) -> tuple[str, Callable[[Sequence[Array]], list[Array]]]:
-        """The function that runs the calls, and its source."""
-        scope: dict[str, Any] = {"wrap": wrap}
-        names: dict[int, str] = {}
-
-        def constant(value: Any, prefix: str = "k") -> str:
-            if value is None or type(value) in (bool, int, str) or (type(value) is float and math.isfinite(value)):
-                text = repr(value)
-                if len(text) < 40:
-                    return text
-            if id(value) not in names:
-                names[id(value)] = f"{prefix}{len(names)}"
-                scope[names[id(value)]] = value
-            return names[id(value)]
-
-        def read(tree: Any) -> str:
-            if isinstance(tree, Wrapped):
-                return f"wrap({read(tree.slot)}, None)"
-            if isinstance(tree, Slot):
-                if tree in self._static:
-                    name = f"b{tree.index}"
-                    scope[name] = self._static[tree]
-                    return name
-                return constant(tree.value, "c") if tree.origin == "constant" else f"v{tree.index}"
-            if type(tree) in (tuple, list) and any(isinstance(part, Slot) for part in parts(tree)):
-                inner = ", ".join(map(read, tree))
-                return f"({inner},)" if isinstance(tree, tuple) else f"[{inner}]"
-            if type(tree) is dict and any(isinstance(part, Slot) for part in parts(tree)):
-                return "{" + ", ".join(f"{constant(key)}: {read(item)}" for key, item in tree.items()) + "}"
-            return constant(tree)
-
-        lines = [f"    v{slot.index} = arrays[{k}]" for k, slot in enumerate(self.arguments)]
-        for call in self.calls:
-            lines += (f"    {line}" for line in self._line(call, read, scope))
-        lines.append(f"    return [{', '.join(map(read, self.outputs))}]")
-        source = "def step(arrays):\n" + "\n".join(lines) + "\n"
-        file = f"<plan of {self.name} {id(self):x}>"
-        linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-        finalize(self, linecache.cache.pop, file, None)
-        exec(compile(source, file, "exec"), scope)
-        return source, scope["step"]
-
-    def _line(self, call: Call, read: Callable[[Any], str], scope: dict[str, Any]) -> Iterator[str]:
-        """A call as a line or two of Python."""
-        if call.kind == "load":
-            yield f"v{call.outputs[0].index} = {read(call.args[0])}._data"
-            return
-        given = [read(arg) for arg in call.args]
-        named = [f"{name}={read(value)}" for name, value in call.kwargs.items()]
-        if not self._memory.written.isdisjoint(call.outputs):
-            write = into(call)
-            name = _named(scope, write, call.name)
-            for slot in call.outputs:
-                if slot not in self._memory.written:
-                    scope["empty"] = np.empty
-                    yield f"{read(slot)} = empty({slot.seen.shape}, {slot.seen.dtype.str!r})"
-            outs = [read(slot) for slot in call.outputs]
-            out = outs[0] if len(outs) == 1 else f"({', '.join(outs)})"
-            if isinstance(write, np.ufunc) and not named and write not in (np.maximum, np.minimum):
-                yield f"{name}({', '.join([*given, out])})"
-            else:
-                yield f"{name}({', '.join([*given, *named, f'out={out}'])})"
-            return
-        text = f"{_named(scope, call.function, f'f_{call.name}')}({', '.join([*given, *named])})"
-        if call.kind == "primitive" and not call.primitive.has_residual and call.outputs:  # type: ignore[union-attr]
-            yield f"v{call.outputs[0].index} = {text}"
-            return
-        if not call.outputs:
-            yield text
-            return
-        yield f"r = {text}"
-        for slot, path in zip(call.outputs, call.results, strict=True):
-            yield f"v{slot.index} = r" + "".join("._data" if k == -1 else f"[{k}]" for k in path)
-
-
-def _named(scope: dict[str, Any], value: Any, text: str) -> str:
-    """A name for a function in the source, made of what it is called."""
-    name = "".join(c if c.isalnum() else "_" for c in text)
-    while scope.get(name, value) is not value:
-        name += "_"
-    scope[name] = value
-    return name
+        return self.static[leaf] if isinstance(leaf, Slot) else leaf
 
 
 def _hooks(tensor: Tensor) -> tuple[int, ...]:

@@ -212,6 +212,7 @@ class Tape:
         slot = self._known.get(id(tensor._data))
         if slot is None:
             slot = self._slot("tensor", tensor._data)
+            self._alive.append(tensor._data)  # held to the end, so that no update in place makes it another value
             call = Call("load", "load", lambda tensor: tensor._data, (tensor,), {}, [slot], [()])
             self.calls.append(call)
         return slot

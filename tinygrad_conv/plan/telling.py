@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from ..primitive import Primitive, primitives
 from ..tensor import describe_source
+from .chains import unchained
 from .tape import Call, Slot, parts
 
 if TYPE_CHECKING:
@@ -44,22 +44,22 @@ def moved(call: Call) -> int:
     return sum(slot.seen.nbytes for slot in {*call.inputs, *call.outputs})
 
 
-def table(plan: Plan, seconds: Sequence[float] | None = None) -> str:
+def table(plan: Plan) -> str:
     """The calls of a plan, a line each, and their sums."""
-    head = ["call", "module", "result", "FLOPs", "bytes moved", "memory", *(["µs"] if seconds is not None else [])]
+    head = ["call", "module", "result", "FLOPs", "bytes moved", "memory", "runs in"]
     rows = []
-    for k, call in enumerate(plan.calls):
+    calls = unchained(plan.calls)
+    for call in calls:
         result = ", ".join(f"{slot.seen.shape} {slot.seen.dtype}" for slot in call.outputs)
-        row = [title(call), call.path, result, f"{flops(call):,}", f"{moved(call):,}", plan.memory_of(call)]
-        rows.append([*row, f"{seconds[k] * 1e6:,.1f}"] if seconds is not None else row)
-    sums = [f"{sum(map(price, plan.calls)):,}" for price in (flops, moved)]
-    total = [f"{len(plan.calls)} calls", "", "", *sums, f"{plan.nbytes:,} bytes"]
-    rows.append([*total, f"{sum(seconds) * 1e6:,.1f}"] if seconds is not None else total)
+        numbers = [f"{flops(call):,}", f"{moved(call):,}"]
+        rows.append([title(call), call.path, result, *numbers, plan.memory_of(call), plan.runs_in(call)])
+    sums = [f"{sum(map(price, calls)):,}" for price in (flops, moved)]
+    rows.append([f"{len(calls)} calls", "", "", *sums, f"{plan.nbytes:,} bytes", ""])
     widths = [max(len(row[k]) for row in (head, *rows)) for k in range(len(head))]
     lines = []
     for row in (head, *rows):
         pairs = enumerate(zip(row, widths, strict=True))
-        cells = [cell.rjust(width) if k in (3, 4, 6) else cell.ljust(width) for k, (cell, width) in pairs]
+        cells = [cell.rjust(width) if k in (3, 4) else cell.ljust(width) for k, (cell, width) in pairs]
         lines.append("  ".join(cells).rstrip())
     rule = "-" * max(map(len, lines))
     return "\n".join([repr(plan), lines[0], rule, *lines[1:-1], rule, lines[-1]])
@@ -87,7 +87,7 @@ def graph(plan: Plan) -> Graph:
 
     for k, slot in enumerate(plan.arguments):
         leaf(slot, f"argument_{k}", "input")
-    for call in plan.calls:
+    for call in unchained(plan.calls):
         if call.kind == "load":
             tensor = call.args[0]
             counts["tensor"] += 1
@@ -104,6 +104,8 @@ def graph(plan: Plan) -> Graph:
         name = f"{call.name.strip('_')}_{counts[call.name]}"
         y = call.outputs[0].seen if call.outputs else None
         plain = {key: value for key, value in call.kwargs.items() if not any(isinstance(p, Slot) for p in parts(value))}
+        if plan.runs_in(call):
+            plain["runs in"] = plan.runs_in(call)
         label = call.primitive.label if call.primitive is not None else call.name.strip("_")
         nodes.append(
             GraphNode(

@@ -1,6 +1,12 @@
-"""Optimisers, compiled: one pass over all arrays, to the bit what the plain forms give."""
+"""Optimisers, compiled: one pass over all arrays, to the bit what the plain forms give.
+
+What they compute with beside arrays is worked out once for all parameters, see `NUMBERS`.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -8,7 +14,7 @@ from ..scratch import Array, result
 from .arrays import array
 from .jit import jit
 
-__all__ = ["adam", "rmsprop", "sgd"]
+__all__ = ["NUMBERS", "adam", "rmsprop", "sgd"]
 
 
 def sgd(
@@ -16,9 +22,9 @@ def sgd(
     out: Array | None = None,
 ) -> Array:  # fmt: skip
     """`kernels.update.sgd`, compiled."""
-    new, number = result(out, p.shape, p.dtype), p.dtype.type
-    numbers = number(-lr), number(momentum), number(weight_decay)
-    _sgd(_flat(p), _flat(g), _flat(velocity), numbers, nesterov, weight_decay != 0, _flat(new))
+    new = result(out, p.shape, p.dtype)
+    numbers = _numbers("sgd", p, lr, momentum, nesterov, weight_decay)[:3]
+    _sgd(_flat(p), _flat(g), _flat(velocity), numbers, nesterov, weight_decay != 0, _apart(new, p))
     return new
 
 
@@ -27,13 +33,9 @@ def adam(
     lr: float, epsilon: float, weight_decay: float, shrink: float, *, out: Array | None = None,
 ) -> Array:  # fmt: skip
     """`kernels.update.adam`, compiled."""
-    new, number = result(out, p.shape, p.dtype), p.dtype.type
-    (beta1, beta2), (correct1, correct2) = betas, corrections
-    numbers = (
-        number(beta1), number(1 - beta1), number(beta2), number(1 - beta2), number(correct2), number(epsilon),
-        number(-lr / correct1), number(weight_decay), number(shrink),
-    )  # fmt: skip
-    _adam(_flat(p), _flat(g), _flat(mean), _flat(square), numbers, weight_decay != 0, _flat(new))
+    new = result(out, p.shape, p.dtype)
+    numbers = _numbers("adam", p, betas, corrections, lr, epsilon, weight_decay, shrink)
+    _adam(_flat(p), _flat(g), _flat(mean), _flat(square), numbers, weight_decay != 0, _apart(new, p))
     return new
 
 
@@ -42,44 +44,67 @@ def rmsprop(
     epsilon: float, momentum: float, weight_decay: float, *, out: Array | None = None,
 ) -> Array:  # fmt: skip
     """`kernels.update.rmsprop`, compiled."""
-    new, number = result(out, p.shape, p.dtype), p.dtype.type
-    numbers = number(rho), number(1 - rho), number(epsilon), number(momentum), number(-lr), number(weight_decay)
+    new = result(out, p.shape, p.dtype)
+    numbers = _numbers("rmsprop", p, lr, rho, epsilon, momentum, weight_decay)
     _rmsprop(
-        _flat(p), _flat(g), _flat(square), _flat(mean), _flat(velocity), numbers, weight_decay != 0, _flat(new)
+        _flat(p), _flat(g), _flat(square), _flat(mean), _flat(velocity), numbers, weight_decay != 0, _apart(new, p)
     )  # fmt: skip
     return new
+
+
+# For each kernel: the numbers that it computes with, from those that it is given.
+NUMBERS: dict[str, Callable[..., tuple[float, ...]]] = {
+    "sgd": lambda lr, momentum, nesterov, weight_decay: (-lr, momentum, weight_decay, nesterov),
+    "adam": lambda betas, corrections, lr, epsilon, weight_decay, shrink: (
+        betas[0], 1 - betas[0], betas[1], 1 - betas[1], corrections[1], epsilon, -lr / corrections[0], weight_decay,
+        shrink,
+    ),
+    "rmsprop": lambda lr, rho, epsilon, momentum, weight_decay: (rho, 1 - rho, epsilon, momentum, -lr, weight_decay),
+}  # fmt: skip
+
+
+def _numbers(kernel: str, p: Array, *given: Any) -> tuple[Any, ...]:
+    return tuple(map(p.dtype.type, NUMBERS[kernel](*given)))
 
 
 def _flat(x: Array | None) -> Array | None:
     return None if x is None else array(x).reshape(-1)
 
 
+def _apart(new: Array, p: Array) -> Array | None:
+    """Where to write; None for p itself, so that the compiler knows it to be no other array, and uses vectors."""
+    return None if new is p else new.reshape(-1)
+
+
 @jit
 def _sgd(p, g, velocity, numbers, nesterov, decays, new):
     minus_lr, momentum, weight_decay = numbers
+    to = p if new is None else new
     for k in range(len(p)):
         d = g[k] + weight_decay * p[k] if decays else g[k]
         if velocity is not None:
             v = velocity[k] * momentum + d
             velocity[k] = v
             d = d + momentum * v if nesterov else v
-        new[k] = d * minus_lr + p[k]
+        to[k] = d * minus_lr + p[k]
 
 
 @jit
 def _adam(p, g, mean, square, numbers, decays, new):
     beta1, rest1, beta2, rest2, correct2, epsilon, factor, weight_decay, shrink = numbers
+    to = p if new is None else new
     for k in range(len(p)):
         d = g[k] + weight_decay * p[k] if decays else g[k]
         m = mean[k] * beta1 + d * rest1
         v = square[k] * beta2 + d * d * rest2
         mean[k], square[k] = m, v
-        new[k] = m / (np.sqrt(v) / correct2 + epsilon) * factor + p[k] * shrink
+        to[k] = m / (np.sqrt(v) / correct2 + epsilon) * factor + p[k] * shrink
 
 
 @jit
 def _rmsprop(p, g, square, mean, velocity, numbers, decays, new):
     rho, rest, epsilon, momentum, minus_lr, weight_decay = numbers
+    to = p if new is None else new
     for k in range(len(p)):
         d = g[k] + weight_decay * p[k] if decays else g[k]
         s = square[k] * rho + d * d * rest
@@ -93,4 +118,4 @@ def _rmsprop(p, g, square, mean, velocity, numbers, decays, new):
         if velocity is not None:
             step = velocity[k] * momentum + step
             velocity[k] = step
-        new[k] = step * minus_lr + p[k]
+        to[k] = step * minus_lr + p[k]

@@ -1,0 +1,136 @@
+"""The step of an optimiser in a replay: all parameters in one program, in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from ..kernels import registry as kernels
+from ..tensor import ndarray, unshared
+from .program import machine
+from .tape import Call
+
+__all__ = ["Update"]
+
+Array: TypeAlias = np.ndarray[Any, Any]
+
+
+class Kind(NamedTuple):
+    """What the table was written for, of a parameter that has a gradient."""
+
+    dtype: np.dtype[Any]
+    nbytes: int
+    state: tuple[tuple[str, Array], ...]
+    kept: tuple[bool, ...]  # which of the arrays that the kernel takes there are
+
+
+class Update:
+    """What ``optimizer.step()`` does, in the place of the call of it.
+
+    Where something is in the way (a parameter whose array somebody else holds, so that it must not be written to, or a
+    gradient of another kind) the optimiser does it by itself. Results are the same to the bit.
+    """
+
+    def __init__(self, call: Call) -> None:
+        self.optimizer, self._step = call.args[0], call.function
+        self._kinds: list[Kind | None] = []
+        self._machine = machine()
+        self._table, self._numbers = self._machine.Table(), np.zeros(16)
+        self._given: Any = None  # of which the numbers were made
+
+    @staticmethod
+    def of(call: Call) -> Update | None:
+        """For the call of a step that is nothing but one of the library's kernels for each parameter."""
+        if call.kind != "effect" or call.name != "Optimizer.step":
+            return None
+        optimizer: Any = call.args[0]
+        known = getattr(optimizer, "kernel", None) in (kernels.sgd, kernels.adam, kernels.rmsprop)
+        return Update(call) if known and _is_ours(type(optimizer).step) and _is_ours(type(optimizer).update) else None
+
+    def __call__(self) -> None:
+        optimizer = self.optimizer
+        lr = optimizer.lr
+        arrays = self._arrays()
+        if arrays is None:
+            self._step(optimizer)
+            return
+        optimizer.begin()
+        given = optimizer.numbers(lr)
+        if given != self._given:
+            numbers = self._machine.NUMBERS[optimizer.kernel.name](*given)
+            self._numbers[: len(numbers)] = numbers
+            self._given = given
+        try:
+            self._table.run(arrays)
+        except Exception as error:  # Numba's, which compiles it now
+            kernels.failed(optimizer.kernel.name, error)
+            self._step(optimizer)
+        else:
+            optimizer.steps += 1
+
+    def _arrays(self) -> tuple[Array, ...] | None:
+        """Each parameter, its gradient and its state; None where the optimiser had better do it."""
+        optimizer = self.optimizer
+        if len(self._kinds) != len(optimizer.params):
+            return self._anew()
+        arrays: list[Array] = []
+        for param, state, kind in zip(optimizer.params, optimizer.state, self._kinds, strict=True):
+            gradient = None if param.node is None else param.node.grad
+            if gradient is None or kind is None:
+                if gradient is not kind:
+                    return self._anew()
+                continue
+            p, g = unshared(param), gradient._data
+            if p is None or p.dtype is not kind.dtype or p.nbytes != kind.nbytes:
+                return self._anew()
+            if g.dtype is not kind.dtype or g.nbytes != kind.nbytes or type(g) is not ndarray or not g.flags.carray:
+                return self._anew()
+            arrays += (p, g)
+            for name, array in kind.state:
+                if state.get(name) is not array:
+                    return self._anew()
+                arrays.append(array)
+        return tuple(arrays)
+
+    def _anew(self) -> tuple[Array, ...] | None:
+        """The same with all checks, and the table written for them."""
+        optimizer, self._kinds = self.optimizer, []
+        arrays: list[Array] = []
+        kinds: list[Kind | None] = []
+        for param, state in zip(optimizer.params, optimizer.state, strict=True):
+            gradient = None if param.node is None else param.node.grad
+            if gradient is None:
+                kinds.append(None)
+                continue
+            p = unshared(param)
+            if p is None or p.dtype.char not in "fd" or not p.dtype.isnative or (optimizer.slots and not state):
+                return None
+            found = [(name, state.get(name)) for name in optimizer.arrays]
+            kept = tuple((name, array) for name, array in found if array is not None)
+            arrays += (p, gradient._data, *(array for _, array in kept))
+            for x in arrays[-1 - len(kept) :]:
+                if type(x) is not ndarray or x.shape != p.shape or x.dtype != p.dtype or not x.flags.carray:
+                    return None
+            kinds.append(Kind(p.dtype, p.nbytes, kept, tuple(array is not None for _, array in found)))
+        if not arrays or any(x.dtype != arrays[0].dtype for x in arrays):
+            return None
+        self._write(kinds)
+        return tuple(arrays)
+
+    def _write(self, kinds: list[Kind | None]) -> None:
+        machine, self._kinds = self._machine, kinds
+        present = [kind for kind in kinds if kind is not None]
+        self._table = machine.Table(self.optimizer.kernel.name, present[0].dtype.type if present else None)
+        numbers = count()
+        for kind in present:
+            size = kind.dtype.itemsize
+            arrays = [machine.Given(next(numbers), 0, size) if here else 0 for here in (True, True, *kind.kept)]
+            more = [0] * (5 - len(arrays))
+            self._table.add([kind.nbytes // size, *arrays, *more, self._numbers.ctypes.data])
+
+
+def _is_ours(function: Callable[..., Any]) -> bool:
+    return function.__module__ == "tinygrad_conv.optim"
