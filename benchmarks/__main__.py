@@ -1,9 +1,9 @@
 """``python -m benchmarks [WORKLOAD...]``: each workload in this library and in every peer that is installed.
 
 Each contender runs in a process of its own, all alive together and asked for one step in turn (or for as many as take
-20 ms). Printed are medians; medians of the ratios round by round; peak memory, over what was resident before the first
-step; and the seconds from the start of the process to the end of the first step. All contenders train the same network
-from the same weights on the same data, and one whose losses differ is left out.
+40 ms), after one that is not timed. Printed are medians; medians of the ratios round by round; peak memory, over what
+was resident before the first step; and the seconds from the start of the process to the end of the first step. All
+contenders train the same network from the same weights on the same data, and one whose losses differ is left out.
 """
 
 from __future__ import annotations

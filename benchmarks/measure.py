@@ -22,7 +22,7 @@ from .contenders import CONTENDERS, Contender, Unsupported
 
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 WARM_UP = 2  # steps after the first
-BLOCK = 0.02  # seconds of steps that are timed together: one step, or as many as this takes
+BLOCK = 0.04  # seconds of steps that are timed together: one step, or as many as this takes
 PAUSE = 0.04  # seconds until the threads of the contender before sleep
 
 
@@ -77,6 +77,7 @@ def _build(contender: Contender, kind: str, case: str) -> tuple[Any, dict[str, A
 
 
 def _seconds(step: Any, repeat: int) -> float:
+    step()  # not timed: caches, and threads that slept, are still as the contender before has left them
     start = time.perf_counter()
     for _ in range(repeat):
         step()

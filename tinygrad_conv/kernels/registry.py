@@ -270,7 +270,7 @@ def _never(*args: Any, **options: Any) -> bool:
 
 def _many(x: Array, *rest: Any, **options: Any) -> bool:
     """Enough work to make up for the call, and channels enough for vector instructions."""
-    return x.size >= 4096 and x.shape[-1] >= 8
+    return _pool_pays(x) and x.shape[-1] >= 8
 
 
 def _pool_pays(x: Array, *rest: Any, **options: Any) -> bool:
@@ -342,10 +342,11 @@ avg_pool_transpose = Kernel(
 bias_relu = Kernel(_fused.bias_relu, "fused", _floats, _many, batch="n,- -> n")
 bias_relu_grad = Kernel(_fused.bias_relu_grad, "fused", _floats, _many, batch="n,n -> n,+")
 bias_relu_max_pool = Kernel(
-    _fused.bias_relu_max_pool, "pool", lambda z, b, window: _floats(z, b) and _flat(window), _many, batch="n,- -> n,n"
+    _fused.bias_relu_max_pool, "pool", lambda z, b, window: _floats(z, b) and _flat(window), _pool_pays,
+    batch="n,- -> n,n",
 )
 bias_relu_max_pool_grad = Kernel(
-    _fused.bias_relu_max_pool_grad, "pool", lambda g, y, argmax, window: _floats(g, y) and _flat(window), _many,
+    _fused.bias_relu_max_pool_grad, "pool", lambda g, y, argmax, window: _floats(g, y) and _flat(window), _pool_pays,
     batch="n,n,n -> n,+",
 )  # fmt: skip
 softmax_cross_entropy = Kernel(_fused.softmax_cross_entropy, None, _never, _never)
