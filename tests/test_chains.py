@@ -6,7 +6,6 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import tinygrad_conv as tg
-from tinygrad_conv.kernels import registry
 from tinygrad_conv.plan import chains, fusing
 from tinygrad_conv.plan.chains import Chain, unchained
 
@@ -38,6 +37,7 @@ def gradients(layers, n, compiled, repeats=2):
         net(x[:2])
     except tg.errors.ShapeError:
         assume(False)  # too many layers that make images smaller
+
     def step(x, t):
         loss = tg.softmax_cross_entropy(net(x), t)
         for p in net.parameters():
@@ -64,11 +64,9 @@ def small(monkeypatch):
     """Small arrays are chained as well, a few images at a time, in as many threads as the test says."""
     for module in (chains, fusing):
         monkeypatch.setattr(module, "WORTHWHILE", 0)
-    monkeypatch.setattr(registry, "SHARE", 1)
-    monkeypatch.setattr(registry, "threads", lambda: 1)
     return lambda images, count: (
         monkeypatch.setattr(chains, "MOST_BYTES", images),
-        monkeypatch.setattr(chains, "threads", lambda: count),
+        monkeypatch.setattr(chains, "worth", lambda work, n: min(count, n)),
     )
 
 

@@ -30,10 +30,12 @@ def shares(monkeypatch):
 
     for module in (threads, product):
         monkeypatch.setattr(module, "shared", noted)
-    for module in (registry, product):
+    for module in (threads, product):
         monkeypatch.setattr(module, "threads", lambda: 1 if threads._ALONE.get() else COUNT)
-        monkeypatch.setattr(module, "SHARE", 1)
+    for module in (registry, product):
+        monkeypatch.setattr(module, "worth", lambda work, n, start=1: min(n, threads.threads()) if work else 1)
     monkeypatch.setattr(product, "ALONE", 0)
+    monkeypatch.setattr(product, "START", 0)
     return seen
 
 
@@ -133,7 +135,8 @@ def test_matmul(shares, m, k, n, seed, transposed, dtypes, to):
     del shares[:]
     out = np.full_like(expected, 77) if to else None
     y = product.matmul(a, b, out=out)
-    assert shares == [COUNT] * (m >= 8 * COUNT)
+    count = min(m // product.FEW_EACH, COUNT)
+    assert shares == ([-(-m // -(-m // count))] if count > 1 else [])
     assert y.dtype == expected.dtype
     assert out is None or y is out
     np.testing.assert_array_equal(y, expected)
@@ -171,8 +174,8 @@ def test_a_step_is_the_same_up_to_the_order_of_sums(shares, rng):
 
     got = gradients()
     assert len(shares) >= 5  # convolution and pooling, and back
-    with threadpool_limits(1), pytest.MonkeyPatch.context() as patch:
-        for module in (registry, product):
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (threads, product):
             patch.setattr(module, "threads", lambda: 1)
         expected = gradients()
     for a, b in zip(expected, got, strict=True):
@@ -243,7 +246,18 @@ def test_numbers_of_threads_are_those_of_blas():
 
 
 def test_little_work_is_not_shared(monkeypatch, rng):
-    monkeypatch.setattr(registry, "threads", lambda: pytest.fail("asked"))
+    monkeypatch.setattr(threads, "threads", lambda: pytest.fail("asked"))
     x = rng.standard_normal((2, 8, 8, 4))
     registry.bias_relu(x, np.zeros(4))
-    assert prod(x.shape) * 16 < 2 * registry.SHARE
+    assert prod(x.shape) * 16 < 4 * threads.START
+
+
+def test_the_number_of_threads_grows_as_the_root_of_the_work(monkeypatch):
+    monkeypatch.setattr(threads, "threads", lambda: 20)
+    works = [0, 1, 3 * threads.START, 4 * threads.START, 100 * threads.START, 10**6 * threads.START]
+    assert [threads.worth(work, 1000) for work in works] == [1, 1, 1, 2, 10, 20]
+    assert threads.worth(works[-1], 7) == 7
+    assert threads.worth(works[-1], 1) == threads.worth(works[-1], 0) == 1
+    for work in works[3:]:  # no other number takes less time
+        cost = {c: c * threads.START + work / c for c in range(1, 21)}
+        assert cost[threads.worth(work, 1000)] <= 1.1 * min(cost.values())

@@ -8,12 +8,13 @@ from math import prod
 import numpy as np
 
 from .scratch import Array, blocks
-from .threads import blas_on_one, shared, threads
+from .threads import blas_on_one, shared, threads, worth
 
 __all__ = ["matmul", "sum_rows"]
 
 ALONE = 1 << 18  # multiply-adds that BLAS does on one thread in any case
-SHARE = 1 << 23  # that take one thread a fifth of a millisecond
+START = 1 << 22  # that it does in the time it takes to start a thread and to wait for its end
+FEW_EACH = 8  # rows for a thread: with fewer, products are slower
 FEW_ROWS = 64  # whose sum takes NumPy no longer than BLAS
 
 
@@ -23,16 +24,16 @@ def matmul(a: Array, b: Array, *, out: Array | None = None) -> Array:
     Each thread takes some of the rows of a large matrix. BLAS' own threads are left to matrices of few rows.
     """
     work = a.size * b.shape[-1]
-    if work <= ALONE or (count := threads()) == 1:
+    if work <= ALONE or threads() == 1:
         product: Array = np.matmul(a, b, out)
         return product
-    if work < 2 * SHARE:
+    if work < 4 * START:
         with blas_on_one():
             return np.matmul(a, b, out)
-    if a.ndim != 2 or b.ndim != 2 or len(a) < 8 * count:
+    count = worth(work, len(a) // FEW_EACH, START)
+    if a.ndim != 2 or b.ndim != 2 or count < 2:
         return np.matmul(a, b, out)
     y = np.empty((len(a), b.shape[-1]), np.result_type(a, b)) if out is None else out
-    count = min(count, work // SHARE)
     shared([partial(np.matmul, a[part], b, y[part]) for part in blocks(len(a), count, len(a))])
     return y
 

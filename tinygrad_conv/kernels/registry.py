@@ -38,7 +38,7 @@ from . import fused as _fused
 from . import norm as _norm
 from . import pool as _pool
 from . import update as _update
-from .threads import over_batch, threads
+from .threads import over_batch, worth
 from .window import Window
 
 __all__ = [
@@ -51,7 +51,6 @@ __all__ = [
 Array: TypeAlias = np.ndarray[Any, Any]
 
 CHOICES = ("auto", "plain", "compiled")
-SHARE = 1 << 21  # multiply-adds that a thread takes a tenth of a millisecond for: less is not worth its start
 
 # ------------------------------------------------------------------------------------------------------------------
 # The choice
@@ -191,10 +190,8 @@ class Kernel:
 
     def _run(self, form: Callable[..., Any], args: Sequence[Any], options: dict[str, Any], out: Any) -> Any:
         """A form, in as many threads as pay."""
-        if self.batch is None or len(args[0]) < 2 or self.work(*args, **options) < 2 * SHARE:
-            return form(*args, out=out, **options)
-        count = min(threads(), len(args[0]), self.work(*args, **options) // SHARE)
-        if count < 2:
+        count = worth(self.work(*args, **options), len(args[0])) if self.batch is not None else 1
+        if self.batch is None or count < 2:
             return form(*args, out=out, **options)
         return over_batch(form, self.plain, self.batch, count, args, options, out)
 
@@ -342,7 +339,10 @@ avg_pool_transpose = Kernel(
 bias_relu = Kernel(_fused.bias_relu, "fused", _floats, _many, batch="n,- -> n")
 bias_relu_grad = Kernel(_fused.bias_relu_grad, "fused", _floats, _many, batch="n,n -> n,+")
 bias_relu_max_pool = Kernel(
-    _fused.bias_relu_max_pool, "pool", lambda z, b, window: _floats(z, b) and _flat(window), _pool_pays,
+    _fused.bias_relu_max_pool,
+    "pool",
+    lambda z, b, window: _floats(z, b) and _flat(window),
+    _pool_pays,
     batch="n,- -> n,n",
 )
 bias_relu_max_pool_grad = Kernel(

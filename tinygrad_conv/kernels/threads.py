@@ -17,15 +17,18 @@ from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from functools import cache, partial
 from itertools import zip_longest
+from math import isqrt
 from typing import Any, TypeVar
 
 import numpy as np
 
 from .scratch import Array, blocks, result
 
-__all__ = ["blas_on_one", "over_batch", "shared", "threads"]
+__all__ = ["blas_on_one", "over_batch", "shared", "threads", "worth"]
 
 T = TypeVar("T")
+
+START = 1 << 20  # multiply-adds that a thread does in the 50 µs that it takes to start it and to wait for its end
 
 _ALONE: ContextVar[bool] = ContextVar("tinygrad_conv_alone", default=False)  # is this a share of something already?
 
@@ -42,6 +45,18 @@ def _blas_threads() -> int:
     """How many threads BLAS has; where it does not tell, as on a Mac, as many as there are cores."""
     libraries = _blas()
     return max(int(library.num_threads) for library in libraries) if libraries else os.cpu_count() or 1
+
+
+def worth(work: int, n: int, start: int = START) -> int:
+    """Among how many threads `work` multiply-adds over n things are best shared out.
+
+    To start c threads takes c times `start`, and what each does then work / c: together least for c = √(work / start).
+
+    >>> worth(3 * START, n=100)
+    1
+    """
+    most = isqrt(work // start)
+    return min(most, n, threads()) if min(most, n) > 1 else 1
 
 
 def threads() -> int:

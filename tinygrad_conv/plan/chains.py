@@ -20,7 +20,7 @@ import numpy as np
 
 from ..kernels import registry as kernels
 from ..kernels.scratch import blocks, scratch
-from ..kernels.threads import shared, threads
+from ..kernels.threads import shared, worth
 from .into import ROUNDED, into, is_ufunc
 from .tape import Call, Slot, parts, replaced
 
@@ -239,7 +239,7 @@ class Chain:
         outs = out if isinstance(out, tuple) else (out,)
         if out is None:
             outs = tuple(np.empty(shape, dtype) for _, shape, dtype in self._made[: self._outputs])
-        count = min(threads(), self._work // kernels.SHARE, self.n) if self._work >= 2 * kernels.SHARE else 1
+        count = worth(self._work, self.n)
         if count < 2:
             self._go(slice(0, self.n), arrays, outs)
             return outs if len(outs) > 1 else outs[0]
