@@ -101,6 +101,8 @@ def test_a_network_is_a_chain_forward_and_one_back(small):
     assert names.count("conv") == 2
     table = plan.summary()
     assert "1 of 7 at a time" in table  # what is in between is not laid out
+    assert plan.runs_in(chains_of(plan)[0].calls[0]) == "chain_1"
+    assert "chain_1" in table
     assert "conv_kernel_gradient (of conv" in table
 
 

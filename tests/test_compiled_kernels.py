@@ -315,17 +315,6 @@ def test_bias_relu(c):
             np.testing.assert_array_equal(form(z, c.b, out=z), y)  # in place
 
 
-def test_softmax_cross_entropy_is_the_operations_one_by_one(rng):
-    for dtype in (np.float32, np.float64):
-        logits, labels = rng.standard_normal((33, 10)).astype(dtype) * 5, rng.integers(0, 10, 33)
-        x = tg.Tensor(logits, requires_grad=True)
-        loss = tg.softmax_cross_entropy(x, labels)
-        loss.backward()
-        losses, dlogits = get("softmax_cross_entropy")(logits, labels, 1 / 33)
-        np.testing.assert_array_equal(losses.mean(), loss.numpy())
-        np.testing.assert_array_equal(dlogits, x.grad.numpy())
-
-
 # ------------------------------------------------------------------------------------------------------------------
 # Normalisation
 

@@ -17,7 +17,7 @@ from .product import sum_rows
 from .scratch import result, scratch
 from .window import Window
 
-__all__ = ["bias_relu", "bias_relu_grad", "bias_relu_max_pool", "bias_relu_max_pool_grad", "softmax_cross_entropy"]
+__all__ = ["bias_relu", "bias_relu_grad", "bias_relu_max_pool", "bias_relu_max_pool_grad"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -84,22 +84,3 @@ def bias_relu_max_pool_grad(
         pool.pool_scatter(kept, argmax[block], window, out=dz[block])
     db[...] = total
     return dz, db
-
-
-def softmax_cross_entropy(
-    logits: Array, labels: Array, scale: float = 1.0, *, out: tuple[Array, Array] | None = None
-) -> tuple[Array, Array]:
-    """The losses -log softmax(logits)[label] of each row, and `scale` times their gradient, softmax(logits) - t.
-
-    logits (N, K), integer labels (N,) in 0 ... K - 1; `scale` is the cotangent of each loss, such as 1/N for a mean.
-    """
-    losses, dlogits = out or (None, None)
-    losses, dlogits = result(losses, logits.shape[:1], logits.dtype), result(dlogits, logits.shape, logits.dtype)
-    labels = labels[:, None]
-    log_p = np.subtract(logits, logits.max(1, keepdims=True, initial=-np.inf), out=dlogits)
-    log_p -= np.log(np.exp(log_p).sum(1, keepdims=True))
-    np.negative(np.take_along_axis(log_p, labels, 1)[:, 0], out=losses)
-    p = np.exp(log_p, out=dlogits)
-    p *= logits.dtype.type(scale)
-    np.put_along_axis(p, labels, np.take_along_axis(p, labels, 1) - logits.dtype.type(scale), 1)
-    return losses, p

@@ -45,7 +45,7 @@ __all__ = [
     "KERNELS", "Kernel", "adam", "avg_pool", "avg_pool_transpose", "bias_relu", "bias_relu_grad",
     "bias_relu_max_pool", "bias_relu_max_pool_grad", "conv", "conv_input_grad", "conv_kernel_grad", "get", "max_pool",
     "moments", "patches", "patches_transpose", "pool_gather", "pool_scatter", "rmsprop", "sgd",
-    "softmax_cross_entropy", "standardize", "standardize_grad", "use_kernels",
+    "standardize", "standardize_grad", "use_kernels",
 ]  # fmt: skip
 
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -349,7 +349,6 @@ bias_relu_max_pool_grad = Kernel(
     _fused.bias_relu_max_pool_grad, "pool", lambda g, y, argmax, window: _floats(g, y) and _flat(window), _pool_pays,
     batch="n,n,n -> n,+",
 )  # fmt: skip
-softmax_cross_entropy = Kernel(_fused.softmax_cross_entropy, None, _never, _never)
 
 moments = Kernel(_norm.moments, "norm", lambda x: x.size > 0 and _floats(x), _many)
 standardize = Kernel(_norm.standardize, "norm", _floats, _many, batch="n,-,- -> n")

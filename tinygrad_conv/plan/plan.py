@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import ArgumentError
 from ..tensor import Tensor
 from . import telling
-from .chains import between, chained
+from .chains import Chain, between, chained
 from .fusing import fused
 from .into import VIEWS, into, is_elementwise, is_ours
 from .program import Program, Programs, wanted
@@ -53,6 +53,8 @@ class Plan:
         self.modules = [(module, module.training) for module in tape.modules.values()]  # as they are between steps
         self.calls = chained(fused(_needed(tape.calls, self.outputs), self.outputs), self.outputs)
         self.recorded = len(tape.calls)
+        chains = [call.function for call in self.calls if isinstance(call.function, Chain)]
+        self._chains = {call: f"chain_{k}" for k, chain in enumerate(chains, 1) for call in chain.calls}
         self._between = {slot: f"{k} of {n} at a time" for slot, k, n in between(self.calls)}
         self._groups = _Groups(self)
         self._memory = _Memory(self.calls, self._groups)
@@ -116,8 +118,8 @@ class Plan:
         return f"block {block}" if block is not None else self._between.get(slot, "new")
 
     def runs_in(self, call: Call) -> str:
-        """Which program a call is in, as it is called in the source; nothing for a line of Python."""
-        return "update" if call in self.updates else self._programs.get(call, "")
+        """Which chain or program a call is in; nothing for a line of Python."""
+        return "update" if call in self.updates else self._programs.get(call) or self._chains.get(call, "")
 
     def seen_as(self, slot: Slot) -> Slot:
         """The slot that a slot is a view of, if the view was taken once and for all; else the slot itself."""
