@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from .product import matmul
 from .runs import SHORT_RUN, Columns, copy_runs
 from .scratch import Array, blocks, result, scratch
 from .window import Window
@@ -208,7 +209,7 @@ def _sum(x: Array, window: Window, y: Array) -> None:
     """The sums of whole images; by BLAS, many times as fast as NumPy's sums of short runs, if channels come last."""
     if x.dtype.char in "fd" and x.flags.c_contiguous and x.size:
         ones = np.ones(prod(window.kernel), x.dtype)
-        np.matmul(ones, x.reshape(len(x), len(ones), x.shape[-1]), out=y.reshape(len(x), x.shape[-1]))
+        matmul(ones, x.reshape(len(x), len(ones), x.shape[-1]), out=y.reshape(len(x), x.shape[-1]))
     else:
         np.add.reduce(x, axis=tuple(range(1, window.rank + 1)), dtype=y.dtype, out=y, keepdims=True)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import linecache
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import finalize
 
@@ -53,9 +54,6 @@ class Plan:
         self.modules = [(module, module.training) for module in tape.modules.values()]  # as they are between steps
         self.calls = chained(fused(_needed(tape.calls, self.outputs), self.outputs), self.outputs)
         self.recorded = len(tape.calls)
-        chains = [call.function for call in self.calls if isinstance(call.function, Chain)]
-        self._chains = {call: f"chain_{k}" for k, chain in enumerate(chains, 1) for call in chain.calls}
-        self._between = {slot: f"{k} of {n} at a time" for slot, k, n in between(self.calls)}
         self._groups = _Groups(self)
         self._memory = _Memory(self.calls, self._groups)
         self.static, self.written = self._memory.arrays, self._memory.written
@@ -66,8 +64,6 @@ class Plan:
         if wanted():
             self.steps = Programs(self.calls, self.arguments, self.static).steps
             self.updates = {call: update for call in self.calls if (update := Update.of(call)) is not None}
-        programs = (step for step in self.steps if isinstance(step, Program))
-        self._programs = {call: f"program_{k + 1}" for k, program in enumerate(programs) for call in program.calls}
         file, self.source, self._function = written(self, self.steps)
         finalize(self, linecache.cache.pop, file, None)
         self._tensors = [  # all that the step looked at, with what must stay as it was
@@ -119,7 +115,18 @@ class Plan:
 
     def runs_in(self, call: Call) -> str:
         """Which chain or program a call is in; nothing for a line of Python."""
-        return "update" if call in self.updates else self._programs.get(call) or self._chains.get(call, "")
+        return "update" if call in self.updates else self._runs_in.get(call, "")
+
+    @cached_property
+    def _between(self) -> dict[Slot, str]:
+        return {slot: f"{k} of {n} at a time" for slot, k, n in between(self.calls)}
+
+    @cached_property
+    def _runs_in(self) -> dict[Call, str]:
+        chains = (call.function for call in self.calls if isinstance(call.function, Chain))
+        programs = (step for step in self.steps if isinstance(step, Program))
+        names = {call: f"chain_{k}" for k, chain in enumerate(chains, 1) for call in chain.calls}
+        return names | {call: f"program_{k}" for k, program in enumerate(programs, 1) for call in program.calls}
 
     def seen_as(self, slot: Slot) -> Slot:
         """The slot that a slot is a view of, if the view was taken once and for all; else the slot itself."""

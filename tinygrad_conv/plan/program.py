@@ -24,6 +24,7 @@ import numpy as np
 
 from ..kernels.loops import known, loop
 from ..kernels.registry import choice, failed
+from ..tensor import _owner
 from .into import INTO, VIEWS, is_ours
 from .tape import Call, Slot, replaced
 
@@ -510,12 +511,6 @@ class _Memory:
         self._arrays = {slot: array for slot, array in self._arrays.items() if lasts(array)}
         self._kept = [array for array in self._kept if lasts(array)]
         self._owners, self._free = {}, []
-
-
-def _owner(array: Any) -> Any:
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array
 
 
 def _address(array: Array) -> int:

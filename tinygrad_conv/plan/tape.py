@@ -24,7 +24,7 @@ import numpy as np
 
 from ..modes import MODE, observed
 from ..primitive import Primitive
-from ..tensor import Source, Tensor, describe_source, ndarray, user_source, wrap
+from ..tensor import Source, Tensor, _owner, describe_source, ndarray, user_source, wrap
 
 __all__ = ["Call", "Seen", "Slot", "Tape", "parts", "replaced"]
 
@@ -349,12 +349,6 @@ class Tape:
 
 def _forget(table: dict[int, Any], key: int, _: Any) -> None:
     table.pop(key, None)
-
-
-def _owner(array: Any) -> Any:
-    while isinstance(getattr(array, "base", None), ndarray):
-        array = array.base
-    return array
 
 
 def _owned(array: ndarray) -> bool:

@@ -23,9 +23,8 @@ _FEATURES = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
 VECTOR_BYTES = 64 if "+avx512f" in _FEATURES else 32 if "+avx2" in _FEATURES else 16
 
 # No fast-math: the order of sums is as written, so results are repeatable, and equal to the plain form's where its
-# order is the same. One thread: a step alternates with BLAS, whose threads spin while they wait. With a second pool
-# beside them, products and activations in turn took 2 to 4 times as long on two cores. Several steps in threads of
-# their own do run at once, because the lock is given up (nogil).
+# order is the same. A compiled function knows of no threads: `kernels.threads` calls it for parts of a batch at the
+# same time, which works because the lock is given up (nogil).
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 
 
