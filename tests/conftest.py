@@ -1,15 +1,18 @@
-"""Hypothesis profiles: `ci` is derandomised and bounded, `dev` the default, `nightly` searches long."""
+"""Every run is the same: Hypothesis draws the same examples each time. `HYPOTHESIS_PROFILE=nightly` explores."""
 
 import os
 
 import pytest
 from hypothesis import settings
 
-from tinygrad_conv.testing.plugin import register_profiles
+workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0))
+if workers:  # of pytest-xdist: each gets its share of the cores. BLAS reads this when NumPy is imported, below
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+
+from tinygrad_conv.testing.plugin import register_profiles  # noqa: E402  (imports NumPy)
 
 register_profiles()
-PROFILE = os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev")
-settings.load_profile(f"tinygrad_conv-{PROFILE}")
+settings.load_profile(f"tinygrad_conv-{os.environ.get('HYPOTHESIS_PROFILE') or 'ci'}")
 
 
 @pytest.fixture

@@ -138,12 +138,14 @@ def test_an_adapted_function_is_an_operation():
 # autograd
 
 
+@pytest.mark.peer
 def test_autograd():
     anp = library("autograd.numpy")
     check_gradients(from_autograd(lambda x, w: anp.tanh(anp.dot(x, w)) ** 2), X, W)
     check_gradients(from_autograd(lambda x: anp.sum(x, axis=0)), X)
 
 
+@pytest.mark.peer
 def test_wrong_rules_of_autograd_die():
     library("autograd")
     from autograd.extend import defjvp, defvjp, primitive
@@ -163,6 +165,7 @@ def test_wrong_rules_of_autograd_die():
 # PyTorch
 
 
+@pytest.mark.peer
 def test_torch_functions():
     torch = library("torch")
     check_gradients(from_torch(lambda x, w: torch.tanh(x @ w) ** 2), X, W)
@@ -172,6 +175,7 @@ def test_torch_functions():
     check_gradients(from_torch(lambda x: torch.zeros_like(x).detach()), X, order=1)  # no graph: zeros
 
 
+@pytest.mark.peer
 def test_torch_custom_functions():
     torch = library("torch")
 
@@ -206,6 +210,7 @@ def test_torch_custom_functions():
     assert "sign" in report.pattern
 
 
+@pytest.mark.peer
 def test_torch_functions_with_forward_mode():
     torch = library("torch")
 
@@ -236,6 +241,7 @@ def test_torch_functions_with_forward_mode():
     assert dies(check_gradients, from_torch(HalfForward), X, order=1).property == "jvp_vs_numeric"
 
 
+@pytest.mark.peer
 def test_torch_functions_return_one_tensor():
     torch = library("torch")
     with pytest.raises(ArgumentError, match="expected a function that returns one tensor, got tuple"):
@@ -246,11 +252,13 @@ def test_torch_functions_return_one_tensor():
 # JAX
 
 
+@pytest.mark.peer
 def test_jax():
     jax = library("jax")
     check_gradients(from_jax(lambda x, w: jax.numpy.tanh(x @ w) ** 2), X, W)
 
 
+@pytest.mark.peer
 def test_wrong_rules_of_jax_die():
     jax = library("jax")
 
@@ -268,6 +276,7 @@ def test_wrong_rules_of_jax_die():
 # MyGrad
 
 
+@pytest.mark.peer
 def test_mygrad():
     mg = library("mygrad")
     f = from_mygrad(lambda x, w: mg.tanh(x @ w) ** 2)
@@ -276,6 +285,7 @@ def test_mygrad():
     check_gradients(from_mygrad(lambda x, w: mg.sum(x)), X, W)  # w has no gradient there: zeros
 
 
+@pytest.mark.peer
 def test_wrong_rules_of_mygrad_die():
     mg = library("mygrad")
 

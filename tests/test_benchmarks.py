@@ -50,6 +50,7 @@ def test_a_step_of_the_gradient_check_and_of_an_epoch(monkeypatch):
     assert 1 < loss < 5  # noise in ten classes
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("peer", ["torch", "jax", "mygrad", "autograd"])
 @pytest.mark.parametrize("case", ["cnn", "mlp", "lenet", "resblock", "depthwise"])
 def test_a_peer_trains_the_same_network(tiny, case, peer):
@@ -63,6 +64,7 @@ def test_a_peer_trains_the_same_network(tiny, case, peer):
     np.testing.assert_allclose(theirs, losses(ours.network(case, "eager")), rtol=1e-5, atol=2e-6)
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("case", [case for kind, case in OTHERS if kind == "primitive"])
 def test_pytorch_computes_the_same_primitive(tiny, case):
     pytest.importorskip("torch", reason="torch is not installed: pip install torch")

@@ -331,6 +331,7 @@ def test_wrong_forms_of_a_plain_gradient():
     assert {"argument 0: shift a window", "argument 1: transpose the kernel"} <= set(unseen)
 
 
+@pytest.mark.peer
 def test_functions_of_torch():
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
     f = from_torch(lambda x, w: torch.tanh(x @ w))
