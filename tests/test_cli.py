@@ -11,7 +11,7 @@ import pytest
 
 from tinygrad_conv import data
 from tinygrad_conv.cli import main
-from tinygrad_conv.graph.plots import LayerStatistics
+from tinygrad_conv.plots import LayerStatistics
 from tinygrad_conv.train.images import read_digit
 from tinygrad_conv.train.outputs import PICTURES
 from tinygrad_conv.train.recipes import INPUT, RECIPES, build

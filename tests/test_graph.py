@@ -19,7 +19,7 @@ from tinygrad_conv import primitive
 from tinygrad_conv.errors import ArgumentError, DTypeError, GraphError, MissingExtraError
 from tinygrad_conv.graph import draw, snapshot, to_dot
 
-module = sys.modules["tinygrad_conv.graph.render"]
+module = sys.modules["tinygrad_conv.graph.drawing.render"]
 IMAGE = np.zeros((1, 28, 28, 1), "float32")
 
 

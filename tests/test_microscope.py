@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import tinygrad_conv as tg
 from tinygrad_conv.errors import ArgumentError, GraphError, IndexingError, ShapeError
 from tinygrad_conv.graph import snapshot
-from tinygrad_conv.graph.dense import DenseView, as_dense
+from tinygrad_conv.graph.microscope.dense import DenseView, as_dense
 
 ROOT = pathlib.Path(__file__).parents[1]
 KINDS = ("conv", "conv_transpose", "max_pool", "avg_pool", "dense")
@@ -288,7 +288,7 @@ def test_a_receptive_field_holds_all_inputs_that_matter(seed, depth):
 @given(operations(kinds=("conv", "conv_transpose")))
 def test_the_matrix_is_the_convolution(operation):
     kind, x, w, b, y = operation
-    view = DenseView(tg.microscope(y)._lens)
+    view = DenseView(tg.microscope(y).lens)
     plain = y - b if b is not None else y
     matrix = view.toarray()
     scale = 1e-3 if y.dtype == "float32" else 1e-9
@@ -372,10 +372,10 @@ PAGE = """
 import sys
 import numpy as np
 import tinygrad_conv as tg
-from tinygrad_conv.graph.slides import page
+from tinygrad_conv.graph.microscope.slides import page
 x = np.arange(147.0, dtype="float32").reshape(1, 7, 7, 3)
 layer = tg.nn.Conv2D(2, 3, padding=1, stride=2, seed=0)
-sys.stdout.write(page(tg.microscope(layer(x))) + tg.graph.dense.as_dense(layer, (7, 7, 3)).svg)
+sys.stdout.write(page(tg.microscope(layer(x))) + tg.graph.microscope.dense.as_dense(layer, (7, 7, 3)).svg)
 """
 
 

@@ -18,8 +18,9 @@ import pytest
 import tinygrad_conv as tg
 from tinygrad_conv.errors import ArgumentError
 from tinygrad_conv.graph import draw, snapshot
-from tinygrad_conv.graph.page import derivative, html, render_html
-from tinygrad_conv.graph.picture import mosaic, picture
+from tinygrad_conv.graph.page import html, render_html
+from tinygrad_conv.graph.page.page import derivative
+from tinygrad_conv.graph.page.picture import mosaic, picture
 
 ROOT = Path(__file__).parents[1]
 IMAGE = np.random.default_rng(0).random((1, 28, 28, 1)).astype("float32")

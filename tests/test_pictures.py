@@ -30,11 +30,11 @@ from graph_models import (
 import tinygrad_conv as tg
 from tinygrad_conv.errors import ArgumentError, DTypeError, GraphError
 from tinygrad_conv.graph import as_modules, draw, fold, snapshot
-from tinygrad_conv.graph.command import draw_command
-from tinygrad_conv.graph.dense import as_dense
-from tinygrad_conv.graph.looks import _DARK, RAMP, darkened
-from tinygrad_conv.graph.pdf import _SYMBOLS, svg_to_pdf
-from tinygrad_conv.graph.render import _program_folders
+from tinygrad_conv.graph.drawing.command import draw_command
+from tinygrad_conv.graph.drawing.looks import _DARK, RAMP, darkened
+from tinygrad_conv.graph.drawing.pdf import _SYMBOLS, svg_to_pdf
+from tinygrad_conv.graph.drawing.render import _program_folders
+from tinygrad_conv.graph.microscope.dense import as_dense
 
 ROOT = Path(__file__).parents[1]
 
@@ -443,7 +443,7 @@ def test_boxes_that_cannot_be_laid_out_are_left_out(monkeypatch):
             raise GraphError("trouble in init_rank")
         return b"<svg></svg>"
 
-    monkeypatch.setattr("tinygrad_conv.graph.render._run_engine", engine)
+    monkeypatch.setattr("tinygrad_conv.graph.drawing.render._run_engine", engine)
     drawing = draw(resnet(2), SMALL)
     assert drawing.svg.startswith("<svg")
     assert tried[0] > tried[1] > tried[2] == 0
@@ -634,7 +634,7 @@ def test_a_pdf_page_has_a_largest_size():
 
 def test_pdf_needs_no_program_but_that_of_the_wheel(monkeypatch, tmp_path):
     pure = shutil.which("graphviz-pure", path=_program_folders())
-    monkeypatch.setattr("tinygrad_conv.graph.render.find_engine", lambda: pure)
+    monkeypatch.setattr("tinygrad_conv.graph.drawing.render.find_engine", lambda: pure)
     drawing = draw(expression())
     assert drawing.render(tmp_path / "x.pdf").read_bytes() == svg_to_pdf(drawing.svg)
 

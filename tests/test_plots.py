@@ -11,7 +11,7 @@ import tinygrad_conv as tg
 from tinygrad_conv.errors import ArgumentError, ShapeError
 
 pytest.importorskip("matplotlib")
-from tinygrad_conv.graph.plots import (
+from tinygrad_conv.plots import (
     LayerStatistics,
     plot_confusion,
     plot_feature_maps,

@@ -64,8 +64,11 @@ def _later(module: str, name: str) -> Callable[..., Any]:
 # What methods of tensors, nodes and layers look up by name, because it lies above them.
 vars(_methods).update(
     backward_steps=_later("graph.steps", "backward_steps"),
+    graph_from_json=_later("graph.exchange", "from_json"),
+    graph_to_json=_later("graph.exchange", "to_json"),
+    graph_to_networkx=_later("graph.exchange", "to_networkx"),
     microscope=_later("graph.microscope", "microscope"),
-    as_dense=_later("graph.dense", "as_dense"),
+    as_dense=_later("graph.microscope.dense", "as_dense"),
 )
 
 

@@ -72,7 +72,7 @@ def predict(options: argparse.Namespace) -> int:
 
 
 def draw(options: argparse.Namespace) -> int:
-    from .graph.command import draw_command
+    from .graph.drawing.command import draw_command
 
     how = {name: getattr(options, name) for name in ("level", "backward", "color", "direction")}
     return draw_command(options.target, options.input, options.out, options.against, **how)

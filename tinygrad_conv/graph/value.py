@@ -11,16 +11,11 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from ..tensor import Shape, ndarray
-
-if TYPE_CHECKING:
-    from networkx import MultiDiGraph  # type: ignore[import-untyped]
-
-    from .microscope import Explanation
+from ..tensor import Shape, ndarray, ops
 
 __all__ = ["Graph", "GraphModule", "GraphNode", "Kind", "Values"]
 
@@ -128,14 +123,12 @@ class _Alive:
     __slots__ = ("live",)
     live: Any  # the recorded node, and what was seen of the run
 
-    def explain(self, n: int = 0, y: int = 0, x: int = 0, channel: int = 0, z: int = 0) -> Explanation:
+    def explain(self, n: int = 0, y: int = 0, x: int = 0, channel: int = 0, z: int = 0) -> Any:
         """Every number that made one element of a convolution, pooling or dense layer: see `tg.microscope`.
 
         Needs a snapshot with ``values=True``.
         """
-        from .microscope import microscope  # here, because it looks at nodes
-
-        return microscope(self).explain(n, y, x, channel, z)
+        return ops.microscope(self).explain(n, y, x, channel, z)
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,22 +312,17 @@ class Graph:
 
     def to_json(self) -> str:
         """The graph as JSON text, which `from_json` reads; the same bytes for equal graphs."""
-        from .exchange import to_json
-
-        return to_json(self)
+        return str(ops.graph_to_json(self))
 
     @staticmethod
     def from_json(text: str) -> Graph:
         """The graph that `to_json` wrote."""
-        from .exchange import from_json
+        graph: Graph = ops.graph_from_json(text)
+        return graph
 
-        return from_json(text)
-
-    def to_networkx(self) -> MultiDiGraph:
+    def to_networkx(self) -> Any:
         """The graph as a `networkx.MultiDiGraph`: nodes by name, with all that is known as attributes."""
-        from .exchange import to_networkx
-
-        return to_networkx(self)
+        return ops.graph_to_networkx(self)
 
     def __repr__(self) -> str:
         what = f"Graph of {self.title}" if self.title else "Graph"

@@ -62,7 +62,7 @@ class History(Callback):
 
     def plot(self) -> Any:
         """Loss and metrics over the epochs, as a matplotlib figure (extra ``plots``)."""
-        from ..graph.plots import plot_history
+        from ..plots import plot_history
 
         return plot_history(self.history)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .. import __version__, nn
 from ..errors import MissingExtraError
-from ..graph.plots import plot_confusion, plot_filters, plot_history, plot_mistakes
+from ..plots import plot_confusion, plot_filters, plot_history, plot_mistakes
 from . import report
 from .recipes import CLASSES, INPUT, RECIPES
 from .results import Results

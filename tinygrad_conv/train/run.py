@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from .. import nn, optim
 from ..data import batches, mnist
 from ..errors import ArgumentError, DataError, TinygradConvError
-from ..graph.plots import LayerStatistics
 from ..modes import no_grad
 from ..ops.activations import softmax
 from ..ops.losses import softmax_cross_entropy
+from ..plots import LayerStatistics
 from .recipes import INPUT, OPTIMIZERS, RECIPES, build
 
 HELD_OUT = 0.1  # the share of the training images, the last ones, that only validation sees

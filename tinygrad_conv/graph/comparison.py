@@ -1,51 +1,18 @@
-"""`diff`: what differs between two graphs, as text for a terminal, a picture, and an exit code for CI."""
+"""`Comparison`: what differs between two graphs, as text for a terminal and as an exit code for CI."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from difflib import SequenceMatcher
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from .render import Drawing
+from .describing import describe
 from .snapshot import snapshot
-from .tree import describe
-from .value import Graph, GraphModule, GraphNode
+from .value import Graph, GraphNode
 
-__all__ = ["Diff", "assert_same_graph", "diff"]
+__all__ = ["Comparison", "assert_same_graph"]
 
 _MOST = 2_000  # nodes in the part that differs, to be matched with care
-
-
-def diff(a: Any, b: Any) -> Diff:
-    """What changed from graph `a` to graph `b`.
-
-    Parameters
-    ----------
-    a, b : Graph, or a tensor or model that `snapshot` takes without arguments
-
-    Returns
-    -------
-    Diff
-        ``print`` shows a line per added, removed or changed node; it is true if there are any.
-
-    >>> import tinygrad_conv as tg
-    >>> from tinygrad_conv.graph import snapshot
-    >>> before = snapshot(lambda x: tg.relu(x * 2.0).sum(), 1.0)
-    >>> after = snapshot(lambda x: tg.tanh(x * 3.0).sum(axis=()), 1.0)
-    >>> changes = diff(before, after)
-    >>> print(changes)
-    ~ constant_1: 2.0 -> 3.0
-    - relu_1: relu scalar <- multiply_1
-    + tanh_1: tanh scalar <- multiply_1
-    ~ sum_1: axis None -> (); computed from relu_1 -> tanh_1
-    >>> changes.exit_code, bool(diff(before, before))
-    (1, False)
-    """
-    return Diff(snapshot(a), snapshot(b))
 
 
 def assert_same_graph(actual: Any, expected: Any) -> None:
@@ -57,10 +24,12 @@ def assert_same_graph(actual: Any, expected: Any) -> None:
     """
     a, b = snapshot(expected), snapshot(actual)
     if a.structural_hash() != b.structural_hash():
-        raise AssertionError(f"expected the same graph, got these differences:\n{Diff(a, b) or 'the order of nodes'}")
+        raise AssertionError(
+            f"expected the same graph, got these differences:\n{Comparison(a, b) or 'the order of nodes'}"
+        )
 
 
-class Diff:
+class Comparison:
     """The differences between two graphs.
 
     Attributes
@@ -68,13 +37,15 @@ class Diff:
     a, b : Graph
     added, removed : tuple of GraphNode
     changed : tuple of (node before, node after, what changed in words)
+    kept : tuple of (node before, node after), changed or not
     """
 
     def __init__(self, a: Graph, b: Graph) -> None:
         self.a, self.b = a, b
         pairs = dict(_pairs(a.nodes, b.nodes))
+        self.kept = tuple((a.nodes[one], b.nodes[two]) for one, two in pairs.items())
         matched = {two: one for one, two in pairs.items()}
-        names = {a.nodes[one].name: b.nodes[two].name for one, two in pairs.items()}
+        names = {one.name: two.name for one, two in self.kept}
         self.added = tuple(node for k, node in enumerate(b.nodes) if k not in matched)
         self.removed = tuple(node for k, node in enumerate(a.nodes) if k not in pairs)
         both = ((a.nodes[one], b.nodes[two]) for one, two in sorted(pairs.items()))
@@ -110,44 +81,8 @@ class Diff:
         return "\n".join(self._lines) if self else "no difference"
 
     def __repr__(self) -> str:
-        return f"<Diff: {len(self.added)} added, {len(self.removed)} removed, {len(self.changed)} changed>"
-
-    @cached_property
-    def drawing(self) -> Drawing:
-        """Both graphs in one picture: what was added, removed and changed is marked."""
-        added = {node.name for node in self.added}
-        changed = {two.name: text for _, two, text in self.changed}
-        marks = {name: f"changed: {text}" for name, text in changed.items()} | dict.fromkeys(added, "added")
-        kept = [replace(node, mark=marks.get(node.name, "")) for node in self.b.nodes]
-        gone = {node.name: f"removed.{node.name}" for node in self.removed}
-        twins = {one.name: two.name for one, two in self._twins()}
-        old = []
-        for node in self.removed:
-            inputs = tuple(gone.get(name) or twins[name] for name in node.inputs)
-            old.append(replace(node, name=gone[node.name], inputs=inputs, mark="removed"))
-        modules = {module.path: module for module in (*self.a.modules, *self.b.modules)}
-        outer_first = sorted(modules.values(), key=lambda module: module.path.count("."))
-        return Drawing(_united(self.b, [*kept, *old], outer_first))
-
-    def _twins(self) -> Iterator[tuple[GraphNode, GraphNode]]:
-        return ((self.a.nodes[one], self.b.nodes[two]) for one, two in _pairs(self.a.nodes, self.b.nodes))
-
-    def render(self, path: str | os.PathLike[str]) -> Path:
-        """Write the picture: see `Drawing.render`."""
-        return self.drawing.render(path)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {**self.drawing._repr_mimebundle_(), "text/plain": str(self)}
-
-
-def _united(b: Graph, nodes: Sequence[GraphNode], modules: Sequence[GraphModule]) -> Graph:
-    """The second graph with what was removed, each where its last input is."""
-    places: dict[str, tuple[int, int]] = {}
-    for k, node in enumerate(nodes):
-        last = max((places[name][0] for name in node.inputs), default=-1)
-        places[node.name] = (last, k) if node.mark == "removed" else (k, -1)
-    order = sorted(nodes, key=lambda node: places[node.name])
-    return replace(b, nodes=tuple(order), modules=tuple(modules))
+        counts = f"{len(self.added)} added, {len(self.removed)} removed, {len(self.changed)} changed"
+        return f"<{type(self).__name__}: {counts}>"
 
 
 def _pairs(a: Sequence[GraphNode], b: Sequence[GraphNode]) -> Iterator[tuple[int, int]]:

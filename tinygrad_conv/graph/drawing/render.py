@@ -18,18 +18,18 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from ..errors import ArgumentError, GraphError, MissingExtraError, MutationError
+from ...errors import ArgumentError, GraphError, MissingExtraError, MutationError
+from ..snapshot import snapshot
+from ..value import Graph, counted
 from .dot import DEFAULT_SHOW, Direction, checked, to_dot
 from .folding import as_modules
 from .folding import fold as folded
 from .looks import Color, dark_style, darkened
-from .snapshot import snapshot
 from .tree import tree
 from .units import units_to_dot
-from .value import Graph, counted
 
 if TYPE_CHECKING:
-    from ..profiling import Profile
+    from ...profiling import Profile
 
 __all__ = ["Drawing", "draw"]
 
@@ -191,7 +191,7 @@ class Drawing:
         if suffix not in _FORMATS:
             raise ArgumentError(f"render: expected a path ending in .svg, .png, .pdf, .dot or .html, got {str(path)!r}")
         if suffix == "html":
-            from .page import render_html
+            from ..page.page import render_html
 
             with writable(path):
                 render_html(self.details, path)

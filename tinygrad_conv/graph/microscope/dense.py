@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, ShapeError
-from ..tensor import Array, Shape, Tensor, ndarray
+from ...errors import ArgumentError, ShapeError
+from ...tensor import Array, Shape, Tensor, ndarray
+from ..drawing.pdf import svg_to_pdf
+from ..page.picture import number
+from ..page.template import write
 from .cells import Lens
-from .page import write
-from .pdf import svg_to_pdf
-from .picture import number
 
 __all__ = ["DenseView", "as_dense"]
 
@@ -50,7 +50,7 @@ def as_dense(
         No convolution.
 
     >>> import numpy as np
-    >>> from tinygrad_conv.graph.dense import as_dense
+    >>> from tinygrad_conv.graph.microscope.dense import as_dense
     >>> view = as_dense(np.array([1.0, 2.0, 3.0]).reshape(3, 1, 1), (5, 1))
     >>> view.toarray()
     array([[1., 2., 3., 0., 0.],
@@ -70,7 +70,7 @@ def as_dense(
 
 def _layer(conv: Any, shape: Shape, stride: Any, padding: Any, dilation: Any, groups: int) -> tuple[Any, Shape]:
     """A layer with weights, and the input's shape with a batch axis of 1."""
-    from ..nn import convolution as nn  # here, so that importing this package stays cheap
+    from ...nn import convolution as nn  # here, so that importing this package stays cheap
 
     if isinstance(conv, (nn.SeparableConv2D, nn.LocallyConnected2D)):
         raise ArgumentError(f"as_dense: expected one convolution with shared weights, got {type(conv).__name__}")

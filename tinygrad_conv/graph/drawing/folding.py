@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .value import Graph, GraphModule, GraphNode, Values, counted
+from ..value import Graph, GraphModule, GraphNode, Values, counted
 
 __all__ = ["MOST", "as_modules", "fold", "fold_repeats"]
 

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from html import escape
 from itertools import islice
 from math import fsum, isfinite, prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .cells import Index, Term
-
-if TYPE_CHECKING:
-    from .microscope import Microscope
+from .scope import Scope
 
 __all__ = ["Explanation"]
 
@@ -42,7 +40,7 @@ class Explanation:
         Activations that followed, with what they made of it.
     """
 
-    of: Microscope
+    of: Scope
     at: dict[str, int]
     terms: tuple[Term, ...]
     addends: tuple[tuple[str, Any], ...]

@@ -5,20 +5,16 @@ The layout is the page's own (`page.js`), so no layout program is needed. The sa
 
 from __future__ import annotations
 
-import json
 import os
-from functools import cache
-from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ..errors import ArgumentError
-from ..primitive import primitives
+from ...primitive import primitives
+from ..value import Graph, GraphModule, GraphNode, Values, counted
 from .picture import picture
-from .value import Graph, GraphModule, GraphNode, Values, counted
+from .template import fill, write
 
-__all__ = ["fill", "html", "render_html", "write"]
+__all__ = ["html", "render_html"]
 
 _PIXELS = 320_000  # of all images of a page together, about
 
@@ -43,43 +39,7 @@ def html(graph: Graph) -> str:
     """
     facts = [counted(graph.n_operations, "operation")]
     facts += [counted(n, unit) for n, unit in ((graph.n_params, "parameter"), (graph.flops, "FLOP")) if n]
-    return fill("page", graph.title or "Graph", " · ".join(facts), _data(graph))
-
-
-def fill(page: str, title: str, summary: str, data: Any) -> str:
-    """One of this package's pages, with its style, its script and its data in it."""
-    text = _resource(f"{page}.html")
-    parts = {
-        "title": escape(title), "summary": escape(summary), "style": _resource(f"{page}.css"),
-        "script": _resource(f"{page}.js"), "data": _json(data),
-    }  # fmt: skip
-    for name in ("style", "script", "title", "summary", "data"):  # data last: what they hold is nobody's template
-        text = text.replace(f"{{{{{name}}}}}", parts[name].rstrip("\n"))
-    return text
-
-
-def write(content: str | bytes, path: str | os.PathLike[str]) -> Path:
-    """Write a page or a picture; raises ArgumentError where that is not possible."""
-    path = Path(path)
-    try:
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-    except OSError as error:
-        raise ArgumentError(
-            f"render: cannot write {str(path)!r}: {error.strerror}; choose a file in an existing folder that you may "
-            "write to"
-        ) from error
-    return path
-
-
-@cache
-def _resource(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
-
-
-def _json(data: Any) -> str:
-    """JSON that may stand in a page: no tag can end it."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return fill(__package__, "page", graph.title or "Graph", " · ".join(facts), _data(graph))
 
 
 # ------------------------------------------------------------------------------------------

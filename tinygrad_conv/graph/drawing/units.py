@@ -6,9 +6,9 @@ from html import escape
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from ..errors import ArgumentError, GraphError
+from ...errors import ArgumentError, GraphError
+from ..value import Graph, GraphNode
 from .looks import INK, LINE, PAPER, QUIET
-from .value import Graph, GraphNode
 
 __all__ = ["units_to_dot"]
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError
-from ..tensor import Tensor
+from ...errors import ArgumentError
+from ...tensor import Tensor
+from ..snapshot import snapshot
+from ..value import Graph
 from .diff import diff
 from .render import Drawing, draw, writable
-from .snapshot import snapshot
-from .value import Graph
 
 __all__ = ["draw_command", "load"]
 

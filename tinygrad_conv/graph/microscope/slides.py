@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from base64 import b64encode
 from math import isfinite, prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..tensor import ndarray
+from ...tensor import ndarray
+from ..page.template import fill
 from .cells import gather, spread
-from .page import fill
-
-if TYPE_CHECKING:
-    from .microscope import Microscope
+from .scope import Scope
 
 __all__ = ["page"]
 
@@ -21,7 +19,7 @@ _JS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 _NUMBERS = 200_000  # of the output and of the kernel, about; of the rest of the channels the page says so
 
 
-def page(scope: Microscope, n: int = 0, z: int = 0) -> str:
+def page(scope: Scope, n: int = 0, z: int = 0) -> str:
     """The page of one example of the batch, and of one depth of its output if that has three axes, as text."""
     deep = len(scope.shape) == 5
     data = _dense(scope, n) if scope.window is None else _windowed(scope, n, z)
@@ -34,15 +32,15 @@ def page(scope: Microscope, n: int = 0, z: int = 0) -> str:
         "kind": scope.kind, "label": scope.label, "dtype": str(scope.y.dtype), "channels": y.shape[-1], "shown": shown,
         "y": _numbers(images[..., :shown]), "added": _added(scope, at, shown), "levels": _levels(scope, n, z),
         "g": None if scope.gradient is None else _numbers(
-            scope._back(scope.gradient)[at].reshape(images.shape)[..., :shown]
+            scope.back(scope.gradient)[at].reshape(images.shape)[..., :shown]
         ),
-        "then": ", then ".join(stage.node.label for stage in scope._after if stage.axes is None),
+        "then": ", then ".join(stage.node.label for stage in scope.after if stage.axes is None),
     }  # fmt: skip
     title = f"{scope.label}: {scope.x.shape[1:]} to {scope.shape[1:]}"
-    return fill("slides", title + (f", at depth {z} of the output" if deep else ""), _summary(scope), data)
+    return fill(__package__, "slides", title + (f", at depth {z} of the output" if deep else ""), _summary(scope), data)
 
 
-def _summary(scope: Microscope) -> str:
+def _summary(scope: Scope) -> str:
     window = scope.window
     if window is None:
         return f"each output is a sum over all {scope.x.shape[1]:,} inputs"
@@ -52,7 +50,7 @@ def _summary(scope: Microscope) -> str:
     return ", ".join([*(f"{name} {'×'.join(map(str, v))}" for name, v in facts), f"padding {'×'.join(pads)}", *groups])
 
 
-def _windowed(scope: Microscope, n: int, z: int) -> dict[str, Any]:
+def _windowed(scope: Scope, n: int, z: int) -> dict[str, Any]:
     """Two spatial axes, whatever there are; the numbers of x and w."""
     window = scope.window
     transposed = scope.kind == "conv_transpose"
@@ -76,12 +74,12 @@ def _windowed(scope: Microscope, n: int, z: int) -> dict[str, Any]:
     if w is not None:
         data["w"], data["w_channels"] = _numbers(w), list(w.shape[-2:])
     if scope.kind == "avg_pool":
-        data["count_include_pad"] = scope._lens.count_include_pad
+        data["count_include_pad"] = scope.lens.count_include_pad
     return data
 
 
 def _at_depth(
-    scope: Microscope, x: ndarray[Any, Any], z: int, per_group: int
+    scope: Scope, x: ndarray[Any, Any], z: int, per_group: int
 ) -> tuple[ndarray[Any, Any], ndarray[Any, Any] | None, list[tuple[int, int]]]:
     """Three axes as two: what one depth of the output reads, with the slices it reads as channels of each group.
 
@@ -105,7 +103,7 @@ def _at_depth(
     return x.reshape(h, wide, -1), w, slices
 
 
-def _dense(scope: Microscope, n: int) -> dict[str, Any]:
+def _dense(scope: Scope, n: int) -> dict[str, Any]:
     """A convolution whose kernel covers all there is: the vector is folded into rows, to have room."""
     assert scope.w is not None
     size, units = scope.w.shape
@@ -119,12 +117,12 @@ def _dense(scope: Microscope, n: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _added(scope: Microscope, at: tuple[int, ...], shown: int) -> list[Any] | None:
+def _added(scope: Scope, at: tuple[int, ...], shown: int) -> list[Any] | None:
     """What was added to the sums: a number per channel, or per output."""
     total = None
-    for stage in scope._before:
+    for stage in scope.before:
         if stage.added is not None:
-            part = scope._back(stage.added)[at]
+            part = scope.back(stage.added)[at]
             total = part if total is None else total + part
     if total is None:
         return None
@@ -132,14 +130,14 @@ def _added(scope: Microscope, at: tuple[int, ...], shown: int) -> list[Any] | No
     return _numbers(flat[0] if (flat == flat[0]).all() else flat)
 
 
-def _levels(scope: Microscope, n: int, z: int) -> list[dict[str, Any]]:
+def _levels(scope: Scope, n: int, z: int) -> list[dict[str, Any]]:
     """The arrays that the receptive field lies in, as grey images, from the first to the one that is read here.
 
     Of three spatial axes, the slice in the middle of the field is shown.
     """
     levels = []
-    for field in scope._fields():
-        known = scope._watch.inputs.get(field.node, ())
+    for field in scope.fields():
+        known = scope.watch.inputs.get(field.node, ())
         array = next((a for a in (field.node.saved[field.position], *known[field.position :]) if a is not None), None)
         if array is None:
             continue

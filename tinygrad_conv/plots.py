@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..errors import ArgumentError, MissingExtraError, ShapeError
-from ..tensor import Array, Tensor
-from .folding import as_modules
-from .snapshot import snapshot
+from .errors import ArgumentError, MissingExtraError, ShapeError
+from .graph.drawing.folding import as_modules
+from .graph.snapshot import snapshot
+from .tensor import Array, Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

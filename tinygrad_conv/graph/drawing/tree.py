@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .value import Graph, GraphModule, GraphNode, counted
+from ..describing import describe
+from ..value import Graph, GraphModule, GraphNode, counted
 
-__all__ = ["describe", "tree"]
+__all__ = ["tree"]
 
 
 def tree(graph: Graph, whole: Graph | None = None) -> str:
@@ -65,18 +66,3 @@ def _module(module: GraphModule, around: str) -> str:
     parts = [f"{name}/", module.kind, f"x {module.repeat:,}" if module.repeat > 1 else ""]
     parts.append(counted(module.n_params, "param") if module.n_params else "")
     return " ".join(filter(None, parts))
-
-
-def describe(node: GraphNode, graph: Graph) -> str:
-    """A node in one line: its name, what it does with which parameters, its shape, and what it is computed from."""
-    options = ", ".join(f"{name}={value}" for name, value in node.params if name in node.changed)
-    what = node.label if node.kind in ("operation", "module", "group") else node.kind
-    if options:
-        what += f"({options})"
-    shape = "" if node.shape is None else "scalar" if node.shape == () else str(node.shape)
-    inputs = (graph[name] for name in node.inputs)
-    named = ", ".join(it.label if it.kind == "constant" else it.name for it in inputs)
-    numbers = [counted(node.n_params, "param") if node.n_params else "", f"= {node.values}" if node.values else ""]
-    if node.gradients is not None and node.kind != "output":
-        numbers.append(f"gradient {node.gradients}")
-    return " ".join(filter(None, [f"{node.name}:", what, shape, *numbers, f"<- {named}" if named else ""]))

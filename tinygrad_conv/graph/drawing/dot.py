@@ -12,9 +12,9 @@ from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from ..errors import ArgumentError
+from ...errors import ArgumentError
+from ..value import Graph, GraphModule, GraphNode, Values, counted
 from .looks import BOX_FILLS, BOX_LINE, COLORS, INK, LINE, PAPER, QUIET, Color, Painter, amount_text
-from .value import Graph, GraphModule, GraphNode, Values, counted
 
 if TYPE_CHECKING:
     from graphviz import Digraph  # type: ignore[import-untyped]

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from html import escape
 from typing import Literal, NamedTuple, TypeAlias
 
-from .value import Graph, GraphNode
+from ..value import Graph, GraphNode
 
 __all__ = ["BOX_FILLS", "BOX_LINE", "COLORS", "INK", "LINE", "PAPER", "QUIET", "Color", "Look", "Painter", "darkened"]
 

@@ -1,0 +1,13 @@
+"""How a graph is drawn: DOT text, and the files that Graphviz makes of it.
+
+In order: `looks` (colours and lines), `dot` and `units` (a graph as DOT text, by operations or by units), `folding`
+(what is the same, once), `tree` (as text for a terminal), `pdf`, `render` (`draw` and `Drawing`), `diff` (two graphs in
+one picture), `command` (the command line).
+"""
+
+from .diff import Diff, diff
+from .dot import to_dot
+from .folding import as_modules, fold
+from .render import Drawing, draw
+
+__all__ = ["Diff", "Drawing", "as_modules", "diff", "draw", "fold", "to_dot"]
