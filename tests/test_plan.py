@@ -11,7 +11,7 @@ import tinygrad_conv as tg
 from tinygrad_conv.errors import CompileWarning
 from tinygrad_conv.plan import chains, fusing, program
 from tinygrad_conv.testing import Draw
-from tinygrad_conv.testing.checks import draw_sample
+from tinygrad_conv.testing.samples import draw_sample
 
 LIBRARY = {n: p for n, p in tg.primitives().items() if p.forward.__module__.startswith("tinygrad_conv.")}
 

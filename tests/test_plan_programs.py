@@ -16,7 +16,7 @@ from tinygrad_conv.kernels import loops, registry
 from tinygrad_conv.plan import program as programs
 from tinygrad_conv.plan.program import LOWERINGS, Program
 from tinygrad_conv.testing import Draw
-from tinygrad_conv.testing.checks import draw_sample
+from tinygrad_conv.testing.samples import draw_sample
 
 pytest.importorskip("numba")
 from tinygrad_conv.kernels.compiled import program as machine

@@ -12,7 +12,7 @@ import tinygrad_conv as tg
 from tinygrad_conv.kernels.window import Window
 from tinygrad_conv.ops.pooling import pool_max_whole
 from tinygrad_conv.testing import Draw, check_primitive
-from tinygrad_conv.testing.checks import draw_sample
+from tinygrad_conv.testing.samples import draw_sample
 
 LIBRARY = {n: p for n, p in tg.primitives().items() if p.forward.__module__.startswith("tinygrad_conv.")}
 

@@ -17,8 +17,8 @@ from tinygrad_conv import modes, primitive, profiling
 from tinygrad_conv.errors import ArgumentError, DeclarationError
 from tinygrad_conv.graph.drawing.looks import amount_text
 from tinygrad_conv.profiling import REST, Machine, Row
-from tinygrad_conv.testing.checks import draw_sample
 from tinygrad_conv.testing.draw import Draw
+from tinygrad_conv.testing.samples import draw_sample
 
 
 class Clock:

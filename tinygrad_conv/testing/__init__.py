@@ -4,14 +4,23 @@ The library's own suite is the first user: `check_primitive` runs the whole batt
 declaration, `check_gradients` on any function at any point. Both need nothing beyond NumPy; `strategies` draws for
 Hypothesis.
 
-=============  =======================================================================================
-`checks`       the properties, and the two functions that check them
-`adapters`     functions of NumPy, autograd, PyTorch, JAX and MyGrad, to check like our own
-`strategies`   shapes, layouts, windows, indices, networks, for Hypothesis
-`plugin`       for pytest: ``@property_gradient``, ``--gradcov``, ``--gradmut``
-`mutation`     wrong rules, planted to see whether the checks see them
-`battery`      ``tinygrad-conv check``: all properties of all primitives
-=============  =======================================================================================
+From below, each file asking only those above it in this list:
+
+==========================  ==========================================================================
+`numeric`                   numeric derivatives that know their error
+`draw`, `samples`           drawn arrays; what a primitive is called with
+`report`                    `GradientError`, and what it says
+`case`                      a function at a point, and what is known of it; `prepare` makes one of a call
+`finding`, `patterns`       where a gradient is wrong, and which mistake looks like that
+`explain`                   from a failed check to a report
+`kinks`, `coverage`         the published rules at ties; what was checked
+`properties`                what every derivative must have
+`replay`                    the smallest example that fails, as a test
+`checks`                    `check_gradients` and `check_primitive`
+`adapters`, `strategies`    functions of other libraries; drawing for Hypothesis
+`mistakes`, `mutation`      wrong rules, planted to see whether the checks see them
+`battery`, `plugin`         ``tinygrad-conv check``; ``@property_gradient``, ``--gradcov``, ``--gradmut``
+==========================  ==========================================================================
 """
 
 from typing import Any

@@ -15,8 +15,7 @@ from ..modes import is_grad_enabled, no_grad
 from ..ops.shape import concat, reshape
 from ..primitive import Primitive
 from ..tensor import Tensor
-from . import kinks, numeric
-from .coverage import BOTH
+from . import numeric
 from .numeric import SAFETY
 from .report import GradientError
 
@@ -24,6 +23,7 @@ __all__ = ["BOTH", "TOLERANCES", "Case", "joined"]
 
 Array = np.ndarray[Any, Any]
 Function = Callable[..., Any]
+BOTH = ("forward", "reverse")
 
 # Per dtype, (rtol, atol) beyond the error bar. What can be told apart is the error bar's business, not theirs.
 TOLERANCES: Mapping[str, tuple[float, float]] = {"float64": (1e-9, 0.0), "float32": (5e-4, 5e-4)}
@@ -176,7 +176,22 @@ class Case:
     @cached_property
     def directions(self) -> list[list[Array]]:
         """Along which derivatives are compared with numeric ones: the drawn tangents, and at a kink some more."""
-        return [self.tangents, *(kinks.directions(self) if self.truth.kinks.any() else ())]
+        return [self.tangents, *(self._more_directions() if self.truth.kinks.any() else ())]
+
+    def _more_directions(self) -> list[list[Array]]:
+        """For a kink: all elements up together, another drawn direction, and each input by itself.
+
+        Along the first one no tie breaks, so a gradient that gives every tied maximum the full share shows.
+        """
+        drawn = self.draw_tangents()
+        several = range(len(drawn)) if len(drawn) > 1 else ()
+        alone = [[t if j == k else np.zeros(t.shape) for j, t in enumerate(drawn)] for k in several]
+        return [self._together(), drawn, *alone]
+
+    def _together(self) -> list[Array]:
+        """The direction in which all elements of all inputs move by the same amount."""
+        size = max(map(numeric.unit, self.inputs), default=1.0)
+        return [np.full(np.shape(x), size) for x in self.inputs]
 
     def push_along(self, tangents: Sequence[Any]) -> Array:
         """The JVP along any tangents."""
@@ -301,7 +316,7 @@ class Case:
             still = [np.zeros(np.shape(x)) for x in self.inputs]
             case.directions = [[*still, *case.tangents[len(still) :]]]
             if self.primitive is not None:
-                case.directions.append([*kinks.together(self), *(np.zeros_like(x) for x in more)])
+                case.directions.append([*self._together(), *(np.zeros_like(x) for x in more)])
         return case
 
     @cached_property

@@ -9,11 +9,11 @@ from ..errors import ArgumentError
 from ..primitive import Primitive
 from . import replay
 from .case import BOTH, Case
-from .draw import Draw, Sample
-from .explain import hypothesis_runs
+from .draw import Draw
 from .prepare import prepare
 from .properties import PROPERTIES, run
-from .report import GradientError
+from .report import GradientError, hypothesis_runs
+from .samples import draw_sample, primitive_sample
 
 __all__ = [
     "PROPERTIES",
@@ -95,19 +95,6 @@ def check_gradients(
         raise replay.with_test(error, test) from error.__cause__
 
 
-def draw_sample(primitive: Primitive, draw: Draw) -> Sample:
-    """Arguments and keywords for one primitive, as its declaration says."""
-    if primitive.samples is not None:
-        args, params = primitive.samples(draw)
-        return args, params
-    if primitive.kind == "elementwise" or primitive.broadcasts:
-        args, params = draw.elementwise_sample(primitive.domain)
-        return args, params
-    if len(primitive.inputs) == 1:
-        return draw.plain_sample()
-    raise AssertionError(f"{primitive.name}: declare samples=, a function that draws its arguments")
-
-
 def check_primitive(
     primitive: Primitive, draw: Draw, properties: Sequence[str] | None = None, order: int = 2, *, explain: bool = True
 ) -> None:
@@ -147,12 +134,6 @@ def _fails(check: Callable[[], None]) -> bool:
     except Exception:
         return False
     return False
-
-
-def primitive_sample(primitive: Primitive, draw: Draw) -> Sample:
-    """What is checked: a drawn sample; a primitive that publishes a rule for ties gets tied inputs half of the time."""
-    draw.ties = bool(primitive.tie) and draw.boolean()
-    return draw_sample(primitive, draw)
 
 
 def primitive_case(primitive: Primitive, draw: Draw, order: int = 2, *, explain: bool = True) -> Case:

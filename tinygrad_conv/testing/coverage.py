@@ -12,21 +12,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..primitive import Primitive, iter_parents, primitives
 from ..tensor import Tensor
-
-if TYPE_CHECKING:
-    from .case import Case
+from .case import BOTH, Case
+from .draw import Draw
+from .samples import primitive_sample
 
 __all__ = ["BOTH", "CELLS", "Cell", "Coverage", "note", "reachable", "recording", "table"]
 
 Array = np.ndarray[Any, Any]
 DTYPES = ("float64", "float32")
-BOTH = ("forward", "reverse")
 MODES = {
     1: BOTH,
     2: ("forward over forward", "forward over reverse", "reverse over forward", "reverse over reverse"),
@@ -128,9 +127,6 @@ def reachable(primitive: Primitive, draws: int = 100) -> dict[str, int]:
     >>> for seed in set(reachable(tg.primitives()["tanh"]).values()):
     ...     check_primitive(tg.primitives()["tanh"], Draw.seeded(seed))
     """
-    from .checks import primitive_sample
-    from .draw import Draw
-
     seeds: dict[str, list[int]] = {}
     for seed in range(draws):
         draw = Draw.seeded(seed)

@@ -6,60 +6,25 @@ and held against the analytic one. Of large arguments, only the parts that disag
 
 from __future__ import annotations
 
-import sys
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from dataclasses import replace
+from typing import Any, NoReturn
 
 import numpy as np
 
 from . import numeric
-from .coverage import BOTH
+from .case import BOTH, Case
+from .finding import RULE, Finding
 from .numeric import SAFETY
 from .patterns import suspect
-from .report import GradientError, Report
+from .report import GradientError, Report, hypothesis_runs
 
-if TYPE_CHECKING:
-    from .case import Case
+__all__ = ["basis", "fail"]
 
-__all__ = ["RULE", "Finding", "basis", "fail", "hypothesis_runs"]
-
-RULE = "the published rule"  # in place of a numeric method
 DERIVATIVES = {"jvp_vs_numeric", "vjp_vs_numeric", "adjoint", "vjp_vs_jvp", "kinks", "second_order", "linearity"}
 Array = np.ndarray[Any, Any]
 _MOST = 400  # numeric derivatives that one explanation may cost (a third of that at second order)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The gradient by one argument, analytic and numeric, and where they disagree.
-
-    ``analytic`` and ``numeric`` are the gradients of <cotangent, f>, flat, at the flat positions ``elements`` of
-    argument ``k``; ``jacobian`` is ``(elements, outputs)``, with the outputs' flat positions in ``outputs``.
-    """
-
-    k: int
-    shape: tuple[int, ...]
-    elements: Array
-    analytic: Array
-    numeric: Array
-    error: Array
-    wrong: Array
-    outputs: Array
-    jacobian: Array
-    method: str
-
-    @property
-    def worst(self) -> int:
-        """The position in `elements` of the largest error."""
-        gap = np.abs(self.analytic - self.numeric)
-        return int(np.argmax(np.where(self.wrong, np.where(np.isnan(gap), np.inf, gap), -1.0)))
-
-    @property
-    def complete(self) -> bool:
-        """Was every element of the argument looked at?"""
-        return len(self.elements) == int(np.prod(self.shape))
 
 
 def fail(case: Case, name: str, message: str, finding: Finding | None = None, forward: bool = False) -> NoReturn:
@@ -78,12 +43,6 @@ def fail(case: Case, name: str, message: str, finding: Finding | None = None, fo
     if not hypothesis_runs():
         _ = error.report
     raise error
-
-
-def hypothesis_runs() -> bool:
-    """Is this a test that Hypothesis runs? Then it shrinks what fails, and explanations can wait until it is done."""
-    hypothesis = sys.modules.get("hypothesis")
-    return hypothesis is not None and hypothesis.currently_in_test_context()
 
 
 def _explained(case: Case, report: Report, modes: list[str], finding: Finding | None) -> Report:

@@ -20,20 +20,19 @@ rule         the derivative by one element at a kink, from its one-sided derivat
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .. import autodiff
 from ..modes import mode
 from ..tensor import Node
-from .explain import RULE, Finding, basis, fail
+from .case import Case
+from .explain import basis, fail
+from .finding import RULE, Finding
 from .numeric import unit
 
-if TYPE_CHECKING:
-    from .case import Case
-
-__all__ = ["check", "directions", "published", "together"]
+__all__ = ["check", "check_calls", "published"]
 
 Array = np.ndarray[Any, Any]
 
@@ -41,24 +40,6 @@ _STEP = 2.0**-20
 _SMALL = 256  # up to how many elements all derivatives are looked at
 _SOME = 32  # outputs that are looked at in larger arrays
 _CLOSE = 1e-4  # what one-sided differences with that step may be off by; rules differ by much more
-
-
-def directions(case: Case) -> list[list[Array]]:
-    """Directions to look along at a kink: all elements up together, each input by itself, and another drawn one.
-
-    Along the first one no tie breaks, so a gradient that gives every tied maximum the full share shows.
-    """
-    drawn = case.draw_tangents()
-    alone = [
-        [t if j == k else np.zeros(t.shape) for j, t in enumerate(drawn)] for k in range(len(drawn)) if len(drawn) > 1
-    ]
-    return [together(case), drawn, *alone]
-
-
-def together(case: Case) -> list[Array]:
-    """The direction in which all elements of all inputs move by the same amount."""
-    size = max(map(unit, case.inputs), default=1.0)
-    return [np.full(np.shape(x), size) for x in case.inputs]
 
 
 def check(case: Case) -> str | None:
@@ -193,8 +174,6 @@ _RULES: dict[str, Callable[[Array, Array], Array]] = {
 
 def _calls(case: Case) -> list[Case]:
     """Each call that a function makes of a primitive with a rule for ties, as a case."""
-    from .case import Case
-
     calls: list[Case] = []
 
     def note(node: Node, y: Any, values: Sequence[Any]) -> None:

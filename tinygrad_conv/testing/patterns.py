@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from .case import Case
-    from .explain import Finding
+from .case import Case
+from .finding import Finding
 
 __all__ = ["suspect"]
 

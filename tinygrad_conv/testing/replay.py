@@ -22,8 +22,7 @@ import numpy as np
 from ..primitive import Primitive
 from ..tensor import Tensor
 from .draw import Draw
-from .explain import hypothesis_runs
-from .report import GradientError
+from .report import GradientError, hypothesis_runs
 
 __all__ = ["gradient_test", "primitive_test", "shrunk_arguments", "shrunk_draw", "with_test"]
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import html
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-__all__ = ["GradientError", "Report"]
+__all__ = ["GradientError", "Report", "hypothesis_runs"]
 
 Index = tuple[int, ...]
 
@@ -140,3 +141,9 @@ class GradientError(AssertionError):
 
     def _repr_html_(self) -> str:
         return self.report._repr_html_()
+
+
+def hypothesis_runs() -> bool:
+    """Is this a test that Hypothesis runs? Then it shrinks what fails, and explanations can wait until it is done."""
+    hypothesis = sys.modules.get("hypothesis")
+    return hypothesis is not None and hypothesis.currently_in_test_context()

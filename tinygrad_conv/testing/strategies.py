@@ -25,8 +25,8 @@ import numpy as np
 from .. import ops
 from ..errors import MissingExtraError
 from ..primitive import Primitive
-from .checks import draw_sample
 from .draw import LAYOUTS, Draw, Sample, Shape
+from .samples import draw_sample
 
 try:
     from hypothesis import strategies as st
