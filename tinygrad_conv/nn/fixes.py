@@ -11,19 +11,27 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from ..errors import ArgumentError, ShapeError, TinygradConvError
 
-if TYPE_CHECKING:
-    from .layer import Layer
-
 Shape: TypeAlias = tuple[Any, ...]  # the batch axis may be None
-Chain: TypeAlias = "list[tuple[str, Layer]]"
+Chain: TypeAlias = "Sequence[tuple[str, Link]]"
 
 MOST = 3  # how many suggestions a message lists
+
+
+class Link(Protocol):
+    """What is asked of a layer here: see `Layer`."""
+
+    @property
+    def tunable(self) -> Mapping[str, tuple[Any, ...]]: ...
+    def infer(self, shape: Shape) -> Shape: ...
+    def fixes(self, shape: Shape) -> Iterator[Edit]: ...
+    def wants(self, shape: Shape) -> int | None: ...
+    def spelled(self, argument: str) -> str: ...
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -57,7 +65,7 @@ class Add:
     """Put a layer before the failing one, which may need another value for an argument then."""
 
     source: str
-    layer: Layer
+    layer: Link
     then: Set | None = None
     verb = "add"
 
@@ -78,7 +86,7 @@ class Remove:
     verb = "remove"
 
     def apply(self, chain: Chain, k: int, shape: Shape) -> tuple[Chain, Shape]:
-        return chain[:k] + chain[k + 1 :], shape
+        return [*chain[:k], *chain[k + 1 :]], shape
 
     def text(self, chain: Chain, k: int) -> str:
         return _called(chain, k)
@@ -88,7 +96,7 @@ class Remove:
 class Exchange:
     """Take a layer of another class, with the same arguments, in place of the failing one."""
 
-    kind: type[Layer]
+    kind: type[Link]
     verb = "use"
 
     def apply(self, chain: Chain, k: int, shape: Shape) -> tuple[Chain, Shape]:

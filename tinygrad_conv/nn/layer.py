@@ -28,7 +28,7 @@ from ..kernels.geometry import _positive
 from ..modes import MODE
 from ..tensor import Array, Tensor
 from . import activations, init
-from .fixes import Chain, Edit, Shape, explain
+from .fixes import Edit, Shape, explain
 from .init import Fans
 from .module import Buffer, Module, Parameter
 
@@ -122,7 +122,7 @@ class Layer(Module):
         except (ShapeError, ArgumentError) as error:
             raise explain(self.chain(MODE.get().path), shape) or error from None
 
-    def chain(self, path: str) -> Chain:
+    def chain(self, path: str) -> list[tuple[str, Layer]]:
         """This layer as a chain of one, called `path`; a `Sequential` gives the layers inside."""
         return [(path or self.name or "", self)]
 

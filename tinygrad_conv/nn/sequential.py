@@ -12,7 +12,7 @@ from ..modes import MODE
 from ..tensor import Array, Tensor
 from . import init
 from .core import Activation
-from .fixes import Chain, Shape, explain, walk
+from .fixes import Shape, explain, walk
 from .layer import Layer
 from .module import Module
 
@@ -120,9 +120,9 @@ class Sequential(Layer):
 
     # -- shapes ----------------------------------------------------------------------------------------------------
 
-    def chain(self, path: str) -> Chain:
+    def chain(self, path: str) -> list[tuple[str, Layer]]:
         """(path, layer) of the layers inside, up to the first module without shape rules."""
-        chain: Chain = []
+        chain: list[tuple[str, Layer]] = []
         for name, layer in self.named_children():
             if not isinstance(layer, Layer):
                 break
