@@ -138,10 +138,10 @@ def test_every_name_in_all_exists():
         assert hasattr(tg, name)
 
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=[p.name for p in PAGES])
+@pytest.mark.parametrize("page", PAGES, ids=[str(p.relative_to(ROOT)) for p in PAGES])
 def test_code_on_pages_runs(page, tmp_path, monkeypatch):
     """Python blocks of a page share one namespace; those with >>> are checked against their output."""
     monkeypatch.chdir(tmp_path)
@@ -158,6 +158,16 @@ def test_code_on_pages_runs(page, tmp_path, monkeypatch):
         else:
             exec(compile(block, f"{page.name}[{number}]", "exec"), names)
     monkeypatch.undo()
+
+
+def test_every_decision_is_listed():
+    folder = ROOT / "docs" / "decisions"
+    listed = re.findall(r"\| (\d+) \| \[(.*)\]\((.*)\) \|", (folder / "README.md").read_text(encoding="utf-8"))
+    written = [path for path in sorted(folder.glob("*.md")) if path.name != "README.md"]
+    titles = [path.read_text(encoding="utf-8").split("\n")[0] for path in written]
+    assert [f"# {n}. {title}" for n, title, _ in listed] == titles
+    assert [file for _, _, file in listed] == [path.name for path in written]
+    assert [int(n) for n, *_ in listed] == list(range(1, len(written) + 1))
 
 
 def test_pages_link_to_files_that_exist():

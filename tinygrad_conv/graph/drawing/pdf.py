@@ -4,6 +4,9 @@ It reads the SVG that this package makes: Graphviz's groups, polygons, polylines
 the squares of `as_dense`. Text stays text, which can be searched and copied, in the fonts that every reader of PDF
 brings along: Helvetica, and Symbol for Greek and mathematics. Equal pictures give equal bytes.
 
+Why by hand: of the libraries that do this, svglib (with reportlab and lxml) has no ᵀ in these fonts, so that ``convᵀ``
+ends in a black box, and CairoSVG needs the system's cairo. Here nothing has to be installed.
+
 Source: ISO 32000-1:2008, chapters 7.5 (files), 8 (graphics) and 9 (text), and annex D (the fonts' characters).
 """
 
