@@ -85,6 +85,21 @@ def test_imports_point_one_way(path):
         assert set(imported_parts(path)) <= allowed | {part}
 
 
+PRODUCTS = {"matmul", "dot", "inner", "vdot", "vecdot", "tensordot", "det", "slogdet"}  # of NumPy, by BLAS
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(PACKAGE)) for p in FILES])
+def test_products_of_arrays_are_called_quietly(path):
+    """Through `kernels.product`, which tells true floating-point flags of BLAS from others."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        assert not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult)), f"@ in line {node.lineno}"
+        if isinstance(node, ast.Call):
+            called, keywords = ast.unparse(node.func), {keyword.arg for keyword in node.keywords}
+            by_blas = called.startswith("np.") and called.split(".")[-1] in PRODUCTS
+            by_blas |= called == "np.einsum" and "optimize" in keywords and path.name != "product.py"
+            assert not by_blas, f"{called} in line {node.lineno}"
+
+
 def test_layers_have_no_cycle():
     order = []
     left = {k: set(v) for k, v in LAYERS.items() if v is not None}

@@ -30,6 +30,7 @@ import numpy as np
 
 from .errors import ArgumentError, DTypeError, ShapeError
 from .kernels import registry as kernels
+from .kernels.product import quietly
 from .modes import effect
 from .tensor import Tensor, unshared
 
@@ -376,7 +377,7 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> Tensor:
     _positive("clip_grad_norm", "max_norm", max_norm)
     nodes = [p.node for p in params if p.node is not None and p.node.grad is not None]
     flat = [node.grad._data.reshape(-1) for node in nodes if node.grad is not None]
-    norm = math.sqrt(sum(float(np.dot(g, g)) for g in flat))
+    norm = math.sqrt(sum(float(quietly(np.dot, g, g)) for g in flat))
     if norm > max_norm:
         for node in nodes:
             node.grad = Tensor(node.grad._data * (max_norm / norm))  # type: ignore[union-attr]

@@ -47,7 +47,7 @@ def conv(x: Array, w: Array, window: Window, y: Array) -> bool:
     """y = conv(x, w); False if there is an infinity or a NaN in it, and it has to be computed in another way."""
     c_in, c_out = w.shape[2:]
     transform = G.astype(w.dtype)
-    kernel = transform @ (transform @ w.reshape(3, -1)).reshape(4, 3, -1)  # G w Gᵀ, (4, 4, C_in * C_out)
+    kernel = matmul(transform, matmul(transform, w.reshape(3, -1)).reshape(4, 3, -1))  # G w Gᵀ, (4, 4, C_in * C_out)
     for block, inputs in _tiles(x, window, c_out):
         products = scratch("winograd products", (16, inputs.shape[1], c_out), x.dtype)
         matmul(inputs, kernel.reshape(16, c_in, c_out), out=products)
@@ -64,7 +64,7 @@ def conv_kernel_grad(x: Array, g: Array, window: Window, dw: Array) -> bool:
     for block, inputs in _tiles(x, window, c_out):
         total += matmul(inputs.swapaxes(1, 2), _spread(g[block]))
     transpose = G.T.astype(x.dtype)
-    np.matmul(transpose, (transpose @ total.reshape(4, 4, -1)).reshape(4, -1), dw.reshape(3, -1))
+    matmul(transpose, matmul(transpose, total.reshape(4, 4, -1)).reshape(4, -1), out=dw.reshape(3, -1))
     return bool(np.isfinite(total).all())
 
 

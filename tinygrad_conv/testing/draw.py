@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ..kernels.product import matmul
+
 T = TypeVar("T")
 Sample = tuple[tuple[Any, ...], dict[str, Any]]
 Shape = tuple[int, ...]
@@ -294,7 +296,7 @@ class Draw:
     def well_conditioned(self, n: int, batch: Shape = ()) -> np.ndarray[Any, Any]:
         """Matrices with singular values between 1 and 2."""
         u, _, v = np.linalg.svd(self.values((*batch, n, n)))
-        return self.laid_out(np.asarray((u * self.rng.uniform(1, 2, (*batch, 1, n))) @ v))
+        return self.laid_out(matmul(u * self.rng.uniform(1, 2, (*batch, 1, n)), v))
 
     def square_sample(self) -> Sample:
         return (self.well_conditioned(self.integer(1, 3), self.shape(max_ndim=1)),), {}

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from ..kernels.product import matmul
 from . import numeric
 from .case import BOTH, Case
 from .finding import RULE, Finding
@@ -101,9 +102,11 @@ def _compared(case: Case, k: int, elements: Array, mode: str) -> Finding:
         np.reshape(a, (len(elements), -1)) for a in (truth.value, truth.error, truth.low, truth.high)
     )
     ends, smooth = np.stack([low * g, high * g]), np.zeros(len(elements), bool)
-    along = numeric.Estimate(value @ g, error @ np.abs(g), truth.method, ends.min(0).sum(1), ends.max(0).sum(1), smooth)
+    along = numeric.Estimate(
+        matmul(value, g), matmul(error, np.abs(g)), truth.method, ends.min(0).sum(1), ends.max(0).sum(1), smooth
+    )
     analytic = _analytic(case, k, elements, mode)
-    noise = 1e-12 * (np.abs(value) @ np.abs(g)) + 4 * SAFETY * along.error
+    noise = 1e-12 * matmul(np.abs(value), np.abs(g)) + 4 * SAFETY * along.error
     noise += case.floor * float(np.sum(np.abs(g))) / numeric.unit(case.inputs[k])
     wrong = case.outside(analytic, along, noise)
     shape = np.shape(case.inputs[k])
@@ -164,7 +167,7 @@ def _worst_output(case: Case, found: Finding, mode: str) -> tuple[int, float]:
     places, g = np.arange(len(found.outputs)), case.cotangent.ravel()[found.outputs]
     while len(places) > 1:  # the half that is more wrong
         halves = np.array_split(places, 2)
-        gaps = [abs(pulled(half, g[half]) - float(column[half] @ g[half])) for half in halves]
+        gaps = [abs(pulled(half, g[half]) - float(matmul(column[half], g[half]))) for half in halves]
         places = halves[0 if np.isnan(gaps[0]) or gaps[0] >= gaps[1] else 1]
     return int(places[0]), pulled(places, np.ones(1))
 

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from .. import autodiff
+from ..kernels.product import matmul
 from ..modes import mode
 from ..tensor import Node
 from .case import Case
@@ -84,7 +85,7 @@ def _hold(case: Case, k: int) -> None:
     g, t = np.zeros(case.y.shape), [np.zeros(np.shape(x)) for x in case.inputs]
     g.flat[outputs] = case.cotangent.flat[outputs]
     t[k].flat[elements] = case.tangents[k].flat[elements]
-    expected = rule @ g.flat[outputs]
+    expected = matmul(rule, g.flat[outputs])
 
     def found(got: Array) -> Finding:
         error, wrong = np.full(len(elements), _CLOSE), ~_agree(got, expected)
@@ -95,7 +96,7 @@ def _hold(case: Case, k: int) -> None:
         gradient = case.pull(g)[k].ravel()[elements]
         if not _agree(gradient, expected).all():
             fail(case, "kinks", f"VJP {message}", found(gradient))
-    if "forward" in case.modes and not _agree(case.push(t).flat[outputs], t[k].flat[elements] @ rule).all():
+    if "forward" in case.modes and not _agree(case.push(t).flat[outputs], matmul(t[k].flat[elements], rule)).all():
         pushed = np.array([np.sum(g * case.push(basis(case, k, int(e)))) for e in elements])
         fail(case, "kinks", f"JVP {message}", found(pushed), forward=True)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.product import matmul
 from .case import Case
 from .finding import Finding
 
@@ -153,7 +154,7 @@ def _one_sample(case: Case, found: Finding) -> str:
     for sample in {0, n - 1} if n > 1 else ():
         g = np.zeros(case.y.shape)
         g[sample] = case.cotangent[sample]
-        if _alike(found.analytic, found.jacobian @ g.ravel(), found):
+        if _alike(found.analytic, matmul(found.jacobian, g.ravel()), found):
             return f"a missing sum over the batch: only sample {sample} of axis 0 contributes"
     return ""
 

@@ -240,7 +240,7 @@ _LAYERS: dict[str, Callable[..., Any]] = {
     "max_pool": lambda x: ops.max_pool2d(x, 2),
     "avg_pool": lambda x: ops.avg_pool2d(x, 2),
     "flatten": lambda x: ops.flatten(x, 1),
-    "dense": lambda x, w, b: x @ w + b,
+    "dense": lambda x, w, b: ops.matmul(x, w) + b,
     "softmax": lambda x: ops.softmax(x),
     **{name: getattr(ops, name) for name in _ACTIVATIONS},
 }

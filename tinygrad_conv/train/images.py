@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, MissingExtraError
+from ..ops.linalg import matmul
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -86,7 +87,7 @@ def centred(grey: NDArray[Any]) -> NDArray[Any]:
     cut = ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
     scale = BOX / max(cut.shape)
     down, across = (_averages(length, max(round(length * scale), 1)) for length in cut.shape)
-    small = down @ cut @ across.T
+    small = np.asarray(matmul(down, matmul(cut, across.T)))
     return _placed(small / small.max())
 
 
@@ -110,7 +111,7 @@ def _placed(small: NDArray[Any]) -> NDArray[Any]:
     for axis in (0, 1):
         length = small.shape[axis]
         mass = small.sum(axis=1 - axis)
-        centre = float(mass @ (np.arange(length) + 0.5)) / float(mass.sum())
+        centre = float((mass * (np.arange(length) + 0.5)).sum()) / float(mass.sum())
         corner.append(min(max(round(SIZE / 2 - centre), 0), SIZE - length))
     top, left = corner
     out[top : top + small.shape[0], left : left + small.shape[1]] = small
