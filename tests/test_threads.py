@@ -157,7 +157,7 @@ def test_stacks_of_matrices_and_sums_of_rows(shares, rng):
 def test_results_are_not_written_where_they_do_not_fit(shares, spoil, rng):
     x = rng.standard_normal((6, 5, 4))
     with pytest.raises(ArgumentError, match="expected out to be C-contiguous"):
-        registry.bias_relu(x, np.zeros(4), out=spoil(np.empty_like(x)))
+        registry.bias_relu(x, np.zeros(4), out=spoil(np.zeros_like(x)))
 
 
 def test_a_step_is_the_same_up_to_the_order_of_sums(shares, rng):
