@@ -212,8 +212,10 @@ def blas() -> str:
 
 def write(text: str) -> None:
     """Put the text between the marks on the page."""
+    from tinygrad_conv import files
+
     before, _, rest = PAGE.read_text().partition(BEGIN)
     _, mark, after = rest.partition(END)
     if not mark:
         raise SystemExit(f"benchmarks: {PAGE} has no marks {BEGIN} and {END}")
-    PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+    files.write(PAGE, f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")

@@ -5,6 +5,7 @@ import pathlib
 import re
 
 import tinygrad_conv as tg
+from tinygrad_conv.files import write
 
 PAGE = pathlib.Path(__file__).with_name("operations.md")
 
@@ -47,4 +48,4 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    write(PAGE, page())

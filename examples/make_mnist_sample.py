@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from tinygrad_conv.data import MNIST, _mnist, mnist, read_idx, write_idx
 from tinygrad_conv.errors import DataError
+from tinygrad_conv.files import write
 
 TRAIN, TEST = 10_000, 2_000
 
@@ -105,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{name}: {fault or 'identical'}")
         else:
             args.out.mkdir(parents=True, exist_ok=True)
-            (args.out / name).write_bytes(content)
+            write(args.out / name, content)
             sha256 = hashlib.sha256(lzma.decompress(content)).hexdigest()
             print(f"{name}: {len(content)} bytes, SHA-256 of the unpacked file {sha256}")
     return 1 if faults else 0

@@ -65,8 +65,8 @@ class DeclarationError(TinygradConvError, TypeError):
     """A primitive's declaration is incomplete or contradicts itself; names the missing part."""
 
 
-class DataError(TinygradConvError, ValueError):
-    """A data file is missing, truncated, corrupt or not what its name says."""
+class DataError(ArgumentError):
+    """A file is missing, truncated, corrupt or not what its name says; or it cannot be written."""
 
 
 class CompileWarning(UserWarning):

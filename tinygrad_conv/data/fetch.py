@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tinygrad_conv.data.idx import decode, load_bytes, unpack
 from tinygrad_conv.errors import DataError, MissingExtraError
+from tinygrad_conv.files import write
 
 SUFFIXES = ("", ".gz", ".xz")
 BY_HAND = "pass data_dir= a folder that has the IDX files"
@@ -106,7 +107,6 @@ def download(source: Source, folders: Sequence[str], mirrors: list[str]) -> NDAr
 
     try:
         os.makedirs(cache, exist_ok=True)
-        # Inside the cache, so that the move to the final name stays on one file system and is atomic.
         scratch = tempfile.TemporaryDirectory(dir=cache, prefix="download-")
     except OSError as error:
         raise DataError(
@@ -124,7 +124,7 @@ def download(source: Source, folders: Sequence[str], mirrors: list[str]) -> NDAr
             try:
                 http(f"{mirror.rstrip('/')}/{name}", part, None)
                 array = read(source, part)
-                os.replace(part, os.path.join(cache, name))
+                write(os.path.join(cache, name), load_bytes(part, "mnist"), "mnist")
                 return array
             except (OSError, DataError) as error:  # the errors of requests are OSErrors
                 failures.append(f"{mirror} ({reason(error).replace(part, name)})")

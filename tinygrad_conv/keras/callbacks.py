@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError
+from ..files import folder_for, name_of, read, write
 from .spelling import strict
 
 if TYPE_CHECKING:
@@ -168,7 +170,9 @@ class EarlyStopping(_Watching):
 class ModelCheckpoint(_Watching):
     """Save the weights after each epoch, or only when a number improved.
 
-    `filepath` may hold ``{epoch:02d}`` and the names of logs, such as ``{val_loss:.2f}``.
+    `filepath` may hold ``{epoch:02d}`` and the names of logs, such as ``{val_loss:.2f}``. Its folder is made.
+
+    Raises DataError, before any training, where no file can be written there.
     """
 
     @strict
@@ -179,7 +183,12 @@ class ModelCheckpoint(_Watching):
         super().__init__(monitor, mode)
         if not save_weights_only:
             raise ArgumentError("ModelCheckpoint: only weights can be saved: use save_weights_only=True")
-        self.filepath, self.verbose, self.save_best_only = os.fspath(filepath), verbose, save_best_only
+        self.filepath, self.verbose, self.save_best_only = name_of(filepath, "ModelCheckpoint"), verbose, save_best_only
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Make the folder, as far as its name is known, and find out now whether a file can be written there."""
+        fixed, brace, _ = self.filepath.partition("{")
+        folder_for(os.path.join(os.path.dirname(fixed), "") if brace else fixed, "ModelCheckpoint")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if self.save_best_only and not self.improved(self.watched(logs)):
@@ -190,31 +199,38 @@ class ModelCheckpoint(_Watching):
             raise ArgumentError(
                 f"ModelCheckpoint: expected names among epoch, {', '.join(logs or {})} in filepath, got {error}"
             ) from None
+        folder_for(path, "ModelCheckpoint")
         self.model.save_weights(path)
         if self.verbose:
             print(f"Epoch {epoch + 1}: saved {path}")
 
 
 class CSVLogger(Callback):
-    """Write the logs of each epoch as a line of a CSV file."""
+    """Write the logs of each epoch as a line of a CSV file, whose folder is made; it has whole lines at any time.
+
+    With `append` the lines of an earlier training stay. Raises DataError, before any training, where the file cannot
+    be written.
+    """
 
     @strict
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
-        self.filename, self.separator, self.append = os.fspath(filename), separator, append
+        self.filename, self.separator, self.append = name_of(filename, "CSVLogger"), separator, append
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        self._has_header = self.append and os.path.exists(self.filename) and os.path.getsize(self.filename) > 0
-        if not self.append:
-            open(self.filename, "w").close()
+        folder_for(self.filename, "CSVLogger")
+        self._written = read(self.filename, "CSVLogger") if self.append and os.path.exists(self.filename) else b""
+        write(self.filename, self._written, "CSVLogger")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        logs = logs or {}
-        with open(self.filename, "a", newline="") as file:
-            writer = csv.writer(file, delimiter=self.separator)
-            if not self._has_header:
-                writer.writerow(["epoch", *sorted(logs)])
-                self._has_header = True
-            writer.writerow([epoch, *(logs[name] for name in sorted(logs))])
+        logs, lines = logs or {}, io.StringIO()
+        writer = csv.writer(lines, delimiter=self.separator)
+        if not self._written:
+            writer.writerow(["epoch", *sorted(logs)])
+        elif not self._written.endswith(b"\n"):  # an editor may have left the last line open
+            lines.write("\r\n")
+        writer.writerow([epoch, *(logs[name] for name in sorted(logs))])
+        self._written += lines.getvalue().encode(errors="backslashreplace")
+        write(self.filename, self._written, "CSVLogger")
 
 
 class LearningRateScheduler(Callback):

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import nn
 from ..errors import ArgumentError, DataError, DTypeError, GraphError, ShapeError
+from ..files import write_arrays
 from ..modes import no_grad
 from ..nn.fixes import Chain, Set, Shape, brief, listed, walk
 from ..nn.module import items, unpacked
@@ -271,13 +272,12 @@ class Model(nn.Module):
 
     @strict
     def save_weights(self, filepath: str | os.PathLike[str]) -> None:
-        """Write all weights to a NumPy ``.npz`` file of any name; an older file stays until this one is whole."""
+        """Write all weights to a NumPy ``.npz`` file of any name; an older file stays until this one is whole.
+
+        Raises DataError when that is not possible.
+        """
         self._make("save_weights")
-        path = os.fspath(filepath)
-        part = f"{path}.part"
-        with open(part, "wb") as file:
-            np.savez(file, **self.state_dict())  # type: ignore[arg-type]
-        os.replace(part, path)
+        write_arrays(filepath, self.state_dict(), "save_weights")
 
     @strict
     def load_weights(self, filepath: str | os.PathLike[str]) -> None:

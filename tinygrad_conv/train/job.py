@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shutil
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import numpy as np
 
 from ..errors import ArgumentError, DataError
+from ..files import PART
 from . import outputs
 from .results import Results
 from .run import Images, Run, Settings, predict
@@ -50,8 +54,9 @@ def train(
         if len(run.history) > settings.epochs:
             raise ArgumentError(f"--epochs: {old} has had {len(run.history)} epochs, got {settings.epochs}")
     images = Images.of(settings, data_dir)
-    folder = fresh(base) if old is None else old
-    settings.save(folder / "settings.json")
+    folder = fresh(base, settings) if old is None else old
+    if old is not None and run.settings != Settings.load(folder / "settings.json"):
+        settings.save(folder / "settings.json")
 
     note = NO_PLOTS if plots and find_spec("matplotlib") is None else ""
     if not quiet:
@@ -122,29 +127,45 @@ def _line(row: Mapping[str, float], epochs: int) -> str:
 # The run's folder
 
 
-def fresh(base: Path) -> Path:
+def fresh(base: Path, settings: Settings) -> Path:
     """Make the folder, with -2, -3, ... appended if there is something in it already.
+
+    It appears with the settings in it, in one step: a run that was killed can be resumed if its folder is there.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     for _ in range(3):
-    ...         path = fresh(Path(folder, "run"))
-    ...         path.joinpath("file").touch()
-    ...         print(path.name)
+    ...         print(fresh(Path(folder, "run"), Settings.of({})).name)
     run
     run-2
     run-3
     """
     path, number = base, 1
+    made = base.with_name(PART.replace("*", token_hex(8)))
     try:
-        while path.is_dir() and any(path.iterdir()):
-            number += 1
-            path = base.with_name(f"{base.name}-{number}")
-        path.mkdir(parents=True, exist_ok=True)
-        path.joinpath("settings.json").touch()
+        made.mkdir(parents=True)
+        try:
+            settings.save(made / "settings.json")
+            while not _became(made, path):
+                number += 1
+                path = base.with_name(f"{base.name}-{number}")
+        except BaseException:
+            shutil.rmtree(made, ignore_errors=True)
+            raise
     except OSError as error:
         raise DataError(f"--out: expected a folder that can be written, got {path}: {error.strerror}") from None
     return path
+
+
+def _became(made: Path, path: Path) -> bool:
+    """Give a folder its name, unless a folder with something in it has that name."""
+    try:
+        os.rename(made, path)
+    except OSError:
+        if path.is_dir() and (any(path.iterdir()) or os.name == "nt"):
+            return False
+        raise
+    return True
 
 
 def newest(base: Path) -> Path:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import __version__, nn
+from .. import __version__, files, nn
 from ..errors import MissingExtraError
 from ..plots import plot_confusion, plot_filters, plot_history, plot_mistakes
 from . import report
 from .recipes import CLASSES, INPUT, RECIPES
 from .results import Results
-from .run import Images, Run, Settings, save_arrays
+from .run import Images, Run, Settings
 
 PICTURES = ("curves.png", "confusion.png", "mistakes.png", "filters.png", "layers.png")
 
@@ -26,11 +28,12 @@ def write(run: Run, images: Images, results: Results, folder: Path, plots: bool,
 
     `note` is what the report's reader must know, such as why pictures are missing.
     """
-    save_arrays(folder / "weights.npz", run.model.state_dict())
-    with open(folder / "history.csv", "w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, ("epoch", "loss", "accuracy", "val_loss", "val_accuracy"), lineterminator="\n")
-        table.writeheader()
-        table.writerows(run.history)
+    files.write_arrays(folder / "weights.npz", run.model.state_dict(), "train")
+    lines = io.StringIO()
+    table = csv.DictWriter(lines, ("epoch", "loss", "accuracy", "val_loss", "val_accuracy"), lineterminator="\n")
+    table.writeheader()
+    table.writerows(run.history)
+    files.write(folder / "history.csv", lines.getvalue(), "train")
     try:
         draw_graph(run.model, images.x_test[:1], folder / "graph.svg")
     except MissingExtraError as error:
@@ -62,7 +65,8 @@ def draw_pictures(run: Run, images: Images, results: Results, folder: Path) -> N
         figures["curves.png"] = plot_history({name: [row[name] for row in run.history] for name in metrics})
         figures["layers.png"] = run.layers.plot()
     for name, figure in figures.items():
-        figure.savefig(folder / name, dpi=110, metadata={"Software": None})
+        draw = partial(figure.savefig, format="png", dpi=110, metadata={"Software": None})
+        files.write(folder / name, draw, "train")
 
 
 def first_layer(model: nn.Sequential, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:

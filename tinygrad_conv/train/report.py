@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import files
 from .results import Results
 
 STYLE = """
@@ -128,7 +129,7 @@ def write(
         *filter(None, body),
         "</main></body></html>\n",
     ]
-    (folder / "report.html").write_text("\n".join(lines), encoding="utf-8")
+    files.write(folder / "report.html", "\n".join(lines), "train")
 
 
 def _section(title: str, content: str, text: str = "") -> str:

@@ -10,7 +10,6 @@ import dataclasses
 import io
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from .. import nn, optim
 from ..data import batches, mnist
 from ..errors import ArgumentError, DataError, TinygradConvError
+from ..files import write, write_arrays
 from ..modes import no_grad
 from ..ops.activations import softmax
 from ..ops.losses import softmax_cross_entropy
@@ -69,7 +69,7 @@ class Settings:
 
     def save(self, path: Path) -> None:
         """Write them as JSON."""
-        path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
+        write(path, json.dumps(dataclasses.asdict(self), indent=2) + "\n", "train")
 
     @classmethod
     def load(cls, path: Path) -> Settings:
@@ -174,12 +174,12 @@ class Run:
         return float(loss), float((probabilities.argmax(axis=1) == y).mean())
 
     def save(self, path: Path) -> None:
-        """Write the whole state to a file, which appears there complete or not at all."""
+        """Write the whole state to a file."""
         layers = [self.layers.gradients, self.layers.activations]
         about = json.dumps({"history": self.history, "layers": layers, "seconds": self.seconds})
         model = {f"model/{name}": value for name, value in self.model.state_dict().items()}
         optimizer = {f"optimizer/{name}": value for name, value in self.optimizer.state_dict().items()}
-        save_arrays(path, {"about": np.array(about), **model, **optimizer})
+        write_arrays(path, {"about": np.array(about), **model, **optimizer}, "train")
 
     def load(self, path: Path) -> None:
         """Continue from a file that `save` wrote. Raises DataError for anything else."""
@@ -216,14 +216,6 @@ def load_weights(path: Path) -> tuple[str, nn.Sequential]:
             model.load_state_dict(arrays)
             return name, model
     raise DataError(f"{path}: expected the weights of {', '.join(RECIPES)}, got arrays that fit none of them")
-
-
-def save_arrays(path: Path, arrays: Mapping[str, Any], compressed: bool = False) -> None:
-    """Write an npz file, which appears complete or not at all; the same arrays give the same bytes."""
-    part = path.with_name(path.name + ".part")
-    with open(part, "wb") as file:
-        (np.savez_compressed if compressed else np.savez)(file, **arrays)
-    os.replace(part, path)
 
 
 def load_arrays(path: Path) -> dict[str, NDArray[Any]]:

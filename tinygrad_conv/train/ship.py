@@ -11,8 +11,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from ..files import write_arrays
 from .predict import SHIPPED
-from .run import load_weights, save_arrays
+from .run import load_weights
 
 
 def ship(run: Path) -> None:
@@ -20,7 +21,8 @@ def ship(run: Path) -> None:
     name, model = load_weights(run / "weights.npz")
     SHIPPED.parent.mkdir(exist_ok=True)
     path = SHIPPED.with_name(f"{name}.npz")
-    save_arrays(path, {key: array.astype("float16") for key, array in model.state_dict().items()}, compressed=True)
+    small = {key: array.astype("float16") for key, array in model.state_dict().items()}
+    write_arrays(path, small, "ship", compressed=True)
     print(f"{path}: {path.stat().st_size:,} bytes")
 
 

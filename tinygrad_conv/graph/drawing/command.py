@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from ...errors import ArgumentError
+from ...files import write
 from ...tensor import Tensor
 from ..snapshot import snapshot
 from ..value import Graph
 from .diff import diff
-from .render import Drawing, draw, writable
+from .render import Drawing, draw
 
 __all__ = ["draw_command", "load"]
 
@@ -57,9 +58,7 @@ def draw_command(
     if out is None:
         print(drawing)
     elif out.lower().endswith(".json"):
-        with writable(Path(out)):
-            Path(out).write_text(drawing.graph.to_json(), encoding="utf-8")
-        print(out)
+        print(write(out, drawing.graph.to_json(), "draw"))
     else:
         print(drawing.render(out))
     return 0

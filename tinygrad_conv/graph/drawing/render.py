@@ -13,12 +13,13 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ...errors import ArgumentError, GraphError, MissingExtraError, MutationError
+from ...files import name_of, write
 from ..snapshot import snapshot
 from ..value import Graph, counted
 from .dot import DEFAULT_SHOW, Direction, checked, to_dot
@@ -180,31 +181,26 @@ class Drawing:
         Raises
         ------
         ArgumentError
-            Another suffix, or a path that cannot be written.
+            Another suffix. A DataError, which is one too, for a path that cannot be written.
         MissingExtraError
             No layout program is installed.
         GraphError
             The graph is too large for a picture.
         """
-        path = Path(path)
+        path = Path(name_of(path, "render"))
         suffix = path.suffix.lower().removeprefix(".")
         if suffix not in _FORMATS:
             raise ArgumentError(f"render: expected a path ending in .svg, .png, .pdf, .dot or .html, got {str(path)!r}")
         if suffix == "html":
             from ..page.page import render_html
 
-            with writable(path):
-                render_html(self.details, path)
-        else:
-            content = self._content(suffix)
-            with writable(path):
-                path.write_bytes(content)
-        return path
+            return render_html(self.details, path)
+        return write(path, self._content(suffix), "render")
 
-    def _content(self, suffix: str) -> bytes:
+    def _content(self, suffix: str) -> bytes | str:
         if suffix == "dot":
-            return self.source.encode()
-        return self.svg.encode() if suffix == "svg" else self._laid_out(suffix)
+            return self.source
+        return self.svg if suffix == "svg" else self._laid_out(suffix)
 
     def _laid_out(self, format: str) -> bytes:
         if len(self.shown.nodes) > _MOST_NODES:
@@ -234,18 +230,6 @@ class Drawing:
             f"Drawing of {what}: {counted(graph.n_operations, 'operation')}, {counted(graph.n_params, 'param')}; "
             'write it with .render("graph.svg")'
         )
-
-
-@contextmanager
-def writable(path: Path) -> Iterator[None]:
-    """Say what is wrong with a path that cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise ArgumentError(
-            f"render: cannot write {str(path)!r}: {error.strerror}; choose a file in an existing folder "
-            "that you may write to"
-        ) from error
 
 
 # ------------------------------------------------------------------------------------------

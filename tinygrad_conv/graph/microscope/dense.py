@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import ArgumentError, ShapeError
+from ...files import write
 from ...tensor import Array, Shape, Tensor, ndarray
 from ..drawing.pdf import svg_to_pdf
 from ..page.picture import number
-from ..page.template import write
 from .cells import Lens
 
 __all__ = ["DenseView", "as_dense"]
@@ -202,16 +202,16 @@ class DenseView:
         """
         suffix = Path(path).suffix.lower()
         if suffix == ".svg":
-            return write(self.svg, path)
+            return write(path, self.svg, "render")
         if suffix == ".pdf":
-            return write(svg_to_pdf(self.svg), path)
+            return write(path, svg_to_pdf(self.svg), "render")
         if suffix == ".html":
             title = "A convolution as a dense layer"
             style = "body{font:14px Helvetica,Arial,sans-serif;margin:24px;background:#fff;color:#1d2129}"
             head = f'<meta charset="utf-8"><title>{title}</title><style>{style}</style>'
             body = f"<h1>{title}</h1>{self.svg}"
             page = f'<!DOCTYPE html>\n<html lang="en">\n<head>{head}</head>\n<body>{body}</body>\n</html>\n'
-            return write(page, path)
+            return write(path, page, "render")
         raise ArgumentError(f"render: expected a path ending in .svg, .pdf or .html, got {str(path)!r}")
 
     def _repr_svg_(self) -> str:

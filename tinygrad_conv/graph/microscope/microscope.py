@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import GraphError, IndexingError
+from ...files import write
 from ...tensor import Node, Shape, Tensor, describe_source, ndarray
-from ..page.template import write
 from ..value import GraphNode
 from ..watching import Watch
 from .cells import Index
@@ -166,14 +166,14 @@ class Microscope(Scope):
         """Write a page on which the window slides over the input, for example n of the batch.
 
         Of three spatial axes it shows depth `z` of the output, and the slices of the input that this reads side by side
-        with their channels. Raises ArgumentError for a path that cannot be written, IndexingError for an n or z that
+        with their channels. Raises DataError for a path that cannot be written, IndexingError for an n or z that
         is not there.
         """
         sizes = {"n": self.shape[0], "z": self.shape[1] if len(self.shape) == 5 else 1}
         for (name, size), value in zip(sizes.items(), (n, z), strict=True):
             if not -size <= value < size:
                 raise IndexingError(f"render: {name}={value} is out of range for an output of shape {self.shape}")
-        return write(page(self, n % sizes["n"], z % sizes["z"]), path)
+        return write(path, page(self, n % sizes["n"], z % sizes["z"]), "render")
 
     def _repr_html_(self) -> str:
         return self.explain()._repr_html_()

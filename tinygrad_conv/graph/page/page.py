@@ -9,10 +9,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ...files import write
 from ...primitive import primitives
 from ..value import Graph, GraphModule, GraphNode, Values, counted
 from .picture import picture
-from .template import fill, write
+from .template import fill
 
 __all__ = ["html", "render_html"]
 
@@ -24,9 +25,9 @@ def render_html(graph: Graph, path: str | os.PathLike[str]) -> Path:
 
     Values and gradients are on it if the graph has them (``show=("values", "gradients")``).
 
-    Raises ArgumentError for a path that cannot be written.
+    Raises DataError for a path that cannot be written.
     """
-    return write(html(graph), path)
+    return write(path, html(graph), "render")
 
 
 def html(graph: Graph) -> str:

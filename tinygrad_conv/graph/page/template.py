@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from functools import cache
 from html import escape
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
-from ...errors import ArgumentError
-
-__all__ = ["fill", "write"]
+__all__ = ["fill"]
 
 
 def fill(room: str, page: str, title: str, summary: str, data: Any) -> str:
@@ -25,19 +21,6 @@ def fill(room: str, page: str, title: str, summary: str, data: Any) -> str:
     for name in ("style", "script", "title", "summary", "data"):  # data last: what they hold is nobody's template
         text = text.replace(f"{{{{{name}}}}}", parts[name].rstrip("\n"))
     return text
-
-
-def write(content: str | bytes, path: str | os.PathLike[str]) -> Path:
-    """Write a page or a picture; raises ArgumentError where that is not possible."""
-    path = Path(path)
-    try:
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-    except OSError as error:
-        raise ArgumentError(
-            f"render: cannot write {str(path)!r}: {error.strerror}; choose a file in an existing folder that you may "
-            "write to"
-        ) from error
-    return path
 
 
 @cache
