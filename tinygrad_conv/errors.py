@@ -22,6 +22,7 @@ __all__ = [
     "MissingExtraError",
     "MutationError",
     "ShapeError",
+    "SizeError",
     "TinygradConvError",
 ]
 
@@ -32,6 +33,10 @@ class TinygradConvError(Exception):
 
 class ShapeError(TinygradConvError, ValueError):
     """Shapes do not fit the operation."""
+
+
+class SizeError(ShapeError, MemoryError):
+    """A result would take more memory than this machine has; nothing was computed."""
 
 
 class ArgumentError(TinygradConvError, ValueError):

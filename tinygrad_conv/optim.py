@@ -24,10 +24,23 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import signature
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
+from .arguments import (
+    Count,
+    Fraction,
+    Kind,
+    NonNegative,
+    Positive,
+    Size,
+    check,
+    checked,
+    described,
+    instances,
+    items_of,
+)
 from .errors import ArgumentError, DTypeError, ShapeError
 from .kernels import registry as kernels
 from .kernels.product import quietly
@@ -39,13 +52,33 @@ __all__ = [
     "Schedule", "StepDecay", "WarmUp", "clip_grad_norm", "clip_grad_value",
 ]  # fmt: skip
 
-Schedule: TypeAlias = Callable[[int], float]
+Schedule: TypeAlias = Annotated[Callable[[int], float], instances(Callable, "a schedule")]
 Array: TypeAlias = np.ndarray[Any, Any]
+
+
+def _leaves(params: Any) -> list[Tensor]:
+    if isinstance(params, Tensor):
+        raise DTypeError("expected an iterable of parameters, got one tensor: use [w]")
+    leaves = items_of(params)
+    if not leaves:
+        raise ArgumentError(
+            "expected parameters, got none; build the model (call it once) before asking for its parameters()"
+        )
+    for leaf in leaves:
+        if not isinstance(leaf, Tensor) or leaf.node is None or not leaf.is_leaf:
+            raise DTypeError(f"expected leaf tensors that require a gradient, got {described(leaf)}")
+    if len(set(map(id, leaves))) < len(leaves):
+        raise ArgumentError("expected each parameter once, got one twice")
+    return leaves
+
+
+Parameters: TypeAlias = Annotated[Iterable[Tensor], Kind("an iterable of parameters", _leaves)]
 
 # ------------------------------------------------------------------------------------------------------------------
 # Optimisers
 
 
+@checked
 class Optimizer:
     """Base of the optimisers: a subclass says how one parameter moves, with a `kernel` or in `update`.
 
@@ -80,56 +113,23 @@ class Optimizer:
         if "update" in vars(cls):
             cls._in_place = "out" in signature(cls.update).parameters
 
-    def __init__(self, params: Iterable[Tensor], lr: float | Schedule, weight_decay: float = 0.0) -> None:
-        if isinstance(params, Tensor):
-            raise DTypeError(f"{type(self).__name__}: expected an iterable of parameters, got one tensor: use [w]")
-        self.params = list(params)
-        if not self.params:
-            raise ArgumentError(
-                f"{type(self).__name__}: expected parameters, got none; build the model (call it once) before "
-                "asking for its parameters()"
-            )
-        for param in self.params:
-            if not isinstance(param, Tensor) or param.node is None or not param.is_leaf:
-                raise DTypeError(
-                    f"{type(self).__name__}: expected leaf tensors that require a gradient, got "
-                    f"{param if isinstance(param, Tensor) else repr(param)}"
-                )
-        if len({id(param) for param in self.params}) < len(self.params):
-            raise ArgumentError(f"{type(self).__name__}: expected each parameter once, got one twice")
+    def __init__(self, params: Parameters, lr: Positive | Schedule, weight_decay: NonNegative = 0.0) -> None:
+        self.params: list[Tensor] = params  # type: ignore[assignment]  # read as a list
         self.lr = lr
-        self.weight_decay = self._at_least_0("weight_decay", weight_decay)
+        self.weight_decay = weight_decay
         self.steps = 0
         self.state: list[dict[str, Array]] = [{} for _ in self.params]
 
     @property
     def lr(self) -> float:
         """The learning rate of the next step."""
-        return self._rate(self._lr(self.steps)) if callable(self._lr) else self._lr
+        if not callable(self._lr):
+            return self._lr
+        return float(check(NonNegative, type(self).__name__, "what the schedule lr gives", self._lr(self.steps)))
 
     @lr.setter
-    def lr(self, value: float | Schedule) -> None:
-        self._lr = value if callable(value) else self._rate(value)
-
-    def _rate(self, value: Any) -> float:
-        try:
-            rate = float(value)
-        except (TypeError, ValueError):
-            raise DTypeError(f"{type(self).__name__}: expected lr as a number or a schedule, got {value!r}") from None
-        # A schedule may warm up from 0, and end at 0.
-        if not (0 < rate < math.inf or (rate == 0 and callable(getattr(self, "_lr", None)))):
-            raise ArgumentError(f"{type(self).__name__}: expected a finite lr above 0, got {value!r}: use lr=0.01")
-        return rate
-
-    def _at_least_0(self, name: str, value: float) -> float:
-        if not 0 <= value < math.inf:
-            raise ArgumentError(f"{type(self).__name__}: expected {name} of at least 0, got {value!r}: use {name}=0")
-        return float(value)
-
-    def _fraction(self, name: str, value: float, usual: float) -> float:
-        if not 0 <= value < 1:
-            raise ArgumentError(f"{type(self).__name__}: expected {name} in [0, 1), got {value!r}: use {name}={usual}")
-        return float(value)
+    def lr(self, value: Positive | Schedule) -> None:
+        self._lr = value if callable(value) else float(value)
 
     @effect
     def step(self) -> None:
@@ -195,33 +195,30 @@ class Optimizer:
 
         Raises ArgumentError for entries this optimiser has no place for, ShapeError for arrays that do not fit.
         """
+        what = f"{type(self).__name__}.load_state_dict"
         slots: list[dict[str, Array]] = [{} for _ in self.params]
         for key, value in state.items():
             if key in ("steps", "lr"):
                 continue
-            number, _, name = key.partition(".")
-            if not number.isdigit() or int(number) >= len(slots) or name not in self.slots:
+            number, _, name = str(key).partition(".")
+            if not number.isdecimal() or int(number) >= len(slots) or name not in self.slots:
                 raise ArgumentError(
-                    f"{type(self).__name__}.load_state_dict: expected "
-                    f"{', '.join(self.slots) or 'no arrays'} for {len(slots)} parameters, got {key!r}"
+                    f"{what}: expected {', '.join(self.slots) or 'no arrays'} for {len(slots)} parameters, got {key!r}"
                 )
             param = self.params[int(number)]
             if np.shape(value) != param.shape:
-                raise ShapeError(
-                    f"{type(self).__name__}.load_state_dict: expected {key!r} of shape {param.shape}, "
-                    f"got {np.shape(value)}"
-                )
+                raise ShapeError(f"{what}: expected {key!r} of shape {param.shape}, got {np.shape(value)}")
             slots[int(number)][name] = np.array(value, dtype=param.dtype)
         if "steps" not in state:
-            raise ArgumentError(f"{type(self).__name__}.load_state_dict: expected an entry 'steps', got {list(state)}")
-        self.steps, self.state = int(state["steps"]), slots
-        if "lr" in state:
-            self.lr = float(state["lr"])
+            raise ArgumentError(f"{what}: expected an entry 'steps', got {list(state)}")
+        lr = check(NonNegative, what, "lr", state["lr"]) if "lr" in state else self._lr
+        self.steps, self.state, self._lr = check(Count, what, "steps", state["steps"]), slots, lr
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.params)} parameters, lr={self.lr:g})"
 
 
+@checked
 class SGD(Optimizer):
     """Stochastic gradient descent: ``p -= lr * v`` with ``v = momentum * v + g`` (v starts as the first g).
 
@@ -238,11 +235,11 @@ class SGD(Optimizer):
     kernel, arrays = kernels.sgd, ("velocity",)
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float | Schedule = 0.01, momentum: float = 0.0, nesterov: bool = False,
-        weight_decay: float = 0.0,
+        self, params: Parameters, lr: Positive | Schedule = 0.01, momentum: Fraction = 0.0, nesterov: bool = False,
+        weight_decay: NonNegative = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(params, lr, weight_decay)
-        self.momentum, self.nesterov = self._fraction("momentum", momentum, 0.9), bool(nesterov)
+        self.momentum, self.nesterov = momentum, nesterov
         if nesterov and not momentum:
             raise ArgumentError("SGD: expected a momentum above 0 with nesterov=True: use momentum=0.9")
         self.slots = ("velocity",) if momentum else ()
@@ -251,6 +248,7 @@ class SGD(Optimizer):
         return lr, self.momentum, self.nesterov, self.weight_decay
 
 
+@checked
 class Adam(Optimizer):
     """Steps scaled by running moments of the gradient.
 
@@ -273,12 +271,11 @@ class Adam(Optimizer):
     decoupled = False
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float | Schedule = 0.001, betas: tuple[float, float] = (0.9, 0.999),
-        epsilon: float = 1e-8, weight_decay: float = 0.0,
+        self, params: Parameters, lr: Positive | Schedule = 0.001, betas: tuple[Fraction, Fraction] = (0.9, 0.999),
+        epsilon: NonNegative = 1e-8, weight_decay: NonNegative = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(params, lr, weight_decay)
-        self.betas = (self._fraction("betas[0]", betas[0], 0.9), self._fraction("betas[1]", betas[1], 0.999))
-        self.epsilon = self._at_least_0("epsilon", epsilon)
+        self.betas, self.epsilon = betas, epsilon
 
     def begin(self) -> None:
         t = self.steps + 1
@@ -289,6 +286,7 @@ class Adam(Optimizer):
         return self.betas, self._corrections, lr, self.epsilon, decay, shrink
 
 
+@checked
 class AdamW(Adam):
     """`Adam` with decoupled weight decay: ``p *= 1 - lr * weight_decay`` before each step.
 
@@ -298,12 +296,13 @@ class AdamW(Adam):
     decoupled = True
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float | Schedule = 0.001, betas: tuple[float, float] = (0.9, 0.999),
-        epsilon: float = 1e-8, weight_decay: float = 0.01,
+        self, params: Parameters, lr: Positive | Schedule = 0.001, betas: tuple[Fraction, Fraction] = (0.9, 0.999),
+        epsilon: NonNegative = 1e-8, weight_decay: NonNegative = 0.01,
     ) -> None:  # fmt: skip
         super().__init__(params, lr, betas, epsilon, weight_decay)
 
 
+@checked
 class RMSprop(Optimizer):
     """Steps divided by a running root mean square: ``s = rho s + (1 - rho) g²``, ``p -= lr * g / (√s + epsilon)``.
 
@@ -315,18 +314,18 @@ class RMSprop(Optimizer):
     kernel, arrays = kernels.rmsprop, ("square", "mean", "velocity")
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float | Schedule = 0.01, rho: float = 0.99, epsilon: float = 1e-8,
-        momentum: float = 0.0, centered: bool = False, weight_decay: float = 0.0,
+        self, params: Parameters, lr: Positive | Schedule = 0.01, rho: Fraction = 0.99, epsilon: NonNegative = 1e-8,
+        momentum: Fraction = 0.0, centered: bool = False, weight_decay: NonNegative = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(params, lr, weight_decay)
-        self.rho, self.momentum = self._fraction("rho", rho, 0.99), self._fraction("momentum", momentum, 0.9)
-        self.epsilon, self.centered = self._at_least_0("epsilon", epsilon), bool(centered)
+        self.rho, self.momentum, self.epsilon, self.centered = rho, momentum, epsilon, centered
         self.slots = ("square",) + (("mean",) if centered else ()) + (("velocity",) if momentum else ())
 
     def numbers(self, lr: float) -> tuple[Any, ...]:
         return lr, self.rho, self.epsilon, self.momentum, self.weight_decay
 
 
+@checked
 class Adagrad(Optimizer):
     """Steps divided by the root of the sum of all squared gradients: ``s += g²``, ``p -= lr * g / (√s + epsilon)``.
 
@@ -336,11 +335,11 @@ class Adagrad(Optimizer):
     slots = ("sum",)
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float | Schedule = 0.01, epsilon: float = 1e-10, initial: float = 0.0,
-        weight_decay: float = 0.0,
+        self, params: Parameters, lr: Positive | Schedule = 0.01, epsilon: NonNegative = 1e-10,
+        initial: NonNegative = 0.0, weight_decay: NonNegative = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(params, lr, weight_decay)
-        self.epsilon, self.initial = self._at_least_0("epsilon", epsilon), self._at_least_0("initial", initial)
+        self.epsilon, self.initial = epsilon, initial
 
     def start(self, p: Array) -> dict[str, Array]:
         return {"sum": np.full_like(p, self.initial)}
@@ -362,8 +361,9 @@ class Adagrad(Optimizer):
 # Limits on gradients
 
 
+@checked
 @effect
-def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> Tensor:
+def clip_grad_norm(params: Iterable[Tensor], max_norm: Positive) -> Tensor:
     """Scale all gradients by one factor so that their norm together is at most `max_norm`; returns the norm before.
 
     Source: Pascanu et al., "On the difficulty of training recurrent neural networks" (2013).
@@ -374,7 +374,6 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> Tensor:
     >>> clip_grad_norm([w], 1.0), w.grad.tolist()
     (Tensor(10.), [0.6000000000000001, 0.8])
     """
-    _positive("clip_grad_norm", "max_norm", max_norm)
     nodes = [p.node for p in params if p.node is not None and p.node.grad is not None]
     flat = [node.grad._data.reshape(-1) for node in nodes if node.grad is not None]
     norm = math.sqrt(sum(float(quietly(np.dot, g, g)) for g in flat))
@@ -384,24 +383,20 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> Tensor:
     return Tensor(norm)
 
 
+@checked
 @effect
-def clip_grad_value(params: Iterable[Tensor], max_value: float) -> None:
+def clip_grad_value(params: Iterable[Tensor], max_value: Positive) -> None:
     """Limit each element of the gradients to [-max_value, max_value]."""
-    _positive("clip_grad_value", "max_value", max_value)
     for p in params:
         if p.node is not None and p.node.grad is not None:
             p.node.grad = Tensor(np.clip(p.node.grad._data, -max_value, max_value))
-
-
-def _positive(what: str, name: str, value: float) -> None:
-    if not value > 0:
-        raise ArgumentError(f"{what}: expected {name} above 0, got {value!r}")
 
 
 # ------------------------------------------------------------------------------------------------------------------
 # Schedules
 
 
+@checked
 @dataclass(frozen=True)
 class StepDecay:
     """``lr * factor`` after every `every` steps: a staircase.
@@ -411,26 +406,28 @@ class StepDecay:
     (0.1, 0.05, 0.025)
     """
 
-    lr: float
-    every: int
-    factor: float = 0.1
+    lr: NonNegative
+    every: Size
+    factor: NonNegative = 0.1
 
-    def __call__(self, step: int) -> float:
+    def __call__(self, step: Count) -> float:
         return self.lr * float(self.factor ** (step // self.every))
 
 
+@checked
 @dataclass(frozen=True)
 class ExponentialDecay:
     """``lr * factor ** (step / every)``: smooth; the same as `StepDecay` at multiples of `every`."""
 
-    lr: float
-    every: int
-    factor: float
+    lr: NonNegative
+    every: Size
+    factor: NonNegative
 
-    def __call__(self, step: int) -> float:
+    def __call__(self, step: Count) -> float:
         return self.lr * float(self.factor ** (step / self.every))
 
 
+@checked
 @dataclass(frozen=True)
 class CosineDecay:
     """Half a cosine from `lr` at step 0 to `final` at `steps`, then flat.
@@ -442,15 +439,16 @@ class CosineDecay:
     (1.0, 0.5, 0.0, 0.0)
     """
 
-    lr: float
-    steps: int
-    final: float = 0.0
+    lr: NonNegative
+    steps: Size
+    final: NonNegative = 0.0
 
-    def __call__(self, step: int) -> float:
+    def __call__(self, step: Count) -> float:
         done = min(step / self.steps, 1.0)
         return self.final + (self.lr - self.final) * 0.5 * (1 + math.cos(math.pi * done))
 
 
+@checked
 @dataclass(frozen=True)
 class PiecewiseConstant:
     """``values[k]`` from step ``boundaries[k - 1]`` on, up to ``boundaries[k]``.
@@ -460,13 +458,21 @@ class PiecewiseConstant:
     (0.1, 0.01, 0.001)
     """
 
-    boundaries: tuple[int, ...]
-    values: tuple[float, ...]
+    boundaries: tuple[Count, ...]
+    values: tuple[NonNegative, ...]
 
-    def __call__(self, step: int) -> float:
+    def __post_init__(self) -> None:
+        if len(self.values) != len(self.boundaries) + 1:
+            raise ArgumentError(
+                f"PiecewiseConstant: expected one value more than boundaries, got {len(self.values)} values and "
+                f"{len(self.boundaries)} boundaries"
+            )
+
+    def __call__(self, step: Count) -> float:
         return self.values[sum(step >= boundary for boundary in self.boundaries)]
 
 
+@checked
 @dataclass(frozen=True)
 class WarmUp:
     """Rise in a straight line for `steps` steps to where another schedule (or a number) then starts.
@@ -479,10 +485,10 @@ class WarmUp:
     (0.25, 0.5, 0.75, 1.0)
     """
 
-    then: float | Schedule
-    steps: int
+    then: NonNegative | Schedule
+    steps: Count
 
-    def __call__(self, step: int) -> float:
+    def __call__(self, step: Count) -> float:
         if step >= self.steps:
             return self.then(step - self.steps) if callable(self.then) else self.then
         target = self.then(0) if callable(self.then) else self.then

@@ -1,0 +1,48 @@
+"""What calls may be given: kinds of arguments, and the decorator that holds a function to those of its annotations.
+
+>>> @checked
+... def mix(low: float, share: Probability = 0.5) -> float:
+...     return low * share
+>>> mix(4.0, share=2)
+Traceback (most recent call last):
+tinygrad_conv.errors.ArgumentError: mix: expected share to be a number in [0, 1], got 2; use share=0.5
+
+=========  ================================================================================
+`kinds`    the vocabulary: what a value may be, how code reads it, and the form of a refusal
+`calls`    `checked`, which looks at the arguments of each call
+`memory`   results that cannot fit into memory are refused before any work
+=========  ================================================================================
+"""
+
+from .calls import RAW, checked, kinds_of, told
+from .kinds import (
+    Axes,
+    Count,
+    DType,
+    Finite,
+    FloatDType,
+    Fraction,
+    Kind,
+    NewShape,
+    NonNegative,
+    Path,
+    Positive,
+    Probability,
+    Shape,
+    Size,
+    Sizes,
+    check,
+    described,
+    instances,
+    items_of,
+    kind_of,
+    one_of,
+    several,
+)
+from .memory import afford
+
+__all__ = [
+    "RAW", "Axes", "Count", "DType", "Finite", "FloatDType", "Fraction", "Kind", "NewShape", "NonNegative", "Path",
+    "Positive", "Probability", "Shape", "Size", "Sizes", "afford", "check", "checked", "described", "instances",
+    "items_of", "kind_of", "kinds_of", "one_of", "several", "told",
+]  # fmt: skip

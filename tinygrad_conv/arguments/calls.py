@@ -1,0 +1,209 @@
+"""`checked`: every call of a function is held to its annotations, and ends in a result or in an error of the library.
+
+::
+
+    @checked
+    def clip_grad_norm(params: Iterable[Tensor], max_norm: Positive) -> Tensor:
+
+At its first call a checked function is written out as source: its own parameters, and one line for each that has a kind
+(see `kinds`). An argument that is the default costs one comparison, which is 10 ns.
+
+What NumPy or Python raises inside all the same is told in the library's words, with the arguments. What code of the
+user's raises is left alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial, wraps
+from inspect import Parameter, signature, unwrap
+from types import FunctionType
+from typing import Any, TypeVar
+
+import numpy as np
+
+from .. import errors
+from ..errors import ArgumentError, DTypeError, IndexingError, ShapeError, SizeError, TinygradConvError
+from .kinds import Kind, described, kind_of
+
+__all__ = ["RAW", "checked", "kinds_of", "told"]
+
+T = TypeVar("T")
+
+# ------------------------------------------------------------------------------------------------------------------
+# What is raised inside
+
+RAW = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, MemoryError, RecursionError)
+_LIBRARY, _NUMPY, _PYTHON = (
+    os.path.dirname(os.path.abspath(file)) + os.sep for file in (errors.__file__, np.__file__, os.__file__)
+)
+_PACKAGES = f"{os.sep}site-packages{os.sep}"
+
+
+def told(what: str, error: Exception, arguments: Mapping[str, Any]) -> Exception:
+    """The library's error for what NumPy or Python raised inside a call; what code of the user's raised, as it is."""
+    if isinstance(error, TinygradConvError) or _is_of_user(error):
+        return error
+    if isinstance(error, RecursionError):
+        return ArgumentError(f"{what}: expected arguments that are not nested so deeply, nor hold themselves")
+    given = ", ".join(f"{name} {described(value)}" for name, value in arguments.items())
+    text = f"{what}: {error if str(error) else type(error).__name__} (got {given})"
+    if isinstance(error, MemoryError):
+        return SizeError(text)
+    if isinstance(error, IndexError) and not isinstance(error, ValueError):
+        return IndexingError(text)
+    return (ShapeError if isinstance(error, (ValueError, ArithmeticError)) else DTypeError)(text)
+
+
+def _is_of_user(error: Exception) -> bool:
+    """Did it come through code that is neither the library's nor NumPy's nor Python's?"""
+    trace = error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if not file.startswith((_LIBRARY, _NUMPY, "<frozen")) and (not file.startswith(_PYTHON) or _PACKAGES in file):
+            return True
+        trace = trace.tb_next
+    return False
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Calls
+
+_CALL = """\
+def call({parameters}):
+{checks}
+    try:
+        return function({passed})
+    except RAW as error:
+        if (better := told({what}, error, {arguments})) is error:
+            raise
+        raise better from error
+"""
+
+
+def checked(thing: T) -> T:
+    """Hold every call of a function, or of a class and its public methods, to the annotations.
+
+    Raises what `Kind.check` does.
+
+    >>> from tinygrad_conv.arguments import Probability
+    >>> @checked
+    ... def mix(low: float, share: Probability = 0.5) -> float:
+    ...     return low * share
+    >>> mix(4.0, np.float32(0.25))
+    1.0
+    >>> mix(4.0, share=2)
+    Traceback (most recent call last):
+    tinygrad_conv.errors.ArgumentError: mix: expected share to be a number in [0, 1], got 2; use share=0.5
+    """
+    if not isinstance(thing, type):
+        return _held(thing)  # type: ignore[no-any-return]
+    for name, member in list(vars(thing).items()):
+        if name.startswith("_") and name not in ("__init__", "__call__"):
+            continue
+        if isinstance(member, (staticmethod, classmethod)):
+            setattr(thing, name, type(member)(_held(member.__func__)))
+        elif isinstance(member, property) and member.fset is not None:
+            setattr(thing, name, property(member.fget, _held(member.fset, name), member.fdel, member.__doc__))
+        elif isinstance(member, FunctionType) and _says_something(member, f"{thing.__qualname__}.{name}"):
+            setattr(thing, name, _held(member))
+    return thing
+
+
+def _says_something(function: FunctionType, name: str) -> bool:
+    """Is it a method with an argument that is more than anything, or than an array (at which the work itself looks)?"""
+    if function.__qualname__ != name:  # a function of another place, held as an attribute
+        return False
+    notes = {name: note for name, note in unwrap(function).__annotations__.items() if name != "return"}
+    return not set(map(str, notes.values())) <= {"Any", "Array"}
+
+
+def _held(function: Any, sets: str = "") -> Any:
+    """A function whose calls are checked; `sets` is the property that it sets, if it does that."""
+    names: dict[str, Any] = {}
+    call: Any = FunctionType(_first_call.__code__, names)
+    names["written_out"] = partial(_written_out, call, function, sets)
+    return wraps(function)(call)
+
+
+def _first_call(*args: Any, **kwargs: Any) -> Any:
+    """What a checked function is at first: an annotation may name what is defined further down."""
+    return written_out()(*args, **kwargs)  # type: ignore[name-defined]  # noqa: F821
+
+
+def _written_out(call: Any, function: Any, sets: str) -> Any:
+    """A checked function, after its code was made from its source."""
+    parameters = list(signature(function).parameters.values())
+    kinds, what = kinds_of(function), _what("__init__" if sets else function.__name__, parameters)
+    names: dict[str, Any] = {"function": function, "RAW": RAW, "told": told}
+    checks = []
+    for p in parameters:
+        kind = kinds.get(p.name)
+        if kind is not None:
+            names |= {**kind.names, f"check_{p.name}": kind.check}
+            checks.append(_check(p, kind, what, sets or p.name))
+        if p.default is not p.empty:
+            names[f"default_{p.name}"] = p.default
+    arguments = ", ".join(f"{p.name!r}: {p.name}" for p in parameters if p.name != "self")
+    source = _CALL.format(
+        parameters=_declared(parameters), checks="\n".join(checks), what=what, arguments=f"{{{arguments}}}",
+        passed=", ".join(f"{_star(p) or f'{p.name}=' * (p.kind is p.KEYWORD_ONLY)}{p.name}" for p in parameters),
+    )  # fmt: skip
+    call.__globals__.update(names)
+    exec(compile(source, f"{_LIBRARY}<call of {function.__qualname__}>", "exec"), call.__globals__)
+    made = call.__globals__.pop("call")
+    call.__defaults__, call.__kwdefaults__ = made.__defaults__, made.__kwdefaults__
+    # A code object of its own: the interpreter notes there which types it meets, and Python's errors show its name.
+    call.__code__ = made.__code__.replace(co_name=function.__name__, co_qualname=function.__qualname__)
+    return call
+
+
+def kinds_of(function: Any) -> dict[str, Kind]:
+    """The kinds of a function's arguments, as far as its annotations say."""
+    names = unwrap(function).__globals__
+    kinds: dict[str, Kind] = {}
+    for p in signature(function).parameters.values():
+        try:
+            kind = kind_of(eval(p.annotation, names) if isinstance(p.annotation, str) else p.annotation)
+        except NameError:  # a name that is imported for type checkers only
+            continue
+        if kind is not None and p.annotation is not p.empty:
+            kinds[p.name] = kind
+    return kinds
+
+
+def _star(p: Parameter) -> str:
+    return "*" if p.kind is p.VAR_POSITIONAL else "**" if p.kind is p.VAR_KEYWORD else ""
+
+
+def _declared(parameters: Sequence[Parameter]) -> str:
+    """The parameters in source code, with the names of their defaults."""
+    parts: list[str] = []
+    for p, after in zip(parameters, [*parameters[1:], None], strict=True):
+        if p.kind is p.KEYWORD_ONLY and not any(part.startswith("*") for part in parts):
+            parts.append("*")
+        parts.append(f"{_star(p)}{p.name}" + ("" if p.default is p.empty else f"=default_{p.name}"))
+        if p.kind is p.POSITIONAL_ONLY and (after is None or after.kind is not p.POSITIONAL_ONLY):
+            parts.append("/")
+    return ", ".join(parts)
+
+
+def _what(name: str, parameters: Sequence[Parameter]) -> str:
+    """What messages call a function, in source code."""
+    if not parameters or parameters[0].name != "self":
+        return repr(name)
+    return "type(self).__name__" + ("" if name in ("__init__", "__call__") else f" + {f'.{name}'!r}")
+
+
+def _check(p: Parameter, kind: Kind, what: str, shown: str) -> str:
+    """The line that looks at one argument."""
+    if p.kind is p.VAR_POSITIONAL:
+        return f"    {p.name} = [check_{p.name}({what}, f'{p.name}[{{k}}]', it) for k, it in enumerate({p.name})]"
+    if p.kind is p.VAR_KEYWORD:
+        return f"    {p.name} = {{k: check_{p.name}({what}, k, it) for k, it in {p.name}.items()}}"
+    tests = [f"{p.name} is not default_{p.name}"] if p.default is not p.empty else []
+    tests += [f"not ({kind.quick.format(p.name)})"] if kind.quick else []
+    given = f"{what}, {shown!r}, {p.name}" + (f", default_{p.name}" if p.default is not p.empty else "")
+    condition = f"if {' and '.join(tests)}: " if tests else ""
+    return f"    {condition}{p.name} = check_{p.name}({given})"

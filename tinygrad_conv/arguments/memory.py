@@ -1,0 +1,48 @@
+"""How much memory there is: results that cannot fit are refused before any work."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from math import prod
+
+from ..errors import SizeError
+
+__all__ = ["afford"]
+
+_LARGE = 1 << 28  # bytes; what is smaller fits anywhere, and nobody is asked
+
+
+def afford(what: str, shape: Iterable[int], itemsize: int = 8) -> None:
+    """Raise SizeError if an array of this shape would take more memory than this machine has to give."""
+    size = prod(shape) * itemsize
+    if size > _LARGE and size > (free := _available()):
+        raise SizeError(
+            f"{what}: expected a result that fits into memory, got shape {tuple(shape)}, which takes "
+            f"{size / 2**30:,.1f} GiB of {free / 2**30:,.1f} GiB that are free; make it smaller"
+        )
+
+
+def _available() -> int:
+    """Bytes that can be had now, as far as the system tells."""
+    return min(_free_in_machine(), _left_in_container())
+
+
+def _free_in_machine() -> int:
+    try:
+        with open("/proc/meminfo") as lines:
+            return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):  # no Linux
+        try:
+            return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        except (AttributeError, OSError, ValueError):
+            return sys.maxsize
+
+
+def _left_in_container() -> int:
+    try:
+        with open("/sys/fs/cgroup/memory.max") as most, open("/sys/fs/cgroup/memory.current") as used:
+            return int(most.read()) - int(used.read())
+    except (OSError, ValueError):  # no container, or one without a limit
+        return sys.maxsize
