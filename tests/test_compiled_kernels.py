@@ -734,8 +734,8 @@ def processor(name):
 
 GUARDED = """
 import runpy, sys
-from tinygrad_conv.kernels.compiled import conv
-print(conv.VECTOR_BYTES)
+from tinygrad_conv.kernels.compiled import jit
+print(jit.VECTOR_BYTES)
 sys.argv[1:] = {arguments}
 runpy.run_path("guarded.py", run_name="__main__")
 """

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .columns import Block, output_blocks, staged
-from .runs import Columns, copy_runs
+from .runs import Piles, copy_runs
 from .scratch import Array, blocks, scratch
 from .window import Window
 
@@ -71,7 +71,7 @@ def depthwise_input_grad(g: Array, w: Array, window: Window, dx: Array) -> Array
             depthwise(part, flipped, transposed, total)
         else:
             term = scratch("term", part.shape, dx.dtype)
-            cells = Columns(total, window.stride[-1], len(weights)).clear()
+            cells = Piles(total, window.stride[-1], len(weights)).clear()
             for tap, (outputs, inputs) in zip(weights, window.cells, strict=True):
                 to, terms = cells.at(inputs), np.multiply(part, tap, out=term)
                 to += terms[:, *outputs]

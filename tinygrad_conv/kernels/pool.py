@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from .product import matmul
-from .runs import SHORT_RUN, Columns, copy_runs
+from .runs import SHORT_RUN, Piles, copy_runs
 from .scratch import Array, blocks, result, scratch
 from .window import Window
 
@@ -73,7 +73,7 @@ def _max_block(x: Array, window: Window, greater: Callable[..., Any], y: Array, 
 
 
 def _max_apart(x: Array, window: Window, greater: Callable[..., Any], y: Array, argmax: Array) -> None:
-    columns = Columns(x, window.stride[-1], visits=2).deal()
+    columns = Piles(x, window.stride[-1], visits=2).deal()
     first, *others = (columns.at(inputs) for _, inputs in window.cells)
     mask, found = scratch("mask", y.shape, np.dtype(bool)), scratch("found", y.shape, argmax.dtype)
     argmax.fill(0)
@@ -91,8 +91,8 @@ def _max_along(
 ) -> None:
     """Maxima along one axis; `places` is where in the axes behind each x was found."""
     stride, visits = window.stride[axis], 2 * window.kernel[axis]
-    columns = Columns(x, stride, visits).deal()
-    behind = None if places is None else Columns(places, stride, visits, "places").deal()
+    columns = Piles(x, stride, visits).deal()
+    behind = None if places is None else Piles(places, stride, visits, "places").deal()
     step = prod(window.kernel[axis + 1 :])
     for k, outputs, inputs, first in _visits(axis, window):
         cell, best, place = columns.at((inputs,)), y[:, outputs], argmax[:, outputs]
@@ -185,7 +185,7 @@ def avg_pool(x: Array, window: Window, count_include_pad: bool = False, *, out: 
     for block in _blocks(x):
         part, mean = _together(x[block]), y[block]
         if _few_apart(window):
-            columns = Columns(part, window.stride[-1]).deal()
+            columns = Piles(part, window.stride[-1]).deal()
             for k, (places, cells) in enumerate(window.cells):
                 if k:
                     mean[:, *places] += columns.at(cells)
@@ -194,7 +194,7 @@ def avg_pool(x: Array, window: Window, count_include_pad: bool = False, *, out: 
         else:
             for axis, ins, outs in reversed(_passes(part, window)):
                 total = scratch(f"best {axis}", outs, y.dtype) if axis else mean.reshape(outs)
-                columns = Columns(part.reshape(ins), window.stride[axis], window.kernel[axis]).deal()
+                columns = Piles(part.reshape(ins), window.stride[axis], window.kernel[axis]).deal()
                 for _, outputs, inputs, first in _visits(axis, window):
                     if first:
                         total[:, outputs] = columns.at((inputs,))
@@ -231,7 +231,7 @@ def avg_pool_transpose(g: Array, window: Window, count_include_pad: bool = False
         for axis, ins, outs in _passes(dx[block], window):
             last = axis == window.rank - 1
             spread = dx[block].reshape(ins) if last else scratch(f"best {axis}", ins, g.dtype)
-            columns = Columns(spread, window.stride[axis], window.kernel[axis]).clear()
+            columns = Piles(spread, window.stride[axis], window.kernel[axis]).clear()
             for outputs, inputs in window.axis_cells[axis]:
                 to = columns.at((inputs,))
                 to += part.reshape(outs)[:, outputs]

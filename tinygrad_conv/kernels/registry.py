@@ -244,7 +244,8 @@ def _floats(*arrays: Array) -> bool:
     )
 
 
-def _flat(window: Window) -> bool:
+def _few_axes(window: Window) -> bool:
+    """As many as the compiled forms are written for?"""
     return window.rank <= 3
 
 
@@ -319,20 +320,28 @@ patches = Kernel(_conv.patches, None, _never, _never, batch="n -> n")
 patches_transpose = Kernel(_conv.patches_transpose, None, _never, _never, batch="n -> n")
 
 max_pool = Kernel(
-    _pool.max_pool, "pool", lambda x, window: _floats(x) and _flat(window), _windows_pay, batch="n -> n,n"
+    _pool.max_pool, "pool", lambda x, window: _floats(x) and _few_axes(window), _windows_pay, batch="n -> n,n"
 )
 pool_gather = Kernel(
-    _pool.pool_gather, "pool", lambda x, argmax, window: _floats(x) and _flat(window), _pool_pays, batch="n,n -> n"
+    _pool.pool_gather,
+    "pool",
+    lambda x, argmax, window: _floats(x) and _few_axes(window),
+    _pool_pays,
+    batch="n,n -> n",
 )
 pool_scatter = Kernel(
-    _pool.pool_scatter, "pool", lambda g, argmax, window: _floats(g) and _flat(window), _pool_pays, batch="n,n -> n"
+    _pool.pool_scatter,
+    "pool",
+    lambda g, argmax, window: _floats(g) and _few_axes(window),
+    _pool_pays,
+    batch="n,n -> n",
 )
 avg_pool = Kernel(
-    _pool.avg_pool, "pool", lambda x, window, count_include_pad=False: _floats(x) and _flat(window), _windows_pay,
+    _pool.avg_pool, "pool", lambda x, window, count_include_pad=False: _floats(x) and _few_axes(window), _windows_pay,
     batch="n -> n",
 )  # fmt: skip
 avg_pool_transpose = Kernel(
-    _pool.avg_pool_transpose, "pool", lambda g, window, count_include_pad=False: _floats(g) and _flat(window),
+    _pool.avg_pool_transpose, "pool", lambda g, window, count_include_pad=False: _floats(g) and _few_axes(window),
     _windows_pay, batch="n -> n",
 )  # fmt: skip
 
@@ -341,13 +350,13 @@ bias_relu_grad = Kernel(_fused.bias_relu_grad, "fused", _floats, _many, batch="n
 bias_relu_max_pool = Kernel(
     _fused.bias_relu_max_pool,
     "pool",
-    lambda z, b, window: _floats(z, b) and _flat(window),
+    lambda z, b, window: _floats(z, b) and _few_axes(window),
     _pool_pays,
     batch="n,- -> n,n",
 )
 bias_relu_max_pool_grad = Kernel(
-    _fused.bias_relu_max_pool_grad, "pool", lambda g, y, argmax, window: _floats(g, y) and _flat(window), _pool_pays,
-    batch="n,n,n -> n,+",
+    _fused.bias_relu_max_pool_grad, "pool", lambda g, y, argmax, window: _floats(g, y) and _few_axes(window),
+    _pool_pays, batch="n,n,n -> n,+",
 )  # fmt: skip
 
 moments = Kernel(_norm.moments, "norm", lambda x: x.size > 0 and _floats(x), _many)

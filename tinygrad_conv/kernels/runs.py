@@ -14,7 +14,7 @@ import numpy as np
 from .scratch import Array, scratch
 from .window import Slices
 
-__all__ = ["SHORT_RUN", "Columns", "copy_runs"]
+__all__ = ["SHORT_RUN", "Piles", "copy_runs"]
 
 SHORT_RUN = 128  # bytes: to visit runs as long as this once takes no longer where they are than to bring them together
 FEW_RUNS = 1000  # columns: so many take less time to visit than it takes to begin dealing them out
@@ -38,14 +38,14 @@ def copy_runs(to: Array, x: Array) -> None:
     np.copyto(to, x)
 
 
-class Columns:
+class Piles:
     """Every stride-th column of images (N, ..., W, C), in long runs.
 
     Where columns are short and so far apart, they are dealt into piles, one for each remainder of W by the stride.
     The more `visits` each will be paid, the more that saves.
 
-    >>> columns = Columns(np.arange(6.0).reshape(1, 6, 1), 2).deal()
-    >>> columns.at((slice(1, 5, 2),)).tolist()
+    >>> piles = Piles(np.arange(6.0).reshape(1, 6, 1), 2).deal()
+    >>> piles.at((slice(1, 5, 2),)).tolist()
     [[[1.0], [3.0]]]
     """
 
@@ -66,13 +66,13 @@ class Columns:
         columns: Array = self.piles[pile][:, *before, start : start + (last.stop - last.start) // self.stride]
         return columns
 
-    def deal(self) -> Columns:
+    def deal(self) -> Piles:
         """Fill the piles from the images."""
         for pile, columns in self._pairs():
             copy_runs(pile, columns)
         return self
 
-    def clear(self) -> Columns:
+    def clear(self) -> Piles:
         """Set everything to 0."""
         (self.piles if self.dealt else self.images).fill(0)
         return self
