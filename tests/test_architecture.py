@@ -33,7 +33,7 @@ LAYERS = {
     "ops": {"errors", "arguments", "modes", "tensor", "primitive", "autodiff", "kernels"},
     "nn": {"errors", "arguments", "modes", "tensor", "primitive", "kernels", "ops"},
     "optim": {"errors", "arguments", "modes", "kernels", "tensor", "nn"},
-    "plan": {"errors", "arguments", "modes", "tensor", "primitive", "autodiff", "kernels", "ops", "graph"},
+    "plan": {"errors", "arguments", "modes", "tensor", "primitive", "autodiff", "kernels", "ops", "optim", "graph"},
     "keras": {"errors", "arguments", "files", "modes", "plan", "tensor", "kernels", "ops", "nn", "optim", "plots"},
     "data": {"errors", "arguments", "files"},
     "graph": {"errors", "arguments", "files", "modes", "tensor", "primitive", "autodiff", "nn"},

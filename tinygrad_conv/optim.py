@@ -215,7 +215,8 @@ class Optimizer:
         self.steps, self.state, self._lr = check(Count, what, "steps", state["steps"]), slots, lr
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({len(self.params)} parameters, lr={self.lr:g})"
+        rate = repr(self._lr) if callable(self._lr) else f"{self._lr:g}"
+        return f"{type(self).__name__}({len(self.params)} parameters, lr={rate})"
 
 
 @checked

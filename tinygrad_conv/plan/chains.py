@@ -22,6 +22,7 @@ from ..kernels import registry as kernels
 from ..kernels.scratch import blocks, scratch
 from ..kernels.threads import shared, worth
 from .into import ROUNDED, into, is_ufunc
+from .ours import ours
 from .tape import Call, Slot, parts, replaced
 
 __all__ = ["Chain", "between", "chained", "unchained"]
@@ -116,10 +117,10 @@ def _piece(call: Call) -> Piece | None:
     if kernels.choice() == "plain" or kernel is None or x is None or not x.shape:
         return None  # products by BLAS depend, in the last bit, on how many rows there are
     n, size = x.shape[0], prod(x.shape)
-    if call.name == "sum_to":
+    if ours(call) == "sum_to":
         over_batch = call.kwargs["shape"] == x.shape[-1:]
         return Piece(call, n, call.args, [True], call.kwargs, "+", 8 * size) if over_batch else None
-    if call.name == "_standardize":
+    if ours(call) == "_standardize":
         given = call.kwargs["axes"] == tuple(range(len(x.shape) - 1)) and call.kwargs.get("statistics") is not None
         return Piece(call, n, call.args, [True], call.kwargs, "n", 16 * size) if given else None
     if not isinstance(kernel, kernels.Kernel) or kernel.batch is None:
@@ -136,7 +137,7 @@ def _elementwise(call: Call) -> Piece | None:
     shape = call.outputs[0].seen.shape
     if call.kwargs or not shape or any(slot.seen.shape != shape for slot in call.outputs):
         return None
-    if call.name in ROUNDED and any(step < 0 for slot in call.inputs for step in slot.seen.strides):
+    if ours(call) in ROUNDED and any(step < 0 for slot in call.inputs for step in slot.seen.strides):
         return None
     cut = []
     for arg in call.args:

@@ -12,7 +12,7 @@ from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
 import numpy as np
 
 from ..autodiff import flatten
-from ..errors import CompileWarning, DTypeError
+from ..errors import CompileWarning, DTypeError, GraphError
 from ..kernels.registry import choice
 from ..modes import MODE, OBSERVED, observed
 from ..tensor import Tensor, describe_source, ndarray, wrap
@@ -191,6 +191,12 @@ class Compiled(Generic[P, T]):
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """As a method: the instance is its first argument."""
         return self if instance is None else MethodType(self, instance)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise GraphError(
+            f"copy, pickle: expected something that is not tied to its models, got the compiled step {self._name}; "
+            "copy the step itself, step.__wrapped__, and compile the copy"
+        )
 
     def __repr__(self) -> str:
         return f"<compiled {self._name}: {len(self.plans)} plan{'s' if len(self.plans) != 1 else ''}>"

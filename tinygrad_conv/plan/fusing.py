@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels import registry as kernels
+from .ours import ours
 from .tape import Call, Path, Seen, Slot
 
 __all__ = ["fused"]
@@ -29,7 +30,7 @@ def fused(calls: Sequence[Call], outputs: Sequence[Slot]) -> list[Call]:
     """The calls with all that can be made into one made into one."""
     fusing = _Fusing(list(calls), outputs)
     for call in calls:
-        if call.name == "relu" and call.kind == "primitive":
+        if ours(call) == "relu":
             fusing.relu(call)
     return fusing.left()
 
@@ -58,7 +59,7 @@ class _Fusing:
     def relu(self, relu: Call) -> None:
         """``relu(z + b)``, with the max pooling after it if nothing else needs what relu gives."""
         bias = self.maker.get(relu.args[0])
-        if bias is None or bias.name != "add" or self.only(relu.args[0]) is not relu or bias in self.instead:
+        if bias is None or ours(bias) != "add" or self.only(relu.args[0]) is not relu or bias in self.instead:
             return
         z, b = bias.args
         if len(relu.outputs) != 2 or not self.outputs.isdisjoint(relu.outputs) or not _is_bias(z, b, relu.outputs[0]):
@@ -68,7 +69,7 @@ class _Fusing:
         if not all(_is_cotangent(product, mask, h) for product in products):
             return
         pool = self.only(h)
-        if pool is not None and pool.name == "pool_max" and self._pooled(bias, relu, pool, products):
+        if pool is not None and ours(pool) == "pool_max" and self._pooled(bias, relu, pool, products):
             return
         self._replace(relu, "bias_relu", (z, b), {}, [h])
         self.instead[bias] = []
@@ -83,7 +84,7 @@ class _Fusing:
         scattered = []
         for product in products:
             scatter = self.maker.get(_other(product, relu.outputs[1]))
-            if scatter is None or scatter.name != "pool_scatter" or scatter.kwargs["argmax"] is not argmax:
+            if scatter is None or ours(scatter) != "pool_scatter" or scatter.kwargs["argmax"] is not argmax:
                 return False
             if scatter.kwargs["window"] != window or self.only(scatter.outputs[0]) is not product:
                 return False
@@ -100,7 +101,7 @@ class _Fusing:
         dz = product.outputs[0]
         sums = [
             call for call in self.users.get(dz, [])
-            if call.name == "sum_to" and call.kwargs["shape"] == dz.seen.shape[-1:] and kernels.choice() != "plain"
+            if ours(call) == "sum_to" and call.kwargs["shape"] == dz.seen.shape[-1:] and kernels.choice() != "plain"
         ]  # fmt: skip
         if sums:
             db = sums[0].outputs[0]
@@ -133,7 +134,7 @@ def _is_bias(z: Any, b: Any, y: Slot) -> bool:
 
 def _is_cotangent(product: Call, mask: Slot, h: Slot) -> bool:
     """Is it a cotangent of h, of h's kind, times the mask?"""
-    if product.name != "multiply" or len(product.args) != 2:
+    if ours(product) != "multiply" or len(product.args) != 2:
         return False
     g = _other(product, mask)
     return isinstance(g, Slot) and g is not mask and g.seen.shape == h.seen.shape and g.seen.dtype == h.seen.dtype

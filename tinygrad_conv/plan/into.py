@@ -7,7 +7,7 @@ A ufunc takes the output after its inputs, anything else as `out=`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,9 +16,10 @@ from ..kernels import product
 from ..kernels import registry as kernels
 from ..ops.normalization import standardized
 from ..ops.shape import sum_to
+from .ours import ours
 from .tape import Call
 
-__all__ = ["INTO", "ROUNDED", "VIEWS", "into", "is_elementwise", "is_ours", "is_ufunc"]
+__all__ = ["INTO", "ROUNDED", "VIEWS", "into", "is_elementwise", "is_ufunc", "is_view"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -108,8 +109,8 @@ INTO: dict[str, Callable[..., Any]] = {
     "floor_divide": np.floor_divide, "remainder": np.remainder, "square": np.square, "sqrt": np.sqrt, "exp": np.exp,
     "expm1": np.expm1, "log": np.log, "log1p": np.log1p, "log2": np.log2, "log10": np.log10, "abs": np.absolute,
     "sign": np.sign, "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos,
-    "atan": np.arctan, "atan2": np.arctan2, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh, "asinh": np.arcsinh,
-    "acosh": np.arccosh, "atanh": np.arctanh, "maximum": np.maximum, "minimum": np.minimum, "greater": np.greater,
+    "atan": np.arctan, "atan2": np.arctan2, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh,
+    "maximum": np.maximum, "minimum": np.minimum, "greater": np.greater,
     "greater_equal": np.greater_equal, "less": np.less, "less_equal": np.less_equal, "equal": np.equal,
     "not_equal": np.not_equal, "logical_and": np.logical_and, "logical_or": np.logical_or,
     "logical_not": np.logical_not, "logical_xor": np.logical_xor, "isnan": np.isnan,
@@ -139,25 +140,22 @@ def into(call: Call) -> Callable[..., Any] | None:
     """The function that does what a call does, into memory it is given; None if there is none."""
     if call.kind == "chain":
         return call.function
-    function = INTO.get(call.name)
-    return function if function is not None and is_ours(call) else None
+    return INTO.get(ours(call))
 
 
-def is_ours(call: Call) -> bool:
-    """Is the function the library's own? Users may give theirs the same name."""
-    function = call.primitive.forward if call.primitive is not None else call.function
-    function = function.args[0] if isinstance(function, partial) and function.args else function
-    return str(function.__module__).startswith(("tinygrad_conv.ops.", "tinygrad_conv.kernels."))
+def is_view(call: Call) -> bool:
+    """Does a call but look at the memory of its input in another way?"""
+    return ours(call) in VIEWS and len(call.outputs) == 1
 
 
 def is_elementwise(call: Call) -> bool:
     """May a call's first result lie where an input of the same layout was?"""
-    return call.name in _ELEMENTWISE or is_ufunc(call)
+    return ours(call) in _ELEMENTWISE or is_ufunc(call)
 
 
 def is_ufunc(call: Call) -> bool:
     """Does a call do one thing to each element, whatever part of the arrays it is given?"""
     function = into(call)
     return function is not None and (
-        call.name in ("relu", "reciprocal", "pow") or (isinstance(function, np.ufunc) and function.signature is None)
+        ours(call) in ("relu", "reciprocal", "pow") or (isinstance(function, np.ufunc) and function.signature is None)
     )

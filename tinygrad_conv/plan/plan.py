@@ -20,7 +20,7 @@ from ..tensor import Tensor
 from . import telling
 from .chains import Chain, between, chained
 from .fusing import fused
-from .into import VIEWS, into, is_elementwise, is_ours
+from .into import into, is_elementwise, is_view
 from .program import Program, Programs, wanted
 from .source import written
 from .tape import Call, Slot, Tape, replaced
@@ -146,7 +146,7 @@ class Plan:
         """Views of memory that never moves are taken now, once."""
         left = []
         for call in self.calls:
-            if call.name in VIEWS and is_ours(call) and not self._groups.escapes(call.outputs[0]):
+            if is_view(call) and not self._groups.escapes(call.outputs[0]):
                 slots = list(call.inputs)
                 if len(slots) == 1 and slots[0] in self.static:
                     args, kwargs = (replaced(tree, self._now) for tree in (call.args, call.kwargs))

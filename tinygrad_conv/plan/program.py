@@ -25,7 +25,8 @@ import numpy as np
 from ..kernels.loops import known, loop
 from ..kernels.registry import choice, failed
 from ..tensor import _owner
-from .into import INTO, VIEWS, is_ours
+from .into import INTO, is_view
+from .ours import ours
 from .tape import Call, Slot, replaced
 
 __all__ = ["LOWERINGS", "Program", "Programs", "machine", "wanted"]
@@ -578,7 +579,7 @@ class Programs:
                 self._end()
                 self.steps.append(call)
                 for slot in call.outputs:
-                    if slot.seen.contiguous and slot not in static and is_ours(call):
+                    if slot.seen.contiguous and slot not in static and ours(call):
                         self._memory.given(slot)
         self._end()
         self._memory.finish()
@@ -589,13 +590,22 @@ class Programs:
         self._done: list[Call] = []  # those of them that are in the program
 
     def _end(self) -> None:
-        """Close the program that is being written: tensors are read, and views taken, before it runs."""
+        """Close the program that is being written: tensors are read, and views taken, before it runs; after it those
+        of what it makes."""
         if len(self._done) < LEAST_CALLS:
             self.steps += self._row
         else:
-            done = set(self._done)
-            self.steps += (call for call in self._row if call not in done)
-            self.steps.append(Program(self._done, self._code))
+            done, made = set(self._done), {slot for call in self._done for slot in call.outputs}
+            after: list[Call] = []
+            for call in self._row:
+                if call in done:
+                    continue
+                if made.isdisjoint(call.inputs):
+                    self.steps.append(call)
+                else:
+                    made.update(call.outputs)
+                    after.append(call)
+            self.steps += [Program(self._done, self._code), *after]
         self._begin()
 
     def _still(self, call: Call) -> bool:
@@ -603,7 +613,7 @@ class Programs:
         if call.kind == "load":
             self._memory.given(call.outputs[0])
             return True
-        if call.name not in VIEWS or not is_ours(call) or len(set(call.inputs)) != 1 or len(call.outputs) != 1:
+        if not is_view(call) or len(set(call.inputs)) != 1:
             return False
         try:
             args, kwargs = (replaced(tree, self._given) for tree in (call.args, call.kwargs))
@@ -618,12 +628,13 @@ class Programs:
 
     def _lowered(self, call: Call) -> bool:
         """Write a call's instructions, if it can be."""
-        lowering = LOWERINGS.get(call.name)
-        if lowering is None or call.kind not in ("primitive", "compute") or not is_ours(call):
+        name = ours(call)
+        lowering = LOWERINGS.get(name)
+        if lowering is None or call.kind not in ("primitive", "compute"):
             return False
-        if len(call.outputs) != _OUTPUTS.get(call.name, 1):
+        if len(call.outputs) != _OUTPUTS.get(name, 1):
             return False
-        if call.name != "_matmul" and any(
+        if name != "_matmul" and any(
             math.prod(slot.seen.shape) > MOST_ELEMENTS for slot in (*call.inputs, *call.outputs)
         ):
             return False

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from ..tensor import wrap
-from .into import VIEWS, into, is_ours
+from .into import into, is_view
 from .program import Program
 from .tape import Call, Slot, Wrapped, parts
 
@@ -193,4 +193,4 @@ class _Writer:
 
 def _is_still(call: Call) -> bool:
     """Does a call but name memory that is there, so that it may be left out where nobody asks for the name?"""
-    return call.kind == "load" or (call.name in VIEWS and is_ours(call) and len(call.outputs) == 1)
+    return call.kind == "load" or is_view(call)

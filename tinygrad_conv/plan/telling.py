@@ -6,9 +6,10 @@ from collections import Counter
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from ..primitive import Primitive, primitives
+from ..primitive import Primitive
 from ..tensor import describe_source
 from .chains import unchained
+from .ours import ours
 from .tape import Call, Slot, parts
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ def flops(call: Call) -> int:
         return 0
     y = call.outputs[0].seen.shape
     if call.primitive is None:
-        pooling = primitives().get("pool_max") if "max_pool" in call.name else None
-        return prod(call.args[0].seen.shape) * 2 + (prod(y) if pooling else 0) if call.name in _FUSED else 0
+        name = ours(call)
+        return prod(call.args[0].seen.shape) * 2 + (prod(y) if "max_pool" in name else 0) if name in _FUSED else 0
     return _declared(call.primitive, call, y)
 
 

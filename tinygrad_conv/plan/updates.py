@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import count
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from ..kernels import registry as kernels
+from ..optim import Optimizer
 from ..tensor import ndarray, unshared
 from .program import machine
 from .tape import Call
@@ -44,19 +44,15 @@ class Update:
     @staticmethod
     def of(call: Call) -> Update | None:
         """For the call of a step that is nothing but one of the library's kernels for each parameter."""
-        if call.kind != "effect" or call.name != "Optimizer.step":
-            return None
-        optimizer: Any = call.args[0]
-        known = getattr(optimizer, "kernel", None) in (kernels.sgd, kernels.adam, kernels.rmsprop)
-        return Update(call) if known and _is_ours(type(optimizer).step) and _is_ours(type(optimizer).update) else None
+        return Update(call) if call.function is _STEP and _is_all_by_kernel(call.args[0]) else None
 
     def __call__(self) -> None:
         optimizer = self.optimizer
-        lr = optimizer.lr
         arrays = self._arrays()
         if arrays is None:
             self._step(optimizer)
             return
+        lr = optimizer.lr  # once, as in a step: a schedule may count how often it is asked
         optimizer.begin()
         given = optimizer.numbers(lr)
         if given != self._given:
@@ -132,5 +128,17 @@ class Update:
             self._table.add([kind.nbytes // size, *arrays, *more, self._numbers.ctypes.data])
 
 
-def _is_ours(function: Callable[..., Any]) -> bool:
-    return function.__module__ == "tinygrad_conv.optim"
+_STEP: Any = Optimizer.step.__wrapped__  # type: ignore[attr-defined]
+
+
+def _is_all_by_kernel(optimizer: Optimizer) -> bool:
+    """Is a step what the kernel does for each parameter, with nothing written anew by the class that names the kernel
+    (but what it is to be given), by one derived from that, or for this optimiser alone?"""
+    kind = type(optimizer)
+    naming = next((base for base in kind.__mro__ if "kernel" in vars(base)), Optimizer)
+    return (
+        kind.kernel in (kernels.sgd, kernels.adam, kernels.rmsprop)
+        and kind.step is Optimizer.step and kind.update is Optimizer.update
+        and all(getattr(kind, name) is getattr(naming, name) for name in ("numbers", "begin", "arrays", "start"))
+        and vars(optimizer).keys().isdisjoint(("step", "update", "numbers", "begin", "arrays", "start", "kernel"))
+    )  # fmt: skip
