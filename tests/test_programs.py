@@ -1,0 +1,113 @@
+"""A compiled step is the step itself: whole programs are drawn, and run as they are and compiled.
+
+To the bit with plain kernels, but for rounding with compiled ones. Compared is all that can be seen after each of eight
+calls: results, and at the end all earlier ones once more; parameters, gradients, buffers, optimisers, generators; what
+the program keeps in Python; what it raises and warns of. A step that cannot be replayed may run as it is; so programs
+like most people's must have been replayed.
+"""
+
+import contextlib
+
+import pytest
+from hypothesis import HealthCheck, Phase, find, given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import NoSuchExample
+from programs import not_yet
+from programs.drawing import KINDS, made, programs
+from programs.fits import fits
+from programs.running import disagreement, run
+
+from tinygrad_conv.plan import chains, compiled, fusing, program
+from tinygrad_conv.plan.plan import Plan
+
+MANY = 2000 if settings().max_examples >= 1000 else 200  # a night's, or those of each test run
+
+
+@contextlib.contextmanager
+def small_calls_fused_too(really=True):
+    with pytest.MonkeyPatch.context() as patch:
+        if really:
+            patch.setattr(fusing, "WORTHWHILE", 0)
+            patch.setattr(chains, "WORTHWHILE", 0)
+            patch.setattr(chains, "BLOCK_BYTES", 64)
+            patch.setattr(program, "LEAST_CALLS", 1)
+        yield
+
+
+@given(drawn=programs(not_yet.STEPS), small=st.booleans())
+@settings(max_examples=MANY, suppress_health_check=list(HealthCheck))
+def test_a_compiled_step_is_the_step_itself(drawn, small):
+    with small_calls_fused_too(small):
+        assert disagreement(drawn) is None
+
+
+@given(drawn=fits(not_yet.FITS))
+@settings(max_examples=MANY // 5, suppress_health_check=list(HealthCheck))
+def test_fit_is_fit_run_eagerly(drawn):
+    assert disagreement(drawn, calls=2) is None
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Replays are not avoided
+
+TRAINING = {"inputs": ["of one shape"], "losses": ["mean of squares"], "backward": ["cleared"], "results": ["the loss"]}
+COMMON = {
+    "values alone": {"backward": [], "body": ["elementwise", "views"], "results": ["the values"]},
+    "training": {"updates": ["an optimiser"]},
+    "classes": {"losses": ["classes"], "updates": ["an optimiser"]},
+    "a bad label": {"losses": ["a bad label at call 5"], "updates": ["an optimiser"]},
+    "a dense net": {"body": ["dense"], "updates": ["an optimiser that clears after"]},
+    "a schedule": {"updates": ["a schedule"]},
+    "limits": {"gradients": ["clip the norm"], "updates": ["an optimiser"]},
+    "accumulated": {"backward": ["accumulated"], "updates": ["an optimiser"]},
+    "batches of two sizes": {"inputs": ["of two shapes"], "body": ["matrix"], "updates": ["an optimiser"]},
+    "a list of arrays": {"body": ["a list"], "updates": ["an optimiser"]},
+    "constants": {"body": ["constants made in the step", "another parameter"], "updates": ["an optimiser"]},
+    "a gradient inside": {"body": ["a gradient inside"], "updates": ["an optimiser"]},
+    "checkpoint": {"body": ["checkpoint", "images"], "updates": ["an optimiser"]},
+    "in another thread": {"updates": ["an optimiser"], "calls": ["in another thread"]},
+}
+
+
+def first(options):
+    return options[0]
+
+
+@pytest.mark.parametrize("name", COMMON)
+def test_common_programs_are_replayed(name):
+    drawn = made(first, TRAINING | COMMON[name])
+    for form in ("plain", "auto"):
+        seen = run(drawn, form)
+        assert not seen.reasons
+        assert seen.replays >= 4, drawn
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# The property sees what it is there for
+
+
+def some_program_disagrees(strategy=None):
+    try:
+        find(
+            strategy or programs(not_yet.STEPS), lambda drawn: disagreement(drawn) is not None,
+            settings=settings(max_examples=MANY, derandomize=True, database=None, phases=[Phase.generate]),
+        )  # fmt: skip
+    except NoSuchExample:
+        return False
+    return True
+
+
+def test_every_part_is_a_part_of_some_program():
+    for kind, table in KINDS.items():
+        for name in table:
+            compile(made(first, TRAINING | {kind: [name]}).source, name, "exec")
+
+
+def test_a_plan_that_is_believed_too_easily_is_noticed(monkeypatch):
+    monkeypatch.setattr(Plan, "fits", lambda self: True)
+    assert some_program_disagrees()
+
+
+def test_a_key_that_forgets_is_noticed(monkeypatch):
+    monkeypatch.setattr(compiled, "_BY_VALUE", ())
+    assert some_program_disagrees()
