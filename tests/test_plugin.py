@@ -267,8 +267,25 @@ mutation.PROPERTIES = {"repeatable": mutation.PROPERTIES["repeatable"]}
     assert replays[1].endswith(" --gradmut=tanh -k gradmut")
 
 
-def test_a_pattern_that_matches_nothing_or_is_a_path(session, pytester):
-    result = session(TESTS, "--gradmut=tanz")
+def test_in_processes_of_pytest_xdist(session):
+    """Only they know what test modules declare."""
+    pytest.importorskip("xdist")
+    result = session(
+        USERS + TESTS, "-n2", "--gradmut=my_*", "--gradcov=my_*", "--gradcov-fail-empty", "-k", "my_ or pair"
+    )
+    result.assert_outcomes(passed=2)
+    text = text_of(result)
+    assert re.search(r"killed (\d+) of \1 mutants", text)
+    assert "EMPTY my_cube: not checked at all" in text
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.mark.parametrize("option", ["--gradmut", "--gradcov"])
+@pytest.mark.parametrize("processes", [0, 1])
+def test_a_pattern_that_matches_nothing_or_is_a_path(session, pytester, option, processes):
+    if processes:
+        pytest.importorskip("xdist")
+    result = session("def test_it(): pass", f"{option}=tanz", *[f"-n{processes}"] * processes)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*no primitive matches 'tanz'; did you mean 'tan*"])
     result = pytester.runpytest(*PLUGIN, "--gradmut", ".")

@@ -12,17 +12,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from ..primitive import Primitive, iter_parents, primitives
+from ..primitive import Primitive, iter_parents
 from ..tensor import Tensor
 from .case import BOTH, Case
 from .draw import Draw
 from .samples import primitive_sample
 
-__all__ = ["BOTH", "CELLS", "Cell", "Coverage", "note", "reachable", "recording", "table"]
+__all__ = ["BOTH", "CELLS", "Cell", "Coverage", "ToCheck", "note", "reachable", "recording", "table", "to_check"]
 
 Array = np.ndarray[Any, Any]
 DTYPES = ("float64", "float32")
@@ -136,22 +136,28 @@ def reachable(primitive: Primitive, draws: int = 100) -> dict[str, int]:
     return {boundary: found[0] for boundary, found in seeds.items() if len(found) * 10 >= draws}
 
 
-def table(seen: Coverage, names: Iterable[str]) -> tuple[str, list[str]]:
+ToCheck: TypeAlias = dict[str, tuple[list[str], list[str]]]  # by primitive: dtypes, boundary classes
+
+
+def to_check(asked: Iterable[Primitive]) -> ToCheck:
+    """What there is to check of some primitives. An operation that converts dtypes has no float32 cells."""
+    return {p.name: (list(DTYPES[: 1 if "dtype" in p.params else 2]), sorted(reachable(p))) for p in asked}
+
+
+def table(seen: Coverage, asked: ToCheck) -> tuple[str, list[str]]:
     """The table for some primitives, and its empty cells.
 
     Counts are of the least checked mode of a dtype and order, and of the least checked dtype, order and mode of a
-    boundary class: a number means that nothing of its kind was checked less often. An operation that converts dtypes
-    has no float32 cells.
+    boundary class: a number means that nothing of its kind was checked less often.
     """
-    known = primitives()
     rows, empty = [], []
-    for name in names:
-        cells = [cell for cell in CELLS if cell[0] == "float64" or "dtype" not in known[name].params]
+    for name, (dtypes, classes) in asked.items():
+        cells = [cell for cell in CELLS if cell[0] in dtypes]
         counts = {cell: seen[Cell(name, *cell, "any")] for cell in cells}
         columns = [
             min((counts[cell] for cell in cells if cell[:2] == column), default=0) for column in product(DTYPES, MODES)
         ]
-        boundaries = {b: min(seen[Cell(name, *cell, b)] for cell in cells) for b in sorted(reachable(known[name]))}
+        boundaries = {b: min(seen[Cell(name, *cell, b)] for cell in cells) for b in classes}
         rows.append((name, columns, boundaries))
         if not any(counts.values()):
             empty.append(f"{name}: not checked at all")

@@ -184,6 +184,9 @@ class GradientSession:
         self.fail_empty: bool = options.gradcov_fail_empty
         self.seen: coverage.Coverage = Counter()
         self.verdicts: list[Verdict] = []
+        self.told: list[Any] = []  # by the processes of pytest-xdist, which alone know what test modules declare
+        self.bad = ""  # a pattern, in such a process: what is wrong with it
+        self.tells = hasattr(config, "workeroutput")
         for option, pattern in (("--gradcov", self.gradcov), ("--gradmut", self.gradmut)):
             if pattern and os.path.exists(pattern):
                 raise pytest.UsageError(f"{option} took {pattern} for a pattern: write {option}=PATTERN")
@@ -199,7 +202,10 @@ class GradientSession:
         try:
             return matching(pattern) if pattern else []
         except ArgumentError as error:
-            raise pytest.UsageError(str(error)) from None
+            self.bad = str(error)
+            if self.tells:
+                return []
+            raise pytest.UsageError(self.bad) from None
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
@@ -226,10 +232,22 @@ class GradientSession:
                     self.verdicts += [Verdict(*row) for row in rows]
 
     def _table(self) -> tuple[str, list[str]]:
-        return coverage.table(self.seen, [primitive.name for primitive in self._matching(self.gradcov)])
+        found = [asked for asked, _ in self.told] or [coverage.to_check(self._matching(self.gradcov))]
+        return coverage.table(self.seen, {name: cells for asked in found for name, cells in asked.items()})
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        self.told += getattr(node, "workeroutput", {}).get("tinygrad_conv", [])  # nothing by one that crashed
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if self.tells:
+            asked = coverage.to_check(self._matching(self.gradcov))
+            session.config.workeroutput["tinygrad_conv"] = [(asked, self.bad)]  # type: ignore[attr-defined]
+            return
+        for _, bad in self.told:
+            if bad:
+                raise pytest.UsageError(bad)
         if self.fail_empty and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED if self._table()[1] else exitstatus
 
