@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cached_property, wraps
-from inspect import iscoroutinefunction, isgeneratorfunction
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+
+from .blocks import Block
 
 if TYPE_CHECKING:
     from .primitive import Primitive
@@ -85,44 +86,16 @@ MODE: ContextVar[Mode] = ContextVar("tinygrad_conv_mode", default=Mode())  # noq
 OBSERVED: list[Observer] = []  # all observers of all threads: empty nearly always, and then nothing more is asked
 
 
-class mode:  # noqa: N801  (used like a function)
-    """Run a block with some fields of the current `Mode` changed. May be entered many times, and is a decorator too."""
+class mode(Block):  # noqa: N801  (used like a function)
+    """Run a block, or a decorated function, with some fields of the current `Mode` changed."""
+
+    variable, entered = MODE, ContextVar("tinygrad_conv_mode_before", default=None)
 
     def __init__(self, **changes: Any) -> None:
         self._changes = changes
-        self._tokens: list[Any] = []
 
-    def __enter__(self) -> None:
-        self._tokens.append(MODE.set(MODE.get().but(**self._changes)))
-
-    def __exit__(self, *exc: object) -> None:
-        MODE.reset(self._tokens.pop())
-
-    def __call__(self, f: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(f)
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with mode(**self._changes):
-                return f(*args, **kwargs)
-
-        @wraps(f)
-        async def wrapped_async(*args: Any, **kwargs: Any) -> Any:
-            with mode(**self._changes):
-                return await f(*args, **kwargs)
-
-        @wraps(f)
-        def wrapped_generator(*args: Any, **kwargs: Any) -> Any:
-            steps = f(*args, **kwargs)
-            while True:
-                with mode(**self._changes):  # while its body runs, not while the caller looks at what it yields
-                    try:
-                        item = next(steps)
-                    except StopIteration:
-                        return
-                yield item
-
-        if isgeneratorfunction(f):
-            return wrapped_generator
-        return wrapped_async if iscoroutinefunction(f) else wrapped
+    def value(self, before: Mode) -> Mode:
+        return before.but(**self._changes)
 
 
 def no_grad(f: Callable[..., Any] | None = None) -> Any:

@@ -50,13 +50,13 @@ _registry: dict[str, Primitive] = {}
 
 
 def primitives() -> Mapping[str, Primitive]:
-    """Every declared primitive by name, in order of declaration (read-only).
+    """Every primitive declared so far by name, in order of declaration (read-only).
 
     >>> import tinygrad_conv as tg
     >>> tg.primitives()["tanh"].kind
     'elementwise'
     """
-    return MappingProxyType(_registry)
+    return MappingProxyType(dict(_registry))  # a copy, for another thread may declare one meanwhile
 
 
 class Primitive:

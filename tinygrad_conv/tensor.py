@@ -24,6 +24,7 @@ import weakref
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
+from threading import RLock
 from types import CodeType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -241,11 +242,28 @@ class HookHandle:
         self._hooks.pop(self._key, None)
 
 
+_LOCKS: list[Any] = []  # of nodes, by their number: two threads that add to one gradient must not lose a sum
+
+
+def _new_locks() -> None:
+    _LOCKS[:] = [RLock() for _ in range(61)]
+
+
+_new_locks()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_locks)  # a thread of the parent may have held one
+
+
+def _lock(node: Node) -> Any:
+    return _LOCKS[node.index % 61]
+
+
 @effect
 def accumulate_grad(node: Node, gradient: Tensor) -> Tensor:
-    """Add to a node's ``.grad``, as `backward` does; the new one."""
-    node.grad = gradient if node.grad is None else node.grad + gradient
-    return node.grad
+    """Add to a node's ``.grad``, as `backward` does, whatever other threads add; the new one."""
+    with _lock(node):
+        node.grad = total = gradient if node.grad is None else node.grad + gradient
+    return total
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -472,8 +490,9 @@ class Tensor:
         Tensor([30.])
         """
         node = self._needs_node("register_hook")
-        if node.hooks is None:
-            node.hooks = {}
+        with _lock(node):
+            if node.hooks is None:
+                node.hooks = {}
         key = next_index()
         node.hooks[key] = hook
         return HookHandle(node.hooks, key)

@@ -23,8 +23,8 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar, Token
-from functools import cache, wraps
+from contextvars import ContextVar
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from math import prod
@@ -32,6 +32,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..blocks import Block
 from ..errors import ArgumentError, MissingExtraError
 from . import conv as _conv
 from . import fused as _fused
@@ -100,7 +101,7 @@ def failed(name: str, error: Exception) -> None:
         warnings.warn(f"{message}. Plain kernels run instead, which are slower.", RuntimeWarning, stacklevel=3)
 
 
-class use_kernels:  # noqa: N801  (used like a function)
+class use_kernels(Block):  # noqa: N801  (used like a function)
     """Say which form of the kernels runs in a block, or in a decorated function; in this thread and async task only.
 
     Parameters
@@ -123,25 +124,14 @@ class use_kernels:  # noqa: N801  (used like a function)
     set()
     """
 
+    variable, entered = _SETTING, ContextVar("tinygrad_conv_kernels_before", default=None)
+
     def __init__(self, choice: str) -> None:
         self.choice = _checked(choice, "use_kernels")
         self.ran: set[str] = set()
-        self._tokens: list[Token[use_kernels | None]] = []
 
-    def __enter__(self) -> use_kernels:
-        self._tokens.append(_SETTING.set(self))
+    def value(self, before: use_kernels | None) -> use_kernels:
         return self
-
-    def __exit__(self, *exc: object) -> None:
-        _SETTING.reset(self._tokens.pop())
-
-    def __call__(self, f: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(f)
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with use_kernels(self.choice):
-                return f(*args, **kwargs)
-
-        return wrapped
 
 
 class Kernel:

@@ -1,0 +1,136 @@
+"""What `with` blocks that set a context variable share: `no_grad`, `use_kernels` and their kin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import wraps
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from typing import Any
+
+from .errors import DTypeError
+
+__all__ = ["Block"]
+
+
+class Block:
+    """A block in which a context variable has another value; a decorator too.
+
+    One object may be entered many times, also by several threads and tasks at once: what was there before is kept in
+    the context, so every one of them leaves as it came. Subclasses name the variable, give `entered` a variable of
+    their own, and define `value`.
+    """
+
+    variable: ContextVar[Any]
+    entered: ContextVar[Any]  # None, or (block, value before, the same of the block around it)
+
+    def value(self, before: Any) -> Any:
+        """What the variable is to be, after what it was."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Any:
+        before = self.variable.get()
+        self.entered.set((self, before, self.entered.get()))
+        self.variable.set(self.value(before))
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        inner, entered = [], self.entered.get()
+        while entered is not None and entered[0] is not self:  # blocks of generators, for example, may end crosswise
+            inner.append(entered[0])
+            entered = entered[2]
+        if entered is None:  # it was entered in another context
+            return
+        _, before, around = entered
+        self.entered.set(around)
+        self.variable.set(before)
+        for block in reversed(inner):
+            block.__enter__()
+
+    def __call__(self, f: Any) -> Any:
+        """The function, method, generator or coroutine that runs in such a block.
+
+        Of a class, its `__call__` does. Raises DTypeError for what cannot be called.
+        """
+        if isinstance(f, (staticmethod, classmethod)):
+            return type(f)(self(f.__func__))
+        if isinstance(f, type) and "__call__" in vars(f):
+            f.__call__ = self(f.__call__)  # type: ignore[method-assign]
+            return f
+        if isinstance(f, type) or not callable(f):
+            what = f"class {f.__name__}" if isinstance(f, type) else repr(f)
+            raise DTypeError(
+                f"expected a function to decorate, got {what}; decorate its methods, or write a with block"
+            )
+        for is_kind, decorated in (
+            (isasyncgenfunction, _async_generator), (isgeneratorfunction, _generator), (iscoroutinefunction, _coroutine)
+        ):  # fmt: skip
+            if is_kind(f) or is_kind(type(f).__call__):
+                return decorated(self, f)
+        return _function(self, f)
+
+
+def _function(block: Block, f: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(f)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        with block:
+            return f(*args, **kwargs)
+
+    return wrapped
+
+
+def _coroutine(block: Block, f: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(f)
+    async def wrapped(*args: Any, **kwargs: Any) -> Any:
+        with block:
+            return await f(*args, **kwargs)
+
+    return wrapped
+
+
+def _generator(block: Block, f: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(f)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        steps = f(*args, **kwargs)
+        resume, value = steps.send, None
+        while True:
+            with block:  # while its body runs, not while the caller looks at what it yields
+                try:
+                    item = resume(value)
+                except StopIteration as end:
+                    return end.value
+            try:
+                value = yield item
+                resume = steps.send
+            except GeneratorExit:
+                with block:
+                    steps.close()
+                raise
+            except BaseException as error:
+                resume, value = steps.throw, error
+
+    return wrapped
+
+
+def _async_generator(block: Block, f: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(f)
+    async def wrapped(*args: Any, **kwargs: Any) -> Any:
+        steps = f(*args, **kwargs)
+        resume, value = steps.asend, None
+        while True:
+            with block:
+                try:
+                    item = await resume(value)
+                except StopAsyncIteration:
+                    return
+            try:
+                value = yield item
+                resume = steps.asend
+            except GeneratorExit:
+                with block:
+                    await steps.aclose()
+                raise
+            except BaseException as error:
+                resume, value = steps.athrow, error
+
+    return wrapped
