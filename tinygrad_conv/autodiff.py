@@ -13,15 +13,17 @@ for the gradients of those.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextvars import copy_context
 from dataclasses import replace
+from functools import partial
 from heapq import heapify, heappop, heappush
 from operator import attrgetter
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-from .errors import AnomalyError, ArgumentError, DTypeError, GraphError, ShapeError
-from .modes import MODE, constant, enable_grad, mode, observer
+from .errors import AnomalyError, ArgumentError, DTypeError, GraphError, MutationError, ShapeError
+from .modes import MODE, Mode, constant, enable_grad, mode, observer
 from .primitive import Primitive, iter_parents, ops
 from .tensor import (
     FREED,
@@ -30,9 +32,11 @@ from .tensor import (
     Tensor,
     _late,
     accumulate_grad,
+    checksum,
     describe_source,
     fingerprint,
     ndarray,
+    reachable,
     user_source,
     wrap,
 )
@@ -90,6 +94,7 @@ def _walk(
         g = pending.pop(node)
         if node.hooks:
             g = _run_hooks(node, g, on_tensors)
+            owned.discard(node)
         primitive = node.primitive
         if stop is None:
             if primitive is None:
@@ -102,7 +107,7 @@ def _walk(
             continue
         if owned:
             owned.discard(node)
-        saved, parents = node.saved, node.parents
+        parents, saved = node.parents, node.saved  # in this order: another thread may be freeing the node just now
         if saved is FREED:
             raise GraphError(
                 f"{node.label}: the graph from {describe_source(node.source)} was already used by a backward pass and "
@@ -229,11 +234,15 @@ def _own(g: Any) -> Any:
 
 
 def _run_hooks(node: Node, g: Any, recording: bool) -> Any:
-    tensor = g if isinstance(g, Tensor) else wrap(g, None)
+    if not isinstance(g, Tensor):
+        view = g.view()  # other nodes may be given the same array, so a hook returns what it wants changed
+        view.flags.writeable = False
+        g = wrap(view, None)
+    tensor = g
     for hook in list((node.hooks or {}).values()):
         result = hook(tensor)
         if result is not None:
-            tensor = result if isinstance(result, Tensor) else wrap(np.asarray(result), None)
+            tensor = result if isinstance(result, Tensor) else Tensor(np.array(result))
             if tensor.shape != node.shape:
                 raise ShapeError(f"hook of {node.label}: expected a gradient of shape {node.shape}, got {tensor.shape}")
     return tensor if recording else tensor._data
@@ -299,7 +308,7 @@ def _accumulate(found: dict[Node, Any]) -> None:
 
 
 def _cotangent(what: str, g: Array, y: Tensor) -> Tensor:
-    tensor = g if isinstance(g, Tensor) else Tensor(g)
+    tensor = g if isinstance(g, Tensor) else Tensor(np.array(g) if isinstance(g, ndarray) else g)
     if tensor.shape != y.shape:
         raise ShapeError(f"{what}: expected a gradient of the output's shape {y.shape}, got {tensor.shape}")
     if tensor.dtype.kind != "f":
@@ -735,6 +744,9 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     (batch norm) are updated once. Works to any order. Source: T. Chen et al., "Training deep nets with sublinear
     memory cost" (2016).
 
+    The second run happens during backward and must compute what the first one did, to the bit; `MutationError` if it
+    does not, because a parameter, an array or a number that ``f`` uses was changed meanwhile.
+
     >>> import tinygrad_conv as tg
     >>> tg.grad(tg.checkpoint(lambda x: tg.exp(tg.sin(x))))(0.0)
     Tensor(1.)
@@ -753,14 +765,15 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         followed = [k for k, part in enumerate(parts) if isinstance(part, Tensor) and part.node is not None]
         if not followed:
             return rebuild_output(parts)
+        n = len(parts)
 
-        def again(arguments: Sequence[Any]) -> Tensor:
+        def again(arguments: Sequence[Any]) -> Tensor | None:
             inner_args, inner_kwargs = rebuild(arguments)
             again_parts, _ = flatten(f(*inner_args, **inner_kwargs))
-            return _pack([again_parts[k] for k in followed])
+            return _pack([again_parts[k] for k in followed]) if len(again_parts) == n else None
 
         tensors = [parts[k] for k in followed]
-        packed = _segment(getattr(f, "__name__", "function"), again, leaves, generators, tensors, start)
+        packed = _segment(f, again, leaves, generators, tensors, start)
         for k, tensor in zip(followed, _unpack(packed, tensors), strict=True):
             parts[k] = tensor
         return rebuild_output(parts)
@@ -780,36 +793,65 @@ def _unpack(packed: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
         return [packed]
     out, start = [], 0
     for t in like:
-        out.append(ops.reshape(packed[start : start + t.size], t.shape))
+        part = ops.reshape(packed[start : start + t.size], t.shape)
+        out.append(part if part.dtype == t.dtype else ops.astype(part, t.dtype))
         start += t.size
     return out
 
 
 class _Segment(Primitive):
-    """The primitive of one checkpointed call: its rules run the function again and walk the graph that makes."""
+    """The primitive of one checkpointed call: its rules run the function again and walk the graph that makes.
+
+    ``before`` is the checksum of what the first run returned. ``used`` are tensors with the arrays that they had then:
+    the arguments, and (weakly) the leaves that the function uses besides.
+    """
 
     def __init__(
-        self, name: str, again: Callable[[Sequence[Any]], Tensor], generators: dict[int, tuple[Any, Any]]
-    ) -> None:
-        self.name = self.label = f"checkpoint({name})"
+        self, f: Callable[..., Any], again: Callable[[Sequence[Any]], Tensor | None],
+        generators: dict[int, tuple[Any, Any]], before: int, used: Sequence[tuple[Callable[[], Any], ndarray]],
+    ) -> None:  # fmt: skip
+        self.name = self.label = f"checkpoint({getattr(f, '__name__', 'function')})"
         self.kind, self.doc, self.flops = "opaque", "a checkpointed function", 0
         self.variadic, self.broadcasts, self.inputs, self.params = True, False, ("x",), ()
-        self.joint = self
-        self._again, self._generators = again, generators
+        self._again, self._generators, self._before, self._used = again, generators, before, used
+        self._context = copy_context()  # the kernels chosen, for example
+
+    @property
+    def joint(self) -> Any:
+        """Its rules share their work. (An attribute would be a reference cycle.)"""
+        return self
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
 
     def _rerun(self, node: Node) -> Tensor:
         by = observer()
         if by is not None and self._generators:
             by.escape("a checkpoint draws random numbers again")
-        now = [(rng, rng.bit_generator.state) for rng, _ in self._generators.values()]
+        for tensor, array in self._used:
+            if (now := tensor()) is not None and now._data is not array:
+                self._changed(node, f"the data of a tensor of shape {array.shape} that it uses were replaced")
+        states = [(rng, rng.bit_generator.state) for rng, _ in self._generators.values()]
         for rng, first in self._generators.values():
             rng.bit_generator.state = first
         try:
-            with mode(recording=True, replaying=True, generators=None, path=node.extra or ""):
-                return self._again(node.saved[-1])
+            y = self._context.copy().run(self._run, node, MODE.get())
         finally:
-            for rng, state in now:
+            for rng, state in states:
                 rng.bit_generator.state = state
+        if not isinstance(y, Tensor) or y.node is None or y.shape != node.shape or checksum(y._data) != self._before:
+            self._changed(node, "its second run returned other values than its first")
+        return y
+
+    def _run(self, node: Node, now: Mode) -> Tensor | None:
+        MODE.set(now.but(recording=True, replaying=True, generators=None, path=node.extra or ""))
+        return self._again(node.saved[-1])
+
+    def _changed(self, node: Node, what: str) -> NoReturn:
+        raise MutationError(
+            f"{self.name}: {what}, so that its gradient would be wrong; it ran at {describe_source(node.source)}. "
+            "Change parameters, arrays and numbers that a checkpointed function uses after backward()"
+        )
 
     def pull_all(self, node: Node, g: Any, recording: bool) -> list[Any]:
         parents = list(iter_parents(node))
@@ -824,7 +866,7 @@ class _Segment(Primitive):
 
 
 def _segment(
-    name: str, again: Callable[[Sequence[Any]], Tensor], leaves: Sequence[Any],
+    f: Callable[..., Any], again: Callable[[Sequence[Any]], Tensor | None], leaves: Sequence[Any],
     generators: dict[int, tuple[Any, Any]], outputs: Sequence[Tensor], start: int,
 ) -> Tensor:  # fmt: skip
     """One node that stands for everything recorded since `start`; its parents are the older nodes it was made from."""
@@ -841,11 +883,24 @@ def _segment(
         else:
             stack.extend(iter_parents(node))
     packed = _pack([wrap(y._data, None) for y in outputs])
-    arrays = [leaf._data if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-    guards = tuple((k, fingerprint(a)) for k, a in enumerate(arrays) if isinstance(a, ndarray))
+    edge.sort(key=_creation)
+    given = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    used = [(partial(_itself, tensor), tensor._data) for tensor in given]
+    for node in edge:
+        tensor = node.params["tensor"]() if node.primitive is None and "tensor" in node.params else None
+        if tensor is not None and not any(tensor is other for other in given):
+            used.append((node.params["tensor"], tensor._data))
+    arrays = [array for _, array in used] + [leaf for leaf in leaves if isinstance(leaf, ndarray)]
+    guards = tuple(
+        (k, array, fingerprint(array)) for k, array in enumerate(arrays) if k >= len(used) or reachable(array, ())
+    )
     packed.node = Node(
-        _Segment(name, again, generators), tuple(sorted(edge, key=_creation)), {},
-        (*arrays, None, list(leaves)), packed.shape, packed.dtype, user_source(3), guards,
+        _Segment(f, again, generators, checksum(packed._data), used), tuple(edge), {}, (*arrays, None, list(leaves)),
+        packed.shape, packed.dtype, user_source(3), guards,
     )  # fmt: skip
     packed.node.extra = MODE.get().path or None
     return packed
+
+
+def _itself(tensor: Tensor) -> Tensor:
+    return tensor

@@ -21,21 +21,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import AnomalyError, DTypeError, IndexingError, ShapeError, TinygradConvError
+from .errors import AnomalyError, DTypeError, GraphError, IndexingError, ShapeError, TinygradConvError
 from .modes import MODE, OBSERVED, Mode
 from .tensor import (
     _LIBRARY,
+    FIXED,
+    PLAIN,
     Node,
     Shape,
     Tensor,
     _exposed,
-    _numbers,
     _owner,
     _user_files,
+    arrays_in,
     describe_source,
+    expose,
     fingerprint,
+    kept,
     ndarray,
     next_index,
+    plain_array,
+    reachable,
     user_source,
     wrap,
 )
@@ -64,6 +70,7 @@ def operation({parameters}):
         return y
     if type(y) is not ndarray:
         y = np.asarray(y)
+{shared}
     mode = MODE.get()
     if mode.anomaly:
         check_finite(primitive, y, {values})
@@ -100,12 +107,29 @@ _UNPACK = """\
 {a}, {n} = {x}, None
 if isinstance({x}, Tensor):
     {a}, {n}, tensors = {x}._data, {x}.node, True
-elif type({x}) is list or type({x}) is tuple:  # a list may be changed later, and hold tensors
-    {a} = numbers({x}, primitive.shown)
+elif type({x}) not in PLAIN:
+    {a} = plain_array({x}, primitive.shown)
+"""
+_PARAMS = """\
+for value in params.values():
+    if isinstance(value, Tensor):
+        params = untracked(primitive, params)
+        break
 """
 _GUARD = """\
 if {test}id({a} if {a}.base is None else owner({a})) in exposed{end}:
-    guards = (*(guards or ()), ({position}, fingerprint({a})))  # user code could change it meanwhile
+    guards = (*(guards or ()), ({what}, {a}, fingerprint({a})))  # user code could change it meanwhile
+"""
+# The library's own forward functions put results into memory of their own (tests/test_guards.py); others may return
+# what they were given, or a part of it, as the result or in the residual.
+_GUARD_RESIDUAL = """\
+for a in arrays_in(residual):
+    if reachable(a, {values}):
+        guards = (*(guards or ()), ("residual", a, fingerprint(a)))
+"""
+_SHARED = """\
+    if reachable(y, {values}):
+        expose(y, late=False)
 """
 
 
@@ -144,14 +168,16 @@ def _compiled(source: str) -> FunctionType:
 
 def source_of(primitive: Primitive) -> str:
     """The source code of a primitive's operation."""
-    parts = (_parts_of_variadic if primitive.variadic else _parts_of_fixed)(primitive)
+    ours = primitive.forward.__code__.co_filename.startswith(_LIBRARY)
+    parts = (_parts_of_variadic if primitive.variadic else _parts_of_fixed)(primitive, "" if ours else _GUARD_RESIDUAL)
+    parts["shared"] = "" if ours else _SHARED.format(values=parts["values"])
     for name in ("unpack", "save"):
         parts[name] = indent(parts[name], "    ")
     residual = "    y, residual = y" if primitive.has_residual else ""
     return re.sub(r"\n\s*\n", "\n", _OPERATION.format(residual=residual, **parts))
 
 
-def _parts_of_fixed(primitive: Primitive) -> dict[str, str]:
+def _parts_of_fixed(primitive: Primitive, guard_residual: str) -> dict[str, str]:
     """For inputs x0, x1, ...: their arrays are a0, a1, ..., their nodes n0, n1, ..."""
     inputs = range(len(primitive.inputs))
     followed = [k for k in inputs if not primitive.nondiff[k]]
@@ -168,12 +194,13 @@ if more and not params and len(more) <= {len(primitive.params)}:  # keywords giv
 el{unpack}"""
     for k in inputs:
         unpack += _UNPACK.format(x=f"x{k}", a=f"a{k}", n=f"n{k}")
+    unpack += _PARAMS if primitive.params else ""
     saved, guard = ["None"] * (len(inputs) + 2), ""
     for position in sorted(set().union(*primitive.reads)):
         if position == -1:
-            name, lines = "residual", ""
+            name, lines = "residual", guard_residual.format(values=_tuple_of(values))
         elif position == -2:
-            name, lines = "y", _guard_output(str(len(inputs)))
+            name, lines = "y", _guard_output()
         else:
             name, lines = f"a{position}", _guard_input(f"a{position}", f"x{position}", str(position))
         readers = [k for k in followed if position in primitive.reads[k]]
@@ -197,7 +224,7 @@ el{unpack}"""
     }
 
 
-def _parts_of_variadic(primitive: Primitive) -> dict[str, str]:
+def _parts_of_variadic(primitive: Primitive, guard_residual: str) -> dict[str, str]:
     """For any number of inputs."""
     unpack = _UNPACK.format(x="x", a="a", n="n") + "values.append(a)\nparents.append(n)\n"
     reads = primitive.reads[0]
@@ -207,10 +234,12 @@ def _parts_of_variadic(primitive: Primitive) -> dict[str, str]:
         guard = _guard_input("a", "x", "position")
         save += f"for position, (a, x) in enumerate(zip(values, xs)):\n{indent(guard, '    ')}"
     if y:
-        save += _guard_output("len(xs)")
+        save += _guard_output()
+    if residual:
+        save += guard_residual.format(values="values")
     return {
         "parameters": "*xs, **params",
-        "unpack": f"values, parents, tensors = [], [], False\nfor x in xs:\n{indent(unpack, '    ')}",
+        "unpack": f"values, parents, tensors = [], [], False\nfor x in xs:\n{indent(unpack, '    ')}{_PARAMS}",
         "xs": "xs",
         "values": "values",
         "call": "forward(*values, **params)",
@@ -226,18 +255,31 @@ def _tuple_of(names: Sequence[str]) -> str:
 
 
 def _guard_input(a: str, x: str, position: str) -> str:
-    return _GUARD.format(position=position, a=a, test=f"type({a}) is ndarray and ({a} is {x} or ", end=")")
+    return _GUARD.format(what=position, a=a, test=f"type({a}) is ndarray and ({a} is {x} or ", end=")")
 
 
-def _guard_output(position: str) -> str:
-    return _GUARD.format(position=position, a="y", test="", end="")
+def _guard_output() -> str:
+    return _GUARD.format(what='"output"', a="y", test="", end="")
+
+
+def _untracked(primitive: Primitive, params: dict[str, Any]) -> dict[str, Any]:
+    """The keywords of a call with an array for each tensor, through which no gradient can flow."""
+    for name, value in params.items():
+        if isinstance(value, Tensor) and value.node is not None and MODE.get().recording:
+            raise GraphError(
+                f"{primitive.shown}: expected data as {name}, for which there is no derivative, got a tensor that a "
+                f"gradient follows; use {name}.detach()"
+            )
+    return {name: value._shared() if isinstance(value, Tensor) else value for name, value in params.items()}
 
 
 def _all_params(primitive: Primitive, params: dict[str, Any]) -> dict[str, Any]:
-    """The keywords of a call with the defaults of the others."""
+    """The keywords of a call, which nobody can change any more, with the defaults of the others."""
     for name, value in params.items():
-        if type(value) is list:  # it may be changed later
-            params = {**params, name: tuple(value)}
+        if type(value) not in FIXED:
+            own = kept(value)
+            if own is not value:
+                params = {**params, name: own}
     return {**primitive.defaults, **params}
 
 
@@ -321,6 +363,7 @@ _NAMES: dict[str, Any] = {  # what the source means by its names
     "TinygradConvError": TinygradConvError, "all_params": _all_params, "check_finite": _check_finite, "data": _data,
     "explain": _explain, "exposed": _exposed, "fingerprint": fingerprint, "float32": np.dtype(np.float32),
     "float64": np.dtype(np.float64), "ndarray": ndarray, "new": object.__new__, "next_index": next_index, "np": np,
-    "numbers": _numbers, "owner": _owner, "sys": sys, "unrecorded": _unrecorded, "user_files": _user_files,
+    "PLAIN": PLAIN, "arrays_in": arrays_in, "expose": expose, "owner": _owner, "plain_array": plain_array,
+    "reachable": reachable, "sys": sys, "unrecorded": _unrecorded, "untracked": _untracked, "user_files": _user_files,
     "user_source": user_source, "written_out": written_out,
 }  # fmt: skip

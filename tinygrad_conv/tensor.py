@@ -23,6 +23,7 @@ import sys
 import weakref
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import count
 from threading import RLock
 from types import CodeType, SimpleNamespace
@@ -117,14 +118,60 @@ def expose(array: ndarray, *, late: bool) -> None:
     key = id(owner)
     if key in _exposed or array.dtype.hasobject:
         return
-
-    def forget(_: Any) -> None:
-        _exposed.pop(key, None)
-        _late.pop(key, None)
-
-    _exposed[key] = weakref.ref(owner, forget)
+    _exposed[key] = weakref.ref(owner, partial(_forget, key, _exposed, _late))
     if late:
         _late[key] = checksum(owner)
+
+
+def _forget(key: int, exposed: dict[int, Any], late: dict[int, int], _: Any) -> None:
+    """An exposed array is gone. (The tables are arguments, for at the interpreter's end this module has no names.)"""
+    exposed.pop(key, None)
+    late.pop(key, None)
+
+
+def reachable(array: Any, inputs: Sequence[Any]) -> bool:
+    """Can user code write to an array that came out of an operation: is it their memory, or that of an input?"""
+    if not isinstance(array, ndarray):
+        return False
+    owner = _owner(array)
+    return id(owner) in _exposed or any(isinstance(x, ndarray) and _owner(x) is owner for x in inputs)
+
+
+def arrays_in(value: Any) -> Iterator[ndarray]:
+    """The arrays in a value: itself, or what tuples, lists and dictionaries hold."""
+    stack = [value]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, ndarray):
+            yield value
+        elif isinstance(value, (tuple, list)):
+            stack.extend(value)
+        elif isinstance(value, dict):
+            stack.extend(value.values())
+
+
+FIXED = frozenset({type(None), bool, int, float, complex, str, slice, type(Ellipsis), np.dtype, type})
+
+
+def kept(value: Any) -> Any:
+    """A keyword's value as a node keeps it, which nobody can change: an array becomes a copy, a list a tuple."""
+    if isinstance(value, ndarray):
+        own = np.array(value)
+        by = observer()
+        if by is not None:
+            by.same(own, value)
+        return own
+    if isinstance(value, (tuple, list)):
+        if type(value) is tuple:
+            try:
+                hash(value)
+            except TypeError:  # there is an array or a list in it
+                pass
+            else:
+                return value
+        parts = [part if type(part) in FIXED else kept(part) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    return {key: kept(part) for key, part in value.items()} if type(value) is dict else value
 
 
 def unshared(tensor: Tensor) -> ndarray | None:
@@ -148,6 +195,7 @@ def _references(tensor: Any) -> int:
 # Node
 
 next_index = count(1).__next__
+Guard: TypeAlias = tuple[int | str, ndarray, bytes | int]  # which input, "output" or "residual"; array; fingerprint
 FREED: tuple[Any, ...] = ("freed",)
 
 
@@ -173,7 +221,7 @@ class Node:
         shape: Shape,
         dtype: np.dtype[Any],
         source: Source | None,
-        guards: tuple[tuple[int, bytes | int], ...] | None = None,
+        guards: tuple[Guard, ...] | None = None,
     ) -> None:
         self.primitive = primitive
         self.parents = parents
@@ -182,7 +230,7 @@ class Node:
         self.shape = shape
         self.dtype = dtype
         self.source = source
-        self.guards = guards  # (position in saved, fingerprint) of each saved buffer that user code can reach
+        self.guards = guards  # one for each saved buffer that user code can reach
         self.index = next_index()
         self.grad: Tensor | None = None  # leaves, and nodes that retain their gradient
         self.hooks: dict[int, Callable[[Tensor], Any]] | None = None
@@ -201,26 +249,26 @@ class Node:
 
     def check_saved(self) -> None:
         """Raise `MutationError` if a saved buffer is not what it was when it was saved."""
-        guarded = ()
-        if self.guards is not None:
-            guarded = tuple(position for position, _ in self.guards)  # type: ignore[assignment]
-            for position, value in self.guards:
-                if fingerprint(self.saved[position]) != value:
-                    self._raise_mutated(position)
+        guarded = set()
+        for what, array, before in self.guards or ():
+            guarded.add(id(array))
+            if fingerprint(array) != before:
+                self._raise_mutated(what, array)
         if _late:
-            for position, array in enumerate(self.saved):
-                if type(array) is ndarray and position not in guarded:
-                    owner = _owner(array)
-                    before = _late.get(id(owner))
-                    if before is not None and checksum(owner) != before:
-                        self._raise_mutated(position)
+            for position, saved in enumerate(self.saved):
+                for array in (saved,) if type(saved) is ndarray else arrays_in(saved):
+                    if id(array) not in guarded:
+                        owner = _owner(array)
+                        first = _late.get(id(owner))
+                        if first is not None and checksum(owner) != first:
+                            last = len(self.saved) - 1
+                            self._raise_mutated({last: "residual", last - 1: "output"}.get(position, position), array)
 
-    def _raise_mutated(self, position: int) -> None:
-        what = "output" if position == len(self.saved) - 2 else f"input {position}"
+    def _raise_mutated(self, what: int | str, array: ndarray) -> None:
         raise MutationError(
-            f"{self.label}: its saved {what} (shape {self.saved[position].shape}) was changed in place after the "
-            f"operation ran at {describe_source(self.source)}; its gradient would be wrong. Change a copy "
-            "(x.numpy().copy()), or change it after backward()"
+            f"{self.label}: its saved {what if isinstance(what, str) else f'input {what}'} (shape {array.shape}) was "
+            f"changed in place after the operation ran at {describe_source(self.source)}; its gradient would be "
+            "wrong. Change a copy (x.numpy().copy()), or change it after backward()"
         )
 
     @property
@@ -264,6 +312,11 @@ def accumulate_grad(node: Node, gradient: Tensor) -> Tensor:
     with _lock(node):
         node.grad = total = gradient if node.grad is None else node.grad + gradient
     return total
+
+
+def _retain(node: Callable[[], Node | None], gradient: Tensor) -> None:
+    """The hook behind `Tensor.retain_grad`; the gradient itself goes on, and others may hold it too."""
+    accumulate_grad(node(), gradient.copy())  # type: ignore[arg-type]
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -473,8 +526,7 @@ class Tensor:
         """Keep the gradient of this computed tensor in `grad` at the next `backward`; returns the tensor."""
         node = self._needs_node("retain_grad")
         if node.primitive is not None:
-            reference = weakref.ref(node)  # a hook is held by its node: a strong reference would be a cycle
-            self.register_hook(lambda gradient: accumulate_grad(reference(), gradient))  # type: ignore[arg-type]
+            self.register_hook(partial(_retain, weakref.ref(node)))  # held by its node: a strong one would be a cycle
         return self
 
     def register_hook(self, hook: Callable[[Tensor], Any]) -> HookHandle:
@@ -859,16 +911,42 @@ def _varargs(items: Sequence[Any]) -> Any:
     return items[0] if len(items) == 1 and not isinstance(items[0], (int, np.integer)) else tuple(items)
 
 
-def _numbers(data: Any, what: str = "Tensor") -> Any:
+def _numbers(data: Any, what: str = "Tensor", depth: int = 0) -> Any:
     """Nested lists with every Tensor in them replaced by its array."""
     if isinstance(data, (list, tuple)):
-        return [_numbers(item, what) for item in data]
+        if depth > 64:
+            raise DTypeError(f"{what}: expected lists nested at most 64 deep, as many axes as NumPy's arrays have")
+        return [_numbers(item, what, depth + 1) for item in data]
     if isinstance(data, Tensor):
         if data.node is not None:
             raise GraphError(f"{what}: a list holds a tensor of a graph, which would be cut; use tg.stack([...])")
         data._leaves("a list")
         return data._data
     return data
+
+
+PLAIN = frozenset({ndarray, bool, int, float, complex, *np.sctypeDict.values()})  # operations take these as they are
+
+
+def plain_array(value: Any, what: str) -> Any:
+    """An operation's input that is no tensor, no plain array and no number, as an array.
+
+    A list, or what else has numbers (a buffer, another library's array), may be changed later, so it is copied.
+    """
+    if isinstance(value, ndarray):  # of a subclass
+        array = np.asarray(value)
+        expose(array, late=False)
+        return array
+    if isinstance(value, np.generic):
+        return value
+    numbers = _numbers(value, what)
+    try:
+        array = np.array(numbers)
+    except (ValueError, TypeError) as error:
+        raise DTypeError(f"{what}: expected numbers of one regular shape, got {_brief(value)} ({error})") from None
+    if array.dtype.kind not in "fiubc":
+        raise DTypeError(f"{what}: expected numbers, got dtype {array.dtype} from {_brief(value)}")
+    return array
 
 
 def _brief(value: Any) -> str:

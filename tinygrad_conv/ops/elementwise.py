@@ -327,12 +327,10 @@ def minimum(x1: Array, x2: Array) -> Array:
 
 @plain
 def _inside(x: Array, min: Any, max: Any) -> Array:
-    inside = np.ones(x.shape, bool)
+    inside: Any = np.ones(x.shape, bool)
     if min is not None:
-        inside &= x >= min
-    if max is not None:
-        inside &= x <= max
-    return inside
+        inside = inside & np.greater_equal(x, min)
+    return inside if max is None else inside & np.less_equal(x, max)
 
 
 def _sample_clip(d: Any) -> Any:
@@ -349,23 +347,39 @@ def _clip(x: Array, min: Any = None, max: Any = None) -> Array:
     return np.clip(x, min, max) if min is not None or max is not None else np.array(x)
 
 
+@plain
+def _bound_counts(x: Array, low: Any, high: Any) -> tuple[Array, Array]:
+    """Where the result is the lower bound, and where it is the upper one (which wins if the lower is above it)."""
+    return np.logical_and(np.less(x, low), np.less_equal(low, high)), np.greater(np.maximum(x, low), high)
+
+
+@elementwise(
+    lambda x, low, high: _inside(x, low, high), lambda x, low, high: _bound_counts(x, low, high)[0],
+    lambda x, low, high: _bound_counts(x, low, high)[1], label="clip", domain=((-3, 3), (-2, 0), (0, 2)),
+    kinks="at a bound, 1 for x and 0 for the bound", tie=("greatest", "least", "least"),
+)  # fmt: skip
+def _clip_to(x: Array, low: Array, high: Array) -> Array:
+    """`clip` with bounds that are followed. Derivatives: 1 for the one of the three that the result is."""
+    return np.minimum(np.maximum(x, low), high)
+
+
 def clip(x: Array, min: Any = None, max: Any = None) -> Tensor:
-    """x limited to [min, max]; the bounds are data. Derivative: 1 inside and at the bounds, 0 outside.
+    """x limited to [min, max], by NumPy's rules. Derivative: 1 inside and at the bounds, 0 outside, where a bound that
+    is followed has derivative 1.
 
     >>> clip(Tensor([-1.0, 0.5, 2.0]), 0, 1)
     Tensor([0. , 0.5, 1. ])
+    >>> import tinygrad_conv as tg
+    >>> tg.grad(lambda low: clip(np.array([-1.0, 0.5, 2.0]), low, 1).sum())(0.0)
+    Tensor(1.)
     """
+    if any(isinstance(bound, Tensor) and bound.requires_grad for bound in (min, max)):
+        return _clip_to(x, -math.inf if min is None else min, math.inf if max is None else max)
     return _clip(x, min=_bound(min), max=_bound(max))
 
 
 def _bound(value: Any) -> Any:
-    """A bound as data that nobody else can change."""
-    return value if value is None or isinstance(value, (int, float)) else _raw(_own_copy(value))
-
-
-@plain
-def _own_copy(value: Any) -> Any:
-    return np.array(value)
+    return value if value is None or isinstance(value, (int, float, Tensor)) else np.asarray(value)
 
 
 def _sample_where(d: Any) -> Any:

@@ -15,7 +15,7 @@ from .elementwise import _raw, where
 
 
 def _freeze(index: Any) -> Any:
-    """An index nobody else can change: tensors and lists become arrays, arrays are copied."""
+    """An index of integers, slices and arrays: tensors and lists become arrays."""
     return tuple(map(_freeze_part, index)) if isinstance(index, tuple) else _freeze_part(index)
 
 
@@ -34,8 +34,8 @@ def _freeze_part(part: Any) -> Any:
 
 @plain
 def _index_array(part: Any) -> Any:
-    """A tensor, list, range, ... of indices as an array of its own."""
-    array = np.array(part)
+    """A tensor, list, range, ... of indices as an array. (What is recorded keeps a copy.)"""
+    array = np.asarray(part)
     if array.size == 0 and array.dtype.kind == "f":
         array = array.astype(np.intp)
     if array.dtype.kind not in "iub":
@@ -110,7 +110,7 @@ def _integers(what: str, indices: Array) -> Any:
 
 @plain
 def _integer_array(what: str, indices: Any) -> Any:
-    index = np.array(indices)
+    index = np.asarray(indices)
     if index.size == 0:
         index = index.astype(np.intp)
     if index.dtype.kind not in "iu":

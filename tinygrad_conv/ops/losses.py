@@ -214,19 +214,20 @@ def hinge(prediction: Array, target: Array, weights: Array | None = None, reduct
     >>> hinge(Tensor([0.5]), [1])
     Tensor(0.5)
     """
-    signs = _signs(_same_shape("hinge", prediction, target))
+    target = _same_shape("hinge", prediction, target)
+    scale, shift = _to_signs(target)
+    signs = target * scale + shift
     return _reduce(_per_example(maximum(1 - signs * prediction, 0.0)), weights, reduction, "hinge")
 
 
 @plain
-def _signs(target: Any) -> Any:
-    """Targets -1 and 1, or 0 and 1, as -1 and 1."""
-    values = np.unique(target)
-    if set(values.tolist()) <= {0.0, 1.0}:
-        return 2 * target - 1
-    if not set(values.tolist()) <= {-1.0, 1.0}:
-        raise ArgumentError(f"hinge: expected targets -1 and 1 (or 0 and 1), got {values[:5].tolist()}")
-    return target
+def _to_signs(target: Any) -> tuple[Any, Any]:
+    """What makes targets -1 and 1 of these, which may be 0 and 1: a factor and a summand."""
+    values = set(np.unique(target).tolist())
+    if not (values <= {0.0, 1.0} or values <= {-1.0, 1.0}):
+        raise ArgumentError(f"hinge: expected targets -1 and 1 (or 0 and 1), got {sorted(values)[:5]}")
+    number = target.dtype.type
+    return (number(2), number(-1)) if values <= {0.0, 1.0} else (number(1), number(0))
 
 
 def kl_divergence(prediction: Array, target: Array, weights: Array | None = None, reduction: str = "mean") -> Tensor:
