@@ -332,20 +332,37 @@ RESULTS = {
 
 FORMS = ("RESULTS", "[RESULTS]", "(RESULTS,)", "{'r': (RESULTS,), 'k': 3}", "[[RESULTS], ()]", "(RESULTS,), None")
 
+IN_THREADS = """
+        from concurrent.futures import ThreadPoolExecutor
+        from contextvars import copy_context
+
+
+"""
+
 CALLS = {
     "directly": Part(call="STEP"),
     "in another thread": Part(
-        setup="""
-        from concurrent.futures import ThreadPoolExecutor
-
-
+        setup=IN_THREADS
+        + """
         def in_thread(f):
             def call(*args, **kwargs):
                 with ThreadPoolExecutor(1) as pool:
-                    return pool.submit(f, *args, **kwargs).result()
+                    return pool.submit(copy_context().run, f, *args, **kwargs).result()
             return call
         """,
         call="«in_thread(STEP)|(in_thread(STEP) if k % 2 else STEP)|(STEP if k < 4 else in_thread(STEP))»",
+    ),
+    "by two at once": Part(
+        setup=IN_THREADS
+        + """
+        def both(f):
+            def call(*args, **kwargs):
+                with ThreadPoolExecutor(2) as pool:
+                    calls = [pool.submit(copy_context().run, f, *args, **kwargs) for _ in range(2)]
+                    return [call.result() for call in calls]
+            return call
+        """,
+        call="both(STEP)",
     ),
     "without recording": Part(call="«tg.no_grad()(STEP)|(tg.no_grad()(STEP) if k % 3 == 2 else STEP)»"),
     "watched": Part(call="(tg.detect_anomaly()(STEP) if k % 3 == 2 else STEP)"),

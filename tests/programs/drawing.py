@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from .calls import ARGUMENTS, CALLS, FORMS, INPUTS, OPTIONS, RAISES, RESULTS
-from .grammar import Part, Program, part
+from .grammar import STEPS, Part, Program, part
 from .layers import LAYERS
 from .python_state import STATE
 from .training import BACKWARD, BEFORE, GRADIENTS, LOSSES, UPDATES
@@ -23,29 +23,33 @@ KINDS = {
 @st.composite
 def programs(draw, without=frozenset()):
     """A whole program; `without` names parts that it must not have, such as "body: counter"."""
-    chosen = {kind: [] for kind in KINDS}
 
-    def choose(kind, least, most):
-        names = [name for name in KINDS[kind] if f"{kind}: {name}" not in without]
+    def choose(options):
+        return draw(st.sampled_from(options))
+
+    def some(kind, least, most, table=None):
+        names = [name for name in table or KINDS[kind] if f"{kind}: {name}" not in without]
         chosen[kind] = draw(st.lists(st.sampled_from(names), min_size=least, max_size=most))
 
-    choose("inputs", 1, 1)
-    choose("body", 0, 4)
-    choose("before", 0, 1)
-    choose("losses", 1, 1)
-    choose("backward", 0, 1)
+    chosen = {kind: [] for kind in KINDS}
+    some("inputs", 1, 1)
+    some("losses", 1, 1)
+    some("calls", 0, 1)
+    if chosen["calls"] == ["by two at once"]:  # who then keeps something has no right answer
+        some("body", 0, 4, VALUES)
+    else:
+        some("body", 0, 4)
+        some("before", 0, 1)
+        some("backward", 0, 1)
     if chosen["backward"]:
-        choose("gradients", 0, 2)
-        choose("updates", 0, 1)
-    choose("results", 0, 3)
-    choose("options", 0, 1)
-    choose("calls", 0, 1)
-    return made(
-        lambda options: draw(st.sampled_from(options)), chosen, draw(st.sampled_from(FORMS)), draw(st.booleans())
-    )
+        some("gradients", 0, 2)
+        some("updates", 0, 1)
+    some("results", 0, 3)
+    some("options", 0, 1)
+    return made(choose, chosen, choose(FORMS), choose(STEPS), draw(st.booleans()))
 
 
-def made(choose, chosen, form="RESULTS", closed=False):
+def made(choose, chosen, results="RESULTS", step=STEPS[0], closed=False):
     """A program of the parts with these names for each kind; a function makes the choices in them."""
     parts = [BASE]
     for kind, table in KINDS.items():
@@ -53,4 +57,4 @@ def made(choose, chosen, form="RESULTS", closed=False):
             parts.append(part(choose, table[name], len(parts)))
         if kind == "backward" and not chosen.get(kind):
             parts.append(DETACHED)
-    return Program(parts, form, closed)
+    return Program(parts, results, step, closed)

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from textwrap import dedent, indent
 
-__all__ = ["Part", "Program", "assigned", "chosen", "part"]
+__all__ = ["STEPS", "Part", "Program", "assigned", "chosen", "part"]
 
 CHOICE = re.compile("«([^«»]*)»")
 WHEN = "«k == 3|k % 2|k > 0|k in (2, 5)|k == 1|k % 3 == 2»"
@@ -74,45 +74,65 @@ def chosen(choose, text):
     return text
 
 
+AS_METHOD = """\
+class Step:
+    {}
+    def at(self, *args, **kwargs):
+        return body(*args, **kwargs)
+
+
+step = {}
+"""
+STEPS = (  # how the step comes to be compiled
+    "@compile\ndef step",
+    "def body\n\n\nstep = compile(lambda *args, **kwargs: body(*args, **kwargs))",
+    "def body\n\n\nfrom functools import partial\n\nstep = compile(partial(body))",
+    "def body\n\n\n" + AS_METHOD.format("@compile", "Step().at"),
+    "def body\n\n\n" + AS_METHOD.format("", "compile(Step().at)"),
+    "def body\n\n\n" + AS_METHOD.format("", "compile(Step())").replace("def at(", "def __call__("),
+)
+
+
 class Program:
-    """Drawn parts, in order, the container of their results, and whether what they keep is global or in a closure.
+    """Drawn parts, in order; a container for their results; one of `STEPS`; and is all of it in a closure?
 
     Printed, it is a script to paste.
     """
 
-    def __init__(self, parts, form="RESULTS", closed=False):
-        self.source = written(parts, form, closed)
+    def __init__(self, parts, results="RESULTS", step=STEPS[0], closed=False):
+        self.source = written(parts, results, step, closed)
 
     def __repr__(self):
         return f"\n{HEAD}{self.source}{FOOT}"
 
 
-def written(parts, form, closed):
+def written(parts, results, step, closed):
     """The text of a program."""
-    setup = _joined(p.setup for p in parts)
-    scope = "nonlocal" if closed else "global"
     learned = ", ".join(p.learns for p in parts if p.learns)
-    step = _joined(p.step for p in parts).replace("LEARNED", learned)
-    between = _joined(p.between for p in parts)
-    names = assigned(setup)
-    takes = ", ".join(p.takes for p in parts if p.takes)
-    gives = ", ".join(p.gives for p in parts if p.gives)
-    results = ", ".join(p.result for p in parts if p.result) or "None"
+    setup, body, between = (
+        "\n".join(text for text in (getattr(p, name) for p in parts) if text).replace("LEARNED", learned)
+        for name in ("setup", "step", "between")
+    )
+    takes, gives, given_back = (
+        ", ".join(text for text in (getattr(p, name) for p in parts) if text) for name in ("takes", "gives", "result")
+    )
     call = "STEP"
     for p in parts:
         call = call.replace("STEP", p.call or "STEP")
-    body = f"""\
-{setup.replace("LEARNED", learned)}
+    names = assigned(setup)
+    scope = "nonlocal" if closed else "global"
+    head, tail = re.fullmatch(r"(.*?def \w+)(.*)", step, re.DOTALL).groups()
+    source = f"""\
+{setup}
 
 
-@compile
-def step({takes}):
-{_declared(scope, names, step)}{indent(step, "    ")}
-    return {form.replace("RESULTS", results)}
-
+{head}({takes}):
+{indent(_declared(scope, names, body) + body, "    ")}
+    return {results.replace("RESULTS", given_back or "None")}
+{tail}
 
 def call(k):
-{_declared(scope, names, between)}{indent(between, "    ")}
+{indent(_declared(scope, names, between) + between, "    ")}
     return {call.replace("STEP", "step")}({gives})
 
 
@@ -120,12 +140,13 @@ def state():
     return dict({", ".join(f"{name}={name}" for name in names)})
 """
     if closed:
-        body = f"def program():\n{indent(body, '    ')}\n    return call, state\n\n\ncall, state = program()\n"
-    return re.sub(r"\n +\n", "\n\n", re.sub(r"\n *\n( *\n)+", "\n\n\n", body))
+        source = f"def program():\n{indent(source, '    ')}\n    return call, state\n\n\ncall, state = program()\n"
+    return re.sub(r"(:\n)\n+", r"\1", re.sub(r"\n( *\n)+", _blank, source))
 
 
-def _joined(texts):
-    return "\n".join(text for text in texts if text)
+def _blank(match):
+    """At most two empty lines, without spaces in them."""
+    return "\n" * min(match[0].count("\n"), 3)
 
 
 def assigned(source):
@@ -144,7 +165,7 @@ def _declared(scope, names, text):
     """The line that says which of the outer names a function's body gives new values."""
     stored = {node.id for node in ast.walk(ast.parse(text)) if _stored(node)}
     own = [name for name in names if name in stored]
-    return f"    {scope} {', '.join(own)}\n" if own else ""
+    return f"{scope} {', '.join(own)}\n" if own else ""
 
 
 def _stored(node):

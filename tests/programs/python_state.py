@@ -37,6 +37,7 @@ STATE = {
     ),
     "list": Part(
         setup="s# = [0.5, 2.0]",
+        result="«|s#|len(s#)|s#[0]»",
         step="h = h «* s#[0]|* len(s#)|* s#[-1]|+ sum(s#)|+ np.array(s#).sum()»",
         between="""
         «s#[0] = 3.0|s#.append(4.0)|s#[-1] = -0.0|s#.reverse()|s#.clear(); s# += [7.0]|s# = [float(k)]|
@@ -54,6 +55,7 @@ STATE = {
     "list that the step appends to": Part(
         setup="seen# = []",
         step="seen#.append(«1|x.shape[0]|'called'|len(seen#)|x.dtype|h.detach()|h.detach().sum()|w|x»)",
+        result="«|seen#|len(seen#)|seen#[-1:]»",
     ),
     "dictionary": Part(
         setup="s# = {'a': 0.5, 'b': 2.0}",
@@ -240,6 +242,69 @@ STATE = {
         """,
         step="h = f#(h)",
         between="«f#.__defaults__[0][0] = 3.0|f#.__kwdefaults__['more']['b'] = 2.0|f#.__defaults__ = ([k],)»",
+    ),
+    "function of another name": Part(
+        setup="""
+        def f#(value):
+            return value * 0.5
+
+        g# = f#
+        """,
+        step="h = g#(h)",
+        between="g# = «tg.tanh|(lambda value: value * k)|f#»",
+    ),
+    "function with a closure": Part(
+        setup="""
+        def counting#():
+            n, table = 0, {'rate': 0.5}
+
+            def f(value):
+                nonlocal n
+                n += «1|0»
+                return value * «n|table['rate']|(n + table['rate'])»
+
+            return f, table
+
+        f#, s# = counting#()
+        """,
+        step="h = f#(h)",
+        between="s#['rate'] = «3.0|k»",
+    ),
+    "a method": Part(
+        setup="""
+        class Scale#:
+            rate = 0.5
+
+            def apply(self, value):
+                return value * self.rate
+
+        s# = Scale#()
+        f# = s#.apply
+        """,
+        step="h = f#(h)",
+        between="""
+        «s#.rate = 3.0|Scale#.rate = 2.0|Scale#.apply = lambda self, value: value + 1|f# = Scale#().apply|
+            s#.apply = tg.tanh»
+        """,
+    ),
+    "what is there": Part(
+        setup="""
+        class Settings#:
+            pass
+
+        s# = Settings#()
+        s#.table = {}
+        """,
+        step="""
+        h = h * «(2 if hasattr(s#, 'rate') else 1)|s#.table.get('rate', 0.5)|(2 if 'rate' in s#.table else 1)|
+            (1 + len(s#.table))»
+        """,
+        between="«s#.rate = 3.0|s#.table['rate'] = 2.0|s#.table = {'rate': k}|s#.table.clear()»",
+        result="«|s#.table|dict(s#.table)»",
+    ),
+    "a default that keeps": Part(
+        takes="s#={'n': 0}",
+        step="s#['n'] += «1|0»\nh = h * s#['n']",
     ),
     "a partial": Part(
         setup="""
