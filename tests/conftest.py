@@ -11,8 +11,18 @@ if workers:  # of pytest-xdist: each gets its share of the cores. BLAS reads thi
 
 from tinygrad_conv.testing.plugin import register_profiles  # noqa: E402  (imports NumPy)
 
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE") or "ci"
 register_profiles()
-settings.load_profile(f"tinygrad_conv-{os.environ.get('HYPOTHESIS_PROFILE') or 'ci'}")
+settings.load_profile(f"tinygrad_conv-{PROFILE}")
+
+
+def pytest_collection_modifyitems(items):
+    """At night a test draws at least as many examples as the profile says, however few it is given by day."""
+    for item in items if PROFILE == "nightly" else ():
+        test = getattr(item, "function", None)
+        few = getattr(test, "_hypothesis_internal_use_settings", None)
+        if few is not None and few.max_examples < settings.default.max_examples:
+            test._hypothesis_internal_use_settings = settings(few, max_examples=settings.default.max_examples)
 
 
 @pytest.fixture
