@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import AnomalyError, DTypeError, GraphError, IndexingError, ShapeError, TinygradConvError
+from .arguments import OF_NUMPY, explained
+from .errors import AnomalyError, DTypeError, GraphError, ShapeError, TinygradConvError
 from .modes import MODE, OBSERVED, Mode
 from .tensor import (
     _LIBRARY,
@@ -63,7 +64,7 @@ def operation({parameters}):
             y = {call}
     except TinygradConvError:
         raise
-    except (ValueError, TypeError, IndexError) as error:
+    except OF_NUMPY as error:
         raise explain(primitive, error, {values}) from error
 {residual}
     if not tensors:
@@ -150,6 +151,8 @@ def written_out(primitive: Primitive) -> Callable[..., Any]:
     """The operation, after its code was made from its source."""
     made = _compiled(source_of(primitive))
     operation: Any = primitive.operation
+    for name, kind in primitive.kinds.items():
+        operation.__globals__.update({**kind.names, f"check_{name}": kind.check})
     operation.__defaults__ = made.__defaults__
     # A code object of its own: the interpreter notes there which types it meets, and debuggers show its name.
     operation.__code__ = made.__code__.replace(co_name=primitive.name)
@@ -194,7 +197,7 @@ if more and not params and len(more) <= {len(primitive.params)}:  # keywords giv
 el{unpack}"""
     for k in inputs:
         unpack += _UNPACK.format(x=f"x{k}", a=f"a{k}", n=f"n{k}")
-    unpack += _PARAMS if primitive.params else ""
+    unpack += _PARAMS + _keywords(primitive) if primitive.params else ""
     saved, guard = ["None"] * (len(inputs) + 2), ""
     for position in sorted(set().union(*primitive.reads)):
         if position == -1:
@@ -227,6 +230,7 @@ el{unpack}"""
 def _parts_of_variadic(primitive: Primitive, guard_residual: str) -> dict[str, str]:
     """For any number of inputs."""
     unpack = _UNPACK.format(x="x", a="a", n="n") + "values.append(a)\nparents.append(n)\n"
+    unpack = f"values, parents, tensors = [], [], False\nfor x in xs:\n{indent(unpack, '    ')}"
     reads = primitive.reads[0]
     y, residual = "y" if -2 in reads else None, "residual" if -1 in reads else None
     save = f"saved = (*{'values' if 0 in reads else '[None] * len(xs)'}, {y}, {residual})\n"
@@ -239,7 +243,7 @@ def _parts_of_variadic(primitive: Primitive, guard_residual: str) -> dict[str, s
         save += guard_residual.format(values="values")
     return {
         "parameters": "*xs, **params",
-        "unpack": f"values, parents, tensors = [], [], False\nfor x in xs:\n{indent(unpack, '    ')}{_PARAMS}",
+        "unpack": unpack + _PARAMS + _keywords(primitive),
         "xs": "xs",
         "values": "values",
         "call": "forward(*values, **params)",
@@ -248,6 +252,17 @@ def _parts_of_variadic(primitive: Primitive, guard_residual: str) -> dict[str, s
         "parents": "parents",
         "params": '{**all_params(primitive, params), "shapes": tuple(map(np.shape, values))}',
     }
+
+
+def _keywords(primitive: Primitive) -> str:
+    """The lines that look at the keywords that have a kind, if any are given."""
+    lines = ""
+    for name, kind in primitive.kinds.items():
+        default = f"defaults[{name!r}]" if name in primitive.defaults else "MISSING"
+        given = f"(value := params.get({name!r}, {default})) is not {default}"
+        lines += f"    if {given}{f' and not ({kind.quick})'.format('value') if kind.quick else ''}:\n"
+        lines += f"        params = {{**params, {name!r}: check_{name}(primitive.shown, {name!r}, value)}}\n"
+    return f"if params:\n{lines}" if lines else ""
 
 
 def _tuple_of(names: Sequence[str]) -> str:
@@ -287,12 +302,20 @@ def _data(primitive: Primitive, y: ndarray) -> Tensor:
     """A result that is not floating: integers and bools are data."""
     if y.dtype.kind == "c":
         raise DTypeError(f"{primitive.name}: complex results have no gradient; use real and imaginary parts")
-    return wrap(y, None)
+    return wrap(_of_numbers(primitive, y), None)
+
+
+def _of_numbers(primitive: Primitive, y: ndarray) -> ndarray:
+    if y.dtype.kind not in "fiubc":
+        raise DTypeError(
+            f"{primitive.shown}: expected numbers, got a result of dtype {y.dtype}; convert the data first"
+        )
+    return y
 
 
 def _unrecorded(primitive: Primitive, args: tuple[Any, ...], y: ndarray, mode: Mode) -> Tensor:
     """The tensor of a result that is not followed, which remembers why, for the error of a later `backward()`."""
-    out = wrap(y, None)
+    out = wrap(_of_numbers(primitive, y), None)
     for argument in args:
         if isinstance(argument, Tensor):
             if argument.node is not None and not mode.recording:
@@ -325,7 +348,6 @@ def _check_finite(primitive: Primitive, y: ndarray, values: Sequence[Any]) -> No
 def _explain(primitive: Primitive, error: Exception, values: Sequence[Any]) -> Exception:
     """The library's error for what NumPy raised inside `primitive`."""
     names = [f"{primitive.inputs[0]}[{k}]" for k in range(len(values))] if primitive.variadic else primitive.inputs
-    described = ", ".join(f"{name} {_describe(value)}" for name, value in zip(names, values, strict=False))
     if primitive.broadcasts and isinstance(error, ValueError):
         shapes = [np.shape(value) for value in values]
         try:
@@ -333,12 +355,9 @@ def _explain(primitive: Primitive, error: Exception, values: Sequence[Any]) -> E
         except ValueError:
             return ShapeError(
                 f"{primitive.shown}: expected shapes that broadcast together, got {' and '.join(map(str, shapes))}"
-                f" ({described}){_broadcast_fix(shapes)}"
+                f"{_broadcast_fix(shapes)}"
             )
-    text = f"{primitive.shown}: {error} ({described})"
-    if isinstance(error, IndexError) and not isinstance(error, ValueError):
-        return IndexingError(text)
-    return ShapeError(text) if isinstance(error, ValueError) else DTypeError(text)
+    return explained(primitive.shown, error, dict(zip(names, values, strict=False)))
 
 
 def _broadcast_fix(shapes: Sequence[Shape]) -> str:
@@ -350,16 +369,8 @@ def _broadcast_fix(shapes: Sequence[Shape]) -> str:
     return ""
 
 
-def _describe(value: Any) -> str:
-    shape = getattr(value, "shape", None)
-    if shape is None:
-        return type(value).__name__
-    dtype = value.dtype
-    return f"{shape}" if dtype.kind == "f" else f"{shape} {dtype}"
-
-
 _NAMES: dict[str, Any] = {  # what the source means by its names
-    "MISSING": MISSING, "MODE": MODE, "Node": Node, "OBSERVED": OBSERVED, "Tensor": Tensor,
+    "MISSING": MISSING, "MODE": MODE, "Node": Node, "OBSERVED": OBSERVED, "OF_NUMPY": OF_NUMPY, "Tensor": Tensor,
     "TinygradConvError": TinygradConvError, "all_params": _all_params, "check_finite": _check_finite, "data": _data,
     "explain": _explain, "exposed": _exposed, "fingerprint": fingerprint, "float32": np.dtype(np.float32),
     "float64": np.dtype(np.float64), "ndarray": ndarray, "new": object.__new__, "next_index": next_index, "np": np,

@@ -40,6 +40,7 @@ from .arguments import (
     described,
     instances,
     items_of,
+    unchecked,
 )
 from .errors import ArgumentError, DTypeError, ShapeError
 from .kernels import registry as kernels
@@ -134,7 +135,7 @@ class Optimizer:
     @effect
     def step(self) -> None:
         """Move every parameter that has a gradient; the others stay as they are."""
-        lr = self.lr
+        lr, update = self.lr, unchecked(type(self).update)
         self.begin()
         for param, state in zip(self.params, self.state, strict=True):
             grad = param.node.grad if param.node is not None else None
@@ -147,9 +148,9 @@ class Optimizer:
                 g = g.astype(param._data.dtype)
             if self._in_place:
                 out = unshared(param)  # before anybody here holds the array
-                param._data = self.update(param._data, g, state, lr, out=out)
+                param._data = update(self, param._data, g, state, lr, out=out)
             else:
-                param._data = self.update(param._data, g, state, lr)
+                param._data = update(self, param._data, g, state, lr)
         self.steps += 1
 
     def begin(self) -> None:
@@ -421,7 +422,7 @@ class ExponentialDecay:
     """``lr * factor ** (step / every)``: smooth; the same as `StepDecay` at multiples of `every`."""
 
     lr: NonNegative
-    every: Size
+    every: Positive
     factor: NonNegative
 
     def __call__(self, step: Count) -> float:

@@ -28,12 +28,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache, partial, wraps
+from functools import cache, cached_property, partial, wraps
 from types import MappingProxyType
 from typing import Any, ParamSpec, TypeAlias
 
 import numpy as np
 
+from .arguments import Kind, kinds_of
 from .errors import DeclarationError, DTypeError, ShapeError, TinygradConvError
 from .modes import OBSERVED, constant, observer
 from .operation import MISSING, operation_of, source_of
@@ -224,6 +225,13 @@ class Primitive:
             tuple(values[name] for name in self.inputs),
             {name: values[name] for name in self.params if name in values},
         )
+
+    @cached_property
+    def kinds(self) -> dict[str, Kind]:
+        """The kinds of the keywords: of the library's own operations, for elsewhere annotations may mean anything."""
+        if not self.forward.__module__.startswith(f"{__package__}."):
+            return {}
+        return {name: kind for name, kind in kinds_of(self.forward).items() if name in self.params}
 
     @property
     def source(self) -> str:

@@ -27,10 +27,11 @@ from functools import partial
 from itertools import count
 from threading import RLock
 from types import CodeType, SimpleNamespace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import numpy as np
 
+from .arguments import Kind, described
 from .errors import DTypeError, GraphError, MutationError, ShapeError
 from .modes import effect, observer
 
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 __all__ = ["HookHandle", "Node", "Tensor"]
 
-Array: TypeAlias = Any  # a NumPy array, a scalar or a Tensor: what operations accept
 Shape: TypeAlias = tuple[int, ...]
 ndarray = np.ndarray
 
@@ -366,16 +366,10 @@ class Tensor:
     def __init__(self, data: Array, requires_grad: bool = False, dtype: Any = None, name: str | None = None) -> None:
         if isinstance(data, Tensor):
             data = data._shared(dtype)
-        elif isinstance(data, (list, tuple)):
-            data = _numbers(data)
         try:
-            array = np.asarray(data, dtype=dtype)
-        except (ValueError, TypeError) as error:
-            raise DTypeError(f"Tensor: expected numbers of one regular shape, got {_brief(data)} ({error})") from None
-        if array.dtype.kind not in "fiubc":
-            raise DTypeError(
-                f"Tensor: expected numbers, got dtype {array.dtype} from {_brief(data)}; convert the data first"
-            )
+            array = _as_array(data, dtype)
+        except (DTypeError, GraphError) as error:
+            raise type(error)(f"Tensor: {error}") from None
         self._data = array
         self.node = None
         self.name = name
@@ -911,44 +905,61 @@ def _varargs(items: Sequence[Any]) -> Any:
     return items[0] if len(items) == 1 and not isinstance(items[0], (int, np.integer)) else tuple(items)
 
 
-def _numbers(data: Any, what: str = "Tensor", depth: int = 0) -> Any:
+# ------------------------------------------------------------------------------------------------------------------
+# What operations take
+
+
+def _numbers(data: Any, depth: int = 0) -> Any:
     """Nested lists with every Tensor in them replaced by its array."""
     if isinstance(data, (list, tuple)):
         if depth > 64:
-            raise DTypeError(f"{what}: expected lists nested at most 64 deep, as many axes as NumPy's arrays have")
-        return [_numbers(item, what, depth + 1) for item in data]
+            raise DTypeError("expected lists nested at most 64 deep, as many axes as NumPy's arrays have")
+        return [_numbers(item, depth + 1) for item in data]
     if isinstance(data, Tensor):
         if data.node is not None:
-            raise GraphError(f"{what}: a list holds a tensor of a graph, which would be cut; use tg.stack([...])")
+            raise GraphError("a list holds a tensor of a graph, which would be cut; use tg.stack([...])")
         data._leaves("a list")
         return data._data
     return data
 
 
-PLAIN = frozenset({ndarray, bool, int, float, complex, *np.sctypeDict.values()})  # operations take these as they are
+def _as_array(data: Any, dtype: Any = None, copy: bool | None = None) -> ndarray:
+    """Numbers as an array. Raises DTypeError or GraphError in words that follow the name of who was given them."""
+    data = _numbers(data) if isinstance(data, (list, tuple)) else data
+    try:
+        array = np.array(data, dtype=dtype, copy=copy)
+    except Exception as error:  # an object may raise anything when it is asked for its array
+        raise DTypeError(f"expected numbers of one regular shape, got {described(data)} ({error})") from None
+    if array.dtype.kind not in "fiubc":
+        raise DTypeError(f"expected numbers, got dtype {array.dtype} from {described(data)}; convert the data first")
+    return array
 
 
-def plain_array(value: Any, what: str) -> Any:
-    """An operation's input that is no tensor, no plain array and no number, as an array.
+# Operations take these as they are.
+PLAIN = frozenset({ndarray, bool, int, float, complex, *(np.dtype(code).type for code in "?bhilqBHILQefdgFDG")})
+
+
+def _operand(value: Any) -> Any:
+    """An operation's input as an array, if it is neither a tensor nor among what is taken as it is.
 
     A list, or what else has numbers (a buffer, another library's array), may be changed later, so it is copied.
     """
+    if isinstance(value, Tensor):
+        return value
     if isinstance(value, ndarray):  # of a subclass
         array = np.asarray(value)
         expose(array, late=False)
         return array
-    if isinstance(value, np.generic):
-        return value
-    numbers = _numbers(value, what)
-    try:
-        array = np.array(numbers)
-    except (ValueError, TypeError) as error:
-        raise DTypeError(f"{what}: expected numbers of one regular shape, got {_brief(value)} ({error})") from None
-    if array.dtype.kind not in "fiubc":
-        raise DTypeError(f"{what}: expected numbers, got dtype {array.dtype} from {_brief(value)}")
-    return array
+    return _as_array(value, copy=True)
 
 
-def _brief(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+ARRAY = Kind(
+    "numbers", _operand, quick="type({0}) in PLAIN or isinstance({0}, Tensor)",
+    names={"Tensor": Tensor, "PLAIN": PLAIN},
+)  # fmt: skip
+Array: TypeAlias = Annotated[Any, ARRAY]  # a NumPy array, a scalar, nested lists or a Tensor: what operations accept
+
+
+def plain_array(value: Any, what: str) -> Any:
+    """An operation's input that is no tensor, no plain array and no number, as an array."""
+    return ARRAY.check(what, "", value)

@@ -14,7 +14,7 @@ tinygrad_conv.errors.ArgumentError: mix: expected share to be a number in [0, 1]
 =========  ================================================================================
 """
 
-from .calls import RAW, checked, kinds_of, told
+from .calls import OF_NUMPY, RAW, checked, explained, kinds_of, told, unchecked
 from .kinds import (
     Axes,
     Count,
@@ -28,7 +28,7 @@ from .kinds import (
     Path,
     Positive,
     Probability,
-    Shape,
+    ShapeLike,
     Size,
     Sizes,
     check,
@@ -42,7 +42,8 @@ from .kinds import (
 from .memory import afford
 
 __all__ = [
-    "RAW", "Axes", "Count", "DType", "Finite", "FloatDType", "Fraction", "Kind", "NewShape", "NonNegative", "Path",
-    "Positive", "Probability", "Shape", "Size", "Sizes", "afford", "check", "checked", "described", "instances",
-    "items_of", "kind_of", "kinds_of", "one_of", "several", "told",
+    "OF_NUMPY", "RAW", "Axes", "Count", "DType", "Finite", "FloatDType", "Fraction", "Kind", "NewShape",
+    "NonNegative", "Path", "Positive", "Probability", "ShapeLike", "Size", "Sizes", "afford", "check", "checked",
+    "described", "explained", "instances", "items_of", "kind_of", "kinds_of", "one_of", "several", "told",
+    "unchecked",
 ]  # fmt: skip

@@ -25,16 +25,17 @@ import numpy as np
 
 from .. import errors
 from ..errors import ArgumentError, DTypeError, IndexingError, ShapeError, SizeError, TinygradConvError
-from .kinds import Kind, described, kind_of
+from .kinds import Kind, described, kind_of, outlined
 
-__all__ = ["RAW", "checked", "kinds_of", "told"]
+__all__ = ["OF_NUMPY", "RAW", "checked", "explained", "kinds_of", "told", "unchecked"]
 
 T = TypeVar("T")
 
 # ------------------------------------------------------------------------------------------------------------------
 # What is raised inside
 
-RAW = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, MemoryError, RecursionError)
+OF_NUMPY = (TypeError, ValueError, IndexError, OverflowError, ZeroDivisionError, MemoryError)  # what arrays raise
+RAW = (*OF_NUMPY, LookupError, AttributeError, AssertionError, RecursionError)
 _LIBRARY, _NUMPY, _PYTHON = (
     os.path.dirname(os.path.abspath(file)) + os.sep for file in (errors.__file__, np.__file__, os.__file__)
 )
@@ -43,11 +44,14 @@ _PACKAGES = f"{os.sep}site-packages{os.sep}"
 
 def told(what: str, error: Exception, arguments: Mapping[str, Any]) -> Exception:
     """The library's error for what NumPy or Python raised inside a call; what code of the user's raised, as it is."""
-    if isinstance(error, TinygradConvError) or _is_of_user(error):
-        return error
+    return error if isinstance(error, TinygradConvError) or _is_of_user(error) else explained(what, error, arguments)
+
+
+def explained(what: str, error: Exception, arguments: Mapping[str, Any]) -> TinygradConvError:
+    """The library's error that says the same, and what the arguments were."""
     if isinstance(error, RecursionError):
         return ArgumentError(f"{what}: expected arguments that are not nested so deeply, nor hold themselves")
-    given = ", ".join(f"{name} {described(value)}" for name, value in arguments.items())
+    given = ", ".join(f"{name} {outlined(value) or described(value)}" for name, value in arguments.items())
     text = f"{what}: {error if str(error) else type(error).__name__} (got {given})"
     if isinstance(error, MemoryError):
         return SizeError(text)
@@ -124,7 +128,13 @@ def _held(function: Any, sets: str = "") -> Any:
     names: dict[str, Any] = {}
     call: Any = FunctionType(_first_call.__code__, names)
     names["written_out"] = partial(_written_out, call, function, sets)
+    call.unchecked = function
     return wraps(function)(call)
+
+
+def unchecked(function: Any) -> Any:
+    """A function without the checks of its calls, for a loop of the library's own."""
+    return getattr(function, "unchecked", function)
 
 
 def _first_call(*args: Any, **kwargs: Any) -> Any:

@@ -32,8 +32,8 @@ from ..errors import ArgumentError, DTypeError, TinygradConvError
 
 __all__ = [
     "Axes", "Count", "DType", "Finite", "FloatDType", "Fraction", "Kind", "NewShape", "NonNegative", "Path", "Positive",
-    "Probability", "Shape", "Size", "Sizes", "check", "described", "instances", "integers", "items_of", "kind_of",
-    "numbers", "one_of", "several",
+    "Probability", "ShapeLike", "Size", "Sizes", "check", "described", "instances", "integers", "items_of", "kind_of",
+    "numbers", "one_of", "outlined", "several",
 ]  # fmt: skip
 
 
@@ -108,14 +108,22 @@ def described(value: Any) -> str:
     try:
         if isinstance(value, type):
             return f"the class {value.__name__}"
-        shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
-        if isinstance(shape, tuple) and isinstance(dtype, np.dtype) and not isinstance(value, np.generic):
-            return f"{type(value).__name__} {shape} {dtype}"
+        if type(value) is np.ndarray and value.size <= 4:
+            return " ".join(repr(value).split())
+        if outline := outlined(value):
+            return f"{type(value).__name__} {outline}"
         if type(value) is not object and type(value).__module__ in ("builtins", "numpy") and not callable(value):
             return _SHORT.repr(value)
         return str(getattr(value, "__name__", None) or _a(value))
     except Exception:  # again, and an int may be too long to be printed
         return _a(value)
+
+
+def outlined(value: Any) -> str:
+    """The shape and dtype of an array or tensor; empty for anything else."""
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    known = isinstance(shape, tuple) and isinstance(dtype, np.dtype) and not isinstance(value, np.generic)
+    return f"{shape} {dtype}" if known else ""
 
 
 def _a(value: Any) -> str:
@@ -318,7 +326,7 @@ def _either(kinds: tuple[Kind, ...]) -> Kind:
 
 _OWN: dict[Any, Kind] = {
     bool: Kind("True or False", _flag, quick="{0} is True or {0} is False"),
-    int: Kind("an int", _integer, quick=f"type({{0}}) is int and {-(2**63)} <= {{0}} < {2**63}"),
+    int: Kind("an int", _integer, quick="type({0}) is int"),
     float: Kind("a number", _real, quick="type({0}) is float"),
     str: instances(str, "a string"),
     NoneType: Kind("None", _nothing, quick="{0} is None"),
@@ -343,7 +351,7 @@ def kind_of(annotation: Any) -> Kind | None:
     if annotation in _OWN:
         return _OWN[annotation]
     base = origin or annotation
-    if not isinstance(base, type) or base is object:
+    if not isinstance(base, type) or base in (object, Any):
         return None
     if issubclass(base, Mapping):
         return instances(Mapping, "a mapping")
@@ -369,11 +377,17 @@ NonNegative: TypeAlias = Annotated[float, numbers("a finite number >= 0", 0, mat
 Fraction: TypeAlias = Annotated[float, numbers("a number in [0, 1)", 0, 1)]
 Probability: TypeAlias = Annotated[float, numbers("a number in [0, 1]", 0, 1, to_high=True)]
 
+# For what NumPy looks at again: to look into a tuple would cost more than some operations do.
+_INT_OR_TUPLE = "type({0}) is int or type({0}) is tuple"
 Axes: TypeAlias = Annotated[
-    int | tuple[int, ...] | None, Kind("None, an axis or a tuple of axes", _axes, quick="type({0}) is int")
+    int | tuple[int, ...] | None, Kind("None, an axis or a tuple of axes", _axes, quick=_INT_OR_TUPLE)
 ]
-Shape: TypeAlias = Annotated[Any, Kind("a shape (an int, or ints >= 0)", partial(_shape, 0))]
-NewShape: TypeAlias = Annotated[Any, Kind("a shape (an int, or ints >= 0, one of them -1)", partial(_shape, -1))]
+ShapeLike: TypeAlias = Annotated[
+    Any, Kind("a shape (an int, or ints >= 0)", partial(_shape, 0), quick="type({0}) is tuple")
+]
+NewShape: TypeAlias = Annotated[
+    Any, Kind("a shape (an int, or ints >= 0, one of them -1)", partial(_shape, -1), quick=_INT_OR_TUPLE)
+]
 Sizes: TypeAlias = Annotated[Any, Kind("the sizes of an input, batch axis first (ints >= 0, or None)", _sizes)]
 
 DType: TypeAlias = Annotated[Any, Kind("a dtype of numbers", partial(_dtype, "fiubc"), lambda value: "float32")]

@@ -8,11 +8,11 @@ Each is a primitive rather than a composition for stability at large |x|, and fo
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
-from ..errors import ArgumentError
+from ..arguments import Kind
 from ..kernels import special
 from ..primitive import Array, elementwise, opaque, plain
 from ..tensor import Tensor  # noqa: F401  (the examples use it)
@@ -31,9 +31,18 @@ def _pick(condition: Any, high: float, low: float, like: Array) -> Any:
     return np.where(condition, scalar(high), scalar(low))
 
 
-def _at_least_0(what: str, name: str, value: Any) -> None:
-    if np.any(np.less(value, 0)):
-        raise ArgumentError(f"{what}: expected {name} of at least 0, got {value}; use {name}={np.abs(value)}")
+def _at_least_0(value: Any) -> Any:
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiu":
+        raise TypeError
+    if not (array >= 0).all():
+        raise ValueError
+    return value
+
+
+Slope: TypeAlias = Annotated[
+    float, Kind("a number >= 0, or several that broadcast", _at_least_0, np.abs, "type({0}) is float and {0} >= 0")
+]
 
 
 def _sigmoid(x: Any) -> Any:
@@ -56,7 +65,7 @@ def relu(x: Array) -> Any:
     kinks="the negative slope at x = 0", tie="left",
     samples=lambda d: (d.plain_sample()[0], {"negative_slope": d.choice((0.01, 0.3))}),
 )  # fmt: skip
-def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
+def leaky_relu(x: Array, negative_slope: Slope = 0.01) -> Array:
     """x for x > 0, else negative_slope * x. Derivative: 1, or the slope (at 0 too). Source: Maas et al. (2013).
 
     Raises ArgumentError for a slope below 0, with which the sign of y would not be that of x.
@@ -64,7 +73,6 @@ def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
     >>> leaky_relu(Tensor([-1.0, 2.0]))
     Tensor([-0.01,  2.  ])
     """
-    _at_least_0("leaky_relu", "negative_slope", negative_slope)
     return np.where(np.greater(x, 0), x, negative_slope * np.asarray(x))
 
 
@@ -72,7 +80,7 @@ def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
     lambda y, alpha: where(greater(y, 0), 1.0, y + alpha), flops=10, kinks="alpha at x = 0", tie="left",
     samples=lambda d: (d.plain_sample()[0], {"alpha": d.choice((1.0, 0.7))}),
 )  # fmt: skip
-def elu(x: Array, alpha: float = 1.0) -> Array:
+def elu(x: Array, alpha: Slope = 1.0) -> Array:
     """x for x > 0, else alpha (eˣ - 1). Derivative: 1, or y + alpha. Source: Clevert et al. (2015).
 
     Raises ArgumentError for an alpha below 0, with which the sign of y would not be that of x.
@@ -80,7 +88,6 @@ def elu(x: Array, alpha: float = 1.0) -> Array:
     >>> elu(Tensor([0.0, 2.0]))
     Tensor([0., 2.])
     """
-    _at_least_0("elu", "alpha", alpha)
     return np.where(np.greater(x, 0), x, alpha * np.expm1(np.minimum(x, 0)))
 
 

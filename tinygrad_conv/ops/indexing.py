@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import ShapeLike
 from ..errors import ArgumentError, DTypeError, IndexingError, ShapeError
 from ..modes import constant
 from ..primitive import Array, linear, plain
@@ -59,7 +60,7 @@ def _getitem(x: Array, index: Any) -> Array:
     lambda g, index: _getitem(g, index), flops=0,
     samples=lambda d: d.scatter_sample(),
 )  # fmt: skip
-def scatter(x: Array, index: Any, shape: Shape) -> Array:
+def scatter(x: Array, index: Any, shape: ShapeLike) -> Array:
     """Zeros of `shape` with x added at an index: the transpose of ``x[index]``. Derivative: pick them out again.
 
     >>> scatter(Tensor([1.0, 2.0]), np.array([0, 0]), (3,))

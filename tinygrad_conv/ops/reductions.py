@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import Axes
 from ..errors import ShapeError
 from ..modes import constant
 from ..primitive import Array, linear, opaque, plain
@@ -13,7 +14,7 @@ from ..tensor import Tensor
 from .elementwise import _raw, equal, exp, isnan, logical_and, logical_or, root, square, where
 from .shape import broadcast_to, concat, flip, permute_dims, reshape
 
-Axis = int | tuple[int, ...] | None
+Axis = Axes
 
 
 def normalize_axes(axis: Axis, ndim: int, what: str = "axis") -> tuple[int, ...]:

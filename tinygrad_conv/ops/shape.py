@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import NewShape, ShapeLike
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..kernels.product import sum_rows
 from ..modes import constant
@@ -24,7 +25,7 @@ def _ints(value: Any) -> tuple[int, ...]:
 
 
 @linear(lambda g, x_shape: reshape(g, x_shape), flops=0, samples=lambda d: d.reshape_sample())
-def reshape(x: Array, shape: int | Shape) -> Array:
+def reshape(x: Array, shape: NewShape) -> Array:
     """The same elements in another shape (one size may be -1). Derivative: reshape back.
 
     >>> reshape(Tensor([1.0, 2.0, 3.0, 4.0]), (2, 2))
@@ -140,7 +141,7 @@ def flatten(x: Array, start: int = 0) -> Tensor:
 
 
 @linear(lambda g, x_shape: sum_to(g, x_shape), flops=0, samples=lambda d: d.broadcast_sample())
-def broadcast_to(x: Array, shape: Shape) -> Array:
+def broadcast_to(x: Array, shape: ShapeLike) -> Array:
     """Repeated along new axes and axes of size 1, as a read-only view. Derivative: sum over the repeated axes.
 
     >>> broadcast_to(Tensor([1.0, 2.0]), (2, 2))
@@ -155,7 +156,7 @@ def broadcast_to(x: Array, shape: Shape) -> Array:
 
 
 @linear(lambda g, x_shape: broadcast_to(g, x_shape), samples=lambda d: d.sum_to_sample())
-def sum_to(x: Array, shape: Shape) -> Array:
+def sum_to(x: Array, shape: ShapeLike) -> Array:
     """The transpose of `broadcast_to`: summed over the axes along which `shape` would be repeated.
 
     Derivative: broadcast back.
