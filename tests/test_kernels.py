@@ -590,7 +590,8 @@ def test_transposed_sizes_are_those_of_keras(n, k, stride, padding, output_paddi
     x, w = np.ones((1, n, n, 1)), np.ones((k, k, 1, 1))
     y = tg.conv2d_transpose(x, w, None, stride, padding, output_padding, dilation)
     assert y.shape == (1, size, size, 1)
-    window = transpose_window("t", 2, x.shape, w.shape, stride, padding, output_padding, dilation, 1, None)
+    window, beyond = transpose_window("t", 2, x.shape, w.shape, stride, padding, output_padding, dilation, 1, None)
+    assert not any(beyond)
     again = conv_window("t", 2, y.shape, w.shape, stride, window.pads, dilation, 1, None)
     assert again.out_sizes == (n, n)  # it is the transpose of a convolution back to n
     if padding == "same" and output_padding is None:

@@ -46,7 +46,7 @@ from .errors import ArgumentError, DTypeError, ShapeError
 from .kernels import registry as kernels
 from .kernels.product import quietly
 from .modes import effect
-from .tensor import Tensor, unshared
+from .tensor import Tensor, cast, unshared
 
 __all__ = [
     "SGD", "Adagrad", "Adam", "AdamW", "CosineDecay", "ExponentialDecay", "Optimizer", "PiecewiseConstant", "RMSprop",
@@ -209,7 +209,7 @@ class Optimizer:
             param = self.params[int(number)]
             if np.shape(value) != param.shape:
                 raise ShapeError(f"{what}: expected {key!r} of shape {param.shape}, got {np.shape(value)}")
-            slots[int(number)][name] = np.array(value, dtype=param.dtype)
+            slots[int(number)][name] = np.array(cast(f"{what}: {key}", value, param.dtype))
         if "steps" not in state:
             raise ArgumentError(f"{what}: expected an entry 'steps', got {list(state)}")
         lr = check(NonNegative, what, "lr", state["lr"]) if "lr" in state else self._lr

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import numpy as np
 
 from .arguments import Kind, described
-from .errors import DTypeError, GraphError, MutationError, ShapeError
+from .errors import ArgumentError, DTypeError, GraphError, MutationError, ShapeError
 from .modes import effect, observer
 
 if TYPE_CHECKING:
@@ -514,6 +514,9 @@ class Tensor:
             value = Tensor(value)
         if value is not None and value.shape != self.shape:
             raise ShapeError(f"grad: expected shape {self.shape}, got {value.shape}")
+        if value is not None and value.dtype != self.dtype:
+            followed = value.node is not None
+            value = ops.astype(value, self.dtype) if followed else wrap(cast("grad", value._data, self.dtype), None)
         self.node.grad = value
 
     def retain_grad(self) -> Tensor:
@@ -886,12 +889,35 @@ _ALONE = _references(wrap(np.empty(1), None))  # what is counted where nobody el
 @effect
 def _assign(tensor: Tensor, value: Array) -> None:
     """Give a tensor a new array: what ``tensor.data = value`` does."""
-    array = np.asarray(value._data if isinstance(value, Tensor) else value, dtype=tensor.dtype)
+    array = cast("Tensor.data", value._data if isinstance(value, Tensor) else value, tensor.dtype)
     if array.shape != tensor.shape:
         raise ShapeError(f"Tensor.data: expected an array of shape {tensor.shape}, got {array.shape}")
     tensor._data = array
     if isinstance(value, ndarray):
         expose(array, late=False)
+
+
+def cast(what: str, value: Any, dtype: np.dtype[Any]) -> ndarray:
+    """A value as an array of a dtype that can hold it, but for rounding: where nobody asked for a conversion.
+
+    Raises DTypeError or ArgumentError for complex numbers that would become real, for what would become infinite, and
+    for numbers that are none of an integer dtype's.
+    """
+    array = np.asarray(value)
+    if array.dtype == dtype:
+        return array
+    if array.dtype.kind not in "fiubc" or (array.dtype.kind == "c" and dtype.kind != "c"):
+        raise DTypeError(f"{what}: expected values that {dtype} holds, got {array.dtype} of shape {array.shape}")
+    with np.errstate(all="ignore"):
+        out = array.astype(dtype)
+        lost = np.isfinite(array) & ~np.isfinite(out) if dtype.kind in "fc" else out != array
+    if lost.any():
+        where = tuple(map(int, np.argwhere(lost)[0]))
+        raise ArgumentError(
+            f"{what}: expected values that {dtype} holds, got {array[where]} at index {where}; give {dtype}, or "
+            "convert them yourself with astype"
+        )
+    return out
 
 
 def _unpickle(cls: type[Tensor], array: ndarray, requires_grad: bool, name: str | None) -> Tensor:
@@ -926,6 +952,8 @@ def _numbers(data: Any, depth: int = 0) -> Any:
 def _as_array(data: Any, dtype: Any = None, copy: bool | None = None) -> ndarray:
     """Numbers as an array. Raises DTypeError or GraphError in words that follow the name of who was given them."""
     data = _numbers(data) if isinstance(data, (list, tuple)) else data
+    if dtype is not None and np.dtype(dtype).kind not in "cb" and np.iscomplexobj(data):
+        raise DTypeError(f"expected real numbers for {np.dtype(dtype)}, got complex ones; take their real part first")
     try:
         array = np.array(data, dtype=dtype, copy=copy)
     except Exception as error:  # an object may raise anything when it is asked for its array

@@ -18,7 +18,7 @@ from ..files import write_arrays
 from ..modes import no_grad
 from ..nn.fixes import Chain, Set, Shape, brief, listed, walk
 from ..nn.module import items, unpacked
-from ..tensor import Array, Tensor, wrap
+from ..tensor import Array, Tensor, cast, wrap
 from . import losses, metrics, optimizers
 from .callbacks import Callback, History
 from .layers import InputLayer
@@ -267,8 +267,11 @@ class Model(nn.Module):
             wrong = [f"{k}: {a} and {b}" for k, (a, b) in enumerate(zip(shapes, got, strict=False)) if a != b][:4]
             others = f" ({'; '.join(wrong)})" if wrong else ""
             raise ShapeError(f"set_weights: expected {len(own)} arrays of the model's shapes, got {len(got)}{others}")
-        for tensor, weight in zip(own, weights, strict=True):
-            tensor._data = np.array(weight, dtype=tensor.dtype)
+        arrays = [
+            np.array(cast("set_weights", weight, tensor.dtype)) for tensor, weight in zip(own, weights, strict=True)
+        ]
+        for tensor, array in zip(own, arrays, strict=True):
+            tensor._data = array
 
     @strict
     def save_weights(self, filepath: str | os.PathLike[str]) -> None:

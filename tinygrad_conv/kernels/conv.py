@@ -66,7 +66,7 @@ def conv_input_grad(g: Array, w: Array, window: Window, *, out: Array | None = N
     channels = groups * per_group
     g, w = g.astype(dtype, copy=False), w.astype(dtype, copy=False)
     dx = result(out, (len(g), *window.in_sizes, channels), dtype)
-    if not (g.size and w.size):
+    if not (g.size and w.size and dx.size):
         dx.fill(0)
     elif is_depthwise(channels, window):
         depthwise_input_grad(g, w, window, dx)

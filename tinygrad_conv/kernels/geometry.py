@@ -162,10 +162,11 @@ def bias_fits(what: str, b_shape: Sizes, c_out: int) -> None:
 def transpose_window(
     what: str, rank: int, x_shape: Sizes, w_shape: Sizes, stride: IntOrInts, padding: Padding,
     output_padding: IntOrInts | None, dilation: IntOrInts, groups: int, data_format: str | None,
-) -> Window:  # fmt: skip
-    """The window of the convolution of which a transposed convolution is the input gradient.
+) -> tuple[Window, Sizes]:  # fmt: skip
+    """The window of the convolution of which a transposed convolution is the input gradient, and zeros beyond it.
 
-    Its `in_sizes` are the sizes that the transposed convolution puts out. Sizes follow Keras' ``Conv2DTranspose``.
+    Its `in_sizes`, with so many zeros at the end of each axis, are the sizes that the transposed convolution puts out.
+    There are zeros only with an output_padding of at least the stride. Sizes follow Keras' ``Conv2DTranspose``.
     """
     extra = None if output_padding is None else _ints(what, "output_padding", output_padding, rank, least=0)
     return _transpose_window(
@@ -179,7 +180,7 @@ def transpose_window(
 def _transpose_window(
     what: str, x_shape: Sizes, w_shape: Sizes, stride: Sizes, padding: str | Pads,
     output_padding: Sizes | None, dilation: Sizes, groups: int, first: bool,
-) -> Window:  # fmt: skip
+) -> tuple[Window, Sizes]:  # fmt: skip
     rank = len(stride)
     given = f"(x {x_shape}, w {w_shape})"
     _check_kernel_axes(what, rank, w_shape, "C_out/groups, C_in", given)
@@ -203,11 +204,12 @@ def _transpose_window(
             f"{what}: expected groups to divide C_in = {expected}, got groups={groups} {given}: "
             f"use groups={_nearest_divisor(groups, expected)}"
         )
-    if output_padding is not None and any(map(operator.ge, output_padding, stride)):
-        fixed = tuple(min(extra, s - 1) for extra, s in zip(output_padding, stride, strict=True))
+    most = tuple(max(s, d) - 1 for s, d in zip(stride, dilation, strict=True))
+    if output_padding is not None and any(map(operator.gt, output_padding, most)):
+        least = tuple(map(min, output_padding, most))
         raise ArgumentError(
-            f"{what}: expected output_padding < stride, got {_brief(output_padding)} and {_brief(stride)}: "
-            f"use output_padding={_brief(fixed)}"
+            f"{what}: expected output_padding below stride or dilation, got {_brief(output_padding)}, "
+            f"{_brief(stride)} and {_brief(dilation)}: use output_padding={_brief(least)}"
         )
     _check_kernel(what, "kernel", kernel, given)
     paddings = (padding,) * rank if isinstance(padding, str) else padding
@@ -220,7 +222,15 @@ def _transpose_window(
     outs, pads = tuple(out for out, _ in resolved), tuple(pair for _, pair in resolved)
     if min(outs) < 1:
         _nothing_left(what, sizes, kernel, stride, dilation, output_padding, pads, outs, given)
-    return Window(kernel, stride, dilation, pads, outs, sizes, groups)
+    beyond = [0] * rank
+    for axis, (n, s, d, k) in enumerate(zip(sizes, stride, dilation, kernel, strict=True)):
+        (before, after), out = pads[axis], outs[axis]
+        if out_size(out, k, s, d, before, after) > n:  # a convolution would find windows beyond the n-th
+            room = n * s + d * (k - 1) - before  # places, padding at the end included, with which it does not
+            pads = (*pads[:axis], (before, min(after, max(room - out, 0))), *pads[axis + 1 :])
+            beyond[axis] = max(out - room, 0)
+            outs = (*outs[:axis], out - beyond[axis], *outs[axis + 1 :])
+    return Window(kernel, stride, dilation, pads, outs, sizes, groups), tuple(beyond)
 
 
 def _uncropped(

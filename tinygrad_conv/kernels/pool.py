@@ -175,7 +175,11 @@ def _bits(x: Array) -> Array:
 
 
 def avg_pool(x: Array, window: Window, count_include_pad: bool = False, *, out: Array | None = None) -> Array:
-    """The mean of each window; padding counts as zeros, or not at all."""
+    """The mean of each window; padding counts as zeros, or not at all. Of float16 it is added up in float32."""
+    if x.dtype.char == "e":
+        y = result(out, (len(x), *window.out_sizes, x.shape[-1]), x.dtype)
+        y[...] = avg_pool(x.astype(np.float32), window, count_include_pad)
+        return y
     scale = _scale(window, count_include_pad, x.dtype if x.dtype.kind == "f" else np.float64)
     y = result(out, (len(x), *window.out_sizes, x.shape[-1]), scale.dtype)
     if window.whole:

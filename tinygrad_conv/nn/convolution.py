@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -242,6 +243,9 @@ class ConvTranspose(Conv):
         return area * channels // self.groups, area * self.filters // self.groups
 
     def window(self, shape: Shape) -> Window:
+        return self._window(shape)[0]
+
+    def _window(self, shape: Shape) -> tuple[Window, tuple[int, ...]]:
         return transpose_window(
             "conv", self.rank, shape, self.kernel(self.channels(shape)), self.stride, self.padding,
             self.output_padding, self.dilation, self.groups, self.data_format,
@@ -249,7 +253,8 @@ class ConvTranspose(Conv):
 
     def _out_sizes(self, shape: Shape) -> tuple[int, ...]:
         with self.in_own_words("conv"):
-            return self.window(shape).in_sizes  # of the convolution that this one is the transpose of
+            window, beyond = self._window(shape)
+            return tuple(map(operator.add, window.in_sizes, beyond))  # of the convolution that this is the transpose of
 
     def cost(self, shape: Shape, y: Shape) -> int:
         kernel = self.kernel(self.channels(shape))
@@ -276,7 +281,8 @@ class ConvTranspose(Conv):
 class Conv2DTranspose(ConvTranspose):
     """The transpose of a `Conv2D` from `filters` channels: with a stride it enlarges images.
 
-    Parameters are those of `Conv2D`, and ``output_padding``: rows and columns added at the end, less than the stride.
+    Parameters are those of `Conv2D`, and ``output_padding``: rows and columns added at the end, less than the stride or
+    the dilation.
 
     Shapes: x (N, H, W, C), weight (kh, kw, filters / groups, C), y (N, oh, ow, filters) with the sizes of Keras'
     ``Conv2DTranspose``; for "valid" oh = (H - 1) * stride + max(reach, stride), reach = dilation * (kh - 1) + 1.

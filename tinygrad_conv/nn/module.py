@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..modes import MODE, effect
-from ..tensor import Array, Tensor
+from ..tensor import Array, Tensor, cast
 
 __all__ = ["Buffer", "Module", "Parameter"]
 
@@ -219,6 +219,8 @@ class Module:
             Missing or unexpected paths. Nothing is changed.
         ShapeError
             An array of another shape than the model's. Nothing is changed.
+        ArgumentError, DTypeError
+            Numbers that the model's dtype cannot hold, such as complex ones, or 1e300 for float32. Nothing is changed.
         """
         own = dict(self._state())
         missing = [name for name in own if name not in state]
@@ -239,8 +241,9 @@ class Module:
         if wrong:
             shapes = "; ".join(f"{name}: {own[name].shape} and {arrays[name].shape}" for name in wrong[:6])
             raise ShapeError(f"load_state_dict: expected the model's shapes, got others ({shapes})")
+        arrays = {name: cast(f"load_state_dict: {name}", array, own[name].dtype) for name, array in arrays.items()}
         for name, array in arrays.items():
-            own[name]._data = array.astype(own[name].dtype, copy=False)
+            own[name]._data = array
 
     # -- description -----------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from ..arguments import Kind
 from ..kernels import special
 from ..primitive import Array, elementwise, opaque, plain
 from ..tensor import Tensor  # noqa: F401  (the examples use it)
-from .elementwise import abs, exp, greater, tanh, where
+from .elementwise import abs, exp, floats, greater, narrow, tanh, where, wide
 from .reductions import sum
 
 _SELU_SCALE = 1.0507009873554804934193349852946
@@ -46,6 +46,7 @@ Slope: TypeAlias = Annotated[
 
 
 def _sigmoid(x: Any) -> Any:
+    x = floats(x)
     e = np.exp(-np.abs(x))  # never overflows
     return np.where(np.greater_equal(x, 0), 1 / (1 + e), e / (1 + e))
 
@@ -128,7 +129,7 @@ def gelu(x: Array, approximate: bool = False) -> Array:
     >>> gelu(Tensor([0.0]))
     Tensor([0.])
     """
-    x = np.asarray(x)
+    x = floats(x)
     if approximate:
         return 0.5 * x * (1 + np.tanh(_SQRT_2_PI * (x + 0.044715 * x * x * x)))
     return 0.5 * x * (1 + special.erf(x / math.sqrt(2)))
@@ -166,7 +167,7 @@ def softplus(x: Array) -> Array:
     >>> softplus(Tensor([1000.0]))
     Tensor([1000.])
     """
-    return np.logaddexp(x, 0)
+    return np.logaddexp(floats(x), 0)
 
 
 @elementwise(lambda x: 1 / ((1 + abs(x)) * (1 + abs(x))))
@@ -176,6 +177,7 @@ def softsign(x: Array) -> Array:
     >>> softsign(Tensor([1.0]))
     Tensor([0.5])
     """
+    x = floats(x)
     return x / (1 + np.abs(x))
 
 
@@ -191,6 +193,7 @@ def mish(x: Array) -> Array:
     >>> mish(Tensor([0.0]))
     Tensor([0.])
     """
+    x = floats(x)
     return x * np.tanh(np.logaddexp(x, 0))
 
 
@@ -201,7 +204,7 @@ def hard_sigmoid(x: Array) -> Array:
     >>> hard_sigmoid(Tensor([-3.0, 0.0, 3.0]))
     Tensor([0. , 0.5, 1. ])
     """
-    return np.clip(np.asarray(x) / 6 + 0.5, 0, 1)
+    return np.clip(floats(x) / 6 + 0.5, 0, 1)
 
 
 @opaque(
@@ -215,8 +218,10 @@ def softmax(x: Array, axis: int = -1) -> Array:
     >>> softmax(Tensor([0.0, 0.0]))
     Tensor([0.5, 0.5])
     """
+    given = np.asarray(x)
+    x = wide(given)
     e = np.exp(x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf))
-    return e / np.add.reduce(e, axis=axis, keepdims=True)
+    return narrow(e / np.add.reduce(e, axis=axis, keepdims=True), given)
 
 
 @opaque(
@@ -230,10 +235,12 @@ def log_softmax(x: Array, axis: int = -1) -> Array:
     >>> log_softmax(Tensor([0.0, -1000.0]))
     Tensor([    0., -1000.])
     """
+    given = np.asarray(x)
+    x = wide(given)
     shifted = x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
     if not shifted.size:
-        return shifted
-    return shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
+        return narrow(shifted, given)
+    return narrow(shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True)), given)
 
 
 __all__ = [

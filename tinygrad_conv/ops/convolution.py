@@ -30,7 +30,7 @@ from ..primitive import Array, bilinear, linear
 from ..tensor import Shape, Tensor
 from .elementwise import add
 from .linalg import matmul
-from .shape import permute_dims, reshape
+from .shape import pad, permute_dims, reshape
 
 # ------------------------------------------------------------------------------------------------------------------
 # Primitives
@@ -179,11 +179,14 @@ def _conv_transpose(
     output_padding: IntOrInts | None, dilation: IntOrInts, groups: int, data_format: str | None,
 ) -> Any:  # fmt: skip
     x, w = numbers(what, "x", x), numbers(what, "w", w)
-    window = transpose_window(
+    window, beyond = transpose_window(
         what, rank, x.shape, w.shape, stride, padding, output_padding, dilation, groups, data_format
     )
     first = data_format == "channels_first"
-    return to_first(_biased(what, conv_transpose(to_last(x, first), w, window=window), b), first)
+    y = conv_transpose(to_last(x, first), w, window=window)
+    if any(beyond):
+        y = pad(y, [(0, 0), *((0, n) for n in beyond), (0, 0)])
+    return to_first(_biased(what, y, b), first)
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -402,7 +405,7 @@ def conv2d_transpose(
     padding : "valid", "same", int, (int, int) or ((top, bottom), (left, right))
         What `conv2d` pads, this crops.
     output_padding : int or (int, int), optional
-        Rows and columns more at the bottom and right, fewer than the stride.
+        Rows and columns more at the bottom and right, fewer than the stride or the dilation.
 
     Returns
     -------
@@ -417,7 +420,7 @@ def conv2d_transpose(
     ShapeError
         Axes, channels or groups that do not agree, or a padding that crops everything away.
     ArgumentError, DTypeError
-        A stride, dilation or padding that is none, or an output_padding not below the stride.
+        A stride, dilation or padding that is none, or an output_padding below neither stride nor dilation.
 
     Derivatives: for x, `conv2d` of g with w; for w, the correlation of g with x; for b, the sum of g.
 

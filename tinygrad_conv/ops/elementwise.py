@@ -49,7 +49,13 @@ def multiply(x1: Array, x2: Array) -> Array:
     return np.multiply(x1, x2)
 
 
-@elementwise(lambda x2: 1 / x2, lambda x2, y: -y / x2, label="/", domain=((-3, 3), (0.5, 3)))
+def _inverse(x: Any) -> Any:
+    if isinstance(x, (int, float)) and not x:  # a number of Python's, which has no infinite result; it stays one, so
+        return math.copysign(math.inf, x)  # that float32 stays float32
+    return 1 / x
+
+
+@elementwise(lambda x2: _inverse(x2), lambda x2, y: -y / x2, label="/", domain=((-3, 3), (0.5, 3)))
 def divide(x1: Array, x2: Array) -> Array:
     """x1 / x2. Derivatives: 1 / x2 and -x1 / x2².
 
@@ -627,6 +633,28 @@ def root(x: Array) -> Tensor:
     """√x for x >= 0, with derivative 0 instead of infinity at 0: what norms and deviations end in."""
     zero = equal(x, 0)
     return where(zero, 0.0, sqrt(where(zero, 1.0, x)))
+
+
+def wide(x: Any) -> Any:
+    """An array in the dtype that NumPy's mean adds it up in: float64 for integers and bools, float32 for float16."""
+    x = np.asarray(x)
+    return x if x.dtype.char in "fd" else x.astype(wide_dtype(x.dtype), copy=False)
+
+
+def wide_dtype(dtype: Any) -> Any:
+    """See `wide`."""
+    return np.float64 if dtype.kind in "iub" else np.float32 if dtype.char == "e" else dtype
+
+
+def floats(x: Any) -> Any:
+    """An array with integers and bools as NumPy's functions of floats have them (int8 as float16, int64 as float64)."""
+    x = np.asarray(x)
+    return x if x.dtype.kind not in "iub" else x.astype(np.result_type(x.dtype, np.float16))
+
+
+def narrow(y: Any, x: Any) -> Any:
+    """What was computed with `wide`, in the dtype of x if that was float16."""
+    return y.astype(np.float16) if x.dtype.char == "e" else y
 
 
 def _raw(value: Array) -> Any:

@@ -17,7 +17,7 @@ from ..primitive import Array, bilinear, linear, opaque
 from ..tensor import Tensor
 from .elementwise import _raw, abs, equal, pow, root, square, where
 from .reductions import max, min, normalize_axes, sum
-from .shape import expand_dims, matrix_transpose, moveaxis, permute_dims, reshape, squeeze
+from .shape import astype, expand_dims, matrix_transpose, moveaxis, permute_dims, reshape, squeeze
 
 
 @bilinear(
@@ -265,6 +265,8 @@ def linalg_norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = Fa
     Tensor(5.)
     """
     axes = normalize_axes(axis, np.ndim(_raw(x)), "linalg_norm")
+    if np.asarray(_raw(x)).dtype.kind in "iub":
+        x = astype(x, np.float64)  # as NumPy does; the squares of small integers would run over
     if ord in (None, "fro") or (ord == 2 and len(axes) == 1):
         return root(sum(square(x), axis=axes, keepdims=keepdims))
     if len(axes) != 1:

@@ -15,7 +15,7 @@ from ..tensor import Tensor, wrap
 from .elementwise import _raw, add, divide, multiply, sqrt
 from .indexing import take
 from .reductions import normalize_axes, var
-from .shape import copy, reshape, sum_to
+from .shape import astype, copy, reshape, sum_to
 
 Axes = tuple[int, ...]
 
@@ -104,7 +104,10 @@ def _standardized(what: str, x: Array, axes: Axes, epsilon: float) -> tuple[Tens
         raise ArgumentError(f"{what}: expected epsilon of at least 0, got {epsilon}")
     if not math.prod(raw.shape[k] for k in axes):
         raise ShapeError(f"{what}: expected at least one element to normalise over, got x {raw.shape}")
-    source = x if isinstance(x, Tensor) else raw
+    source: Any = x if isinstance(x, Tensor) else raw
+    if raw.dtype.char == "e":  # whose sums run over, and whose squares; the statistics stay float32
+        y, statistics = _standardized(what, astype(source, np.float32), axes, epsilon)
+        return astype(y, np.float16), statistics
     statistics = tuple(map(_raw, _statistics(source, axes)))
     return _standardize(source, axes=axes, epsilon=epsilon, statistics=statistics), statistics
 
@@ -155,7 +158,8 @@ def batch_norm(
         scale = 1 / sqrt(var + epsilon)
         return _affine("batch_norm", (x - mean) * scale, gamma, beta)
     y, (batch_mean, batch_var) = _standardized("batch_norm", x, tuple(range(ndim - 1)), epsilon)
-    return _affine("batch_norm", y, gamma, beta), *(copy(reshape(s, (-1,))) for s in (batch_mean, batch_var))
+    statistics = (copy(reshape(s, (-1,))) for s in (batch_mean, batch_var))
+    return _affine("batch_norm", y, gamma, beta), *(s if s.dtype == y.dtype else astype(s, y.dtype) for s in statistics)
 
 
 def layer_norm(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ from ..errors import ShapeError
 from ..modes import constant
 from ..primitive import Array, linear, opaque, plain
 from ..tensor import Tensor
-from .elementwise import _raw, equal, exp, isnan, logical_and, logical_or, root, square, where
-from .shape import broadcast_to, concat, flip, permute_dims, reshape
+from .elementwise import _raw, equal, exp, isnan, logical_and, logical_or, narrow, root, square, where, wide, wide_dtype
+from .shape import astype, broadcast_to, concat, flip, permute_dims, reshape
 
 Axis = Axes
 
@@ -53,14 +54,21 @@ def sum(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
 
 
 def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The average over axes. Derivative: 1/n for every element.
+    """The average over axes, of float16 added up in float32 and of integers in float64. Derivative: 1/n everywhere.
 
     >>> mean(Tensor([1.0, 2.0, 6.0]))
     Tensor(3.)
     """
-    total = sum(x, axis=axis, keepdims=keepdims)
-    n = _count(x, axis)
-    return total / n
+    dtype, x = _widened(x)
+    total = sum(x, axis=axis, keepdims=keepdims) / _count(x, axis)
+    return total if dtype is None else astype(total, dtype)
+
+
+def _widened(x: Array) -> tuple[Any, Array]:
+    """x in the dtype to add up in, and the dtype of the result if that is not the same."""
+    given = x.dtype if isinstance(x, (Tensor, np.ndarray)) else np.asarray(x).dtype
+    dtype = wide_dtype(given)
+    return (given if given.char == "e" else None), (x if dtype == given else astype(x, dtype))
 
 
 def _count(x: Array, axis: Axis) -> int:
@@ -81,6 +89,7 @@ def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
     axes = normalize_axes(axis, len(shape), "prod")
     kept = tuple(k for k in range(len(shape)) if k not in axes)
     n = _count(x, axis)
+    x = _as_numpy_multiplies(x)
     rows = reshape(permute_dims(x, (*axes, *kept)), (n, *(shape[k] for k in kept)))
     if n == 0:
         rows = concat([rows, constant(np.ones((1, *rows.shape[1:]), rows.dtype))])
@@ -89,6 +98,13 @@ def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
         pairs = rows[:half] * rows[half : 2 * half]
         rows = concat([pairs, rows[2 * half :]]) if rows.shape[0] % 2 else pairs
     return reshape(rows, tuple(1 if k in axes else n for k, n in enumerate(shape)) if keepdims else rows.shape[1:])
+
+
+def _as_numpy_multiplies(x: Array) -> Array:
+    """Small integers and bools as NumPy's integers, which do not run over as soon."""
+    dtype = np.asarray(_raw(x)).dtype
+    wanted = np.multiply.reduce(np.ones(0, dtype)).dtype
+    return x if wanted == dtype else astype(x, wanted)
 
 
 @plain
@@ -133,14 +149,22 @@ def var(
 ) -> Tensor:
     """The variance over axes, in two passes; divides by n - ddof (the Array API calls it `correction`).
 
-    Derivative: 2 (x - mean) / (n - ddof).
+    Derivative: 2 (x - mean) / (n - ddof). Warns where n is not above ddof, as NumPy does; the result is then NaN (or
+    infinite).
 
     >>> var(Tensor([1.0, 3.0]))
     Tensor(1.)
     """
     ddof = ddof if correction is None else correction
+    dtype, x = _widened(x)
+    left = _count(x, axis) - ddof
+    if left <= 0:
+        n = left + ddof
+        warnings.warn(f"Degrees of freedom <= 0: var of {n} with ddof={ddof}", RuntimeWarning, stacklevel=2)
+        left = 0
     centred = x - mean(x, axis=axis, keepdims=True)
-    return sum(square(centred), axis=axis, keepdims=keepdims) / (_count(x, axis) - ddof)
+    y = sum(square(centred), axis=axis, keepdims=keepdims) / left
+    return y if dtype is None else astype(y, dtype)
 
 
 def std(
@@ -171,10 +195,12 @@ def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     >>> logsumexp(Tensor([1000.0, -1000.0]))
     Tensor(1000.)
     """
+    given = np.asarray(x)
+    x = wide(given)
     top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0)
     with np.errstate(divide="ignore"):  # log 0 = -inf is the value where all elements are -inf
-        y = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+        y = narrow(np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top, given)
     return y if keepdims else np.squeeze(y, axis=normalize_axes(axis, y.ndim))
 
 

@@ -354,6 +354,9 @@ def astype(x: Array, dtype: Any) -> Tensor:
         dtype = np.dtype(dtype)
     except TypeError as error:
         raise DTypeError(f"astype: {error}") from None
+    given = np.asarray(x).dtype if not isinstance(x, Tensor) else x.dtype
+    if given.kind == "c" and dtype.kind not in "cb":
+        raise DTypeError(f"astype: expected a complex dtype for complex numbers, got {dtype}; take the real part first")
     if dtype.kind not in "fc":
         x = stop_gradient(x)
         if isinstance(x, Tensor):

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..kernels import product
 from ..kernels import registry as kernels
+from ..ops.activations import log_softmax
 from ..ops.normalization import standardized
 from ..ops.shape import sum_to
 from .ours import ours
@@ -60,7 +61,9 @@ def _concat(*arrays: Array, axis: int = 0, out: Array) -> None:
 
 
 def _log_softmax(x: Array, axis: int = -1, *, out: Array) -> None:
-    if x.size:
+    if x.dtype.char == "e":
+        np.copyto(out, log_softmax(x, axis))
+    elif x.size:
         top = _largest(x, axis, None, None, True, -np.inf)
         np.subtract(x, top, out)
         np.subtract(out, np.log(_total(np.exp(out), axis, None, None, True)), out)
