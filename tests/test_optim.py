@@ -343,17 +343,17 @@ def test_state_dict_errors():
         (lambda w: optim.SGD([np.zeros(3)]), DTypeError, "leaf tensors that require a gradient"),
         (lambda w: optim.SGD([tg.Tensor([1.0])]), DTypeError, "leaf tensors that require a gradient"),
         (
-            lambda w: optim.SGD([w], lr=0),
+            lambda w: optim.SGD([w], lr=-0.1),
             ArgumentError,
-            "lr to be a finite .* or a schedule, got 0; use lr=0.01",
+            "lr to be a finite .* or a schedule, got -0.1; use lr=0.01",
         ),
-        (lambda w: optim.SGD([w], lr=-1), ArgumentError, "lr to be a finite number > 0"),
+        (lambda w: optim.SGD([w], lr=-1), ArgumentError, "lr to be a finite number >= 0"),
         (
             lambda w: optim.SGD([w], lr=float("nan")),
             ArgumentError,
             "lr to be a finite .* or a schedule, got nan",
         ),
-        (lambda w: optim.SGD([w], lr=float("inf")), ArgumentError, "lr to be a finite number > 0"),
+        (lambda w: optim.SGD([w], lr=float("inf")), ArgumentError, "lr to be a finite number >= 0"),
         (lambda w: optim.SGD([w], lr="fast"), DTypeError, "lr to be .* or a schedule, got 'fast'"),
         (lambda w: optim.SGD([w], momentum=1.0), ArgumentError, r"momentum to be a number in \[0, 1\), got 1.0"),
         (lambda w: optim.SGD([w], nesterov=True), ArgumentError, "momentum above 0 with nesterov"),
@@ -367,7 +367,7 @@ def test_state_dict_errors():
         (lambda w: optim.Adagrad([w], initial=-1), ArgumentError, "initial to be a finite number >= 0"),
         (lambda w: optim.clip_grad_norm([w], 0), ArgumentError, "max_norm to be a finite number > 0"),
         (lambda w: optim.clip_grad_value([w], -1), ArgumentError, "max_value to be a finite number > 0"),
-        (lambda w: setattr(optim.SGD([w]), "lr", 0), ArgumentError, "SGD: expected lr to be a finite number > 0"),
+        (lambda w: setattr(optim.SGD([w]), "lr", -1), ArgumentError, "SGD: expected lr to be a finite number >= 0"),
     ],
 )
 def test_bad_settings_are_refused(call, error, message):

@@ -179,7 +179,7 @@ def network(layers, seed):
 
 OPTIMIZERS = {
     "sgd": lambda p: tg.optim.SGD(p, lr=0.01),
-    "momentum": lambda p: tg.optim.SGD(p, lr=tg.optim.ExponentialDecay(0.01, 0.9, 1), momentum=0.9, nesterov=True),
+    "momentum": lambda p: tg.optim.SGD(p, lr=tg.optim.ExponentialDecay(0.01, 1, 0.9), momentum=0.9, nesterov=True),
     "adam": lambda p: tg.optim.Adam(p, lr=0.01, weight_decay=0.01),
     "rmsprop": lambda p: tg.optim.RMSprop(p),
 }

@@ -86,7 +86,7 @@ class Optimizer:
     Parameters
     ----------
     params : iterable of tensors that require gradients
-    lr : float above 0, or a schedule
+    lr : float, at least 0, or a schedule
     weight_decay : float, at least 0
 
     Attributes
@@ -114,7 +114,7 @@ class Optimizer:
         if "update" in vars(cls):
             cls._in_place = "out" in signature(cls.update).parameters
 
-    def __init__(self, params: Parameters, lr: Positive | Schedule, weight_decay: NonNegative = 0.0) -> None:
+    def __init__(self, params: Parameters, lr: NonNegative | Schedule, weight_decay: NonNegative = 0.0) -> None:
         self.params: list[Tensor] = params  # type: ignore[assignment]  # read as a list
         self.lr = lr
         self.weight_decay = weight_decay
@@ -129,7 +129,7 @@ class Optimizer:
         return float(check(NonNegative, type(self).__name__, "what the schedule lr gives", self._lr(self.steps)))
 
     @lr.setter
-    def lr(self, value: Positive | Schedule) -> None:
+    def lr(self, value: NonNegative | Schedule) -> None:
         self._lr = value if callable(value) else float(value)
 
     @effect
@@ -237,7 +237,7 @@ class SGD(Optimizer):
     kernel, arrays = kernels.sgd, ("velocity",)
 
     def __init__(
-        self, params: Parameters, lr: Positive | Schedule = 0.01, momentum: Fraction = 0.0, nesterov: bool = False,
+        self, params: Parameters, lr: NonNegative | Schedule = 0.01, momentum: Fraction = 0.0, nesterov: bool = False,
         weight_decay: NonNegative = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(params, lr, weight_decay)
@@ -273,7 +273,7 @@ class Adam(Optimizer):
     decoupled = False
 
     def __init__(
-        self, params: Parameters, lr: Positive | Schedule = 0.001, betas: tuple[Fraction, Fraction] = (0.9, 0.999),
+        self, params: Parameters, lr: NonNegative | Schedule = 0.001, betas: tuple[Fraction, Fraction] = (0.9, 0.999),
         epsilon: NonNegative = 1e-8, weight_decay: NonNegative = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(params, lr, weight_decay)
@@ -298,7 +298,7 @@ class AdamW(Adam):
     decoupled = True
 
     def __init__(
-        self, params: Parameters, lr: Positive | Schedule = 0.001, betas: tuple[Fraction, Fraction] = (0.9, 0.999),
+        self, params: Parameters, lr: NonNegative | Schedule = 0.001, betas: tuple[Fraction, Fraction] = (0.9, 0.999),
         epsilon: NonNegative = 1e-8, weight_decay: NonNegative = 0.01,
     ) -> None:  # fmt: skip
         super().__init__(params, lr, betas, epsilon, weight_decay)
@@ -316,7 +316,7 @@ class RMSprop(Optimizer):
     kernel, arrays = kernels.rmsprop, ("square", "mean", "velocity")
 
     def __init__(
-        self, params: Parameters, lr: Positive | Schedule = 0.01, rho: Fraction = 0.99, epsilon: NonNegative = 1e-8,
+        self, params: Parameters, lr: NonNegative | Schedule = 0.01, rho: Fraction = 0.99, epsilon: NonNegative = 1e-8,
         momentum: Fraction = 0.0, centered: bool = False, weight_decay: NonNegative = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(params, lr, weight_decay)
@@ -337,7 +337,7 @@ class Adagrad(Optimizer):
     slots = ("sum",)
 
     def __init__(
-        self, params: Parameters, lr: Positive | Schedule = 0.01, epsilon: NonNegative = 1e-10,
+        self, params: Parameters, lr: NonNegative | Schedule = 0.01, epsilon: NonNegative = 1e-10,
         initial: NonNegative = 0.0, weight_decay: NonNegative = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(params, lr, weight_decay)

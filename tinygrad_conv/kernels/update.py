@@ -13,12 +13,17 @@ __all__ = ["adam", "rmsprop", "sgd"]
 
 
 def sgd(
-    p: Array, g: Array, velocity: Array | None, lr: float, momentum: float, nesterov: bool, weight_decay: float, *,
-    out: Array | None = None,
+    p: Array, g: Array, velocity: Array | None, lr: float, momentum: float, nesterov: bool, weight_decay: float,
+    rate: float = 1.0, *, out: Array | None = None,
 ) -> Array:  # fmt: skip
-    """p - lr v, with v = momentum * v + g, or g where there is no velocity; with Nesterov p - lr (g + momentum v)."""
+    """p - lr v, with v = momentum * v + g, or g where there is no velocity; with Nesterov p - lr (g + momentum v).
+
+    g enters times `rate`: Keras has its learning rate there, and 1 as `lr`.
+    """
     if weight_decay:
         g = g + weight_decay * p
+    if rate != 1:
+        g = g * rate
     if velocity is not None:
         velocity *= momentum
         velocity += g
@@ -56,25 +61,33 @@ def adam(
 
 def rmsprop(
     p: Array, g: Array, square: Array, mean: Array | None, velocity: Array | None, lr: float, rho: float,
-    epsilon: float, momentum: float, weight_decay: float, *, out: Array | None = None,
+    epsilon: float, momentum: float, weight_decay: float, inside: float = 0.0, rate: float = 1.0, *,
+    out: Array | None = None,
 ) -> Array:  # fmt: skip
-    """p - lr g / (√s + epsilon), with the running square s of g, less that of its running mean where there is one."""
+    """p - lr g / (√s + epsilon), with the running square s of g, less that of its running mean where there is one.
+
+    Keras adds its epsilon `inside` of the root, and multiplies by its learning rate (`rate`) before the velocity.
+    """
     if weight_decay:
         g = g + weight_decay * p
     step = np.asarray(g * g)
     step *= 1 - rho
     square *= rho
     square += step
-    if mean is None:
-        np.sqrt(square, out=step)
-    else:
+    under = square
+    if mean is not None:
         mean *= rho
         mean += (1 - rho) * g
         np.multiply(mean, mean, out=step)
         np.subtract(square, step, out=step)
-        np.sqrt(np.maximum(step, 0, out=step), out=step)
+        under = np.maximum(step, 0, out=step)
+    if inside:
+        under = np.add(under, inside, out=step)
+    np.sqrt(under, out=step)
     step += epsilon
     np.divide(g, step, out=step)
+    if rate != 1:
+        step *= rate
     if velocity is not None:
         velocity *= momentum
         velocity += step

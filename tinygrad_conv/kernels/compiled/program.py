@@ -384,13 +384,13 @@ def _run_sgd(table, objects, like):
     code, count = _patched(table, objects)
     for k in range(count):
         words = _row(code + k * WORDS * 8)
-        n, numbers = words[0], carray(_pointer(words[6], np.float64), 4)
-        three = kind(numbers[0]), kind(numbers[1]), kind(numbers[2])
+        n, numbers = words[0], carray(_pointer(words[6], np.float64), 5)
+        four = kind(numbers[0]), kind(numbers[1]), kind(numbers[2]), kind(numbers[3])
         p, g, velocity = _array(words[1], n, kind), _array(words[2], n, kind), _array(words[3], n, kind)
         if words[3]:
-            _sgd(p, g, velocity, three, numbers[3] != 0, numbers[2] != 0, None)
+            _sgd(p, g, velocity, four, numbers[4] != 0, numbers[2] != 0, None)
         else:
-            _sgd(p, g, None, three, False, numbers[2] != 0, None)
+            _sgd(p, g, None, four, False, numbers[2] != 0, None)
     return min(count, -1)
 
 
@@ -416,18 +416,18 @@ def _run_rmsprop(table, objects, like):
     code, count = _patched(table, objects)
     for k in range(count):
         words = _row(code + k * WORDS * 8)
-        n, x = words[0], carray(_pointer(words[6], np.float64), 6)
+        n, x = words[0], carray(_pointer(words[6], np.float64), 8)
         p, g, square = _array(words[1], n, kind), _array(words[2], n, kind), _array(words[3], n, kind)
         mean, velocity = _array(words[4], n, kind), _array(words[5], n, kind)
-        six = kind(x[0]), kind(x[1]), kind(x[2]), kind(x[3]), kind(x[4]), kind(x[5])
+        eight = kind(x[0]), kind(x[1]), kind(x[2]), kind(x[3]), kind(x[4]), kind(x[5]), kind(x[6]), kind(x[7])
         if words[4] and words[5]:
-            _rmsprop(p, g, square, mean, velocity, six, x[5] != 0, None)
+            _rmsprop(p, g, square, mean, velocity, eight, x[5] != 0, None)
         elif words[4]:
-            _rmsprop(p, g, square, mean, None, six, x[5] != 0, None)
+            _rmsprop(p, g, square, mean, None, eight, x[5] != 0, None)
         elif words[5]:
-            _rmsprop(p, g, square, None, velocity, six, x[5] != 0, None)
+            _rmsprop(p, g, square, None, velocity, eight, x[5] != 0, None)
         else:
-            _rmsprop(p, g, square, None, None, six, x[5] != 0, None)
+            _rmsprop(p, g, square, None, None, eight, x[5] != 0, None)
     return min(count, -1)
 
 

@@ -18,12 +18,12 @@ __all__ = ["NUMBERS", "adam", "rmsprop", "sgd"]
 
 
 def sgd(
-    p: Array, g: Array, velocity: Array | None, lr: float, momentum: float, nesterov: bool, weight_decay: float, *,
-    out: Array | None = None,
+    p: Array, g: Array, velocity: Array | None, lr: float, momentum: float, nesterov: bool, weight_decay: float,
+    rate: float = 1.0, *, out: Array | None = None,
 ) -> Array:  # fmt: skip
     """`kernels.update.sgd`, compiled."""
     new = result(out, p.shape, p.dtype)
-    numbers = _numbers("sgd", p, lr, momentum, nesterov, weight_decay)[:3]
+    numbers = _numbers("sgd", p, lr, momentum, nesterov, weight_decay, rate)[:4]
     _sgd(_flat(p), _flat(g), _flat(velocity), numbers, nesterov, weight_decay != 0, _apart(new, p))
     return new
 
@@ -41,11 +41,12 @@ def adam(
 
 def rmsprop(
     p: Array, g: Array, square: Array, mean: Array | None, velocity: Array | None, lr: float, rho: float,
-    epsilon: float, momentum: float, weight_decay: float, *, out: Array | None = None,
+    epsilon: float, momentum: float, weight_decay: float, inside: float = 0.0, rate: float = 1.0, *,
+    out: Array | None = None,
 ) -> Array:  # fmt: skip
     """`kernels.update.rmsprop`, compiled."""
     new = result(out, p.shape, p.dtype)
-    numbers = _numbers("rmsprop", p, lr, rho, epsilon, momentum, weight_decay)
+    numbers = _numbers("rmsprop", p, lr, rho, epsilon, momentum, weight_decay, inside, rate)
     _rmsprop(
         _flat(p), _flat(g), _flat(square), _flat(mean), _flat(velocity), numbers, weight_decay != 0, _apart(new, p)
     )  # fmt: skip
@@ -54,12 +55,14 @@ def rmsprop(
 
 # For each kernel: the numbers that it computes with, from those that it is given.
 NUMBERS: dict[str, Callable[..., tuple[float, ...]]] = {
-    "sgd": lambda lr, momentum, nesterov, weight_decay: (-lr, momentum, weight_decay, nesterov),
+    "sgd": lambda lr, momentum, nesterov, weight_decay, rate=1.0: (-lr, momentum, weight_decay, rate, nesterov),
     "adam": lambda betas, corrections, lr, epsilon, weight_decay, shrink: (
         betas[0], 1 - betas[0], betas[1], 1 - betas[1], corrections[1], epsilon, -lr / corrections[0], weight_decay,
         shrink,
     ),
-    "rmsprop": lambda lr, rho, epsilon, momentum, weight_decay: (rho, 1 - rho, epsilon, momentum, -lr, weight_decay),
+    "rmsprop": lambda lr, rho, epsilon, momentum, weight_decay, inside=0.0, rate=1.0: (
+        rho, 1 - rho, epsilon, momentum, -lr, weight_decay, inside, rate,
+    ),
 }  # fmt: skip
 
 
@@ -78,10 +81,10 @@ def _apart(new: Array, p: Array) -> Array | None:
 
 @jit
 def _sgd(p, g, velocity, numbers, nesterov, decays, new):
-    minus_lr, momentum, weight_decay = numbers
+    minus_lr, momentum, weight_decay, rate = numbers
     to = p if new is None else new
     for k in range(len(p)):
-        d = g[k] + weight_decay * p[k] if decays else g[k]
+        d = (g[k] + weight_decay * p[k] if decays else g[k]) * rate
         if velocity is not None:
             v = velocity[k] * momentum + d
             velocity[k] = v
@@ -103,7 +106,7 @@ def _adam(p, g, mean, square, numbers, decays, new):
 
 @jit
 def _rmsprop(p, g, square, mean, velocity, numbers, decays, new):
-    rho, rest, epsilon, momentum, minus_lr, weight_decay = numbers
+    rho, rest, epsilon, momentum, minus_lr, weight_decay, inside, rate = numbers
     to = p if new is None else new
     for k in range(len(p)):
         d = g[k] + weight_decay * p[k] if decays else g[k]
@@ -114,7 +117,7 @@ def _rmsprop(p, g, square, mean, velocity, numbers, decays, new):
             mean[k] = m
             s = s - m * m
             s = s if s > 0 or s != s else p.dtype.type(0)
-        step = d / (np.sqrt(s) + epsilon)
+        step = d / (np.sqrt(s + inside) + epsilon) * rate
         if velocity is not None:
             step = velocity[k] * momentum + step
             velocity[k] = step
