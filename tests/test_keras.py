@@ -78,21 +78,27 @@ def classifier(loss="categorical_crossentropy", optimizer="sgd", activation="sof
 )  # fmt: skip
 def test_keras_layers_are_those_of_nn(layer, twin, shape):
     x = 3 * normal(*shape)
-    twin(x)
+    twin.build(shape)
     layer.build(shape)
     layer.load_state_dict(twin.state_dict())
-    if isinstance(layer, nn.BatchNorm):
-        twin.running_mean.data, twin.running_var.data = np.zeros(3), np.ones(3)
-        layer.load_state_dict(twin.state_dict())
-    if isinstance(layer, nn.Dropout):
-        twin = nn.Dropout(0.5, 3)
-    np.testing.assert_allclose(layer(x).numpy(), twin(x).numpy(), rtol=1e-6, atol=1e-7)
+    for training in (False, True):
+        y = twin(x, training=training).numpy()
+        np.testing.assert_allclose(layer(x, training=training).numpy(), y, rtol=1e-6, atol=1e-7)
+    np.testing.assert_array_equal(layer(x).numpy(), layer(x, training=False).numpy())  # a bare call is inference
     assert layer.output_shape(shape) == twin.output_shape(shape)
 
 
 def test_initializers():
     assert layers.Dense(2, kernel_initializer="random_normal").weight_init == "normal"
-    assert layers.Dense(2, kernel_initializer=keras.initializers.HeNormal).weight_init.function is nn.init.he_normal
+    for given in (keras.initializers.HeNormal, keras.initializers.HeNormal(), "he_normal", "HeNormal"):
+        keras.utils.set_random_seed(3)
+        layer = layers.Dense(2, kernel_initializer=given)
+        layer.build((None, 4))
+        nn.seed(3)
+        np.testing.assert_array_equal(layer.kernel.numpy(), nn.init.he_normal((4, 2)))
+    for given in (np.ones, lambda shape, dtype=None: np.ones(shape, dtype), keras.initializers.Ones):
+        layer = layers.Dense(2, kernel_initializer=given)
+        assert layer([[1.0, 2.0]]).tolist() == [[3.0, 3.0]]
     layer = layers.Dense(3, kernel_initializer=keras.initializers.Constant(0.5), bias_initializer="ones")
     assert layer([[1.0, 2.0]]).tolist() == [[2.5, 2.5, 2.5]]
     seeded = [layers.Dense(3, kernel_initializer=keras.initializers.GlorotUniform(seed=1)) for _ in range(2)]
@@ -192,7 +198,7 @@ def test_cross_entropies_from_probabilities_logits_and_labels_agree():
     smooth = losses.CategoricalCrossentropy(label_smoothing=0.1)
     soft = 0.9 * t + 0.1 / 3
     assert smooth(t, p).item() == pytest.approx(-(soft * np.log(p)).sum(-1).mean(), rel=1e-5)
-    assert smooth.call(t, tg.Tensor(logits), None, True).item() == pytest.approx(smooth(t, p).item(), rel=1e-5)
+    assert smooth.of(t, tg.Tensor(logits), None, True).item() == pytest.approx(smooth(t, p).item(), rel=1e-5)
     weights = np.arange(6, dtype="float32")
     weighted = (-np.log((p * t).sum(-1)) * weights).mean()  # Keras divides by the number of examples
     for loss, y, outputs in (
@@ -314,7 +320,7 @@ def test_fit_does_what_a_hand_written_loop_does():
     twin = nn.Sequential([nn.Dense(8, in_features=5, activation="relu"), nn.Dense(3, in_features=8)])
     for parameter, values in zip(twin.parameters(), start, strict=True):
         parameter.data = values
-    optimizer = optim.SGD(twin.parameters(), lr=0.1, momentum=0.9)
+    optimizer = optimizers.rules.SGD(twin.parameters(), lr=0.1, momentum=0.9)
     nn.seed(9)
     rng = nn.init.generator()
     for epoch in range(3):
@@ -450,8 +456,8 @@ def test_batches_of_evaluate_and_predict_make_no_difference():
     np.testing.assert_allclose(model.predict(X, batch_size=7), whole, rtol=1e-6)
     np.testing.assert_allclose(model.predict_on_batch(X), whole)
     np.testing.assert_allclose(model.evaluate(X, ONE_HOT, batch_size=7), model.evaluate(X, ONE_HOT), rtol=1e-6)
-    assert model.test_on_batch(X, ONE_HOT) == model.evaluate(X, ONE_HOT)
-    before = model.evaluate(X, ONE_HOT)
+    before = model.evaluate(X, ONE_HOT, batch_size=40)
+    assert model.test_on_batch(X, ONE_HOT) == before
     assert model.train_on_batch(X, ONE_HOT) == pytest.approx(before)
     assert model.train_on_batch(X, ONE_HOT, return_dict=True)["loss"] < before[0]
     single = classifier(metrics=None)
@@ -661,7 +667,9 @@ def test_early_stopping():
     assert epochs([5, 4.9, 4.8, 4.7], patience=1, min_delta=0.5)[0] == 2
     assert epochs([0.1, 0.2, 0.1, 0.1], "val_acc", patience=1)[0] == 3
     assert epochs([0.1, 0.2, 0.1, 0.1], "val_acc", patience=1, mode="min")[0] == 2
-    assert epochs([5, 4, 3], patience=2, baseline=1)[0] == 2
+    assert epochs([5, 4, 3], patience=2, baseline=1)[0] == 3  # while it improves it goes on, as in Keras
+    assert epochs([5, 4, 4], patience=2, baseline=1)[0] == 3
+    assert epochs([5, 4, 4, 4], patience=2, baseline=4.5)[0] == 4
     assert epochs([1, 9, 9, 9, 9], patience=1, start_from_epoch=2)[0] == 4
     assert epochs([3, 2, 4, 5], patience=2)[1].best_epoch == 1
     with pytest.raises(ArgumentError, match=r"monitor among loss, accuracy, got 'val_loss'; give fit validation_data"):
@@ -842,7 +850,7 @@ def fit(loss="categorical_crossentropy", x=X, y=ONE_HOT, activation="softmax", *
         (lambda: layers.Dense(3, activation="sofmax"), ArgumentError, 'use activation="softmax"'),
         (lambda: layers.Dense(3, kernel_initializer="glorot"), ArgumentError, 'use kernel_initializer="glorot_'),
         (lambda: optimizers.SGD(learning_rat=1), TypeError, "unknown argument 'learning_rat': use 'learning_rate'"),
-        (lambda: optimizers.Adam(learning_rate=-1), ArgumentError, "finite lr above 0"),
+        (lambda: optimizers.Adam(learning_rate=-1), ArgumentError, "a finite number >= 0, got -1"),
         (lambda: classifier("categorical_crosentropy"), ArgumentError, "use loss='categorical_crossentropy'"),
         (lambda: classifier(optimizer="addam"), ArgumentError, "use optimizer='adam'"),
         (lambda: classifier(metrics=["acuracy"]), ArgumentError, "use 'accuracy'"),
@@ -867,17 +875,17 @@ def fit(loss="categorical_crossentropy", x=X, y=ONE_HOT, activation="softmax", *
         (lambda: fit("bce", activation="sigmoid", y=2 * ONE_HOT), ArgumentError, r"labels in \[0, 1\], got 0 to 2"),
         (lambda: fit("mse", y=LABELS), ShapeError, "use units=1 in 'dense_1'"),
         (lambda: fit(x=X.reshape(40, 5, 1)), ShapeError, r"\(N, 5\), got \(40, 5, 1\): write x = x.reshape\(-1, 5\)"),
-        (lambda: fit(batch_size=0), ArgumentError, "batch_size of at least 1, got 0: use batch_size=32"),
-        (lambda: fit(batch_size=2.5), TypeError, "batch_size as an integer"),
-        (lambda: fit(epochs=0), ArgumentError, "epochs of at least 1"),
-        (lambda: fit(validation_split=1.0), ArgumentError, r"validation_split in \[0, 1\), got 1.0"),
-        (lambda: fit(validation_split=-0.1), ArgumentError, "validation_split in"),
+        (lambda: fit(batch_size=0), ArgumentError, "batch_size to be an int >= 1 or None, got 0; use batch_size=1"),
+        (lambda: fit(batch_size=2.5), TypeError, "batch_size to be an int >= 1"),
+        (lambda: fit(epochs=0), ArgumentError, "epochs to be an int >= 1, got 0; use epochs=1"),
+        (lambda: fit(validation_split=1.0), ArgumentError, r"validation_split to be a number in \[0, 1\), got 1.0"),
+        (lambda: fit(validation_split=-0.1), ArgumentError, "validation_split to be"),
         (lambda: fit(validation_split=0.99), ArgumentError, "examples in both parts"),
         (lambda: fit(validation_data=X), TypeError, r"validation_data=\(x, y\)"),
         (lambda: fit(validation_data=(X, ONE_HOT[:3])), ShapeError, "fit, validation: expected as many labels"),
         (lambda: fit(sample_weight=np.ones(3)), ShapeError, "40 inputs .* and 3 sample weights"),
-        (lambda: fit(sample_weight=ONE_HOT), ShapeError, "one weight per example"),
-        (lambda: fit(class_weight=[1, 2]), TypeError, "class_weight as a dictionary"),
+        (lambda: fit(sample_weight=ONE_HOT), ShapeError, "expected a weight for each example"),
+        (lambda: fit(class_weight=[1, 2]), TypeError, "class_weight to be a mapping"),
         (lambda: fit(class_weight={"a": 1}), ArgumentError, "classes 0, 1, ... in class_weight, got 'a'"),
         (lambda: classifier().fit(X, ONE_HOT, verbose=3), ArgumentError, "verbose 'auto', 0, 1 or 2, got 3"),
         (lambda: classifier().predict(X[:, :4]), ShapeError, r"expected inputs \(N, 5\), got \(40, 4\)"),

@@ -19,6 +19,7 @@ __all__ = [
     "DeclarationError",
     "GraphError",
     "IndexingError",
+    "MissingError",
     "MissingExtraError",
     "MutationError",
     "ShapeError",
@@ -76,6 +77,10 @@ class DataError(ArgumentError):
 
 class CompileWarning(UserWarning):
     """A step given to `tg.compile` cannot be replayed and runs as it is; says why, with the line."""
+
+
+class MissingError(TinygradConvError, AttributeError):
+    """Something that is not here: a part of Keras that the front does not have, or a weight before it is made."""
 
 
 class MissingExtraError(TinygradConvError, ImportError):

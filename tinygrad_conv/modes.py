@@ -69,6 +69,7 @@ class Mode:
     replaying: bool = False  # inside checkpoint's second run: no side effects on running statistics
     watch: Callable[[Node, Any, Sequence[Any]], None] | None = None  # for pictures: told of each node, output, inputs
     observer: Observer | None = None  # told of all computing, for profiles and compiled steps
+    training: bool | None = None  # are modules called in training mode? None: each as its `train` and `eval` said
     backward: Node | None = None  # whose rules a backward pass runs; noted for observers only
 
     def but(self, **changes: Any) -> Mode:

@@ -23,8 +23,7 @@ needed; Ctrl-C ends `fit` with what was learned.
 True
 """
 
-from ..nn import activations
-from . import callbacks, initializers, layers, losses, metrics, models, optimizers, utils
+from . import activations, callbacks, initializers, layers, losses, metrics, models, optimizers, utils
 from .callbacks import (
     Callback,
     CSVLogger,

@@ -7,84 +7,39 @@ import io
 import math
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from inspect import signature
+from typing import Any
 
-from ..errors import ArgumentError
+from ..errors import AnomalyError, ArgumentError, DTypeError
 from ..files import folder_for, name_of, read, write
+from .callback import EVENTS, Callback, CallbackList, History, Logs
 from .spelling import strict
 
-if TYPE_CHECKING:
-    from .models import Model
-
 __all__ = [
-    "CSVLogger", "Callback", "EarlyStopping", "History", "LambdaCallback", "LearningRateScheduler", "ModelCheckpoint",
-    "ReduceLROnPlateau", "TerminateOnNaN",
+    "CSVLogger", "Callback", "CallbackList", "EarlyStopping", "History", "LambdaCallback", "LearningRateScheduler",
+    "ModelCheckpoint", "ReduceLROnPlateau", "TerminateOnNaN",
 ]  # fmt: skip
-
-Logs = dict[str, float]
-
-
-class Callback:
-    """Base of the callbacks: override what is needed. `model` is set; ``model.stop_training = True`` ends `fit`.
-
-    `logs` hold the loss and the metrics so far.
-    """
-
-    model: Model
-    params: dict[str, Any]
-
-    def on_train_begin(self, logs: Logs | None = None) -> None: ...
-
-    def on_train_end(self, logs: Logs | None = None) -> None: ...
-
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None: ...
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None: ...
-
-    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None: ...
-
-    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None: ...
-
-
-class History(Callback):
-    """What `fit` returns: `history` maps "loss", each metric and their "val_" to a list with a value per epoch.
-
-    `interrupted` says that Ctrl-C ended training early.
-    """
-
-    def __init__(self) -> None:
-        self.history: dict[str, list[float]] = {}
-        self.epoch: list[int] = []
-        self.interrupted = False
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        self.epoch.append(epoch)
-        for name, value in (logs or {}).items():
-            self.history.setdefault(name, []).append(value)
-
-    def plot(self) -> Any:
-        """Loss and metrics over the epochs, as a matplotlib figure (extra ``plots``)."""
-        from ..plots import plot_history
-
-        return plot_history(self.history)
-
-    def __repr__(self) -> str:
-        last = [f"{name} {values[-1]:.4g}" for name, values in self.history.items()]
-        parts = [f"{len(self.epoch)} epochs", *(["interrupted"] if self.interrupted else []), *last]
-        return f"History({', '.join(parts)})"
 
 
 class LambdaCallback(Callback):
     """Functions as a callback: ``LambdaCallback(on_epoch_end=lambda epoch, logs: ...)``."""
 
-    def __init__(self, **functions: Callable[..., Any]) -> None:
+    def __init__(
+        self, on_epoch_begin: Callable[..., Any] | None = None, on_epoch_end: Callable[..., Any] | None = None,
+        on_train_begin: Callable[..., Any] | None = None, on_train_end: Callable[..., Any] | None = None,
+        on_train_batch_begin: Callable[..., Any] | None = None, on_train_batch_end: Callable[..., Any] | None = None,
+        **others: Callable[..., Any] | None,
+    ) -> None:  # fmt: skip
+        functions = {
+            "on_epoch_begin": on_epoch_begin, "on_epoch_end": on_epoch_end, "on_train_begin": on_train_begin,
+            "on_train_end": on_train_end, "on_train_batch_begin": on_train_batch_begin,
+            "on_train_batch_end": on_train_batch_end, **others,
+        }  # fmt: skip
         for name, function in functions.items():
-            if not hasattr(Callback, name):
-                raise ArgumentError(f"LambdaCallback: unknown event {name!r}: use one of {', '.join(_EVENTS)}")
-            setattr(self, name, function)
-
-
-_EVENTS = [name for name in vars(Callback) if name.startswith("on_")]
+            if name not in EVENTS:
+                raise ArgumentError(f"LambdaCallback: unknown event {name!r}: use one of {', '.join(EVENTS)}")
+            if function is not None:
+                setattr(self, name, function)
 
 
 class _Watching(Callback):
@@ -95,9 +50,8 @@ class _Watching(Callback):
             raise ArgumentError(
                 f"{type(self).__name__}: expected mode 'auto', 'min' or 'max', got {mode!r}: use mode='auto'"
             )
-        upward = mode == "max" or (mode == "auto" and "acc" in monitor)
-        self.monitor, self.min_delta, self._sign = monitor, abs(min_delta), -1.0 if upward else 1.0
-        self.best = math.inf * self._sign
+        self.monitor, self.mode, self.min_delta = monitor, mode, abs(min_delta)
+        self.best: float | None = None
 
     def watched(self, logs: Logs | None) -> float:
         """The number; raises ArgumentError when the logs do not have it."""
@@ -107,14 +61,30 @@ class _Watching(Callback):
             raise ArgumentError(
                 f"{type(self).__name__}: expected monitor among {', '.join(logs)}, got {self.monitor!r}{hint}"
             )
-        return logs[self.monitor]
+        value: float = logs[self.monitor]
+        return value
 
-    def improved(self, value: float) -> bool:
-        """Is it better than the best so far by more than `min_delta`? Then it is the best."""
-        if (self.best - value) * self._sign > self.min_delta or (math.isinf(self.best) and not math.isnan(value)):
-            self.best = value
+    def better(self, value: float, than: float | None) -> bool:
+        """Is it better by more than `min_delta`? Anything is better than None."""
+        if than is None:
             return True
-        return False
+        return value - self.min_delta > than if self._upward() else value + self.min_delta < than
+
+    def _upward(self) -> bool:
+        """Is more better? With mode "auto" the metric of that name says so."""
+        if self.mode != "auto":
+            return self.mode == "max"
+        name = self.monitor.removeprefix("val_")
+        metrics = {metric.name: metric.direction for metric in getattr(self.model, "metrics", ())}
+        direction = "down" if name.endswith("loss") else metrics.get(name)
+        if direction is None and name.endswith(("acc", "accuracy")):
+            direction = "up"
+        if direction is None:
+            raise ArgumentError(
+                f"{type(self).__name__}: expected mode 'min' or 'max', for nothing says whether {self.monitor} should "
+                "be low or high: use mode='min' or mode='max'"
+            )
+        return direction == "up"
 
 
 class EarlyStopping(_Watching):
@@ -126,9 +96,10 @@ class EarlyStopping(_Watching):
     min_delta : float
         What counts as an improvement.
     patience : int
-    mode : "min", "max" or "auto" (accuracies go up, all else down)
+    mode : "min", "max" or "auto"
+        Is lower better, or higher? "auto" knows for losses, and asks metrics for their `direction`.
     baseline : float, optional
-        The number to beat at first.
+        Patience runs out until the number is better than this, even while it improves.
     restore_best_weights : bool
         Go back to the weights of the best epoch at the end.
     start_from_epoch : int
@@ -145,19 +116,21 @@ class EarlyStopping(_Watching):
         self.restore_best_weights, self.start_from_epoch = restore_best_weights, start_from_epoch
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        self.best = math.inf * self._sign if self.baseline is None else self.baseline
-        self.wait, self.stopped_epoch, self.best_epoch = 0, 0, 0
+        self.best, self.wait, self.stopped_epoch, self.best_epoch = None, 0, 0, 0
         self._weights: list[Any] | None = None
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if epoch < self.start_from_epoch:
             return
+        value = self.watched(logs)
         self.wait += 1
-        if self.improved(self.watched(logs)):
-            self.wait, self.best_epoch = 0, epoch
+        if self.better(value, self.best):
+            self.best, self.best_epoch = value, epoch
             if self.restore_best_weights:
                 self._weights = self.model.get_weights()
-        elif self.wait >= self.patience:
+            if self.better(value, self.baseline):
+                self.wait = 0
+        elif self.wait >= self.patience and epoch > 0:
             self.stopped_epoch, self.model.stop_training = epoch, True
 
     def on_train_end(self, logs: Logs | None = None) -> None:
@@ -191,8 +164,11 @@ class ModelCheckpoint(_Watching):
         folder_for(os.path.join(os.path.dirname(fixed), "") if brace else fixed, "ModelCheckpoint")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        if self.save_best_only and not self.improved(self.watched(logs)):
-            return
+        if self.save_best_only:
+            value = self.watched(logs)
+            if not self.better(value, self.best):
+                return
+            self.best = value
         try:
             path = self.filepath.format(epoch=epoch + 1, **(logs or {}))
         except KeyError as error:
@@ -219,16 +195,21 @@ class CSVLogger(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         folder_for(self.filename, "CSVLogger")
         self._written = read(self.filename, "CSVLogger") if self.append and os.path.exists(self.filename) else b""
+        first = self._written.decode(errors="replace").splitlines()[:1]
+        self._columns = next(csv.reader(first, delimiter=self.separator), [])[1:]
         write(self.filename, self._written, "CSVLogger")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         logs, lines = logs or {}, io.StringIO()
         writer = csv.writer(lines, delimiter=self.separator)
         if not self._written:
-            writer.writerow(["epoch", *sorted(logs)])
+            self._columns = sorted(logs)
+            if not any(name.startswith("val_") for name in logs):  # there may be later, with validation_freq
+                self._columns += [f"val_{name}" for name in self._columns]
+            writer.writerow(["epoch", *self._columns])
         elif not self._written.endswith(b"\n"):  # an editor may have left the last line open
             lines.write("\r\n")
-        writer.writerow([epoch, *(logs[name] for name in sorted(logs))])
+        writer.writerow([epoch, *(logs.get(name, "NA") for name in self._columns)])
         self._written += lines.getvalue().encode(errors="backslashreplace")
         write(self.filename, self._written, "CSVLogger")
 
@@ -238,25 +219,38 @@ class LearningRateScheduler(Callback):
 
     @strict
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
+        if not callable(schedule):
+            raise DTypeError(f"LearningRateScheduler: expected a function of (epoch, lr), got {schedule!r}")
         self.schedule, self.verbose = schedule, verbose
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        lr = self.model.optimizer.learning_rate
-        try:
-            lr = self.schedule(epoch, lr)
-        except TypeError:
-            lr = self.schedule(epoch)
-        self.model.optimizer.learning_rate = lr
+        given = (epoch, self.model.optimizer.learning_rate)
+        self.model.optimizer.learning_rate = self.schedule(*given[: 2 if _takes(self.schedule, 2) else 1])
         if self.verbose:
-            print(f"Epoch {epoch + 1}: learning rate {lr:g}")
+            print(f"Epoch {epoch + 1}: learning rate {self.model.optimizer.learning_rate:g}")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if logs is not None:
             logs["learning_rate"] = self.model.optimizer.learning_rate
 
 
+def _takes(function: Callable[..., Any], count: int) -> bool:
+    """Can a function be called with so many arguments? One that cannot be looked into can."""
+    try:
+        signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
+
+
 class ReduceLROnPlateau(_Watching):
-    """Multiply the learning rate by `factor` when a number has not improved for `patience` epochs."""
+    """Multiply the learning rate by `factor` when a number has not improved for `patience` epochs.
+
+    After that, `cooldown` epochs pass before epochs are counted again; the rate does not go below `min_lr`. The number
+    has improved if it is better by more than `min_delta`; see `EarlyStopping` for `mode`.
+    """
 
     @strict
     def __init__(
@@ -270,7 +264,7 @@ class ReduceLROnPlateau(_Watching):
         self.cooldown, self.min_lr = cooldown, min_lr
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        self.best, self.wait, self._cooling = math.inf * self._sign, 0, 0
+        self.best, self.wait, self._cooling = None, 0, 0
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         value = self.watched(logs)
@@ -279,8 +273,8 @@ class ReduceLROnPlateau(_Watching):
             logs["learning_rate"] = lr
         if self._cooling:
             self._cooling, self.wait = self._cooling - 1, 0
-        if self.improved(value):
-            self.wait = 0
+        if self.better(value, self.best):
+            self.best, self.wait = value, 0
         elif not self._cooling:
             self.wait += 1
             if self.wait >= self.patience and lr > self.min_lr:
@@ -291,4 +285,21 @@ class ReduceLROnPlateau(_Watching):
 
 
 class TerminateOnNaN(Callback):
-    """Here for Keras' sake: `fit` stops at a loss that is not finite by itself, with an error that says where."""
+    """End training at a loss that is not finite, before it reaches the weights; without this, `fit` raises there.
+
+    With `raise_error` it raises `AnomalyError` too.
+    """
+
+    forgives_nan = True  # asks `fit` not to raise
+
+    @strict
+    def __init__(self, raise_error: bool = False) -> None:
+        self.raise_error = raise_error
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        loss = (logs or {}).get("loss", 0.0)
+        if not math.isfinite(loss):
+            if self.raise_error:
+                raise AnomalyError(f"TerminateOnNaN: the loss is {loss} at batch {batch}")
+            print(f"Batch {batch}: the loss is {loss}, training ends")
+            self.model.stop_training = True

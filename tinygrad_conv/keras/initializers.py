@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
+import numpy as np
+
+from ..errors import DTypeError
 from ..nn import init
+from .spelling import strict
 
 __all__ = [
     "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Initializer", "LecunNormal", "LecunUniform",
@@ -14,73 +19,162 @@ __all__ = [
 
 
 class Initializer:
-    """A function of `nn.init` with a seed and options of its own."""
+    """Base of the initialisers. To make one, define ``__call__(self, shape, dtype=None)``, which gives an array.
 
-    def __init__(self, function: Callable[..., Any], seed: int | None = None, **options: float) -> None:
-        self.function, self.seed, self.options = function, seed, options
+    >>> import numpy as np
+    >>> import tinygrad_conv as tg
+    >>> class Diagonal(Initializer):
+    ...     def __call__(self, shape, dtype=None):
+    ...         return np.eye(*shape, dtype=dtype)
+    >>> layer = tg.keras.layers.Dense(2, kernel_initializer=Diagonal())
+    >>> layer(np.array([[3.0, 4.0]])).tolist()
+    [[3.0, 4.0]]
+    """
 
-    def __call__(self, shape: tuple[int, ...], seed: Any = None, dtype: Any = "float32", fans: Any = None) -> Any:
-        return self.function(shape, seed if self.seed is None else self.seed, dtype, fans, **self.options)
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        raise NotImplementedError(f"{type(self).__name__}: define __call__(self, shape, dtype=None)")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
 
-def _scaled(function: Callable[..., Any]) -> Any:
-    class Scaled(Initializer):
-        __doc__ = f"{function.__doc__}"
+class _Known(Initializer):
+    """A function of `nn.init` with a seed and options of its own."""
 
-        def __init__(self, seed: int | None = None) -> None:
-            super().__init__(function, seed)
+    function: Callable[..., Any]
 
-    name = "".join(part.capitalize() for part in function.__name__.split("_"))
-    Scaled.__name__ = Scaled.__qualname__ = name
-    return Scaled
+    def __init__(self, seed: init.Seed = None, **options: float) -> None:
+        self.seed, self.options = seed, options
 
-
-GlorotUniform, GlorotNormal = _scaled(init.glorot_uniform), _scaled(init.glorot_normal)
-HeUniform, HeNormal = _scaled(init.he_uniform), _scaled(init.he_normal)
-LecunUniform, LecunNormal = _scaled(init.lecun_uniform), _scaled(init.lecun_normal)
-Zeros, Ones = _scaled(init.zeros), _scaled(init.ones)
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None, seed: init.Seed = None, fans: Any = None) -> Any:
+        seed = seed if self.seed is None else self.seed
+        return type(self).function(shape, seed, dtype or "float32", fans, **self.options)
 
 
-def Constant(value: float = 0.0) -> Initializer:  # noqa: N802
+class Constant(_Known):
     """One value everywhere."""
-    return Initializer(init.constant, value=value)
+
+    function = init.constant
+
+    @strict
+    def __init__(self, value: float = 0.0) -> None:
+        super().__init__(value=value)
 
 
-def RandomNormal(mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> Initializer:  # noqa: N802
+class RandomNormal(_Known):
     """Normally distributed."""
-    return Initializer(init.normal, seed, mean=mean, std=stddev)
+
+    function = init.normal
+
+    @strict
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: init.Seed = None) -> None:
+        super().__init__(seed, mean=mean, std=stddev)
 
 
-def TruncatedNormal(mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> Initializer:  # noqa: N802
+class TruncatedNormal(_Known):
     """Normally distributed, values beyond two standard deviations drawn again."""
-    return Initializer(init.truncated_normal, seed, mean=mean, std=stddev)
+
+    function = init.truncated_normal
+
+    @strict
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: init.Seed = None) -> None:
+        super().__init__(seed, mean=mean, std=stddev)
 
 
-def RandomUniform(minval: float = -0.05, maxval: float = 0.05, seed: int | None = None) -> Initializer:  # noqa: N802
+class RandomUniform(_Known):
     """Evenly distributed."""
-    return Initializer(init.uniform, seed, low=minval, high=maxval)
+
+    function = init.uniform
+
+    @strict
+    def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: init.Seed = None) -> None:
+        super().__init__(seed, low=minval, high=maxval)
 
 
-def Orthogonal(gain: float = 1.0, seed: int | None = None) -> Initializer:  # noqa: N802
+class Orthogonal(_Known):
     """Orthonormal rows or columns."""
-    return Initializer(init.orthogonal, seed, gain=gain)
 
+    function = init.orthogonal
+
+    @strict
+    def __init__(self, gain: float = 1.0, seed: init.Seed = None) -> None:
+        super().__init__(seed, gain=gain)
+
+
+def _seeded(of: Callable[..., Any]) -> Any:
+    """A class for a function that takes no more than a seed."""
+
+    class Seeded(_Known):
+        __doc__ = of.__doc__
+        function = of
+
+        @strict
+        def __init__(self, seed: init.Seed = None) -> None:
+            super().__init__(seed)
+
+    Seeded.__name__ = Seeded.__qualname__ = "".join(part.capitalize() for part in of.__name__.split("_"))
+    return Seeded
+
+
+def _fixed(of: Callable[..., Any]) -> Any:
+    """A class for a function that takes nothing."""
+
+    class Fixed(_Known):
+        __doc__ = of.__doc__
+        function = of
+
+        @strict
+        def __init__(self) -> None:
+            super().__init__()
+
+    Fixed.__name__ = Fixed.__qualname__ = of.__name__.capitalize()
+    return Fixed
+
+
+GlorotUniform, GlorotNormal = _seeded(init.glorot_uniform), _seeded(init.glorot_normal)
+HeUniform, HeNormal = _seeded(init.he_uniform), _seeded(init.he_normal)
+LecunUniform, LecunNormal = _seeded(init.lecun_uniform), _seeded(init.lecun_normal)
+Zeros, Ones = _fixed(init.zeros), _fixed(init.ones)
 
 _ALIASES = {"random_normal": "normal", "random_uniform": "uniform", "zero": "zeros", "one": "ones"}
 
 
-def get(initializer: Any, argument: str = "kernel_initializer") -> Any:
-    """What layers take: a name in Keras' spelling becomes one of `nn.init`, a class an instance.
+class _ForLayers:
+    """An initialiser as `nn` calls it: with a generator, and how many inputs and outputs a unit has."""
 
-    Raises ArgumentError for an unknown name.
+    def __init__(self, initializer: Callable[..., Any]) -> None:
+        self.initializer = initializer
+
+    def __call__(self, shape: tuple[int, ...], seed: Any = None, dtype: Any = "float32", fans: Any = None) -> Any:
+        if isinstance(self.initializer, _Known):
+            return self.initializer(shape, dtype, seed, fans)
+        if "dtype" in signature(self.initializer).parameters:
+            return np.asarray(self.initializer(shape, dtype=dtype))
+        return np.asarray(self.initializer(shape))
+
+    def __repr__(self) -> str:
+        return getattr(self.initializer, "__name__", None) or repr(self.initializer)
+
+
+def get(initializer: Any, argument: str = "kernel_initializer") -> Any:
+    """What layers take: a name in Keras' spelling, a class or an object; a function of (shape) or (shape, dtype).
+
+    Raises ArgumentError for an unknown name, DTypeError for what is none of these.
     """
     if isinstance(initializer, type):
-        return initializer()
+        initializer = initializer()
     if isinstance(initializer, str):
         name = _ALIASES.get(initializer, initializer)
-        init.get(name, argument)
-        return name
-    return initializer
+        name = "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")  # GlorotUniform too
+        init.get(_ALIASES.get(name, name), argument)
+        return _ALIASES.get(name, name)
+    if initializer in vars(init).values():
+        return initializer
+    if not callable(initializer):
+        raise DTypeError(f"{argument}: expected the name of an initialiser or a function, got {initializer!r}")
+    return initializer if isinstance(initializer, _ForLayers) else _ForLayers(initializer)
+
+
+def first_values(initializer: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    """An array of a shape from whatever `get` takes."""
+    return init.get(get(initializer, "initializer"), "initializer")(shape, None, dtype, None)

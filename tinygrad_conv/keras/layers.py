@@ -1,25 +1,30 @@
 """`keras.layers`: the layers of `nn` with Keras' names, argument order and defaults.
 
-All take, besides their own arguments, ``name``, ``dtype``, ``trainable`` and (for the first layer of a model)
-``input_shape`` or ``input_dim``. What they compute is said in `nn`.
+All take, besides their own arguments, ``name``, ``dtype`` (of their weights), ``trainable`` and, for the first layer of
+a model, ``input_shape``, ``input_dim`` or ``batch_input_shape``; a layer without weights takes ``dtype`` and
+``trainable`` for compatibility. What they compute is said in `nn`. Called by itself, a layer is in inference mode;
+``layer(x, training=True)`` trains.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from .. import nn
 from ..errors import DTypeError
-from ..kernels.geometry import IntOrInts
-from ..nn import Layer
-from ..ops import activations
-from ..ops.elementwise import minimum
+from ..kernels.geometry import IntOrInts, _ints
+from ..ops import activations as ops
+from ..ops.elementwise import minimum, where
 from ..tensor import Array, Tensor
+from . import activations, spelling
 from .initializers import get as initializer
-from .spelling import as_shape, spelled, strict
+from .input import Input, InputLayer
+from .layer import Layer, variable
 
 __all__ = [
     "ELU", "Activation", "AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "AvgPool1D", "AvgPool2D",
@@ -32,160 +37,173 @@ __all__ = [
 ]  # fmt: skip
 
 
-class InputLayer:
-    """The shape of a model's input, without the batch axis; no layer of its own."""
+def _lower(word: Any) -> Any:
+    return word.lower() if isinstance(word, str) else word
 
-    @strict
-    def __init__(
-        self, shape: Any = None, batch_size: int | None = None, dtype: Any = None, name: str | None = None,
-        batch_shape: Any = None,
-    ) -> None:  # fmt: skip
-        self.batch_input_shape = (batch_size, *as_shape("Input", shape)) if batch_shape is None else tuple(batch_shape)
-        self.dtype, self.name = dtype, name
 
-    @property
-    def shape(self) -> tuple[int | None, ...]:
-        return self.batch_input_shape
+def _format(channels_last: bool) -> tuple[str, Any]:
+    return "data_format", "channels_last" if channels_last else "channels_first"
 
-    def __array__(self, *args: Any, **kwargs: Any) -> Any:
-        raise DTypeError(
-            "Input begins a Sequential; to call layers on tensors, derive from keras.Model and define call"
+
+_KINDS: Mapping[str, Any] = {
+    "activation": activations.meant,
+    "padding": _lower,
+    "data_format": _lower,
+    **{
+        name: partial(initializer, argument=name)
+        for name in (
+            "kernel_initializer", "bias_initializer", "depthwise_initializer", "pointwise_initializer",
+            "embeddings_initializer",
         )
+    },
+}  # fmt: skip
 
 
-@strict
-def Input(shape: Any = None, batch_size: int | None = None, dtype: Any = None, name: str | None = None) -> InputLayer:  # noqa: N802
-    """The input of a `Sequential`: its shape without the batch axis.
+def _spelled(**aliases: Any) -> Any:
+    """A class decorator: its constructor takes the common arguments, these older names, and Keras' words for values."""
+    return spelling.spelled(aliases, _KINDS)
 
-    >>> Input(shape=(28, 28, 1)).shape
-    (None, 28, 28, 1)
-    """
-    return InputLayer(shape, batch_size, dtype, name)
+
+def _named(cls: Any, name: str, base: Any) -> Any:
+    """A class that was made in a function, under the name that it has here."""
+    cls.__name__ = cls.__qualname__ = name
+    cls.__doc__ = f"`nn.{base.__name__}`, as in Keras."
+    return cls
 
 
 # ------------------------------------------------------------------------------------------------------------------
 # Core
 
 
-@spelled(output_dim="units", init="kernel_initializer")
-class Dense(nn.Dense):
+@_spelled(output_dim="units", init="kernel_initializer")
+class Dense(nn.Dense, Layer):
     """`nn.Dense`. ``Dense(10, input_dim=784)`` is a first layer for 784 inputs."""
 
     spelling = {"weight_init": "kernel_initializer", "bias_init": "bias_initializer"}  # noqa: RUF012
+    kernel = variable("weight")
 
     def __init__(
         self, units: int, activation: Any = None, use_bias: bool = True, kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
     ) -> None:  # fmt: skip
-        super().__init__(
-            units,
-            None,
-            activation,
-            use_bias,
-            initializer(kernel_initializer),
-            initializer(bias_initializer, "bias_initializer"),
-        )
+        super().__init__(units, None, activation, use_bias, kernel_initializer, bias_initializer)
 
 
-@spelled()
-class Activation(nn.Activation):
+@_spelled()
+class Activation(nn.Activation, Layer):
     """`nn.Activation`."""
 
     def __init__(self, activation: Any) -> None:
         super().__init__(activation)
 
 
-@spelled()
-class ReLU(nn.Activation):
-    """max(x, 0), with a slope below 0 and a maximum if wanted."""
+@_spelled()
+class ReLU(nn.Activation, Layer):
+    """x at and above the threshold, else negative_slope * (x - threshold); at most max_value."""
 
-    def __init__(self, max_value: float | None = None, negative_slope: float = 0.0) -> None:
-        self.max_value, self.negative_slope = max_value, negative_slope
-        super().__init__("relu" if max_value is None and not negative_slope else self._bounded)
+    def __init__(self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0) -> None:
+        self.max_value, self.negative_slope, self.threshold = max_value, negative_slope, threshold
+        super().__init__("relu" if max_value is None and not negative_slope and not threshold else self._bounded)
 
     def _bounded(self, x: Tensor) -> Tensor:
-        y = activations.leaky_relu(x, negative_slope=self.negative_slope)
+        if self.threshold:
+            y = where(x >= self.threshold, x, self.negative_slope * (x - self.threshold))
+        else:
+            y = ops.leaky_relu(x, negative_slope=self.negative_slope)
         return y if self.max_value is None else minimum(y, self.max_value)
 
 
-@spelled(alpha="negative_slope")
-class LeakyReLU(nn.Activation):
+@_spelled(alpha="negative_slope")
+class LeakyReLU(nn.Activation, Layer):
     """x for x > 0, else negative_slope * x."""
 
     def __init__(self, negative_slope: float = 0.3) -> None:
         self.negative_slope = negative_slope
-        super().__init__(partial(activations.leaky_relu, negative_slope=negative_slope))
+        super().__init__(partial(ops.leaky_relu, negative_slope=negative_slope))
 
 
-@spelled()
-class ELU(nn.Activation):
+@_spelled()
+class ELU(nn.Activation, Layer):
     """x for x > 0, else alpha (eˣ - 1)."""
 
     def __init__(self, alpha: float = 1.0) -> None:
         self.alpha = alpha
-        super().__init__(partial(activations.elu, alpha=alpha))
+        super().__init__(partial(ops.elu, alpha=alpha))
 
 
-@spelled()
-class Softmax(nn.Activation):
+@_spelled()
+class Softmax(nn.Activation, Layer):
     """Softmax along an axis."""
 
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis
-        super().__init__("softmax" if axis == -1 else partial(activations.softmax, axis=axis))
+        super().__init__("softmax" if axis == -1 else partial(ops.softmax, axis=axis))
 
 
-@spelled()
-class Flatten(nn.Flatten):
+@_spelled()
+class Flatten(nn.Flatten, Layer):
     """`nn.Flatten`."""
 
     def __init__(self, data_format: str | None = None) -> None:
         super().__init__(data_format)
 
 
-@spelled()
-class Reshape(nn.Reshape):
+@_spelled()
+class Reshape(nn.Reshape, Layer):
     """`nn.Reshape`."""
 
     def __init__(self, target_shape: Sequence[int]) -> None:
         super().__init__(target_shape)
 
 
-@spelled(p="rate")
-class Dropout(nn.Dropout):
+@_spelled(p="rate")
+class Dropout(nn.Dropout, Layer):
     """`nn.Dropout`."""
 
-    def __init__(self, rate: float, noise_shape: None = None, seed: int | None = None) -> None:
-        super().__init__(rate, seed)
+    def __init__(self, rate: float, noise_shape: Sequence[int | None] | None = None, seed: nn.init.Seed = None) -> None:
+        super().__init__(rate, seed, noise_shape=noise_shape)
 
 
-@spelled()
-class Embedding(nn.Embedding):
-    """`nn.Embedding`."""
+@_spelled()
+class Embedding(nn.Embedding, Layer):
+    """`nn.Embedding`; ``input_length`` is the length of the rows of integers that a first layer takes."""
 
     spelling = {"weight_init": "embeddings_initializer"}  # noqa: RUF012
+    embeddings = variable("weight")
 
     def __init__(
         self, input_dim: int, output_dim: int, embeddings_initializer: Any = "uniform", input_length: int | None = None
     ) -> None:
-        super().__init__(input_dim, output_dim, initializer(embeddings_initializer, "embeddings_initializer"))
+        super().__init__(input_dim, output_dim, embeddings_initializer)
         if input_length is not None:
-            self.batch_input_shape = (None, input_length)
+            self.batch_input_shape = (None, *spelling.as_shape("Embedding", input_length))
 
 
-@spelled()
-class Rescaling(Layer):
-    """x * scale + offset, in the model's dtype: ``Rescaling(1 / 255)`` for images of bytes."""
+@_spelled()
+class Rescaling(nn.Layer, Layer):
+    """x * scale + offset, in the model's dtype: ``Rescaling(1 / 255)`` for images of bytes.
 
-    def __init__(self, scale: float, offset: float = 0.0) -> None:
+    Both may be lists with a number for each channel.
+    """
+
+    def __init__(self, scale: float | Sequence[float], offset: float | Sequence[float] = 0.0) -> None:
         super().__init__()
-        self.scale, self.offset = float(scale), float(offset)
+        self.scale, self.offset = (_factor(name, x) for name, x in (("scale", scale), ("offset", offset)))
 
     def cost(self, shape: Any, y: Any) -> int:
         return 2 * int(math.prod(y))
 
     def forward(self, x: Array) -> Tensor:
-        return self.ready(x) * self.scale + self.offset
+        y: Tensor = self.ready(x) * self.scale + self.offset
+        return y
+
+
+def _factor(name: str, value: Any) -> Any:
+    try:
+        array = np.asarray(value, np.float32)
+    except (TypeError, ValueError):
+        raise DTypeError(f"Rescaling: expected {name} as a number or a list of numbers, got {value!r}") from None
+    return float(value) if array.ndim == 0 else array
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -195,127 +213,74 @@ _CONV = {
     "stride": "strides", "dilation": "dilation_rate", "weight_init": "kernel_initializer",
     "bias_init": "bias_initializer",
 }  # fmt: skip
-
-
-def _format(channels_last: bool) -> tuple[str, Any]:
-    return "data_format", "channels_last" if channels_last else "channels_first"
-
-
-_OLD = {
+_OLD: Mapping[str, Any] = {
     "filter_size": "filters", "nb_filter": "filters", "subsample": "strides", "border_mode": "padding",
     "channels_last": _format, "init": "kernel_initializer",
 }  # fmt: skip
 
 
-@spelled(**_OLD)  # type: ignore[arg-type]
-class Conv1D(nn.Conv1D):
-    """`nn.Conv1D`."""
+def _conv(base: Any, name: str) -> Any:
+    @_spelled(**_OLD)
+    class Conv(base, Layer):  # type: ignore[misc]
+        spelling = _CONV
+        kernel = variable("weight")
 
-    spelling = _CONV
+        def __init__(
+            self, filters: int, kernel_size: IntOrInts, strides: IntOrInts = 1, padding: Any = "valid",
+            data_format: str | None = None, dilation_rate: IntOrInts = 1, groups: int = 1, activation: Any = None,
+            use_bias: bool = True, kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
+        ) -> None:  # fmt: skip
+            if padding == "causal" and base.rank == 1:
+                padding = _causal(name, kernel_size, dilation_rate)
+            base.__init__(
+                self, filters, kernel_size, strides, padding, dilation_rate, groups, None, activation, use_bias,
+                data_format, kernel_initializer, bias_initializer,
+            )  # fmt: skip
 
-    def __init__(
-        self, filters: int, kernel_size: IntOrInts, strides: IntOrInts = 1, padding: Any = "valid",
-        data_format: str | None = None, dilation_rate: IntOrInts = 1, groups: int = 1, activation: Any = None,
-        use_bias: bool = True, kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
-    ) -> None:  # fmt: skip
-        super().__init__(
-            filters, kernel_size, strides, padding, dilation_rate, groups, None, activation, use_bias, data_format,
-            initializer(kernel_initializer), initializer(bias_initializer, "bias_initializer"),
-        )  # fmt: skip
-
-
-@spelled(**_OLD)  # type: ignore[arg-type]
-class Conv2D(nn.Conv2D):
-    """`nn.Conv2D`. The lecture's ``filter_size=24`` and ``channels_last=True`` are understood."""
-
-    spelling = _CONV
-
-    def __init__(
-        self, filters: int, kernel_size: IntOrInts, strides: IntOrInts = (1, 1), padding: Any = "valid",
-        data_format: str | None = None, dilation_rate: IntOrInts = (1, 1), groups: int = 1, activation: Any = None,
-        use_bias: bool = True, kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
-    ) -> None:  # fmt: skip
-        super().__init__(
-            filters, kernel_size, strides, padding, dilation_rate, groups, None, activation, use_bias, data_format,
-            initializer(kernel_initializer), initializer(bias_initializer, "bias_initializer"),
-        )  # fmt: skip
+    return _named(Conv, name, base)
 
 
-@spelled(**_OLD)  # type: ignore[arg-type]
-class Conv3D(nn.Conv3D):
-    """`nn.Conv3D`."""
-
-    spelling = _CONV
-
-    def __init__(
-        self, filters: int, kernel_size: IntOrInts, strides: IntOrInts = (1, 1, 1), padding: Any = "valid",
-        data_format: str | None = None, dilation_rate: IntOrInts = (1, 1, 1), groups: int = 1, activation: Any = None,
-        use_bias: bool = True, kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
-    ) -> None:  # fmt: skip
-        super().__init__(
-            filters, kernel_size, strides, padding, dilation_rate, groups, None, activation, use_bias, data_format,
-            initializer(kernel_initializer), initializer(bias_initializer, "bias_initializer"),
-        )  # fmt: skip
+def _causal(what: str, kernel_size: Any, dilation: Any) -> tuple[tuple[int, int]]:
+    """So much padding before a series that no output sees a later input."""
+    (k,), (d,) = _ints(what, "kernel_size", kernel_size, 1), _ints(what, "dilation_rate", dilation, 1)
+    return ((d * (k - 1), 0),)
 
 
-@spelled(**_OLD)  # type: ignore[arg-type]
-class Conv1DTranspose(nn.Conv1DTranspose):
-    """`nn.Conv1DTranspose`."""
+def _conv_transpose(base: Any, name: str) -> Any:
+    @_spelled(**_OLD)
+    class ConvTranspose(base, Layer):  # type: ignore[misc]
+        spelling = _CONV
+        kernel = variable("weight")
 
-    spelling = _CONV
+        def __init__(
+            self, filters: int, kernel_size: IntOrInts, strides: IntOrInts = 1, padding: Any = "valid",
+            output_padding: Any = None, data_format: str | None = None, dilation_rate: IntOrInts = 1,
+            activation: Any = None, use_bias: bool = True, kernel_initializer: Any = "glorot_uniform",
+            bias_initializer: Any = "zeros",
+        ) -> None:  # fmt: skip
+            base.__init__(
+                self, filters, kernel_size, strides, padding, output_padding, dilation_rate, 1, None, activation,
+                use_bias, data_format, kernel_initializer, bias_initializer,
+            )  # fmt: skip
 
-    def __init__(
-        self, filters: int, kernel_size: IntOrInts, strides: IntOrInts = 1, padding: Any = "valid",
-        data_format: str | None = None, dilation_rate: IntOrInts = 1, activation: Any = None, use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros", output_padding: Any = None,
-    ) -> None:  # fmt: skip
-        super().__init__(
-            filters, kernel_size, strides, padding, output_padding, dilation_rate, 1, None, activation, use_bias,
-            data_format, initializer(kernel_initializer), initializer(bias_initializer, "bias_initializer"),
-        )  # fmt: skip
-
-
-@spelled(**_OLD)  # type: ignore[arg-type]
-class Conv2DTranspose(nn.Conv2DTranspose):
-    """`nn.Conv2DTranspose`."""
-
-    spelling = _CONV
-
-    def __init__(
-        self, filters: int, kernel_size: IntOrInts, strides: IntOrInts = (1, 1), padding: Any = "valid",
-        data_format: str | None = None, dilation_rate: IntOrInts = (1, 1), activation: Any = None,
-        use_bias: bool = True, kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
-        output_padding: Any = None,
-    ) -> None:  # fmt: skip
-        super().__init__(
-            filters, kernel_size, strides, padding, output_padding, dilation_rate, 1, None, activation, use_bias,
-            data_format, initializer(kernel_initializer), initializer(bias_initializer, "bias_initializer"),
-        )  # fmt: skip
+    return _named(ConvTranspose, name, base)
 
 
-@spelled(**_OLD)  # type: ignore[arg-type]
-class Conv3DTranspose(nn.Conv3DTranspose):
-    """`nn.Conv3DTranspose`."""
-
-    spelling = _CONV
-
-    def __init__(
-        self, filters: int, kernel_size: IntOrInts, strides: IntOrInts = (1, 1, 1), padding: Any = "valid",
-        data_format: str | None = None, dilation_rate: IntOrInts = (1, 1, 1), activation: Any = None,
-        use_bias: bool = True, kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
-        output_padding: Any = None,
-    ) -> None:  # fmt: skip
-        super().__init__(
-            filters, kernel_size, strides, padding, output_padding, dilation_rate, 1, None, activation, use_bias,
-            data_format, initializer(kernel_initializer), initializer(bias_initializer, "bias_initializer"),
-        )  # fmt: skip
+Conv1D, Conv2D, Conv3D = _conv(nn.Conv1D, "Conv1D"), _conv(nn.Conv2D, "Conv2D"), _conv(nn.Conv3D, "Conv3D")
+Conv1D.__doc__ += """ With ``padding="causal"`` no output sees a later input."""
+Conv2D.__doc__ += " The lecture's ``filter_size=24`` and ``channels_last=True`` are understood."
+Convolution2D = Conv2D
+Conv1DTranspose = _conv_transpose(nn.Conv1DTranspose, "Conv1DTranspose")
+Conv2DTranspose = _conv_transpose(nn.Conv2DTranspose, "Conv2DTranspose")
+Conv3DTranspose = _conv_transpose(nn.Conv3DTranspose, "Conv3DTranspose")
 
 
-@spelled(channels_last=_format)
-class DepthwiseConv2D(nn.DepthwiseConv2D):
+@_spelled(channels_last=_format)
+class DepthwiseConv2D(nn.DepthwiseConv2D, Layer):
     """`nn.DepthwiseConv2D`."""
 
     spelling = _CONV | {"multiplier": "depth_multiplier", "weight_init": "depthwise_initializer"}
+    kernel = variable("weight")
 
     def __init__(
         self, kernel_size: IntOrInts, strides: IntOrInts = (1, 1), padding: Any = "valid", depth_multiplier: int = 1,
@@ -324,36 +289,38 @@ class DepthwiseConv2D(nn.DepthwiseConv2D):
     ) -> None:  # fmt: skip
         super().__init__(
             kernel_size, strides, padding, depth_multiplier, dilation_rate, None, activation, use_bias, data_format,
-            initializer(depthwise_initializer, "depthwise_initializer"),
-            initializer(bias_initializer, "bias_initializer"),
+            depthwise_initializer, bias_initializer,
         )  # fmt: skip
 
 
-@spelled(channels_last=_format)
-class SeparableConv2D(nn.SeparableConv2D):
-    """`nn.SeparableConv2D`; one initialiser serves both steps."""
+@_spelled(channels_last=_format)
+class SeparableConv2D(nn.SeparableConv2D, Layer):
+    """`nn.SeparableConv2D`."""
 
-    spelling = _CONV | {"multiplier": "depth_multiplier", "weight_init": "depthwise_initializer"}
+    spelling = _CONV | {
+        "multiplier": "depth_multiplier", "weight_init": "depthwise_initializer",
+        "pointwise_init": "pointwise_initializer",
+    }  # fmt: skip
+    depthwise_kernel, pointwise_kernel = variable("depthwise"), variable("pointwise")
 
     def __init__(
         self, filters: int, kernel_size: IntOrInts, strides: IntOrInts = (1, 1), padding: Any = "valid",
         data_format: str | None = None, dilation_rate: IntOrInts = (1, 1), depth_multiplier: int = 1,
         activation: Any = None, use_bias: bool = True, depthwise_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
+        pointwise_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
     ) -> None:  # fmt: skip
         super().__init__(
             filters, kernel_size, strides, padding, depth_multiplier, dilation_rate, None, activation, use_bias,
-            data_format,
-            initializer(depthwise_initializer, "depthwise_initializer"),
-            initializer(bias_initializer, "bias_initializer"),
+            data_format, depthwise_initializer, bias_initializer, pointwise_init=pointwise_initializer,
         )  # fmt: skip
 
 
-@spelled(**_OLD)  # type: ignore[arg-type]
-class LocallyConnected2D(nn.LocallyConnected2D):
-    """`nn.LocallyConnected2D`."""
+@_spelled(**_OLD)
+class LocallyConnected2D(nn.LocallyConnected2D, Layer):
+    """`nn.LocallyConnected2D`, as in Keras 2."""
 
     spelling = _CONV
+    kernel = variable("weight")
 
     def __init__(
         self, filters: int, kernel_size: IntOrInts, strides: IntOrInts = (1, 1), padding: Any = "valid",
@@ -361,8 +328,8 @@ class LocallyConnected2D(nn.LocallyConnected2D):
         kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
     ) -> None:  # fmt: skip
         super().__init__(
-            filters, kernel_size, strides, padding, 1, activation, use_bias, data_format,
-            initializer(kernel_initializer), initializer(bias_initializer, "bias_initializer"),
+            filters, kernel_size, strides, padding, 1, activation, use_bias, data_format, kernel_initializer,
+            bias_initializer,
         )  # fmt: skip
 
 
@@ -371,30 +338,25 @@ class LocallyConnected2D(nn.LocallyConnected2D):
 
 
 def _pooling(base: Any, name: str) -> Any:
-    @spelled(channels_last=_format, border_mode="padding")
-    class Pooling(base):  # type: ignore[misc]
-        __doc__ = f"`nn.{base.__name__}`."
+    @_spelled(channels_last=_format, border_mode="padding")
+    class Pooling(base, Layer):  # type: ignore[misc]
         spelling = {"stride": "strides"}  # noqa: RUF012
 
         def __init__(
             self, pool_size: Any = 2, strides: Any = None, padding: Any = "valid", data_format: str | None = None
         ) -> None:
-            super().__init__(pool_size, strides, padding, data_format=data_format)
+            base.__init__(self, pool_size, strides, padding, data_format=data_format)
 
-    Pooling.__name__ = Pooling.__qualname__ = name
-    return Pooling
+    return _named(Pooling, name, base)
 
 
 def _global(base: Any, name: str) -> Any:
-    @spelled()
-    class GlobalPooling(base):  # type: ignore[misc]
-        __doc__ = f"`nn.{base.__name__}`."
-
+    @_spelled()
+    class GlobalPooling(base, Layer):  # type: ignore[misc]
         def __init__(self, data_format: str | None = None, keepdims: bool = False) -> None:
-            super().__init__(keepdims, data_format)
+            base.__init__(self, keepdims, data_format)
 
-    GlobalPooling.__name__ = GlobalPooling.__qualname__ = name
-    return GlobalPooling
+    return _named(GlobalPooling, name, base)
 
 
 MaxPooling1D = MaxPool1D = _pooling(nn.MaxPool1D, "MaxPooling1D")
@@ -414,9 +376,11 @@ GlobalAveragePooling3D = _global(nn.GlobalAvgPool3D, "GlobalAveragePooling3D")
 # Normalisation
 
 
-@spelled()
-class BatchNormalization(nn.BatchNorm):
+@_spelled()
+class BatchNormalization(nn.BatchNorm, Layer):
     """`nn.BatchNorm`."""
+
+    moving_mean, moving_variance = variable("running_mean"), variable("running_var")
 
     def __init__(
         self, axis: int = -1, momentum: float = 0.99, epsilon: float = 0.001, center: bool = True, scale: bool = True
@@ -424,20 +388,19 @@ class BatchNormalization(nn.BatchNorm):
         super().__init__(momentum, epsilon, axis, None, center, scale)
 
 
-@spelled()
-class LayerNormalization(nn.LayerNorm):
+@_spelled()
+class LayerNormalization(nn.LayerNorm, Layer):
     """`nn.LayerNorm`."""
 
     def __init__(self, axis: Any = -1, epsilon: float = 0.001, center: bool = True, scale: bool = True) -> None:
         super().__init__(epsilon, axis, None, center, scale)
 
 
-@spelled()
-class GroupNormalization(nn.GroupNorm):
+@_spelled()
+class GroupNormalization(nn.GroupNorm, Layer):
     """`nn.GroupNorm`."""
 
-    def __init__(self, groups: int = 32, epsilon: float = 0.001, center: bool = True, scale: bool = True) -> None:
-        super().__init__(groups, epsilon, None, center, scale)
-
-
-Convolution2D = Conv2D
+    def __init__(
+        self, groups: int = 32, axis: int = -1, epsilon: float = 0.001, center: bool = True, scale: bool = True
+    ) -> None:
+        super().__init__(groups, epsilon, None, center, scale, axis=axis)

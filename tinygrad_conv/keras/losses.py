@@ -16,9 +16,11 @@ import numpy as np
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..nn.fixes import brief
 from ..ops import losses as ops
-from ..ops.elementwise import clip, log
+from ..ops.activations import softplus
+from ..ops.elementwise import abs, clip, log, square, where
 from ..ops.indexing import getitem
 from ..ops.reductions import mean, sum
+from ..ops.shape import reshape
 from ..tensor import Tensor, wrap
 from .spelling import strict
 
@@ -29,79 +31,220 @@ __all__ = [
 
 Array = Any
 EPSILON = 1e-7  # probabilities are kept this far from 0 and 1, as in Keras
+REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "none", None)
 
 
 class Loss:
-    """Base of the losses: subclasses define ``call(y, y_pred, weights, logits)``, the average over the batch.
+    """Base of the losses. To make one, define ``call(self, y_true, y_pred)``: one loss per example, as a tensor.
 
-    Calling a loss, ``loss(y_true, y_pred, sample_weight=None)``, gives it as a tensor.
+    Calling a loss, ``loss(y_true, y_pred, sample_weight=None)``, gives their average as a tensor.
+
+    Parameters
+    ----------
+    name : str, optional
+    reduction : "sum_over_batch_size" or "mean" (over all losses), "sum", "mean_with_sample_weight", or "none"
+        What is made of the losses of a batch; "mean_with_sample_weight" divides by the sum of the weights.
+
+    >>> class Distance(Loss):
+    ...     def call(self, y_true, y_pred):
+    ...         return ((y_true - y_pred) ** 2).sum(axis=-1) ** 0.5
+    >>> Distance()([[3.0, 4.0]], [[0.0, 0.0]]).item()
+    5.0
     """
 
     activation: str | None = None  # the activation this loss undoes when it is given logits
     from_logits: bool = False
+    reduction: str | None = "sum_over_batch_size"
+    name: str = "loss"
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let a subclass' own ``call`` be what the loss computes, from what the model puts out."""
+        super().__init_subclass__(**options)
+        if "call" in vars(cls) and "each" not in vars(cls):
+            cls.each, cls.activation = Loss.each, None  # type: ignore[method-assign]
 
     @strict
-    def __init__(self, name: str | None = None) -> None:
+    def __init__(self, name: str | None = None, reduction: str | None = "sum_over_batch_size") -> None:
         self.name = name or _snake(type(self).__name__)
+        if reduction not in REDUCTIONS:
+            near = get_close_matches(str(reduction), [str(known) for known in REDUCTIONS], 1, 0.0)[0]
+            raise ArgumentError(
+                f"{self.name}: expected reduction among {', '.join(map(repr, REDUCTIONS))}, got {reduction!r}: "
+                f"use reduction={near!r}"
+            )
+        self.reduction = reduction
 
     def prepare(self, y: Array, output: tuple[Any, ...]) -> Array:
         """Labels as `call` wants them, checked against the shape of the model's output before any work.
 
         Raises ShapeError, ArgumentError or DTypeError.
         """
+        return y if y.dtype == np.float32 else y.astype(np.float32)
+
+    def call(self, y_true: Array, y_pred: Tensor) -> Tensor:
+        """The loss of each example; to be defined by subclasses."""
+        raise NotImplementedError(f"{type(self).__name__}: define call(self, y_true, y_pred)")
+
+    def each(self, y: Array, y_pred: Tensor, logits: bool) -> Tensor:
+        """The loss of each example, or of each place of it, from probabilities or from logits."""
+        losses = self.call(y if isinstance(y, Tensor) else wrap(y, None), y_pred)
+        if not isinstance(losses, Tensor):
+            raise DTypeError(
+                f"loss {self.name}: expected a tensor, got {type(losses).__name__}: compute it with tg operations"
+            )
+        return losses
+
+    def of(self, y: Array, y_pred: Tensor, weights: Array | None, logits: bool) -> Tensor:
+        """The losses of a batch, each times its weight, as one number."""
+        losses, total = self.each(y, y_pred, logits), None
+        if weights is not None:
+            if losses.ndim == 0:
+                raise ArgumentError(
+                    f"loss {self.name}: sample weights need one loss per example, it returned one number"
+                )
+            weights = spread(f"loss {self.name}", weights, losses.shape)
+            losses, total = losses * weights, sum(weights)
+        if self.reduction in ("none", None):
+            return losses
+        if self.reduction == "sum":
+            return sum(losses)
+        if self.reduction == "mean_with_sample_weight" and total is not None:
+            return sum(losses) / total
+        return mean(losses)
+
+    def __call__(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Tensor:
+        y = y_true._data if isinstance(y_true, Tensor) else np.asarray(y_true)
+        prediction = y_pred if isinstance(y_pred, Tensor) else Tensor(np.asarray(y_pred, np.float32))
+        weights = None if sample_weight is None else np.asarray(sample_weight, prediction.dtype)
+        return self.of(self.prepare(y, prediction.shape), prediction, weights, self.from_logits)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+def spread(what: str, weights: Array, shape: tuple[int, ...]) -> Array:
+    """Weights per example (N,) or (N, 1), or per place, with axes of 1 so that they multiply losses of a shape.
+
+    Raises ShapeError where there are more or fewer.
+    """
+    given = np.shape(weights)
+    sizes = given[: len(shape)] if given[len(shape) :] in ((), (1,)) else given
+    sizes = (*sizes, *(1,) * (len(shape) - len(sizes)))
+    if (
+        len(sizes) != len(shape)
+        or sizes[0] != shape[0]
+        or any(k not in (1, n) for k, n in zip(sizes, shape, strict=True))
+    ):
+        raise ShapeError(f"{what}: expected a weight for each example, or for each of the losses {shape}, got {given}")
+    return weights if sizes == given else reshape(weights, sizes)
+
+
+class _OfOneShape(Loss):
+    """What losses of labels share that have the output's shape."""
+
+    @strict
+    def __init__(self, reduction: str | None = "sum_over_batch_size", name: str | None = None) -> None:
+        super().__init__(name, reduction)
+
+    def prepare(self, y: Array, output: tuple[Any, ...]) -> Array:
         if y.ndim == len(output) - 1 and output[-1] == 1:
             y = y[..., None]
         if y.shape[1:] != tuple(output[1:]):
             raise ShapeError(
                 f"{self.name}: expected labels of the output's shape {brief(output)}, got {brief(batch_of(y))}"
             )
-        return y if y.dtype == np.float32 else y.astype(np.float32)
-
-    def call(self, y: Array, y_pred: Tensor, weights: Array | None, logits: bool) -> Tensor:
-        raise NotImplementedError
-
-    def __call__(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Tensor:
-        y = y_true._data if isinstance(y_true, Tensor) else np.asarray(y_true)
-        prediction = y_pred if isinstance(y_pred, Tensor) else Tensor(np.asarray(y_pred, np.float32))
-        return self.call(self.prepare(y, prediction.shape), prediction, sample_weight, self.from_logits)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+        return super().prepare(y, output)
 
 
-class _Classes(Loss):
-    """What the cross-entropies of several classes share."""
+class MeanSquaredError(_OfOneShape):
+    """The mean of (y - p)².
 
-    activation = "softmax"
+    >>> MeanSquaredError()([[1.0, 3.0]], [[0.0, 0.0]]).item()
+    5.0
+    """
+
+    def call(self, y_true: Array, y_pred: Tensor) -> Tensor:
+        return _last(square(y_pred - y_true))
+
+
+class MeanAbsoluteError(_OfOneShape):
+    """The mean of |y - p|."""
+
+    def call(self, y_true: Array, y_pred: Tensor) -> Tensor:
+        return _last(abs(y_pred - y_true))
+
+
+class Hinge(_OfOneShape):
+    """The mean of max(0, 1 - y p), y in {-1, 1} or {0, 1}."""
+
+    def call(self, y_true: Array, y_pred: Tensor) -> Tensor:
+        return ops.hinge(y_pred, y_true, reduction="none")
+
+
+class KLDivergence(_OfOneShape):
+    """Σ y log(y / p), both kept at least 1e-7.
+
+    >>> round(KLDivergence()([[0.0, 1.0]], [[1.0, 0.0]]).item(), 3)
+    16.118
+    """
+
+    def call(self, y_true: Array, y_pred: Tensor) -> Tensor:
+        y = clip(y_true, EPSILON, 1)
+        return sum(y * log(y / clip(y_pred, EPSILON, 1)), axis=-1)
+
+
+class Huber(_OfOneShape):
+    """Half the square for errors up to delta, linear beyond."""
 
     @strict
-    def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0, name: str | None = None) -> None:
-        super().__init__(name)
+    def __init__(
+        self, delta: float = 1.0, reduction: str | None = "sum_over_batch_size", name: str | None = None
+    ) -> None:
+        super().__init__(reduction, name)
+        if not delta > 0:
+            raise ArgumentError(f"{self.name}: expected delta above 0, got {delta!r}: use delta=1.0")
+        self.delta = delta
+
+    def call(self, y_true: Array, y_pred: Tensor) -> Tensor:
+        error = abs(y_pred - y_true)
+        return _last(where(error <= self.delta, 0.5 * error * error, self.delta * (error - 0.5 * self.delta)))
+
+
+class _Crossentropy(_OfOneShape):
+    """What the cross-entropies share: they can be computed from logits."""
+
+    @strict
+    def __init__(
+        self, from_logits: bool = False, label_smoothing: float = 0.0, reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(reduction, name)
         if not 0 <= label_smoothing < 1:
             raise ArgumentError(f"{self.name}: expected label_smoothing in [0, 1), got {label_smoothing}")
         self.from_logits, self.label_smoothing = bool(from_logits), label_smoothing
 
-    def call(self, y: Array, y_pred: Tensor, weights: Array | None, logits: bool) -> Tensor:
-        if logits:
-            return ops.softmax_cross_entropy(y_pred, y, weights, label_smoothing=self.label_smoothing)
-        total = sum(y_pred, axis=-1, keepdims=True)
-        log_p = log(clip(y_pred / total, EPSILON, 1 - EPSILON))
-        if y.ndim == y_pred.ndim:
-            if self.label_smoothing:
-                y = y * (1 - self.label_smoothing) + self.label_smoothing / y.shape[-1]
-            each = -sum(log_p * y, axis=-1)
-        else:
-            each = -getitem(log_p, (*np.indices(y.shape, sparse=True), y))
-        return mean(each if weights is None else each * weights)
+    def formula(self, y: Array, y_pred: Tensor, logits: bool) -> Tensor:
+        """The loss of each example."""
+        raise NotImplementedError
+
+    def each(self, y: Array, y_pred: Tensor, logits: bool) -> Tensor:
+        return self.formula(y, y_pred, logits)
+
+    def call(self, y_true: Array, y_pred: Tensor) -> Tensor:
+        return self.formula(y_true, y_pred, self.from_logits)
 
 
-class CategoricalCrossentropy(_Classes):
+class CategoricalCrossentropy(_Crossentropy):
     """-Σ y log p for one-hot labels y (N, K) and probabilities p (N, K), or logits with ``from_logits=True``.
+
+    `label_smoothing` mixes the labels with the uniform distribution.
 
     >>> loss = CategoricalCrossentropy()
     >>> round(loss([[0.0, 1.0]], [[0.5, 0.5]]).item(), 4)
     0.6931
     """
+
+    activation = "softmax"
 
     def prepare(self, y: Array, output: tuple[Any, ...]) -> Array:
         k = output[-1]
@@ -112,8 +255,15 @@ class CategoricalCrossentropy(_Classes):
             )
         return super().prepare(y, output)
 
+    def formula(self, y: Array, y_pred: Tensor, logits: bool) -> Tensor:
+        if logits:
+            return ops.softmax_cross_entropy(y_pred, y, reduction="none", label_smoothing=self.label_smoothing)
+        if self.label_smoothing:
+            y = y * (1 - self.label_smoothing) + self.label_smoothing / y.shape[-1]
+        return -sum(_log_of(y_pred) * y, axis=-1)
 
-class SparseCategoricalCrossentropy(_Classes):
+
+class SparseCategoricalCrossentropy(_Crossentropy):
     """-log p[y] for integer labels y (N,) and probabilities p (N, K), or logits with ``from_logits=True``.
 
     >>> loss = SparseCategoricalCrossentropy(from_logits=True)
@@ -121,9 +271,13 @@ class SparseCategoricalCrossentropy(_Classes):
     0.6931
     """
 
+    activation = "softmax"
+
     @strict
-    def __init__(self, from_logits: bool = False, name: str | None = None) -> None:
-        super().__init__(from_logits, 0.0, name)
+    def __init__(
+        self, from_logits: bool = False, reduction: str | None = "sum_over_batch_size", name: str | None = None
+    ) -> None:
+        super().__init__(from_logits, 0.0, reduction, name)
 
     def prepare(self, y: Array, output: tuple[Any, ...]) -> Array:
         k = output[-1]
@@ -150,16 +304,19 @@ class SparseCategoricalCrossentropy(_Classes):
             )
         return y
 
+    def formula(self, y: Array, y_pred: Tensor, logits: bool) -> Tensor:
+        if logits:
+            return ops.softmax_cross_entropy(y_pred, y, reduction="none")
+        return -getitem(_log_of(y_pred), (*np.indices(y.shape, sparse=True), y))
 
-class BinaryCrossentropy(Loss):
-    """-(y log p + (1 - y) log(1 - p)) for labels y in [0, 1] and probabilities p, or logits."""
+
+class BinaryCrossentropy(_Crossentropy):
+    """-(y log p + (1 - y) log(1 - p)) for labels y in [0, 1] and probabilities p, or logits.
+
+    `label_smoothing` moves the labels towards one half.
+    """
 
     activation = "sigmoid"
-
-    @strict
-    def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0, name: str | None = None) -> None:
-        super().__init__(name)
-        self.from_logits, self.label_smoothing = bool(from_logits), label_smoothing
 
     def prepare(self, y: Array, output: tuple[Any, ...]) -> Array:
         y = super().prepare(y, output)
@@ -167,57 +324,13 @@ class BinaryCrossentropy(Loss):
             raise ArgumentError(f"{self.name}: expected labels in [0, 1], got {y.min():g} to {y.max():g}")
         return y
 
-    def call(self, y: Array, y_pred: Tensor, weights: Array | None, logits: bool) -> Tensor:
+    def formula(self, y: Array, y_pred: Tensor, logits: bool) -> Tensor:
         if self.label_smoothing:
             y = y * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
         if logits:
-            return ops.binary_cross_entropy(y_pred, y, weights)
+            return _last(softplus(y_pred) - y_pred * y)
         p = clip(y_pred, EPSILON, 1 - EPSILON)
-        each = _per_example(-(log(p) * y + log(1 - p) * (1 - y)))
-        return mean(each if weights is None else each * weights)
-
-
-class _Regression(Loss):
-    operation: Callable[..., Tensor]
-
-    def call(self, y: Array, y_pred: Tensor, weights: Array | None, logits: bool) -> Tensor:
-        return type(self).operation(y_pred, y, weights)
-
-
-class MeanSquaredError(_Regression):
-    """The mean of (y - p)²."""
-
-    operation = ops.mse
-
-
-class MeanAbsoluteError(_Regression):
-    """The mean of |y - p|."""
-
-    operation = ops.mae
-
-
-class Hinge(_Regression):
-    """The mean of max(0, 1 - y p), y in {-1, 1} or {0, 1}."""
-
-    operation = ops.hinge
-
-
-class KLDivergence(_Regression):
-    """Σ y log(y / p)."""
-
-    operation = ops.kl_divergence
-
-
-class Huber(Loss):
-    """Half the square for errors up to delta, linear beyond."""
-
-    @strict
-    def __init__(self, delta: float = 1.0, name: str | None = None) -> None:
-        super().__init__(name)
-        self.delta = delta
-
-    def call(self, y: Array, y_pred: Tensor, weights: Array | None, logits: bool) -> Tensor:
-        return ops.huber(y_pred, y, weights, delta=self.delta)
+        return _last(-(log(p) * y + log(1 - p) * (1 - y)))
 
 
 class _Function(Loss):
@@ -225,46 +338,65 @@ class _Function(Loss):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(getattr(function, "__name__", "loss"))
-        self.function = function
+        self.call = function  # type: ignore[method-assign]
 
     def prepare(self, y: Array, output: tuple[Any, ...]) -> Array:
-        return y.astype(np.float32) if y.dtype == np.float64 else y
-
-    def call(self, y: Array, y_pred: Tensor, weights: Array | None, logits: bool) -> Tensor:
-        each = self.function(y if isinstance(y, Tensor) else wrap(y, None), y_pred)
-        if not isinstance(each, Tensor):
-            raise DTypeError(
-                f"loss {self.name}: expected a tensor, got {type(each).__name__}: compute it with tg operations"
-            )
-        if weights is not None:
-            if each.ndim == 0:
-                raise ArgumentError(
-                    f"loss {self.name}: sample weights need one loss per example, it returned one number"
-                )
-            each = _per_example(each) * weights
-        return mean(each)
+        """With as many axes as the output, where one of them is of size 1."""
+        if y.ndim == len(output) - 1 and output[-1] == 1:
+            y = y[..., None]
+        elif y.ndim == len(output) + 1 and y.shape[-1] == 1:
+            y = y[..., 0]
+        return super().prepare(y, output)
 
 
-def _per_example(each: Tensor) -> Tensor:
-    return mean(each, axis=tuple(range(1, each.ndim))) if each.ndim > 1 else each
+def _last(losses: Tensor) -> Tensor:
+    """Averaged over the last axis, if that is not the batch's."""
+    return mean(losses, axis=-1) if losses.ndim > 1 else losses
 
 
-_BY_NAME: dict[str, Callable[[], Loss]] = {
+def _log_of(y_pred: Tensor) -> Tensor:
+    """The logarithm of probabilities, which may add up to anything."""
+    return log(clip(y_pred / sum(y_pred, axis=-1, keepdims=True), EPSILON, 1 - EPSILON))
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# By name, and as functions
+
+
+def _function(kind: type[Loss], name: str) -> Callable[..., Tensor]:
+    def function(y_true: Array, y_pred: Array, **options: Any) -> Tensor:
+        return kind(reduction="none", **options)(y_true, y_pred)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"`{kind.__name__}` of each example, as an array (N,); it takes the options of that class."
+    return function
+
+
+binary_crossentropy = _function(BinaryCrossentropy, "binary_crossentropy")
+categorical_crossentropy = _function(CategoricalCrossentropy, "categorical_crossentropy")
+hinge = _function(Hinge, "hinge")
+huber = _function(Huber, "huber")
+kl_divergence = _function(KLDivergence, "kl_divergence")
+mean_absolute_error = _function(MeanAbsoluteError, "mean_absolute_error")
+mean_squared_error = _function(MeanSquaredError, "mean_squared_error")
+sparse_categorical_crossentropy = _function(SparseCategoricalCrossentropy, "sparse_categorical_crossentropy")
+
+_KINDS: dict[str, type[Loss]] = {
     "binary_crossentropy": BinaryCrossentropy,
-    "bce": BinaryCrossentropy,
     "categorical_crossentropy": CategoricalCrossentropy,
     "hinge": Hinge,
     "huber": Huber,
     "kl_divergence": KLDivergence,
-    "kld": KLDivergence,
-    "mae": MeanAbsoluteError,
     "mean_absolute_error": MeanAbsoluteError,
     "mean_squared_error": MeanSquaredError,
-    "mse": MeanSquaredError,
     "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
 }
-_OPERATIONS: dict[Any, Callable[[], Loss]] = {  # the library's own losses, which take (prediction, target)
-    ops.binary_cross_entropy: lambda: BinaryCrossentropy(from_logits=True),
+_SHORT: dict[str, type[Loss]] = {
+    "bce": BinaryCrossentropy, "kld": KLDivergence, "mae": MeanAbsoluteError, "mse": MeanSquaredError,
+}  # fmt: skip
+_BY_NAME = _KINDS | _SHORT
+_BY_FUNCTION: dict[Any, Callable[[], Loss]] = {globals()[name]: kind for name, kind in _KINDS.items()} | {
+    ops.binary_cross_entropy: lambda: BinaryCrossentropy(from_logits=True),  # the library's, of (prediction, target)
     ops.hinge: Hinge,
     ops.huber: Huber,
     ops.kl_divergence: KLDivergence,
@@ -277,21 +409,32 @@ _OPERATIONS: dict[Any, Callable[[], Loss]] = {  # the library's own losses, whic
 def get(loss: Any) -> Loss:
     """The loss of this name, class or function; a loss object itself.
 
-    Raises ArgumentError for an unknown name, naming the nearest; DTypeError for what is no loss.
+    Raises ArgumentError for an unknown name, naming the nearest, and for several losses; DTypeError for what is no
+    loss.
     """
     if isinstance(loss, Loss):
         return loss
     if isinstance(loss, str):
-        if loss not in _BY_NAME:
+        kind = _BY_NAME.get(loss) or _BY_NAME.get(loss.lower()) or _BY_NAME.get(_snake(loss))
+        if kind is None:
             near = get_close_matches(loss.lower(), _BY_NAME, 1)
             hint = f"use loss='{near[0]}'" if near else f"use one of {', '.join(_BY_NAME)}"
             raise ArgumentError(f"compile: unknown loss {loss!r}: {hint}")
-        return _BY_NAME[loss]()
+        return kind()
     if isinstance(loss, type) and issubclass(loss, Loss):
         return loss()
     if callable(loss):
-        return _OPERATIONS[loss]() if loss in _OPERATIONS else _Function(loss)
+        return _BY_FUNCTION[loss]() if _hashable(loss) and loss in _BY_FUNCTION else _Function(loss)
+    if isinstance(loss, (list, tuple, dict)):
+        raise ArgumentError(
+            f"compile: expected one loss, got {len(loss)}: a model here has one output; to train several, add up their "
+            "losses and call backward(), as the loop of tg.optim does"
+        )
     raise DTypeError(f"compile: expected a loss by name, as an object or as a function, got {loss!r}")
+
+
+def _hashable(value: Any) -> bool:
+    return type(value).__hash__ is not None
 
 
 def batch_of(y: Array) -> tuple[Any, ...]:

@@ -1,7 +1,8 @@
-"""`keras.metrics`: what is counted while a model trains. They work on bare arrays, batch by batch."""
+"""`keras.metrics`: what is counted while a model trains, batch by batch."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Any
@@ -9,56 +10,177 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, DTypeError
+from ..nn import Buffer
 from ..tensor import Tensor, wrap
-from .losses import Loss
+from . import initializers
+from .losses import Loss, spread
 from .losses import get as get_loss
-from .spelling import strict
+from .spelling import as_shape, strict
 
 __all__ = [
-    "BinaryAccuracy", "CategoricalAccuracy", "Metric", "SparseCategoricalAccuracy", "SparseTopKCategoricalAccuracy",
-    "TopKCategoricalAccuracy", "get",
+    "BinaryAccuracy", "CategoricalAccuracy", "Mean", "Metric", "SparseCategoricalAccuracy",
+    "SparseTopKCategoricalAccuracy", "TopKCategoricalAccuracy", "get",
 ]  # fmt: skip
 
 Array = Any
 
 
-class Metric:
-    """Base of the metrics: an average over examples of what ``score(y, outputs)`` sums up.
+class Variable(Buffer):
+    """A number or an array that a metric keeps."""
 
-    ``logits`` says that outputs are logits, which for the accuracies makes no difference but the threshold.
+    __slots__ = ()
+
+    def assign(self, value: Any) -> None:
+        """Take another value of this shape."""
+        self.data = np.array(np.broadcast_to(_plain(value), self.shape), self.dtype)
+
+    def assign_add(self, value: Any) -> None:
+        """Add to the value."""
+        self.assign(self._data + _plain(value))
+
+
+class Metric:
+    """Base of the metrics. To make one, define `update_state` and `result`, and `reset_state` without `add_variable`.
+
+    `fit` and `evaluate` reset it at the start of each pass, update it with the labels as they were given and the
+    model's outputs, as tensors, and put its result, a number or a dictionary of numbers, into the logs.
+
+    Parameters
+    ----------
+    name : str, optional
+        What it is called in the logs; made of the class' name when None.
+    dtype : dtype, optional
+        Of its variables; float32 when None.
+
+    Attributes
+    ----------
+    direction : "up", "down" or None
+        Which way is better, for callbacks with ``mode="auto"``.
+
+    >>> class Largest(Metric):
+    ...     def __init__(self, name="largest"):
+    ...         super().__init__(name)
+    ...         self.most = self.add_variable(shape=(), initializer="zeros")
+    ...     def update_state(self, y_true, y_pred, sample_weight=None):
+    ...         self.most.assign(max(self.most.item(), y_pred.max().item()))
+    ...     def result(self):
+    ...         return self.most
+    >>> Largest()([0.0], [[2.0, 3.0]])
+    3.0
     """
 
     on_logits = False  # can it read logits in place of probabilities?
+    direction: str | None = None
+    name: str = "metric"
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.reset()
+    def __init_subclass__(cls, **options: Any) -> None:
+        """A subclass' own ``update_state`` gets what the model puts out."""
+        super().__init_subclass__(**options)
+        if "update_state" in vars(cls):
+            cls.on_logits = vars(cls).get("on_logits", False)
 
-    def reset(self) -> None:
+    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
+        self.name = name or re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
+        self.dtype = np.dtype(dtype or "float32")
+
+    def add_variable(
+        self, shape: Any = (), initializer: Any = "zeros", dtype: Any = None, name: str | None = None
+    ) -> Variable:
+        """A number (or an array) to count in, with ``assign`` and ``assign_add``; `reset_state` sets it to 0."""
+        sizes = as_shape("add_variable", shape) if shape != () else ()
+        dtype = self.dtype if dtype is None else np.dtype(dtype)
+        return Variable(initializers.first_values(initializer, sizes, dtype), dtype, name)
+
+    add_weight = add_variable
+
+    @property
+    def variables(self) -> list[Variable]:
+        """What `add_variable` made and the metric holds."""
+        return [value for value in vars(self).values() if isinstance(value, Variable)]
+
+    def update_state(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Any:
+        """Count a batch; to be defined by subclasses."""
+        raise NotImplementedError(
+            f"{type(self).__name__}: define update_state(self, y_true, y_pred, sample_weight=None)"
+        )
+
+    def result(self) -> Any:
+        """The value so far; to be defined by subclasses."""
+        raise NotImplementedError(f"{type(self).__name__}: define result(self)")
+
+    def reset_state(self) -> Any:
         """Start counting anew."""
-        self._total, self._count = 0.0, 0
+        for variable in self.variables:
+            variable.assign(0)
 
-    def update(self, y: Array, outputs: Array, logits: bool) -> None:
-        """Count a batch."""
-        self._total += self.score(y, outputs, logits)
-        self._count += len(outputs)
+    def logs(self, prefix: str = "") -> dict[str, float]:
+        """The result by name, as plain numbers."""
+        result = self.result()
+        named = result if isinstance(result, dict) else {self.name: result}
+        return {f"{prefix}{name}": _number(self.name, value) for name, value in named.items()}
 
-    def score(self, y: Array, outputs: Array, logits: bool) -> float:
-        """The sum over a batch's examples."""
-        raise NotImplementedError
+    def __call__(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Any:
+        """Count a batch; the value so far."""
+        self.update_state(_tensor(y_true), _tensor(y_pred), sample_weight)
+        result = self.result()
+        return result if isinstance(result, dict) else _number(self.name, result)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}>"
+
+
+class Mean(Metric):
+    """An average, over batches, of numbers that `update_state` is given, or of what a subclass' `values` gives.
+
+    >>> mean = Mean()
+    >>> mean.update_state([1.0, 2.0]), mean.update_state([6.0])
+    (None, None)
+    >>> mean.result()
+    3.0
+    """
+
+    @strict
+    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(name, dtype)
+        self.reset_state()
+
+    def reset_state(self) -> None:
+        self._total, self._count = 0.0, 0.0
+
+    def update_state(self, values: Array, sample_weight: Array | None = None) -> None:  # type: ignore[override]
+        """Count values, one per example (or one number), each times its weight."""
+        self.add(np.asarray(_plain(values)), sample_weight)
+
+    def add(self, values: np.ndarray[Any, Any], sample_weight: Array | None = None) -> None:
+        """`update_state` with an array."""
+        if sample_weight is not None:
+            weights = np.broadcast_to(spread(self.name, np.asarray(_plain(sample_weight)), values.shape), values.shape)
+            values = values * weights
+            self._count += float(weights.sum()) / (weights.size / max(1, len(weights)))
+        else:
+            self._count += len(values) if values.ndim else 1
+        self._total += float(values.sum()) / (values.size / len(values) if values.ndim and values.size else 1)
 
     def result(self) -> float:
-        """The average so far."""
         return self._total / self._count if self._count else 0.0
 
-    def __call__(self, y_true: Array, y_pred: Array) -> float:
-        y, outputs = (np.asarray(a._data if isinstance(a, Tensor) else a) for a in (y_true, y_pred))
-        return self.score(y, outputs, False) / len(outputs)
 
+class OfOutputs(Mean):
+    """What the accuracies share: the average of what ``values(y, outputs, logits)`` says of each example, as arrays."""
 
-def _share(hits: Array) -> float:
-    """The number of hits, per example where an example has several."""
-    return float(np.count_nonzero(hits)) / (hits.size // len(hits) if hits.ndim > 1 and hits.size else 1)
+    direction = "up"
+    on_logits = True
+
+    def values(self, y: Array, outputs: Array, logits: bool) -> Any:
+        """A number for each example, or for each place of it."""
+        raise NotImplementedError
+
+    def update_state(  # type: ignore[override]
+        self, y_true: Array, y_pred: Array, sample_weight: Array | None = None, logits: bool = False
+    ) -> None:
+        """Count a batch; `logits` says that `y_pred` are, which makes a difference only where there is a threshold."""
+        y, outputs = np.asarray(_plain(y_true)), np.asarray(_plain(y_pred))
+        self.add(np.asarray(self.values(y, outputs, logits)), sample_weight)
 
 
 def _classes(y: Array, outputs: Array) -> Array:
@@ -68,86 +190,90 @@ def _classes(y: Array, outputs: Array) -> Array:
     return y[..., 0] if y.shape[-1] == 1 != outputs.shape[-1] else y.argmax(-1)
 
 
-class CategoricalAccuracy(Metric):
+class CategoricalAccuracy(OfOutputs):
     """How often the largest output is the label, one-hot or an integer.
 
     >>> CategoricalAccuracy()([[0, 1], [1, 0]], [[0.2, 0.8], [0.4, 0.6]])
     0.5
     """
 
-    on_logits = True
-
     @strict
-    def __init__(self, name: str = "categorical_accuracy") -> None:
-        super().__init__(name)
+    def __init__(self, name: str = "categorical_accuracy", dtype: Any = None) -> None:
+        super().__init__(name, dtype)
 
-    def score(self, y: Array, outputs: Array, logits: bool) -> float:
-        return _share(_classes(y, outputs) == outputs.argmax(-1))
+    def values(self, y: Array, outputs: Array, logits: bool) -> Any:
+        return _classes(y, outputs) == outputs.argmax(-1)
 
 
 class SparseCategoricalAccuracy(CategoricalAccuracy):
     """`CategoricalAccuracy` by its name for integer labels."""
 
     @strict
-    def __init__(self, name: str = "sparse_categorical_accuracy") -> None:
-        super().__init__(name)
+    def __init__(self, name: str = "sparse_categorical_accuracy", dtype: Any = None) -> None:
+        super().__init__(name, dtype)
 
 
-class BinaryAccuracy(Metric):
-    """How often an output is on the label's side of the threshold."""
-
-    on_logits = True
+class BinaryAccuracy(OfOutputs):
+    """How often a label is 1 where the output is above the threshold, and 0 where it is not."""
 
     @strict
-    def __init__(self, name: str = "binary_accuracy", threshold: float = 0.5) -> None:
-        super().__init__(name)
+    def __init__(self, name: str = "binary_accuracy", dtype: Any = None, threshold: float = 0.5) -> None:
+        super().__init__(name, dtype)
         if not 0 < threshold < 1:
             raise ArgumentError(f"BinaryAccuracy: expected a threshold between 0 and 1, got {threshold}")
         self.threshold = threshold
 
-    def score(self, y: Array, outputs: Array, logits: bool) -> float:
+    def values(self, y: Array, outputs: Array, logits: bool) -> Any:
         cut = float(np.log(self.threshold / (1 - self.threshold))) if logits else self.threshold
         labels = y[..., None] if y.ndim == outputs.ndim - 1 else y
-        return _share((labels > 0.5) == (outputs > cut))
+        return labels == (outputs > cut)
 
 
-class TopKCategoricalAccuracy(Metric):
+class TopKCategoricalAccuracy(OfOutputs):
     """How often the label, one-hot or an integer, is among the k largest outputs."""
 
-    on_logits = True
-
     @strict
-    def __init__(self, k: int = 5, name: str = "top_k_categorical_accuracy") -> None:
-        super().__init__(name)
+    def __init__(self, k: int = 5, name: str = "top_k_categorical_accuracy", dtype: Any = None) -> None:
+        super().__init__(name, dtype)
         if k < 1:
             raise ArgumentError(f"{type(self).__name__}: expected k of at least 1, got {k}")
         self.k = k
 
-    def score(self, y: Array, outputs: Array, logits: bool) -> float:
+    def values(self, y: Array, outputs: Array, logits: bool) -> Any:
         labels = _classes(y, outputs).astype(np.intp)
         of_label = np.take_along_axis(outputs, labels[..., None], -1)
-        return _share((outputs > of_label).sum(-1) < self.k)
+        return (outputs > of_label).sum(-1) < self.k
 
 
 class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
     """`TopKCategoricalAccuracy` by its name for integer labels."""
 
     @strict
-    def __init__(self, k: int = 5, name: str = "sparse_top_k_categorical_accuracy") -> None:
-        super().__init__(k, name)
+    def __init__(self, k: int = 5, name: str = "sparse_top_k_categorical_accuracy", dtype: Any = None) -> None:
+        super().__init__(k, name, dtype)
 
 
-class _Function(Metric):
-    """Any function of (y_true, y_pred) as a metric."""
+class _Function(Mean):
+    """Any function of (y_true, y_pred) as a metric: the average of what it gives, over examples."""
 
-    def __init__(self, function: Callable[..., Any], name: str) -> None:
+    def __init__(self, function: Callable[..., Any], name: str, direction: str | None = None) -> None:
         super().__init__(name)
-        self.function = function
+        self.function, self.direction = function, direction
 
-    def score(self, y: Array, outputs: Array, logits: bool) -> float:
-        value = self.function(wrap(y, None), wrap(outputs, None))
-        array = value._data if isinstance(value, Tensor) else np.asarray(value)
-        return float(array.mean()) * len(outputs)
+    def update_state(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> None:  # type: ignore[override]
+        values = np.asarray(_plain(self.function(_tensor(y_true), _tensor(y_pred))), np.float64)
+        if values.ndim == 0:  # one number for the whole batch
+            values = np.broadcast_to(values, len(y_pred))
+        self.add(values, sample_weight)
+
+
+def _of_loss(loss: Loss, name: str) -> Metric:
+    """A loss as a metric."""
+
+    def each(y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return loss.each(loss.prepare(y_true._data, y_pred.shape), y_pred, loss.from_logits)
+
+    return _Function(each, name, "down")
 
 
 _BY_NAME: dict[str, Callable[[], Metric]] = {
@@ -161,26 +287,56 @@ _LOSSES = ("mse", "mae", "mean_squared_error", "mean_absolute_error", "binary_cr
            "sparse_categorical_crossentropy", "hinge", "huber", "kl_divergence")  # fmt: skip
 
 
-def get(metric: Any, loss: Loss, units: int | None) -> Metric:
-    """The metric that `compile(metrics=[...])` means; "accuracy" depends on the loss and on the number of outputs.
+def get(metric: Any, labels: tuple[Any, ...] | None = None, output: tuple[Any, ...] | None = None) -> Metric:
+    """The metric that `compile(metrics=[...])` means; "accuracy" depends on the shapes of labels and outputs.
 
     Raises ArgumentError for an unknown name, DTypeError for what is no metric.
     """
     if isinstance(metric, Metric):
         return metric
-    if metric in ("accuracy", "acc"):
-        binary = loss.activation == "sigmoid" or (loss.activation is None and units == 1)
-        return BinaryAccuracy(metric) if binary else CategoricalAccuracy(metric)
     if isinstance(metric, str):
+        if metric.lower() in ("accuracy", "acc"):
+            return _accuracy(labels or (None,), output or (None, 2))(metric)
         if metric in _BY_NAME:
             return _BY_NAME[metric]()
-        if metric in _LOSSES:
-            return _Function(get_loss(metric), metric)
+        if metric.lower() in _LOSSES:
+            return _of_loss(get_loss(metric), metric)
         near = get_close_matches(metric, ["accuracy", *_BY_NAME, *_LOSSES], 1)
         hint = f"use {near[0]!r}" if near else f"use one of {', '.join(['accuracy', *_BY_NAME])}"
         raise ArgumentError(f"compile: unknown metric {metric!r}: {hint}")
     if isinstance(metric, type) and issubclass(metric, Metric):
-        return metric()  # type: ignore[call-arg]
+        return metric()
+    if isinstance(metric, Loss):
+        return _of_loss(metric, metric.name)
     if callable(metric):
         return _Function(metric, getattr(metric, "__name__", type(metric).__name__))
     raise DTypeError(f"compile: expected a metric by name, as an object or as a function, got {metric!r}")
+
+
+def _accuracy(labels: tuple[Any, ...], output: tuple[Any, ...]) -> Callable[[str], Metric]:
+    """Keras' rule: one output is a yes or no; labels with fewer axes, or one column of them, are integers."""
+    if output[-1] == 1:
+        return BinaryAccuracy
+    if len(labels) < len(output) or labels[-1] == 1:
+        return SparseCategoricalAccuracy
+    return CategoricalAccuracy
+
+
+# ------------------------------------------------------------------------------------------------------------------
+
+
+def _plain(value: Any) -> Any:
+    return value._data if isinstance(value, Tensor) else value
+
+
+def _tensor(value: Any) -> Tensor:
+    return value if isinstance(value, Tensor) else wrap(np.asarray(value), None)
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(_plain(value))
+    except (TypeError, ValueError):
+        raise DTypeError(
+            f"metric {name}: expected result() to be a number or a dict of numbers, got {value!r}"
+        ) from None

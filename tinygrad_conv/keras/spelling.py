@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import wraps
 from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from ..arguments import checked
 from ..errors import ArgumentError, DTypeError
 
 C = TypeVar("C", bound=type)
@@ -35,13 +36,13 @@ def refuse_unknown(what: str, given: Iterable[str], accepted: Iterable[str]) -> 
     accepted = list(accepted)
     for name in given:
         if name not in accepted:
-            near = get_close_matches(name, accepted, 1)
+            near = get_close_matches(name, accepted, 1) or [other for other in accepted if other.startswith(name)]
             hint = f"use {near[0]!r}" if near else f"it takes {', '.join(accepted)}"
             raise DTypeError(f"{what}: unknown argument {name!r}: {hint}")
 
 
 def strict(function: F) -> F:
-    """Decorate a function or constructor: an unknown argument raises DTypeError, naming the nearest accepted one.
+    """Decorate a function or constructor: arguments are held to their annotations, an unknown one names the nearest.
 
     >>> @strict
     ... def fit(epochs=1):
@@ -53,33 +54,36 @@ def strict(function: F) -> F:
     """
     accepted = [name for name in inspect.signature(function).parameters if name != "self"]
     constructs = function.__name__ == "__init__"
+    held = checked(function)
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        refuse_unknown(type(args[0]).__name__ if constructs else function.__name__, kwargs, accepted)
-        return function(*args, **kwargs)
+        what = type(args[0]).__name__ if constructs else function.__name__
+        for name in kwargs:
+            if name not in accepted:
+                refuse_unknown(what, kwargs, accepted)
+        try:
+            return held(*args, **kwargs)
+        except TypeError as error:
+            if error.__traceback__ is not None and error.__traceback__.tb_next is None:  # of this very call
+                raise DTypeError(f"{what}: {error}; its arguments are {', '.join(accepted)}") from None
+            raise
 
     return cast(F, call)
 
 
-def checked(function: Callable[..., Any], what: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Raise DTypeError for a call that does not fit the signature (whose first parameter is ``self``)."""
-    names = [name for name in inspect.signature(function).parameters if name != "self"]
-    refuse_unknown(what, kwargs, names)
-    try:
-        inspect.signature(function).bind(None, *args, **kwargs)
-    except TypeError as error:
-        raise DTypeError(f"{what}: {error}; its arguments are {', '.join(names)}") from None
-
-
-def spelled(**aliases: str | Callable[[Any], tuple[str, Any]]) -> Callable[[C], C]:
+def spelled(
+    aliases: Mapping[str, str | Callable[[Any], tuple[str, Any]]], kinds: Mapping[str, Callable[[Any], Any]]
+) -> Callable[[C], C]:
     """Decorate a layer class: its constructor also takes the common arguments and other (older) names.
 
-    An alias maps to the argument meant, or to a function from the value to the argument and its value.
+    An alias maps to the argument meant, or to a function from the value to the argument and its value. `kinds` has, by
+    argument, functions from values in Keras' spelling to those of `nn`.
     """
 
     def decorate(cls: C) -> C:
         construct = cls.__init__  # type: ignore[misc]
+        signature = inspect.signature(construct)
 
         @wraps(construct)
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
@@ -97,11 +101,17 @@ def spelled(**aliases: str | Callable[[Any], tuple[str, Any]]) -> Callable[[C], 
                         f"{cls.__name__}: {name} is not supported: use weight_decay= of the optimizer instead"
                     )
             refuse_unknown(cls.__name__, kwargs, [*parameters, *COMMON])
-            checked(construct, cls.__name__, args, kwargs)
-            construct(self, *args, **kwargs)
+            try:
+                bound = signature.bind(self, *args, **kwargs)
+            except TypeError as error:
+                raise DTypeError(f"{cls.__name__}: {error}; its arguments are {', '.join(parameters)}") from None
+            for name, value in bound.arguments.items():
+                if name in kinds:
+                    bound.arguments[name] = kinds[name](value)
+            construct(*bound.args, **bound.kwargs)
             _set_common(self, **common)
 
-        parameters = [name for name in inspect.signature(construct).parameters if name != "self"]
+        parameters = [name for name in signature.parameters if name != "self"]
         cls.__init__ = __init__  # type: ignore[misc]
         return cls
 
@@ -120,8 +130,18 @@ def _set_common(
     if name is not None:
         layer.name = name
     if dtype is not None:
-        layer.dtype = np.dtype(dtype)
+        layer.dtype = as_dtype(type(layer).__name__, dtype)
+        if layer.dtype.kind != "f":
+            raise DTypeError(f"{type(layer).__name__}: expected a floating dtype, got {dtype!r}: use dtype='float32'")
     layer.trainable = trainable
+
+
+def as_dtype(what: str, dtype: Any) -> np.dtype[Any]:
+    """A dtype. Raises DTypeError for what is none, such as one of Keras' policies."""
+    try:
+        return np.dtype(dtype)  # type: ignore[no-any-return]
+    except (TypeError, ValueError):
+        raise DTypeError(f"{what}: expected a dtype, got {dtype!r}: use dtype='float32'") from None
 
 
 def as_shape(what: str, shape: Any) -> tuple[int, ...]:
@@ -129,6 +149,8 @@ def as_shape(what: str, shape: Any) -> tuple[int, ...]:
 
     Raises DTypeError or ArgumentError.
     """
+    if isinstance(shape, str) or not isinstance(shape, (int, np.integer, Iterable)):
+        raise DTypeError(f"{what}: expected a shape of integers without the batch axis, got {shape!r}")
     sizes = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
     for size in sizes:
         if not isinstance(size, (int, np.integer)) or isinstance(size, bool):

@@ -4,46 +4,65 @@ from __future__ import annotations
 
 import math
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+import warnings
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from ..errors import AnomalyError, ArgumentError, DTypeError, ShapeError
-from ..modes import effect, no_grad
-from ..nn import Module, init
+from ..modes import effect, mode, no_grad
+from ..nn.fixes import Shape
 from ..ops.activations import sigmoid, softmax
 from ..plan import compile
-from ..tensor import Tensor
-from .callbacks import Callback, History, Logs
-from .losses import Loss
-
-if TYPE_CHECKING:
-    from .models import Model
+from ..tensor import Tensor, wrap
+from . import metrics
+from .callback import CallbackList, History, Logs
+from .feeding import Arrays, Batch, Feed
+from .losses import Loss, spread
+from .optimizers import Optimizer
+from .progress import Bar
 
 Array: TypeAlias = Any
-BATCH = 256  # where nothing is learned, a larger batch is only faster
+
+_ACTIVATIONS: dict[str | None, Any] = {"softmax": softmax, "sigmoid": sigmoid}
 
 
-@dataclass(frozen=True)
-class Data:
-    """Examples: inputs, labels as the loss wants them, and what each example's loss counts."""
+class Trained(Protocol):
+    """What a `Trainer` asks of a model."""
 
-    x: Array
-    y: Array
-    weights: Array | None
+    optimizer: Optimizer
+    loss: Loss | None
+    metrics: list[metrics.Metric]
+    history: History | None
+    run_eagerly: bool
+    stop_training: bool
+    stop_evaluating: bool
+    stop_predicting: bool
+    _metrics: tuple[list[Any], list[Any]]  # as `compile` was given them: plain, and weighted
 
-    def __len__(self) -> int:
-        return len(self.x)
+    @property
+    def trainable_weights(self) -> list[Tensor]: ...
 
-    def __getitem__(self, chosen: slice | Array) -> Data:
-        if isinstance(chosen, slice):
-            return Data(self.x[chosen], self.y[chosen], None if self.weights is None else self.weights[chosen])
-        weights = None if self.weights is None else self.weights.take(chosen)
-        return Data(self.x.take(chosen, axis=0), self.y.take(chosen, axis=0), weights)
+    def __call__(self, x: Array) -> Any: ...
+
+    def ends_in(self, activation: str | None) -> bool:
+        """Is this activation the last thing the model does, so that `without_activation` makes sense?"""
+
+    def without_activation(self) -> Callable[[Array], Any]:
+        """The model without its last activation: other modules around the same weights."""
+
+    def output_for(self, x: np.ndarray[Any, Any]) -> Shape:
+        """The output's shape for this data. Raises ShapeError when they do not fit the model."""
+
+    def make_for(self, x: np.ndarray[Any, Any]) -> None:
+        """Make the weights for this data, if they are not there."""
+
+    def as_input(self, x: Array) -> Tensor:
+        """A batch of data as a tensor in the model's dtype."""
+
+    def mend_output(self, x: Shape, wanted: int) -> str:
+        """How the model might be changed so that its output is (N, wanted), or empty."""
 
 
 class Trainer:
@@ -51,74 +70,59 @@ class Trainer:
 
     loss: Loss
     logits: bool  # does the model leave out its last activation, since the loss knows a stabler way?
-    run: Module  # the model, or the model without that activation
+    run: Callable[[Array], Any]  # the model, or the model without that activation
 
-    def __init__(self, model: Model, what: str) -> None:
+    def __init__(self, model: Trained, what: str, eagerly: bool = False) -> None:
         self.model, self.what = model, what
-        self.replay = self.learn if model.run_eagerly else compile(self.learn, warn=False)
+        self.replay = self.learn if eagerly or model.run_eagerly else compile(self.learn, warn=False)
+        self._outputs: dict[Any, Shape] = {}  # the output's shape, by that of the inputs
+        self.forgives_nan = False
 
     # -- checks ----------------------------------------------------------------------------------------------------
 
-    def array(self, name: str, value: Any) -> Array:
-        """Data as an array of numbers with at least one example."""
-        if value is None:
-            raise DTypeError(f"{self.what}: expected {name} as an array, got None")
-        try:
-            array = value._data if isinstance(value, Tensor) else np.asarray(value)
-        except ValueError as error:
-            raise ShapeError(f"{self.what}: expected {name} with examples of one shape, got {error}") from None
-        if array.dtype.kind not in "fiub":
-            raise DTypeError(
-                f"{self.what}: expected {name} as numbers, got {type(value).__name__} of dtype {array.dtype}"
-            )
-        if array.ndim == 0 or not len(array):
-            raise ShapeError(f"{self.what}: expected at least one example in {name}, got shape {array.shape}")
-        return array
-
-    def size(self, name: str, value: Any, default: int) -> int:
-        """An argument that must be a positive integer."""
-        if value is None:
-            return default
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-            raise DTypeError(f"{self.what}: expected {name} as an integer, got {value!r}: use {name}={default}")
-        if value < 1:
-            raise ArgumentError(f"{self.what}: expected {name} of at least 1, got {value}: use {name}={default}")
-        return int(value)
-
-    def same_length(self, x: Array, other: Array, name: str) -> None:
-        """Raise unless there is one label or weight per input."""
-        if len(x) != len(other):
-            n = min(len(x), len(other))
-            raise ShapeError(
-                f"{self.what}: expected as many {name} as inputs, got {len(x)} inputs {x.shape} and {len(other)} "
-                f"{name} {other.shape}: use the first {n} of both if they belong together"
-            )
-
-    def data(self, x: Any, y: Any, sample_weight: Any = None) -> Data:
-        """The data, checked against each other, the model and the loss; settles how the loss is computed."""
-        loss = self.loss = self.model.compiled(self.what)
-        x, y = self.array("x", x), self.array("y", y)
-        self.same_length(x, y, "labels")
-        output = self.model.output_for(x)
+    def settle(self, feed: Feed, class_weight: dict[int, float] | None = None) -> None:
+        """Look at the first batch: do data, model and loss fit each other, and how is the loss computed?"""
+        assert self.model.loss is not None  # `Model` has seen to that
+        loss = self.loss = self.model.loss
+        first = feed.look()
+        output = self.output_for(first.x)
         if self.model.ends_in("softmax") and output[-1] == 1:
             raise ArgumentError(
                 f"{self.what}: the model ends in a softmax over one unit, which is always 1: use "
                 'activation="sigmoid" and loss="binary_crossentropy", or one unit per class'
             )
-        y = self.labels(x, y, output)
-        weights = None
-        if sample_weight is not None:
-            weights = self.array("sample_weight", sample_weight).astype(np.float32)
-            self.same_length(x, weights, "sample weights")
-            if weights.ndim != 1:
-                raise ShapeError(f"{self.what}: expected one weight per example, got shape {weights.shape}")
-        self.model.make_for(x)
+        ready = self.ready(first, class_weight)
+        if isinstance(feed, Arrays):
+            feed.data = ready
+        self.model.make_for(first.x)
         self.logits = not loss.from_logits and self.model.ends_in(loss.activation)
         self.run = self.model.without_activation() if self.logits else self.model
-        self.metrics = self.model.resolved_metrics(output[-1])
-        return Data(x, y, weights)
+        shapes = first.y.shape, output
+        self.plain, self.weighted = (
+            [metrics.get(metric, *shapes) for metric in given] for given in self.model._metrics
+        )
+        self.metrics = [*self.plain, *self.weighted]
 
-    def labels(self, x: Array, y: Array, output: tuple[Any, ...]) -> Array:
+    def output_for(self, x: Array) -> Shape:
+        """The output's shape for a batch, worked out once for each shape of examples."""
+        if x.shape[1:] not in self._outputs:
+            self._outputs[x.shape[1:]] = self.model.output_for(x)
+        return self._outputs[x.shape[1:]]
+
+    def ready(self, batch: Batch, class_weight: dict[int, float] | None = None) -> Batch:
+        """A batch with its labels as the loss wants them, and with the weights of classes in its weights."""
+        if batch.targets is not None:
+            return batch
+        output = self.output_for(batch.x)
+        targets, weights = self.targets(batch.x, batch.y, output), batch.weights
+        if class_weight is not None:
+            of_classes = self.class_weights(batch.y, class_weight)
+            weights = of_classes if weights is None else spread(self.what, weights, (len(weights),)) * of_classes
+        if weights is not None:
+            spread(self.what, weights, (len(weights), *output[1:-1]))
+        return Batch(batch.x, batch.y, weights, targets)
+
+    def targets(self, x: Array, y: Array, output: Shape) -> Array:
         """The labels as the loss wants them; where they do not fit, say how to change the model."""
         try:
             return self.loss.prepare(y, output)
@@ -136,13 +140,6 @@ class Trainer:
                 raise
             raise type(error)(f"{error}: {fix}") from None
 
-    def by_class(self, data: Data, class_weight: dict[int, float] | None) -> Data:
-        """The data with each example's weight multiplied by its class's."""
-        if class_weight is None:
-            return data
-        weights = self.class_weights(data.y, class_weight)
-        return Data(data.x, data.y, weights if data.weights is None else data.weights * weights)
-
     def class_weights(self, y: Array, class_weight: dict[int, float]) -> Array:
         """The weight of each example's class."""
         if not isinstance(class_weight, dict):
@@ -150,9 +147,13 @@ class Trainer:
         classes = y.argmax(-1) if y.ndim > 1 and y.shape[-1] > 1 else y.reshape(len(y), -1)[:, 0].astype(np.intp)
         if classes.ndim > 1:
             raise ShapeError(f"{self.what}: class_weight needs one label per example, got labels {y.shape}")
-        for label in class_weight:
+        for label, weight in class_weight.items():
             if not isinstance(label, (int, np.integer)) or label < 0:
                 raise ArgumentError(f"{self.what}: expected classes 0, 1, ... in class_weight, got {label!r}")
+            if not isinstance(weight, (int, float, np.number)) or not 0 <= weight < math.inf:
+                raise ArgumentError(
+                    f"{self.what}: expected class weights of at least 0, got {weight!r} for class {label}: use 1.0"
+                )
         table = np.ones(1 + max(int(classes.max()), *class_weight), np.float32)
         for label, weight in class_weight.items():
             table[label] = weight
@@ -163,7 +164,7 @@ class Trainer:
     def forward(self, x: Array, y: Array, weights: Array | None) -> tuple[Tensor, Tensor]:
         """The model's outputs (logits where the loss takes them) and the loss."""
         outputs: Tensor = self.run(self.model.as_input(x))
-        return outputs, self.loss.call(y, outputs, weights, self.logits or self.loss.from_logits)
+        return outputs, self.loss.of(y, outputs, weights, self.logits or self.loss.from_logits)
 
     def learn(self, x: Array, y: Array, weights: Array | None) -> tuple[Tensor, Tensor]:
         """`forward`, backward, and the optimiser's step."""
@@ -175,24 +176,29 @@ class Trainer:
         optimizer.step()
         return outputs, loss
 
-    def count(self, y: Array, outputs: Tensor) -> None:
+    def count(self, batch: Batch, outputs: Tensor) -> None:
         """Update the metrics. Accuracies read logits as they are; the others get probabilities."""
         raw, probabilities = outputs._data, None
         for metric in self.metrics:
-            if not self.logits or metric.on_logits:
-                metric.update(y, raw, self.logits or self.loss.from_logits)
-            else:
-                if probabilities is None:
-                    probabilities = (softmax if self.loss.activation == "softmax" else sigmoid)(raw)
-                metric.update(y, probabilities, False)
+            given: dict[str, Any] = {"sample_weight": batch.weights} if metric in self.weighted else {}
+            if isinstance(metric, metrics.OfOutputs) and metric.on_logits:
+                metric.update_state(batch.y, raw, **given, logits=self.logits or self.loss.from_logits)
+                continue
+            if probabilities is None:
+                activation = _ACTIVATIONS[self.loss.activation] if self.logits else np.asarray
+                probabilities = wrap(np.asarray(activation(raw)), None)
+            metric.update_state(wrap(batch.y, None), probabilities, **given)
 
-    def step(self, batch: Data, where: str) -> float:
+    def step(self, batch: Batch, class_weight: dict[int, float] | None, where: str) -> float:
         """Forward, backward, and the optimiser's step; the loss before it."""
+        batch = self.ready(batch, class_weight)
         try:
-            outputs, loss = self.replay(batch.x, batch.y, batch.weights)
+            outputs, loss = self.replay(batch.x, batch.targets, batch.weights)
         except _NotFiniteError as error:
+            if self.forgives_nan:
+                return float(error.args[0])
             raise self._not_finite(error.args[0], batch.x, where) from None
-        self.count(batch.y, outputs)
+        self.count(batch, outputs)
         return float(loss._data)
 
     def _not_finite(self, value: float, x: Array, where: str) -> AnomalyError:
@@ -208,71 +214,63 @@ class Trainer:
         )
 
     def logs(self, loss: float, prefix: str = "") -> Logs:
-        return {f"{prefix}loss": loss} | {f"{prefix}{metric.name}": metric.result() for metric in self.metrics}
+        logs: Logs = {f"{prefix}loss": loss}
+        for metric in self.metrics:
+            logs |= metric.logs(prefix)
+        return logs
 
     def reset(self) -> None:
         """Start all metrics anew."""
         for metric in self.metrics:
-            metric.reset()
+            metric.reset_state()
 
     def bind(self) -> None:
         """Give the optimiser the weights that may learn."""
-        params = [param for param in self.model.parameters() if param.requires_grad]
+        params = self.model.trainable_weights
         if not params:
             raise ArgumentError(f"{self.what}: the model has nothing to learn: no layer with trainable weights")
         self.model.optimizer.bind(params)
 
-    @contextmanager
-    def mode(self, training: bool) -> Iterator[None]:
-        """The model in training or inference mode, and as it was afterwards."""
-        before = self.model.training
-        self.model.train(training)
-        try:
-            yield
-        finally:
-            self.model.train(before)
-
     # -- whole runs ------------------------------------------------------------------------------------------------
 
-    def fit(
-        self, x: Any, y: Any, batch_size: int | None, epochs: int, verbose: Any, callbacks: Iterable[Callback] | None,
-        validation_split: float, validation_data: Any, shuffle: bool, class_weight: dict[int, float] | None,
-        sample_weight: Any, initial_epoch: int, validation_batch_size: int | None, validation_freq: int,
-    ) -> History:  # fmt: skip
-        model = self.model
-        data = self.data(x, y, sample_weight)
-        batch_size, epochs = self.size("batch_size", batch_size, 32), self.size("epochs", epochs, 1)
-        tester = Trainer(model, f"{self.what}, validation")
-        tester_size = self.size("validation_batch_size", validation_batch_size, BATCH)
-        tester_freq = self.size("validation_freq", validation_freq, 1)
-        data, held_out = self._split(data, validation_split)
-        data = self.by_class(data, class_weight)
-        if validation_data is not None:
-            if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-                raise DTypeError(f"{self.what}: expected validation_data=(x, y) or (x, y, sample_weight)")
-            held_out = tester.data(*validation_data)
-        elif held_out is not None:
-            held_out = tester.data(held_out.x, held_out.y, held_out.weights)
-        self.bind()
+    def calls(self, callbacks: Any, bar: Bar, epochs: int = 1) -> CallbackList:
+        """Who is told of this run."""
+        params = {"epochs": epochs, "steps": bar.steps, "verbose": bar.verbose}
+        return CallbackList(self.what, callbacks, self.model, params)
 
+    def fit(
+        self, feed: Feed, held_out: Feed | None, epochs: int, verbose: Any, callbacks: Any,
+        class_weight: dict[int, float] | None, initial_epoch: int, validation_freq: int,
+    ) -> History:  # fmt: skip
+        model, what = self.model, self.what
+        self.settle(feed, class_weight)
+        tester = Trainer(model, f"{what}, validation")
+        if held_out is not None:
+            tester.settle(held_out)
+        model.metrics = self.metrics
+        self.bind()
         history = model.history = History()
-        calls = [*(callbacks or ()), history]
-        bar = Bar(self.what, verbose, -(-len(data) // batch_size))
-        for callback in calls:
-            callback.model = model
-            callback.params = {"epochs": epochs, "steps": bar.steps, "verbose": bar.verbose}
+        bar = Bar(what, verbose, feed.batches)
+        calls = self.calls([callbacks, history], bar, epochs)
+        self.forgives_nan = any(getattr(callback, "forgives_nan", False) for callback in calls.callbacks)
         model.stop_training = False
-        epoch = initial_epoch
+        epoch, logs = initial_epoch, {}
         try:
-            tell(calls, "on_train_begin")
+            calls.tell("on_train_begin", {})
             for epoch in range(initial_epoch, epochs):
-                tell(calls, "on_epoch_begin", epoch)
+                calls.tell("on_epoch_begin", epoch, {})
                 bar.begin(f"Epoch {epoch + 1}/{epochs}")
-                with self.mode(training=True):
-                    logs = self.logs(self.epoch(data, batch_size, shuffle, epoch, calls, bar))
-                if held_out is not None and (epoch + 1) % tester_freq == 0:
-                    logs |= tester.test(held_out, tester_size, lambda: None, prefix="val_")
-                tell(calls, "on_epoch_end", epoch, logs)
+                loss = self.epoch(feed, class_weight, epoch, calls, bar)
+                if loss is None:
+                    warnings.warn(
+                        f"{what}: the data ended before epoch {epoch + 1} of {epochs}: give it data that can be gone "
+                        "through again, or steps_per_epoch", stacklevel=4,
+                    )  # fmt: skip
+                    break
+                logs = self.logs(loss)
+                if held_out is not None and (epoch + 1) % validation_freq == 0:
+                    logs = logs | tester.test(held_out, calls, None, prefix="val_")
+                calls.tell("on_epoch_end", epoch, logs)
                 bar.end(logs)
                 if model.stop_training:
                     break
@@ -280,93 +278,96 @@ class Trainer:
             history.interrupted = True
             bar.close()
             message = f"interrupted in epoch {epoch + 1} of {epochs}; the model keeps what it has learned"
-            print(f"{self.what}: {message}", file=sys.stderr)
+            print(f"{what}: {message}", file=sys.stderr)
         finally:
             bar.close()
-        tell(calls, "on_train_end")
+        calls.tell("on_train_end", logs)
         return history
 
-    def _split(self, data: Data, fraction: float) -> tuple[Data, Data | None]:
-        """The last part of the data set aside."""
-        if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 <= fraction < 1:
-            raise ArgumentError(
-                f"{self.what}: expected validation_split in [0, 1), got {fraction!r}: use validation_split=0.1"
-            )
-        if not fraction:
-            return data, None
-        n = int(len(data) * (1 - fraction))
-        if not 0 < n < len(data):
-            raise ArgumentError(
-                f"{self.what}: expected validation_split to leave examples in both parts, got {fraction} of {len(data)}"
-            )
-        return data[:n], data[n:]
-
     def epoch(
-        self, data: Data, batch_size: int, shuffle: bool, epoch: int, callbacks: list[Callback], bar: Bar
-    ) -> float:
-        """One pass over the data; the average loss."""
-        n = len(data)
-        order = init.generator().permutation(n) if shuffle else None
-        before = [callback for callback in callbacks if overrides(callback, "on_train_batch_begin")]
-        after = [callback for callback in callbacks if overrides(callback, "on_train_batch_end")]
+        self, feed: Feed, class_weight: dict[int, float] | None, epoch: int, calls: CallbackList, bar: Bar
+    ) -> float | None:
+        """One pass over the data; the average loss, None where there was no data."""
+        begins, ends = calls.hear("on_train_batch_begin"), calls.hear("on_train_batch_end")
         self.reset()
         total, seen = 0.0, 0
 
         def logs() -> Logs:
             return self.logs(total / seen)
 
-        for number, start in enumerate(range(0, n, batch_size)):
-            stop = min(start + batch_size, n)
-            batch = data[slice(start, stop) if order is None else order[start:stop]]
-            tell(before, "on_train_batch_begin", number)
-            total += self.step(batch, f"in epoch {epoch + 1}, batch {number + 1}") * (stop - start)
-            seen = stop
-            if after:
-                tell(after, "on_train_batch_end", number, logs())
-            bar.tick(logs)
-            if self.model.stop_training:
-                break
-        return total / seen
+        with mode(training=True):
+            for number, batch in enumerate(feed.epoch()):
+                if begins:
+                    calls.tell("on_train_batch_begin", number, {})
+                total += self.step(batch, class_weight, f"in epoch {epoch + 1}, batch {number + 1}") * len(batch)
+                seen += len(batch)
+                if ends:
+                    calls.tell("on_train_batch_end", number, logs())
+                bar.tick(logs)
+                if self.model.stop_training:
+                    break
+        return total / seen if seen else None
 
-    def test(self, data: Data, batch_size: int, tick: Callable[[], None], prefix: str = "") -> Logs:
+    def test(self, feed: Feed, calls: CallbackList, bar: Bar | None, prefix: str = "") -> Logs:
         """The loss and the metrics on checked data."""
-        total = 0.0
+        begins, ends = calls.hear("on_test_batch_begin"), calls.hear("on_test_batch_end")
+        self.model.stop_evaluating = False
+        calls.tell("on_test_begin", {})
+        total, seen = 0.0, 0
         self.reset()
-        with self.mode(training=False), no_grad():
-            for start in range(0, len(data), batch_size):
-                batch = data[start : start + batch_size]
-                outputs, loss = self.forward(batch.x, batch.y, batch.weights)
+        with mode(training=False), no_grad():
+            for number, batch in enumerate(feed.epoch(anew=True)):
+                if begins:
+                    calls.tell("on_test_batch_begin", number, {})
+                batch = self.ready(batch)
+                outputs, loss = self.forward(batch.x, batch.targets, batch.weights)
                 total += float(loss._data) * len(batch)
-                self.count(batch.y, outputs)
-                tick()
-        return self.logs(total / len(data), prefix)
+                seen += len(batch)
+                self.count(batch, outputs)
+                if ends:
+                    calls.tell("on_test_batch_end", number, self.logs(total / seen))
+                if bar is not None:
+                    bar.tick()
+                if self.model.stop_evaluating:
+                    break
+        if not seen:
+            raise ArgumentError(f"{self.what}: expected data that can be gone through again, got some that have ended")
+        logs = self.logs(total / seen)
+        calls.tell("on_test_end", logs)
+        return {f"{prefix}{name}": value for name, value in logs.items()}
 
-    def evaluate(self, x: Any, y: Any, batch_size: int | None, verbose: Any, sample_weight: Any) -> Logs:
-        data = self.data(x, y, sample_weight)
-        batch_size = self.size("batch_size", batch_size, BATCH)
-        with Bar(self.what, verbose, -(-len(data) // batch_size)) as bar:
-            logs = self.test(data, batch_size, bar.tick)
+    def evaluate(self, feed: Feed, verbose: Any, callbacks: Any) -> Logs:
+        self.settle(feed)
+        with Bar(self.what, verbose, feed.batches) as bar:
+            calls = self.calls(callbacks, bar)
+            logs = self.test(feed, calls, bar)
             bar.end(logs)
         return logs
 
-    def predict(self, x: Any, batch_size: int | None, verbose: Any) -> Array:
-        x = self.array("x", x)
-        batch_size = self.size("batch_size", batch_size, BATCH)
-        self.model.output_for(x)
-        parts = []
-        with Bar(self.what, verbose, -(-len(x) // batch_size)) as bar, self.mode(training=False), no_grad():
-            for start in range(0, len(x), batch_size):
-                parts.append(self.model(self.model.as_input(x[start : start + batch_size]))._data)
+    def predict(self, feed: Feed, verbose: Any, callbacks: Any) -> Array:
+        self.model.output_for(feed.look().x)
+        parts: list[Array] = []
+        self.model.stop_predicting = False
+        with Bar(self.what, verbose, feed.batches) as bar, mode(training=False), no_grad():
+            calls = self.calls(callbacks, bar)
+            calls.tell("on_predict_begin", {})
+            for number, batch in enumerate(feed.epoch()):
+                calls.tell("on_predict_batch_begin", number, {})
+                parts.append(self.model(self.model.as_input(batch.x))._data)
+                calls.tell("on_predict_batch_end", number, {"outputs": parts[-1]})
                 bar.tick()
+                if self.model.stop_predicting:
+                    break
+            calls.tell("on_predict_end", {})
             bar.end({})
         return np.concatenate(parts)
 
-    def train_on_batch(self, x: Any, y: Any, sample_weight: Any, class_weight: dict[int, float] | None) -> Logs:
-        data = self.by_class(self.data(x, y, sample_weight), class_weight)
+    def train_on_batch(self, batch: Batch, class_weight: dict[int, float] | None) -> Logs:
+        self.settle(Arrays(self.what, batch, len(batch), None, shuffle=False), class_weight)
         self.bind()
         self.reset()
-        with self.mode(training=True):
-            return self.logs(self.step(data, "on this batch"))
+        with mode(training=True):
+            return self.logs(self.step(batch, class_weight, "on this batch"))
 
 
 class _NotFiniteError(Exception):
@@ -378,67 +379,3 @@ def _check_finite(loss: Tensor) -> None:
     value = float(loss._data)
     if not math.isfinite(value):
         raise _NotFiniteError(value)
-
-
-def tell(callbacks: Iterable[Callback], event: str, *args: Any) -> None:
-    """Call one method of each callback."""
-    for callback in callbacks:
-        getattr(callback, event)(*args)
-
-
-def overrides(callback: Callback, event: str) -> bool:
-    """Does a callback do anything at this event?"""
-    return event in vars(callback) or getattr(type(callback), event) is not getattr(Callback, event)
-
-
-class Bar:
-    """A progress bar per epoch (verbose 1), a line per epoch (2), or nothing (0); tqdm is imported when first shown."""
-
-    def __init__(self, what: str, verbose: Any, steps: int) -> None:
-        if verbose not in ("auto", 0, 1, 2):
-            raise ArgumentError(f"{what}: expected verbose 'auto', 0, 1 or 2, got {verbose!r}: use verbose=\"auto\"")
-        on_terminal = all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr))
-        self.verbose = int(on_terminal if verbose == "auto" else verbose)
-        self.steps, self._what, self._bar, self._shown = steps, what, None, 0.0
-
-    def __enter__(self) -> Bar:
-        self.begin(self._what)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def begin(self, title: str) -> None:
-        """Show a new bar."""
-        self._title, self._started = title, time.perf_counter()
-        if self.verbose == 1:
-            from tqdm import tqdm  # type: ignore[import-untyped]
-
-            self._bar = tqdm(total=self.steps, desc=title, unit="batch", dynamic_ncols=True)
-
-    def tick(self, logs: Callable[[], Logs] | None = None) -> None:
-        """One batch is done; show its logs if the last were shown a while ago."""
-        if self._bar is not None:
-            now = time.perf_counter()
-            if logs is not None and now - self._shown > 0.1:
-                self._shown = now
-                self._bar.set_postfix_str(text(logs()), refresh=False)
-            self._bar.update(1)
-
-    def end(self, logs: Logs) -> None:
-        """Show the final logs and close."""
-        if self._bar is not None and logs:
-            self._bar.set_postfix_str(text(logs))
-        self.close()
-        if self.verbose == 2:
-            print(f"{self._title} - {time.perf_counter() - self._started:.1f}s - {text(logs)}")
-
-    def close(self) -> None:
-        """Leave the bar as it is."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-
-
-def text(logs: Logs) -> str:
-    return ", ".join(f"{name} {value:.4f}" for name, value in logs.items())

@@ -74,7 +74,7 @@ class Conv(Image):
 
     # -- the kernel's layout, which subclasses change ----------------------------------------------------------------
 
-    def kernel(self, channels: int) -> tuple[int, ...]:
+    def kernel_shape(self, channels: int) -> tuple[int, ...]:
         """The shape of the weights for so many input channels."""
         return (*self._sizes(), channels // self.groups, self.filters)
 
@@ -85,7 +85,7 @@ class Conv(Image):
     def window(self, shape: Shape) -> Window:
         """The geometry for an input shape; raises ShapeError when the kernel does not fit."""
         return conv_window(
-            "conv", self.rank, shape, self.kernel(self.channels(shape)), self.stride, self.padding, self.dilation,
+            "conv", self.rank, shape, self.kernel_shape(self.channels(shape)), self.stride, self.padding, self.dilation,
             self.groups, self.data_format,
         )  # fmt: skip
 
@@ -111,13 +111,13 @@ class Conv(Image):
         with self.in_own_words("conv"):
             return self.window(shape).out_sizes
 
-    def weights(self, shape: Shape) -> dict[str, Weight]:
+    def weights_for(self, shape: Shape) -> dict[str, Weight]:
         channels = self.channels(shape)
-        weights = {"weight": Weight(self.kernel(channels), self.weight_init, self.fans(channels))}
+        weights = {"weight": Weight(self.kernel_shape(channels), self.weight_init, self.fans(channels))}
         return weights | ({"bias": Weight((self.filters,), self.bias_init)} if self.use_bias else {})
 
     def cost(self, shape: Shape, y: Shape) -> int:
-        per_output = 2 * math.prod(self.kernel(self.channels(shape))[:-1])
+        per_output = 2 * math.prod(self.kernel_shape(self.channels(shape))[:-1])
         return math.prod(y) * (per_output + self.use_bias)
 
     def formula(self, shape: Shape) -> str:
@@ -235,7 +235,7 @@ class ConvTranspose(Conv):
             weight_init, bias_init, name, dtype, seed,
         )  # fmt: skip
 
-    def kernel(self, channels: int) -> tuple[int, ...]:
+    def kernel_shape(self, channels: int) -> tuple[int, ...]:
         return (*self._sizes(), self.filters // self.groups, channels)
 
     def fans(self, channels: int) -> init.Fans:
@@ -247,7 +247,7 @@ class ConvTranspose(Conv):
 
     def _window(self, shape: Shape) -> tuple[Window, tuple[int, ...]]:
         return transpose_window(
-            "conv", self.rank, shape, self.kernel(self.channels(shape)), self.stride, self.padding,
+            "conv", self.rank, shape, self.kernel_shape(self.channels(shape)), self.stride, self.padding,
             self.output_padding, self.dilation, self.groups, self.data_format,
         )  # fmt: skip
 
@@ -257,7 +257,7 @@ class ConvTranspose(Conv):
             return tuple(map(operator.add, window.in_sizes, beyond))  # of the convolution that this is the transpose of
 
     def cost(self, shape: Shape, y: Shape) -> int:
-        kernel = self.kernel(self.channels(shape))
+        kernel = self.kernel_shape(self.channels(shape))
         return 2 * math.prod(shape) * math.prod(kernel[:-1]) + math.prod(y) * self.use_bias
 
     def fixes(self, shape: Shape) -> Iterator[Edit]:
@@ -359,7 +359,7 @@ class DepthwiseConv2D(Image):
             )
         return self.image(shape, window.out_sizes, self._out_channels(channels))
 
-    def weights(self, shape: Shape) -> dict[str, Weight]:
+    def weights_for(self, shape: Shape) -> dict[str, Weight]:
         kernel = self._kernel(self.channels(shape))
         area = math.prod(kernel[:2])
         weights = {"weight": Weight(kernel, self.weight_init, (area, area * self.multiplier))}
@@ -400,7 +400,8 @@ class SeparableConv2D(DepthwiseConv2D):
     """A depthwise convolution, then one of 1x1 kernels that mixes the channels: fewer weights than `Conv2D`.
 
     Shapes: x (N, H, W, C), depthwise (kh, kw, C, multiplier), pointwise (1, 1, C * multiplier, filters), bias
-    (filters,), y (N, oh, ow, filters). Other parameters and errors as in `DepthwiseConv2D`.
+    (filters,), y (N, oh, ow, filters). `pointwise_init` draws the second kernels; None means as `weight_init`. Other
+    parameters and errors as in `DepthwiseConv2D`.
 
     Source: Chollet, "Xception" (2017).
 
@@ -417,8 +418,11 @@ class SeparableConv2D(DepthwiseConv2D):
         activation: activations.Activation = None, use_bias: bool = True, data_format: str | None = None,
         weight_init: str | init.Initializer = "glorot_uniform", bias_init: str | init.Initializer = "zeros",
         name: str | None = None, dtype: Any = "float32", seed: init.Seed = None,
+        pointwise_init: str | init.Initializer | None = None,
     ) -> None:  # fmt: skip
         self.filters = size_of(type(self).__name__, "filters", filters)
+        self.pointwise_init = pointwise_init
+        init.get(weight_init if pointwise_init is None else pointwise_init, "pointwise_init")
         super().__init__(
             kernel_size, stride, padding, multiplier, dilation, in_channels, activation, use_bias, data_format,
             weight_init, bias_init, name, dtype, seed,
@@ -427,12 +431,13 @@ class SeparableConv2D(DepthwiseConv2D):
     def _out_channels(self, channels: int) -> int:
         return self.filters
 
-    def weights(self, shape: Shape) -> dict[str, Weight]:
+    def weights_for(self, shape: Shape) -> dict[str, Weight]:
         kernel = self._kernel(self.channels(shape))
         area = math.prod(kernel[:2])
+        pointwise = self.weight_init if self.pointwise_init is None else self.pointwise_init
         weights = {
             "depthwise": Weight(kernel, self.weight_init, (area, area * self.multiplier)),
-            "pointwise": Weight((1, 1, kernel[2] * self.multiplier, self.filters), self.weight_init),
+            "pointwise": Weight((1, 1, kernel[2] * self.multiplier, self.filters), pointwise),
         }
         return weights | ({"bias": Weight((self.filters,), self.bias_init)} if self.use_bias else {})
 
@@ -498,7 +503,7 @@ class LocallyConnected2D(Conv):
         else:
             yield Exchange(Conv2D)
 
-    def weights(self, shape: Shape) -> dict[str, Weight]:
+    def weights_for(self, shape: Shape) -> dict[str, Weight]:
         places, patch = self._out_sizes(shape), math.prod(self._sizes()) * self.channels(shape)
         weights = {"weight": Weight((*places, patch, self.filters), self.weight_init, (patch, self.filters))}
         return weights | ({"bias": Weight((*places, self.filters), self.bias_init)} if self.use_bias else {})

@@ -73,7 +73,7 @@ class Dense(Layer):
             raise ShapeError(f"got {shape[-1]} features, its weight has {self.in_features}")
         return (*shape[:-1], self.units)
 
-    def weights(self, shape: Shape) -> dict[str, Weight]:
+    def weights_for(self, shape: Shape) -> dict[str, Weight]:
         weights = {"weight": Weight((shape[-1], self.units), self.weight_init)}
         return weights | ({"bias": Weight((self.units,), self.bias_init)} if self.use_bias else {})
 
@@ -197,6 +197,9 @@ class Dropout(Layer):
     rate : float in [0, 1)
     seed : int or numpy.random.Generator, optional
         Where its masks come from; the package's generator when None.
+    noise_shape : tuple, optional
+        The mask's shape, with 1 for axes along which elements are dropped together: ``(None, 1, 1, None)`` drops
+        whole channels of an image. None stands for the input's size.
 
     Source: Srivastava et al., "Dropout" (2014).
 
@@ -206,12 +209,19 @@ class Dropout(Layer):
     Tensor([1., 1.])
     """
 
-    def __init__(self, rate: float, seed: init.Seed = None, name: str | None = None) -> None:
+    def __init__(
+        self, rate: float, seed: init.Seed = None, name: str | None = None,
+        noise_shape: Sequence[int | None] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(name, seed=seed)
         if not isinstance(rate, (int, float)) or not 0 <= rate < 1:
             near = rate / 100 if isinstance(rate, (int, float)) and 1 < rate < 100 else 0.5
             raise ArgumentError(f"Dropout: expected a rate in [0, 1), got {rate!r}: use rate={near}")
         self.rate = rate
+        self.noise_shape = None if noise_shape is None else tuple(noise_shape)
+        for size in self.noise_shape or ():
+            if size is not None:
+                size_of("Dropout", "noise_shape", size)
 
     def forward(self, x: Array) -> Tensor:
         y = self.ready(x)
@@ -219,7 +229,7 @@ class Dropout(Layer):
             return y
         if self.seed is not None and not hasattr(self.seed, "random"):
             self.seed = init.generator(self.seed)  # runs on from call to call
-        return normalization.dropout(y, self.rate, init.generator(self.seed))
+        return normalization.dropout(y, self.rate, init.generator(self.seed), self.noise_shape)
 
 
 class Embedding(Layer):
@@ -246,7 +256,7 @@ class Embedding(Layer):
     def infer(self, shape: Shape) -> Shape:
         return (*shape, self.output_dim)
 
-    def weights(self, shape: Shape) -> dict[str, Weight]:
+    def weights_for(self, shape: Shape) -> dict[str, Weight]:
         return {"weight": Weight((self.input_dim, self.output_dim), self.weight_init)}
 
     def formula(self, shape: Shape) -> str:

@@ -4,7 +4,7 @@ A subclass states four things as functions of the input's shape, and `forward`:
 
 ============  =====================================================================
 `infer`       the output's shape; raises `ShapeError` with what does not fit
-`weights`     the parameters and buffers it needs
+`weights_for` the parameters and buffers it needs
 `cost`        floating-point operations
 `fixes`       changes that might mend a misfit (they are tried before being printed)
 ============  =====================================================================
@@ -25,7 +25,7 @@ import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..kernels.geometry import _positive
-from ..modes import MODE
+from ..modes import MODE, mode
 from ..tensor import Array, Tensor
 from . import activations, init
 from .fixes import Edit, Shape, explain
@@ -85,7 +85,7 @@ class Layer(Module):
         """The output's shape. Raises ShapeError with what does not fit, in the words that follow the layer's name."""
         return shape
 
-    def weights(self, shape: Shape) -> dict[str, Weight]:
+    def weights_for(self, shape: Shape) -> dict[str, Weight]:
         """The parameters and buffers, by attribute, for inputs of this shape."""
         return {}
 
@@ -111,11 +111,22 @@ class Layer(Module):
 
     # -- what follows ----------------------------------------------------------------------------------------------
 
+    def __call__(self, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
+        """`forward`; with ``training=True`` or ``False`` in that mode, and so is everything inside."""
+        if training is None:
+            return super().__call__(*args, **kwargs)
+        with mode(training=bool(training)):
+            return super().__call__(*args, **kwargs)
+
     def output_shape(self, input_shape: Sequence[int | None]) -> Shape:
         """The output's shape for an input's shape, both with the batch axis (which may be None).
 
         Raises ShapeError, with changes that make it fit.
         """
+        return self.compute_output_shape(input_shape)
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
+        """`output_shape` by Keras' name for it, which it keeps where `output_shape` is an attribute."""
         shape = tuple(input_shape)
         try:
             return self.infer(shape)
@@ -131,13 +142,13 @@ class Layer(Module):
         if input_shape is None:
             return super().count_parameters()
         shape = tuple(input_shape)
-        self.output_shape(shape)
-        return sum(weight.size for weight in self.weights(shape).values() if weight.learned)
+        self.compute_output_shape(shape)
+        return sum(weight.size for weight in self.weights_for(shape).values() if weight.learned)
 
     def flops(self, input_shape: Sequence[int | None]) -> int:
         """Floating-point operations of one call (per example when the batch size is None)."""
         shape = tuple(1 if n is None else n for n in input_shape)
-        y = self.output_shape(shape)
+        y = self.compute_output_shape(shape)
         return self.cost(shape, y) + activations.cost(self.activation) * math.prod(y)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
@@ -145,7 +156,7 @@ class Layer(Module):
         if self.built:
             return
         shape = tuple(input_shape)
-        self.output_shape(shape)
+        self.compute_output_shape(shape)
         for name, weight, array in self._first_values(shape):
             setattr(self, name, (Parameter if weight.learned else Buffer)(array, dtype=self.dtype, name=name))
         self.settle(shape)
@@ -162,7 +173,7 @@ class Layer(Module):
 
     def _first_values(self, shape: Shape) -> Iterator[tuple[str, Weight, Any]]:
         rng = init.generator(self.seed)
-        for name, weight in self.weights(shape).items():
+        for name, weight in self.weights_for(shape).items():
             array = init.get(weight.init)(weight.shape, rng, self.dtype, weight.fans)
             if np.shape(array) != weight.shape:
                 raise ShapeError(
@@ -182,7 +193,7 @@ class Layer(Module):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         for module in self.modules():
-            if isinstance(module, Layer):
+            if hasattr(module, "_trainable"):
                 module._trainable = value
         for parameter in self.parameters():
             parameter.requires_grad = value
@@ -193,7 +204,7 @@ class Layer(Module):
         shape = tensor._data.shape
         if shape != self._seen:
             if self.built:
-                self.output_shape(shape)
+                self.compute_output_shape(shape)
             else:
                 self.build(shape)
             self._seen = shape

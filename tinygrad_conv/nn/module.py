@@ -85,7 +85,7 @@ class Module:
     Line()  # 2 parameters
     """
 
-    training: bool = True
+    _training: bool = True  # what `train` and `eval` said last
     name: str | None = None  # what the module is called in its `Sequential`; elsewhere the attribute's name counts
     _paths: dict[int, tuple[Module, str]] | None = None  # the modules inside and their names, once asked for
     _entered: Any = None  # the modes outside and inside of the last call, which the next often repeats
@@ -177,6 +177,16 @@ class Module:
         return sum(parameter.size for parameter in self.parameters())
 
     # -- modes -----------------------------------------------------------------------------------------------------
+
+    @property
+    def training(self) -> bool:
+        """Training behaviour, or inference? As the call that runs says, else as `train` and `eval` said last."""
+        said = MODE.get().training
+        return self._training if said is None else said
+
+    @training.setter
+    def training(self, mode: bool) -> None:
+        self._training = mode
 
     def train(self: M, mode: bool = True) -> M:
         """Training behaviour (dropout drops, batch norm uses the batch) here and in all modules inside."""

@@ -49,7 +49,7 @@ class Norm(Layer):
     def _size(self, shape: Shape) -> tuple[int, ...]:
         return (shape[self.axis],)
 
-    def weights(self, shape: Shape) -> dict[str, Weight]:
+    def weights_for(self, shape: Shape) -> dict[str, Weight]:
         size = self._size(shape)
         scale = {"gamma": Weight(size, init.ones)} if self.scale else {}
         return scale | ({"beta": Weight(size, init.zeros)} if self.center else {})
@@ -112,13 +112,13 @@ class BatchNorm(Norm):
             self.build((None, features))
             self.axis = axis
 
-    def weights(self, shape: Shape) -> dict[str, Weight]:
+    def weights_for(self, shape: Shape) -> dict[str, Weight]:
         size = self._size(shape)
         running = {
             "running_mean": Weight(size, init.zeros, learned=False),
             "running_var": Weight(size, init.ones, learned=False),
         }
-        return super().weights(shape) | running
+        return super().weights_for(shape) | running
 
     def formula(self, shape: Shape) -> str:
         return f"{2 + self.scale + self.center}*{shape[self.axis]}"
@@ -197,7 +197,7 @@ class LayerNorm(Norm):
 class GroupNorm(Norm):
     """Each example's groups of channels to mean 0 and variance 1, over space; then times gamma plus beta.
 
-    One group per channel makes it instance norm.
+    One group per channel makes it instance norm. `axis` is the channels' axis.
 
     Raises ShapeError when `groups` does not divide the channels.
 
@@ -209,22 +209,27 @@ class GroupNorm(Norm):
 
     def __init__(
         self, groups: int = 32, epsilon: float = 1e-3, features: int | None = None, center: bool = True,
-        scale: bool = True, name: str | None = None, dtype: Any = "float32",
+        scale: bool = True, name: str | None = None, dtype: Any = "float32", axis: int = -1,
     ) -> None:  # fmt: skip
         super().__init__(epsilon, features, center, scale, name, dtype)
         self.groups = size_of("GroupNorm", "groups", groups)
         if features is not None:
             self.build((None, features))
+        self.axis = axis
 
     def infer(self, shape: Shape) -> Shape:
         super().infer(shape)
-        if shape[-1] % self.groups:
-            raise ShapeError(f"got {shape[-1]} channels, which groups={self.groups} does not divide")
+        (channels,) = self._size(shape)
+        if channels % self.groups:
+            raise ShapeError(f"got {channels} channels, which groups={self.groups} does not divide")
         return shape
 
     def fixes(self, shape: Shape) -> Iterator[Edit]:
         yield from super().fixes(shape)
-        yield Set("groups", nearest_divisor(self.groups, shape[-1]))
+        yield Set("groups", nearest_divisor(self.groups, *self._size(shape)))
 
     def forward(self, x: Array) -> Tensor:
-        return ops.group_norm(self.ready(x), self.gamma, self.beta, self.groups, self.epsilon)
+        x = self.ready(x)
+        inner = self.axis in (-1, x.ndim - 1)
+        y = ops.group_norm(x if inner else moveaxis(x, self.axis, -1), self.gamma, self.beta, self.groups, self.epsilon)
+        return y if inner else moveaxis(y, -1, self.axis)

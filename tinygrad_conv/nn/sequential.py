@@ -146,7 +146,7 @@ class Sequential(Layer):
 
     def shapes(self, input_shape: Sequence[int | None]) -> list[Shape]:
         """The shape of the input and after each layer."""
-        self.output_shape(input_shape)
+        self.compute_output_shape(input_shape)
         shapes: list[Shape] = [tuple(input_shape)]
         for layer in self._known():
             shapes.append(layer.infer(shapes[-1]))

@@ -55,13 +55,13 @@ def rows(model: Layer, input_shape: Sequence[int | None]) -> list[Row]:
     """
     if not isinstance(model, Layer):
         raise DTypeError(f"summary: expected a layer or a Sequential, got {type(model).__name__}")
-    model.output_shape(input_shape)
+    model.compute_output_shape(input_shape)
     if isinstance(model, Sequential):
         model.shapes(input_shape)
     table, shape = [], tuple(input_shape)
     for path, layer in model.chain(""):
         y = layer.infer(shape)
-        weights = layer.weights(shape).values()
+        weights = layer.weights_for(shape).values()
         learned = sum(weight.size for weight in weights if weight.learned) if layer.trainable else 0
         fixed = sum(weight.size for weight in weights) - learned
         table.append(

@@ -207,10 +207,15 @@ def instance_norm(x: Array, gamma: Array | None = None, beta: Array | None = Non
     return _affine("instance_norm", y, gamma, beta)
 
 
-def dropout(x: Array, rate: float, rng: np.random.Generator) -> Tensor:
+def dropout(
+    x: Array, rate: float, rng: np.random.Generator, noise_shape: tuple[int | None, ...] | None = None
+) -> Tensor:
     """Each element is 0 with probability `rate`, else divided by 1 - rate. Derivative: the same mask.
 
-    Source: Srivastava et al. (2014). Call it in training only.
+    `noise_shape` is the mask's shape, where it is not that of x: along an axis where it has 1, elements are dropped
+    together; None stands for x's own size. Source: Srivastava et al. (2014). Call it in training only.
+
+    Raises ArgumentError for a rate outside [0, 1), ShapeError for a `noise_shape` that does not spread over x.
 
     >>> dropout(Tensor([1.0, 1.0, 1.0, 1.0]), 0.5, np.random.default_rng(0)).tolist()
     [2.0, 2.0, 2.0, 0.0]
@@ -225,9 +230,21 @@ def dropout(x: Array, rate: float, rng: np.random.Generator) -> Tensor:
     if used is not None and id(rng) not in used:
         used[id(rng)] = (rng, rng.bit_generator.state)
     raw = _raw(x)
-    kept = _kept(rng, np.shape(raw), rate)  # a byte per element is all that backward needs
+    kept = _kept(rng, _mask_shape(np.shape(raw), noise_shape), rate)  # a byte per element is all that backward needs
     scale = np.result_type(raw, np.float16).type(1 / (1 - rate))
     return multiply(x, wrap(kept, None) if isinstance(x, Tensor) else kept) * scale  # type: ignore[no-any-return]
+
+
+def _mask_shape(shape: tuple[int, ...], noise_shape: tuple[int | None, ...] | None) -> tuple[int, ...]:
+    if noise_shape is None:
+        return shape
+    if len(noise_shape) == len(shape):
+        sizes = tuple(n if size is None else size for n, size in zip(shape, noise_shape, strict=True))
+        if all(size in (1, n) for n, size in zip(shape, sizes, strict=True)):
+            return sizes
+    raise ShapeError(
+        f"dropout: expected noise_shape with 1, None or x's size for each axis of x {shape}, got {tuple(noise_shape)}"
+    )
 
 
 @effect

@@ -116,7 +116,7 @@ class Compiled(Generic[P, T]):
         if mode.anomaly or mode.watch is not None or (OBSERVED and mode.observer is not None):
             return self._as_it_is(leaves, rebuild)  # somebody wants to see each operation
         arrays: list[Any] = []
-        key: list[Any] = [mode.recording, choice()]
+        key: list[Any] = [mode.recording, mode.training, choice()]
         for leaf in leaves:
             if type(leaf) is not ndarray:
                 if isinstance(leaf, Tensor):

@@ -77,7 +77,7 @@ def _layer(conv: Any, shape: Shape, stride: Any, padding: Any, dilation: Any, gr
     if isinstance(conv, (nn.Conv, nn.DepthwiseConv2D)):
         full = _batched(shape, conv.rank)
         conv.build(full)  # refuses a shape that does not fit
-        conv.output_shape(full)
+        conv.compute_output_shape(full)
         return (_grouped(nn, conv) if isinstance(conv, nn.DepthwiseConv2D) else conv), full
     if not isinstance(conv, (Tensor, ndarray)):
         raise ArgumentError(f"as_dense: expected a convolution layer or a kernel, got {type(conv).__name__}")
@@ -91,7 +91,7 @@ def _layer(conv: Any, shape: Shape, stride: Any, padding: Any, dilation: Any, gr
     )  # fmt: skip
     layer.weight.data = np.array(kernel)
     full = _batched(shape, layer.rank)
-    layer.output_shape(full)
+    layer.compute_output_shape(full)
     return layer, full
 
 

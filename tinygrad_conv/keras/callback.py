@@ -1,0 +1,138 @@
+"""What a callback is: the events that `fit`, `evaluate` and `predict` tell of, who hears them, and `History`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+from ..errors import DTypeError
+
+__all__ = ["Callback", "CallbackList", "History", "Logs"]
+
+Logs: TypeAlias = dict[str, Any]
+
+
+class Callback:
+    """Base of the callbacks: override what is needed.
+
+    `logs` hold the loss and the metrics so far. ``model.stop_training = True`` ends `fit`, ``stop_evaluating`` and
+    ``stop_predicting`` the others.
+
+    Attributes
+    ----------
+    model : the model that is trained
+    params : dict with "epochs", "steps" (batches in an epoch, None where nobody knows) and "verbose"
+    """
+
+    model: Any = None
+    params: dict[str, Any] = {}  # noqa: RUF012  (set anew for each run, never changed)
+
+    def set_model(self, model: Any) -> None:
+        """Told before a run, whose run it is."""
+        self.model = model
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        """Told before a run, what is known of it."""
+        self.params = params
+
+    def on_train_begin(self, logs: Logs | None = None) -> Any: ...
+
+    def on_train_end(self, logs: Logs | None = None) -> Any: ...
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> Any: ...
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> Any: ...
+
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> Any: ...
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> Any: ...
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> Any:
+        self.on_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> Any:
+        self.on_batch_end(batch, logs)
+
+    def on_test_begin(self, logs: Logs | None = None) -> Any: ...
+
+    def on_test_end(self, logs: Logs | None = None) -> Any: ...
+
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> Any: ...
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> Any: ...
+
+    def on_predict_begin(self, logs: Logs | None = None) -> Any: ...
+
+    def on_predict_end(self, logs: Logs | None = None) -> Any: ...
+
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> Any: ...
+
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> Any: ...
+
+
+EVENTS = tuple(name for name in vars(Callback) if name.startswith("on_"))
+
+
+class CallbackList:
+    """The callbacks of a run, who are told of each event in their order."""
+
+    def __init__(self, what: str, callbacks: Any, model: Any, params: dict[str, Any]) -> None:
+        self.callbacks = list(_flat(what, callbacks))
+        for callback in self.callbacks:
+            callback.set_model(model)
+        for callback in self.callbacks:
+            callback.set_params(params)
+
+    def tell(self, event: str, *args: Any) -> None:
+        """Call one method of each callback."""
+        for callback in self.callbacks:
+            getattr(callback, event)(*args)
+
+    def hear(self, event: str) -> bool:
+        """Does any callback do anything at this event? If not, nobody need find out what there is to tell."""
+        older = event.replace("on_train_batch", "on_batch")
+        return any(_overrides(callback, name) for callback in self.callbacks for name in {event, older})
+
+
+def _overrides(callback: Callback, event: str) -> bool:
+    return event in vars(callback) or getattr(type(callback), event) is not getattr(Callback, event)
+
+
+def _flat(what: str, callbacks: Any) -> Iterator[Callback]:
+    """One callback, or all in a list of them; lists may be nested."""
+    if isinstance(callbacks, Callback):
+        yield callbacks
+    elif isinstance(callbacks, (list, tuple, CallbackList)):
+        for callback in callbacks.callbacks if isinstance(callbacks, CallbackList) else callbacks:
+            yield from _flat(what, callback)
+    elif callbacks is not None:
+        fix = f": write {callbacks.__name__}()" if isinstance(callbacks, type) else ""
+        raise DTypeError(f"{what}: expected callbacks, each a keras.callbacks.Callback, got {callbacks!r}{fix}")
+
+
+class History(Callback):
+    """What `fit` returns: `history` maps "loss", each metric and their "val_" to a list with a value per epoch.
+
+    `interrupted` says that Ctrl-C ended training early.
+    """
+
+    def __init__(self) -> None:
+        self.history: dict[str, list[float]] = {}
+        self.epoch: list[int] = []
+        self.interrupted = False
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        self.epoch.append(epoch)
+        for name, value in (logs or {}).items():
+            self.history.setdefault(name, []).append(value)
+
+    def plot(self) -> Any:
+        """Loss and metrics over the epochs, as a matplotlib figure (extra ``plots``)."""
+        from ..plots import plot_history
+
+        return plot_history(self.history)
+
+    def __repr__(self) -> str:
+        last = [f"{name} {values[-1]:.4g}" for name, values in self.history.items()]
+        parts = [f"{len(self.epoch)} epochs", *(["interrupted"] if self.interrupted else []), *last]
+        return f"History({', '.join(parts)})"

@@ -1,0 +1,319 @@
+"""`keras.Model`: a module that can be compiled, fitted, evaluated and asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
+from zipfile import BadZipFile
+
+import numpy as np
+
+from .. import nn
+from ..arguments import Count, Fraction, Size
+from ..errors import ArgumentError, DataError, DTypeError, GraphError
+from ..files import write_arrays
+from ..modes import no_grad
+from ..nn.fixes import Shape
+from ..tensor import Array, Tensor, wrap
+from . import losses, metrics, optimizers
+from .callback import History
+from .feeding import as_batch, feed_of, feeds_of
+from .layer import Layer
+from .spelling import refuse_unknown, strict
+from .training import Trainer
+
+__all__ = ["Model"]
+
+_LOOP = "write the loop: optimizer.zero_grad(); loss.backward(); optimizer.step(), with an optimizer of tg.optim"
+
+
+class Model(Layer):
+    """A layer that can be compiled, fitted, evaluated and asked: define ``call(self, x)`` (or ``forward``).
+
+    Called by itself it is in inference mode (dropout off); ``model(x, training=True)`` and `fit` train.
+
+    >>> import numpy as np
+    >>> import tinygrad_conv as tg
+    >>> class Line(tg.keras.Model):
+    ...     def __init__(self):
+    ...         self.dense = tg.keras.layers.Dense(1, kernel_initializer="zeros")
+    ...     def call(self, x):
+    ...         return self.dense(x)
+    >>> model = Line()
+    >>> model.compile(optimizer=tg.keras.optimizers.SGD(0.5), loss="mse")
+    >>> x = np.array([[-1.0], [1.0]])
+    >>> history = model.fit(x, 2 * x, epochs=20, verbose=0)
+    >>> model.predict(x).round(2).tolist()
+    [[-2.0], [2.0]]
+    """
+
+    stop_training = stop_evaluating = stop_predicting = False
+    run_eagerly = False
+    history: History | None = None
+    optimizer: optimizers.Optimizer
+    loss: losses.Loss | None = None
+    metrics: list[metrics.Metric] = []  # noqa: RUF012  (those of the last run, set anew by each)
+    _metrics: tuple[list[Any], list[Any]] = ([], [])
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        if args or {"inputs", "outputs"} & set(options):
+            raise ArgumentError(
+                f"{type(self).__name__}: expected no inputs and outputs: there are no functional models here; derive "
+                "from keras.Model, make the layers in __init__ and define call(self, x), or use Sequential"
+            )
+        refuse_unknown(type(self).__name__, options, ["name", "dtype", "trainable"])
+        super().__init__(**options)
+
+    # -- training --------------------------------------------------------------------------------------------------
+
+    def compile(
+        self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Iterable[Any] | None = None, *,
+        weighted_metrics: Iterable[Any] | None = None, run_eagerly: bool = False, jit_compile: Any = "auto",
+        **unknown: Any,
+    ) -> None:  # fmt: skip
+        """Say how to train.
+
+        Parameters
+        ----------
+        optimizer : str or `keras.optimizers` object
+        loss : str, `keras.losses` object, or function of (y_true, y_pred) tensors
+        metrics : list of str, `keras.metrics` objects, or functions of (y_true, y_pred)
+        weighted_metrics : the same, for metrics that count each example by its weight
+        run_eagerly : bool
+            Run each training step as it is written, instead of through `tg.compile`.
+        jit_compile : bool or "auto"
+            Accepted for compatibility: steps are compiled unless `run_eagerly` says otherwise.
+
+        Raises
+        ------
+        ArgumentError, DTypeError
+            An unknown name or argument, with the nearest known one.
+        """
+        known = ["optimizer", "loss", "metrics", "weighted_metrics", "run_eagerly", "jit_compile"]
+        refuse_unknown("compile", unknown, known)
+        if loss is None:
+            raise ArgumentError("compile: expected a loss, got none: use loss='categorical_crossentropy', for example")
+        self.optimizer, self.loss = optimizers.get(optimizer), losses.get(loss)
+        self._metrics = _listed("metrics", metrics), _listed("weighted_metrics", weighted_metrics)
+        self.run_eagerly = bool(run_eagerly)
+
+    @strict
+    def fit(
+        self, x: Any = None, y: Any = None, batch_size: Size | None = None, epochs: Size = 1, verbose: Any = "auto",
+        callbacks: Any = None, validation_split: Fraction = 0.0, validation_data: Any = None, shuffle: bool = True,
+        class_weight: dict[int, float] | None = None, sample_weight: Any = None, initial_epoch: Count = 0,
+        steps_per_epoch: Size | None = None, validation_steps: Size | None = None,
+        validation_batch_size: Size | None = None, validation_freq: Size = 1,
+    ) -> History:  # fmt: skip
+        """Train.
+
+        Parameters
+        ----------
+        x, y : arrays of equal length
+            Inputs (integers become float32, unscaled) and labels as the loss wants them.
+
+            Or, without y, x may give batches (x, y) or (x, y, sample_weight): an iterable such as `tg.data.batches`,
+            which is gone through once per epoch; a list, or an object with ``__len__`` and ``__getitem__``; a
+            generator, which is read on from epoch to epoch.
+        batch_size : int
+            Of arrays; 32 by default.
+        epochs, initial_epoch : int
+            Train from epoch `initial_epoch` up to epoch `epochs`.
+        verbose : "auto", 0, 1 or 2
+            Nothing, a progress bar, or a line per epoch; "auto" is 1 on a terminal, else 0.
+        callbacks : a `keras.callbacks.Callback`, or a list of them
+        validation_split : float in [0, 1)
+            Set the last part of the arrays aside (before shuffling) and evaluate on it after each epoch.
+        validation_data : (x, y), (x, y, sample_weight), or what gives batches
+            Evaluate on these instead.
+        shuffle : bool
+            A new order of examples (of batches, where they are got by number) each epoch, drawn from the package's
+            generator (`keras.utils.set_random_seed`). What is iterated over keeps its own order.
+        class_weight : dict of class -> weight, optional
+            What each class counts in learning, at least 0; validation does not weigh by it. With `sample_weight`, an
+            example counts the product.
+        sample_weight : array (N,) or (N, 1), optional
+            What each example's loss counts.
+        steps_per_epoch, validation_steps : int, optional
+            An epoch takes so many batches, and the next one goes on where it stopped; an evaluation takes so many from
+            the beginning of its data, or, of a generator, the next ones.
+        validation_batch_size, validation_freq : int
+            Evaluate in batches of this size (`batch_size` by default), every so many epochs.
+
+        Returns
+        -------
+        History
+            ``.history`` has the loss and the metrics of each epoch. Ctrl-C ends training cleanly: the model keeps what
+            it has learned and ``.interrupted`` is True.
+
+        Raises
+        ------
+        GraphError
+            The model is not compiled.
+        ShapeError, ArgumentError, DTypeError
+            Data that do not fit the model, the loss or each other; found before any work where they are arrays, and
+            with each batch else.
+        AnomalyError
+            A loss that is not finite.
+        """
+        self._ready_for("fit")
+        feed, held_out = feeds_of(
+            "fit", x, y, sample_weight, batch_size, steps_per_epoch, shuffle, validation_split, validation_data,
+            validation_batch_size, validation_steps, epochs - initial_epoch,
+        )  # fmt: skip
+        return Trainer(self, "fit").fit(
+            feed, held_out, epochs, verbose, callbacks, class_weight, initial_epoch, validation_freq
+        )
+
+    @strict
+    def evaluate(
+        self, x: Any = None, y: Any = None, batch_size: Size | None = None, verbose: Any = "auto",
+        sample_weight: Any = None, steps: Size | None = None, callbacks: Any = None, return_dict: bool = False,
+    ) -> Any:  # fmt: skip
+        """The loss, or [loss, metric, ...], on data; a dictionary of them with ``return_dict=True``.
+
+        Data, batches and callbacks are as for `fit`; `steps` is the number of batches to evaluate on.
+        """
+        self._ready_for("evaluate")
+        feed = feed_of("evaluate", x, y, sample_weight, batch_size=batch_size, steps=steps)
+        return _results(Trainer(self, "evaluate").evaluate(feed, verbose, callbacks), return_dict)
+
+    @strict
+    def predict(
+        self, x: Any, batch_size: Size | None = None, verbose: Any = "auto", steps: Size | None = None,
+        callbacks: Any = None,
+    ) -> np.ndarray[Any, Any]:  # fmt: skip
+        """The outputs for all of x, in batches (of 32 by default), as one array.
+
+        x may give batches, as for `fit`; labels in them are not looked at.
+        """
+        feed = feed_of("predict", x, labelled=False, batch_size=batch_size, steps=steps)
+        outputs: np.ndarray[Any, Any] = Trainer(self, "predict").predict(feed, verbose, callbacks)
+        return outputs
+
+    @strict
+    def train_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: dict[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:  # fmt: skip
+        """One step on one batch; the loss, or [loss, metric, ...], before the step."""
+        self._ready_for("train_on_batch")
+        batch = as_batch("train_on_batch", x, y, sample_weight, labelled=True)
+        trainer = Trainer(self, "train_on_batch", eagerly=True)
+        return _results(trainer.train_on_batch(batch, class_weight), return_dict)
+
+    @strict
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
+        """`evaluate` on one batch."""
+        batch = as_batch("test_on_batch", x, y, sample_weight, labelled=True)
+        return self.evaluate(batch.x, batch.y, len(batch), 0, batch.weights, return_dict=return_dict)
+
+    def predict_on_batch(self, x: Any) -> np.ndarray[Any, Any]:
+        """`predict` on one batch."""
+        batch = as_batch("predict_on_batch", x, None, None, labelled=False)
+        outputs: np.ndarray[Any, Any] = self.predict(batch.x, len(batch), 0)
+        return outputs
+
+    def _ready_for(self, what: str) -> None:
+        """Raise unless the model is compiled, or where it says to be trained in a way that is not the front's."""
+        if self.loss is None:
+            raise GraphError(
+                f"{what}: the model is not compiled: call "
+                "model.compile(optimizer='adam', loss='sparse_categorical_crossentropy', metrics=['accuracy']) first"
+            )
+        for step in ("train_step", "test_step", "compute_loss", "compute_metrics"):
+            if hasattr(self, step):
+                raise ArgumentError(f"{what}: {step} of {type(self).__name__} would not be called here: {_LOOP}")
+
+    # -- what `Trainer` asks -----------------------------------------------------------------------------------------
+
+    def ends_in(self, activation: str | None) -> bool:
+        """Is this activation the last thing the model does, so that `without_activation` makes sense?"""
+        return False
+
+    def without_activation(self) -> Callable[[Array], Any]:
+        """This model without its last activation: other modules around the same weights."""
+        return self
+
+    def output_for(self, x: np.ndarray[Any, Any]) -> Shape:
+        """The output's shape for this data. Raises ShapeError when they do not fit the model."""
+        with no_grad():
+            y = self(self.as_input(x[:1]), training=False)
+        if isinstance(y, (list, tuple, dict)):
+            raise ArgumentError(
+                f"{type(self).__name__}: expected one output, got {len(y)}: to train several, add their losses; {_LOOP}"
+            )
+        if not isinstance(y, Tensor):
+            raise DTypeError(f"{type(self).__name__}: expected call to give a tensor, got {type(y).__name__}")
+        return (None, *y.shape[1:])
+
+    def make_for(self, x: np.ndarray[Any, Any]) -> None:
+        """Make the weights for this data, if they are not there."""
+        self.output_for(x)
+
+    def as_input(self, x: Array) -> Tensor:
+        """A batch of data as a tensor in float32; integers stay integers where there is an `Embedding`."""
+        if x.dtype != np.float32 and not (x.dtype.kind in "iu" and self._embeds()):
+            x = x.astype(np.float32)
+        return x if isinstance(x, Tensor) else wrap(x, None)
+
+    def _embeds(self) -> bool:
+        return any(isinstance(module, nn.Embedding) for module in self.modules())
+
+    def mend_output(self, x: Shape, wanted: int) -> str:
+        """How the model might be changed so that its output is (N, wanted), or empty."""
+        return ""
+
+    # -- files -----------------------------------------------------------------------------------------------------
+
+    @strict
+    def save_weights(self, filepath: str | os.PathLike[str]) -> None:
+        """Write all weights to a NumPy ``.npz`` file of any name; an older file stays until this one is whole.
+
+        Raises DataError when that is not possible.
+        """
+        self._make("save_weights")
+        write_arrays(filepath, self.state_dict(), "save_weights")
+
+    @strict
+    def load_weights(self, filepath: str | os.PathLike[str]) -> None:
+        """Take over weights that `save_weights` wrote.
+
+        Raises DataError when there is no such file or it is another kind, ArgumentError or ShapeError when it was
+        written by another model.
+        """
+        self._make("load_weights")
+        try:
+            with open(filepath, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+                state = {name: arrays[name] for name in arrays.files}
+        except (OSError, ValueError, EOFError, AttributeError, TypeError, BadZipFile) as error:
+            raise DataError(
+                f"load_weights: expected a file that save_weights wrote, got {filepath!s}: {error}"
+            ) from None
+        self.load_state_dict(state)
+
+    def save(self, *args: Any, **options: Any) -> NoReturn:
+        """Refused: see `save_weights`."""
+        raise ArgumentError(
+            f"{type(self).__name__}.save: models are not saved whole: make the model by the same code, and use "
+            "save_weights(path) and load_weights(path)"
+        )
+
+
+def _listed(name: str, metrics: Any) -> list[Any]:
+    """The metrics, each found out to be one."""
+    if isinstance(metrics, (str, dict)) or (metrics is not None and not isinstance(metrics, (list, tuple))):
+        raise DTypeError(f"compile: expected a list of metrics, got {metrics!r}: use {name}=[{metrics!r}]")
+    for metric in metrics or ():
+        _metric(metric)
+    return list(metrics or ())
+
+
+_metric = metrics.get
+
+
+def _results(logs: dict[str, float], return_dict: bool) -> Any:
+    if return_dict:
+        return logs
+    return next(iter(logs.values())) if len(logs) == 1 else list(logs.values())

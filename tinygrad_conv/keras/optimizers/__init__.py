@@ -1,0 +1,242 @@
+"""`keras.optimizers`: optimisers with Keras' names, defaults and update rules. They meet their parameters in `fit`.
+
+``weight_decay`` is decoupled in all of them, as in Keras: ``p *= 1 - lr * weight_decay`` before each step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from inspect import signature
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ... import optim
+from ...arguments import Fraction, NonNegative, Positive, check
+from ...errors import ArgumentError, DTypeError
+from ...modes import effect
+from ...tensor import Tensor
+from ..spelling import strict
+from . import rules, schedules
+
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "get", "schedules"]
+
+
+class Optimizer:
+    """Base of the optimisers: holds the settings until `bind` gives it parameters.
+
+    Parameters
+    ----------
+    learning_rate : float, at least 0, or a schedule: a function of the step, or of nothing
+    weight_decay : float, optional
+    clipnorm, clipvalue, global_clipnorm : float, optional
+        Limit the norm of each gradient, each element, or the norm of all gradients together; one of them at most.
+    name : str, optional
+    lr : float or schedule, optional
+        An older name of `learning_rate`.
+    """
+
+    inner: optim.Optimizer | None = None
+
+    def __init__(
+        self, make: Callable[..., optim.Optimizer], options: dict[str, Any], learning_rate: Any,
+        weight_decay: float | None, clipnorm: float | None, clipvalue: float | None, global_clipnorm: float | None,
+        name: str | None, lr: Any,
+    ) -> None:  # fmt: skip
+        kind = type(self).__name__
+        self._make, self._options = make, options
+        self._learning_rate = _rate(kind, learning_rate if lr is None else lr)
+        self.name, self.weight_decay = name or kind.lower(), weight_decay or 0.0
+        self.clipnorm, self.clipvalue, self.global_clipnorm = clipnorm, clipvalue, global_clipnorm
+        limits = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
+        given = [limit for limit, value in limits.items() if value is not None]
+        if len(given) > 1:
+            raise ArgumentError(f"{kind}: expected one limit, got {' and '.join(given)}: use {given[-1]} alone")
+        make([Tensor(np.zeros(1), requires_grad=True)], lr=self._learning_rate, **options)  # raises for bad settings
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the next step; assigning a number or a schedule changes it."""
+        if self.inner is not None:
+            return self.inner.lr
+        return float(self._learning_rate(0) if callable(self._learning_rate) else self._learning_rate)
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        rate = _rate(type(self).__name__, value)
+        self._learning_rate = rate
+        if self.inner is not None:
+            self.inner.lr = rate
+
+    lr = learning_rate
+
+    @property
+    def iterations(self) -> int:
+        """How many steps were made."""
+        return 0 if self.inner is None else self.inner.steps
+
+    def bind(self, params: Sequence[Tensor]) -> None:
+        """Take these parameters, unless they are those it has."""
+        if self.inner is None or [id(p) for p in self.inner.params] != [id(p) for p in params]:
+            self.inner = self._make(params, lr=self._learning_rate, **self._options)
+
+    def zero_grad(self) -> None:
+        """Forget the accumulated gradients."""
+        if self.inner is not None:
+            self.inner.zero_grad()
+
+    def step(self) -> None:
+        """Clip, decay, and move the parameters."""
+        if self.inner is None:
+            raise ArgumentError(f"{type(self).__name__}: it has no parameters yet: compile a model with it and fit")
+        self._clip_and_decay(self.inner)
+        self.inner.step()
+
+    @effect
+    def _clip_and_decay(self, inner: optim.Optimizer) -> None:
+        if self.clipvalue is not None:
+            optim.clip_grad_value(inner.params, self.clipvalue)
+        if self.clipnorm is not None:
+            for param in inner.params:
+                optim.clip_grad_norm([param], self.clipnorm)
+        if self.global_clipnorm is not None:
+            optim.clip_grad_norm(inner.params, self.global_clipnorm)
+        if self.weight_decay:
+            keep = 1 - inner.lr * self.weight_decay
+            for param in inner.params:
+                if param.grad is not None:
+                    param._data = param._data * keep
+
+    def apply_gradients(self, *args: Any, **options: Any) -> NoReturn:
+        """Refused: loops of one's own are written with `optim`."""
+        raise ArgumentError(
+            f"{type(self).__name__}: gradients are not handed over here: in a loop of your own use an optimizer of "
+            "tg.optim, such as tg.optim.Adam(model.trainable_variables): zero_grad(), loss.backward(), step()"
+        )
+
+    apply = minimize = apply_gradients
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(learning_rate={self.learning_rate:g})"
+
+
+def _rate(what: str, value: Any) -> Any:
+    """A learning rate as `optim` takes it: a number, or a function of the step."""
+    if not callable(value):
+        return check(NonNegative, what, "learning_rate", value, 0.01)
+    if isinstance(value, type):
+        raise DTypeError(
+            f"{what}: expected learning_rate as a number or a schedule, got {value!r}: write {value.__name__}(...)"
+        )
+    try:
+        signature(value).bind(0)
+    except TypeError:
+        return lambda step: value()
+    except ValueError:  # it cannot be looked into
+        pass
+    return value
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum if wanted."""
+
+    @strict
+    def __init__(
+        self, learning_rate: Any = 0.01, momentum: Fraction = 0.0, nesterov: bool = False, *,
+        weight_decay: NonNegative | None = None, clipnorm: Positive | None = None, clipvalue: Positive | None = None,
+        global_clipnorm: Positive | None = None, name: str | None = None, lr: Any = None,
+    ) -> None:  # fmt: skip
+        options = {"momentum": momentum, "nesterov": nesterov}
+        super().__init__(
+            rules.SGD, options, learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name, lr
+        )
+
+
+class Adam(Optimizer):
+    """Steps scaled by running moments of the gradient."""
+
+    @strict
+    def __init__(
+        self, learning_rate: Any = 0.001, beta_1: Fraction = 0.9, beta_2: Fraction = 0.999, epsilon: NonNegative = 1e-7,
+        *, weight_decay: NonNegative | None = None, clipnorm: Positive | None = None,
+        clipvalue: Positive | None = None, global_clipnorm: Positive | None = None, name: str | None = None,
+        lr: Any = None,
+    ) -> None:  # fmt: skip
+        options = {"betas": (beta_1, beta_2), "epsilon": epsilon}
+        super().__init__(
+            rules.Adam, options, learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name, lr
+        )
+
+
+class AdamW(Adam):
+    """`Adam` with weight decay 0.004 unless told otherwise."""
+
+    @strict
+    def __init__(
+        self, learning_rate: Any = 0.001, weight_decay: NonNegative = 0.004, beta_1: Fraction = 0.9,
+        beta_2: Fraction = 0.999, epsilon: NonNegative = 1e-7, *, clipnorm: Positive | None = None,
+        clipvalue: Positive | None = None, global_clipnorm: Positive | None = None, name: str | None = None,
+        lr: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            learning_rate, beta_1, beta_2, epsilon, weight_decay=weight_decay, clipnorm=clipnorm, clipvalue=clipvalue,
+            global_clipnorm=global_clipnorm, name=name, lr=lr,
+        )  # fmt: skip
+
+
+class RMSprop(Optimizer):
+    """Steps divided by a running root mean square of the gradient, or (`centered`) by its standard deviation."""
+
+    @strict
+    def __init__(
+        self, learning_rate: Any = 0.001, rho: Fraction = 0.9, momentum: Fraction = 0.0, epsilon: NonNegative = 1e-7,
+        centered: bool = False, *, weight_decay: NonNegative | None = None, clipnorm: Positive | None = None,
+        clipvalue: Positive | None = None, global_clipnorm: Positive | None = None, name: str | None = None,
+        lr: Any = None,
+    ) -> None:  # fmt: skip
+        options = {"rho": rho, "momentum": momentum, "epsilon": epsilon, "centered": centered}
+        super().__init__(
+            rules.RMSprop, options, learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name, lr
+        )
+
+
+class Adagrad(Optimizer):
+    """Steps divided by the root of the sum of all squared gradients, which starts at `initial_accumulator_value`."""
+
+    @strict
+    def __init__(
+        self, learning_rate: Any = 0.001, initial_accumulator_value: NonNegative = 0.1, epsilon: NonNegative = 1e-7, *,
+        weight_decay: NonNegative | None = None, clipnorm: Positive | None = None, clipvalue: Positive | None = None,
+        global_clipnorm: Positive | None = None, name: str | None = None, lr: Any = None,
+    ) -> None:  # fmt: skip
+        options = {"initial": initial_accumulator_value, "epsilon": epsilon}
+        super().__init__(
+            rules.Adagrad, options, learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name, lr
+        )
+
+
+_BY_NAME: dict[str, Callable[[], Optimizer]] = {
+    "adagrad": Adagrad, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "sgd": SGD,
+}  # fmt: skip
+
+
+def get(optimizer: Any) -> Optimizer:
+    """The optimiser of this name or class with Keras' defaults; an optimiser object itself.
+
+    Raises ArgumentError for an unknown name, naming the nearest; DTypeError for what is no optimiser.
+    """
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    if isinstance(optimizer, str):
+        if optimizer.lower() not in _BY_NAME:
+            near = get_close_matches(optimizer.lower(), _BY_NAME, 1)
+            hint = f"use optimizer='{near[0]}'" if near else f"use one of {', '.join(_BY_NAME)}"
+            raise ArgumentError(f"compile: unknown optimizer {optimizer!r}: {hint}")
+        return _BY_NAME[optimizer.lower()]()
+    if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
+        return optimizer()  # type: ignore[call-arg]
+    raise DTypeError(
+        f"compile: expected an optimizer by name or a keras.optimizers object, got {optimizer!r}"
+        + (f": use keras.optimizers.{type(optimizer).__name__}" if isinstance(optimizer, optim.Optimizer) else "")
+    )

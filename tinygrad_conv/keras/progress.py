@@ -1,0 +1,66 @@
+"""What is shown while a model trains."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import ArgumentError
+from .callback import Logs
+
+__all__ = ["Bar"]
+
+
+class Bar:
+    """A progress bar per epoch (verbose 1), a line per epoch (2), or nothing (0); tqdm is imported when first shown."""
+
+    def __init__(self, what: str, verbose: Any, steps: int | None) -> None:
+        if verbose not in ("auto", 0, 1, 2):
+            raise ArgumentError(f"{what}: expected verbose 'auto', 0, 1 or 2, got {verbose!r}: use verbose=\"auto\"")
+        on_terminal = all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr))
+        self.verbose = int(on_terminal if verbose == "auto" else verbose)
+        self.steps, self._what, self._bar, self._shown = steps, what, None, 0.0
+
+    def __enter__(self) -> Bar:
+        self.begin(self._what)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def begin(self, title: str) -> None:
+        """Show a new bar."""
+        self._title, self._started = title, time.perf_counter()
+        if self.verbose == 1:
+            from tqdm import tqdm  # type: ignore[import-untyped]
+
+            self._bar = tqdm(total=self.steps, desc=title, unit="batch", dynamic_ncols=True)
+
+    def tick(self, logs: Callable[[], Logs] | None = None) -> None:
+        """One batch is done; show its logs if the last were shown a while ago."""
+        if self._bar is not None:
+            now = time.perf_counter()
+            if logs is not None and now - self._shown > 0.1:
+                self._shown = now
+                self._bar.set_postfix_str(text(logs()), refresh=False)
+            self._bar.update(1)
+
+    def end(self, logs: Logs) -> None:
+        """Show the final logs and close."""
+        if self._bar is not None and logs:
+            self._bar.set_postfix_str(text(logs))
+        self.close()
+        if self.verbose == 2:
+            print(f"{self._title} - {time.perf_counter() - self._started:.1f}s - {text(logs)}")
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def text(logs: Logs) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in logs.items())
