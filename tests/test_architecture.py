@@ -25,7 +25,7 @@ LAYERS = {
     "files": {"errors", "arguments"},
     "blocks": {"errors"},
     "modes": {"blocks"},
-    "kernels": {"errors", "arguments", "blocks"},
+    "kernels": {"errors", "arguments", "files", "blocks"},
     "tensor": {"errors", "arguments", "modes"},
     "operation": {"errors", "arguments", "modes", "tensor"},
     "primitive": {"errors", "arguments", "modes", "tensor", "operation"},

@@ -222,6 +222,18 @@ def test_predict_reads_digits_of_any_kind(capsys):
     assert [line.split()[2] for line in notes] == ["dark.png", "colour.png", "clear.png"]
 
 
+def test_predict_answers_for_the_good_images_and_names_the_bad_ones(folder, capsys):
+    image = pytest.importorskip("PIL.Image")
+    for name, digit in zip(("a.png", "b.png"), data.mnist().test_images, strict=False):
+        image.fromarray(digit).save(name)
+    (folder / "cut.png").write_bytes((folder / "a.png").read_bytes()[:150])
+    assert main(["predict", "a.png", "nothing.png", "b.png", "cut.png"]) == 2
+    out, err = capsys.readouterr()
+    assert [line[:6] for line in out.splitlines()] == ["a.png:", "b.png:"]
+    assert [line.split(": ")[2] for line in err.splitlines()] == ["nothing.png", "cut.png"]
+    assert all(line.startswith("tinygrad-conv: error: ") for line in err.splitlines())
+
+
 def test_predict_asks_a_run_or_a_file(folder, capsys):
     image = pytest.importorskip("PIL.Image")
     image.fromarray(data.mnist().test_images[0]).save("digit.png")

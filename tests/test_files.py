@@ -212,7 +212,7 @@ def test_where_nothing_can_be_written(path, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("path", [None, 3, b"bytes", 1.5, ["a"]])
 def test_what_is_no_path(path):
-    for call in (files.read, files.folder_for):
+    for call in (lambda path, what: files.Expected(what, "a file").read(path, 1), files.folder_for):
         with pytest.raises(DTypeError, match=r"render: expected a path as str or pathlib\.Path, got"):
             call(path, "render")
     with pytest.raises(DTypeError, match=r"expected a path as str or pathlib\.Path, got"):

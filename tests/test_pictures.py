@@ -28,7 +28,7 @@ from graph_models import (
 )  # fmt: skip
 
 import tinygrad_conv as tg
-from tinygrad_conv.errors import ArgumentError, DTypeError, GraphError
+from tinygrad_conv.errors import ArgumentError, DTypeError, GraphError, SizeError
 from tinygrad_conv.graph import as_modules, draw, fold, snapshot
 from tinygrad_conv.graph.drawing.command import draw_command
 from tinygrad_conv.graph.drawing.looks import _DARK, RAMP, darkened
@@ -712,11 +712,21 @@ def test_draw_command_writes(model, tmp_path, capsys):
         ("FILE:missing", "1", "has no 'missing'; it has tg, make, model, other, function"),
         ("FILE", "1", "expected FILE.py:name"),
         ("FILE:model", "2xa", "expected a shape such as 1x28x28x1, got '2xa'"),
+        ("FILE:model", "1x" * 64 + "1", "expected --input to be a shape"),
+        ("FILE:model", "99999999x99999999", "expected a result that fits into memory"),
+        ("FILE:model", None, ":model takes (x), got 0 arguments: give the shape of each with --input"),
+        ("FILE:make", None, ":make takes (x), got 0 arguments: give the shape of each with --input"),
+        ("FILE:function", None, ":function takes (x), got 0 arguments: give the shape of each with --input"),
+        ("FOLDER/damaged.json", None, "damaged.json: from_json: expected what to_json wrote"),
+        ("FOLDER/latin.json", None, "latin.json: from_json: expected what to_json wrote"),
+        ("FOLDER", None, "expected FILE.py:name"),
     ],
 )
 def test_draw_command_errors(model, target, shape, message):
-    with pytest.raises(ArgumentError, match=re.escape(message)):
-        draw_command(target.replace("FILE", str(model)), [shape])
+    (model.parent / "damaged.json").write_text('{"format": 1, "nodes": [[[')
+    (model.parent / "latin.json").write_bytes(b"\xe9")
+    with pytest.raises((ArgumentError, SizeError), match=re.escape(message)):
+        draw_command(target.replace("FILE", str(model)).replace("FOLDER", str(model.parent)), [shape] if shape else [])
 
 
 def test_a_picture_with_no_numbers_kept_shows_none():

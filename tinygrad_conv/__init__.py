@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from . import optim as optim
     from . import testing as testing
     from .graph import draw as draw
-    from .graph.microscope import microscope as microscope
+    from .graph.microscope.microscope import microscope as microscope
     from .plan import compile as compile
     from .profiling import profile as profile
 

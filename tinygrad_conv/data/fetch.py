@@ -1,17 +1,20 @@
 """Find, verify and download data files; nothing gets past ``read`` that is not what its ``Source`` says."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from math import prod
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygrad_conv.data.idx import decode, load_bytes, unpack
+from tinygrad_conv.data.idx import decode
 from tinygrad_conv.errors import DataError, MissingExtraError
-from tinygrad_conv.files import write
+from tinygrad_conv.files import Expected, folder_for, write
 
 SUFFIXES = ("", ".gz", ".xz")
 BY_HAND = "pass data_dir= a folder that has the IDX files"
@@ -44,19 +47,18 @@ def find(source: Source, folder: str) -> str | None:
     return next(filter(os.path.isfile, paths), None)
 
 
-def read(source: Source, path: str) -> NDArray[np.uint8]:
+def read(source: Source, path: str, downloaded: IO[bytes] | None = None) -> NDArray[np.uint8]:
     """Read one file and hold it against its source: shape first, for the clearer message, then every byte."""
     import hashlib
 
     where = f"mnist: {path}"
-    raw = unpack(load_bytes(path, where), where)
-    array: NDArray[Any] = decode(raw, where)
-    if array.shape != source.shape:
-        raise DataError(
-            f"{where}: expected {source.name} of shape {source.shape}, got shape {array.shape};"
-            " replace or delete the file"
-        )
-    digest = hashlib.sha256(raw).hexdigest()
+    with (
+        nullcontext(downloaded) if downloaded else Expected(where, "a readable file", "check the path").opened(path)
+    ) as file:
+        array, (header, values) = decode(file, where, source.shape)
+    sha256 = hashlib.sha256(header)
+    sha256.update(values)
+    digest = sha256.hexdigest()
     if digest != source.sha256:
         raise DataError(
             f"{where}: expected the content of {source.name} (SHA-256 {source.sha256[:12]}...),"
@@ -103,36 +105,45 @@ def download(source: Source, folders: Sequence[str], mirrors: list[str]) -> NDAr
         raise MissingExtraError(
             f"{wanted}, which needs pooch: pip install 'tinygrad-conv[data]'\nor {BY_HAND}"
         ) from error
-    import tempfile
-
-    try:
-        os.makedirs(cache, exist_ok=True)
-        scratch = tempfile.TemporaryDirectory(dir=cache, prefix="download-")
-    except OSError as error:
-        raise DataError(
-            f"{wanted}, got a cache folder that cannot be written ({error.strerror}: {cache})\n"
-            f"make it writable, or {BY_HAND}"
-        ) from error
-
     name = source.name + ".gz"
+    try:
+        folder_for(os.path.join(cache, name), "mnist")
+    except DataError as error:
+        raise DataError(
+            f"{wanted}, got a cache folder that cannot be written ({error})\nmake it writable, or {BY_HAND}"
+        ) from None
+
     progress = bool(sys.stderr and sys.stderr.isatty())
     http = pooch.HTTPDownloader(progressbar=progress, chunk_size=2**16, timeout=TIMEOUT)
     failures = []
-    with scratch as folder:
-        part = os.path.join(folder, name)
-        for mirror in tuple(mirrors):
-            try:
-                http(f"{mirror.rstrip('/')}/{name}", part, None)
-                array = read(source, part)
-                write(os.path.join(cache, name), load_bytes(part, "mnist"), "mnist")
-                return array
-            except (OSError, DataError) as error:  # the errors of requests are OSErrors
-                failures.append(f"{mirror} ({reason(error).replace(part, name)})")
-                mirrors.append(mirrors.pop(mirrors.index(mirror)))
+    for mirror in tuple(mirrors):
+        try:
+            file = _Limited(prod(source.shape) + 2**16)  # packed, it is shorter; gzip adds a little to what is random
+            http(f"{mirror.rstrip('/')}/{name}", file, None)
+            array = read(source, name, file)
+        except (OSError, DataError) as error:  # the errors of requests are OSErrors
+            failures.append(f"{mirror} ({reason(error)})")
+            mirrors.append(mirrors.pop(mirrors.index(mirror)))
+        else:
+            write(os.path.join(cache, name), file.getvalue(), "mnist")
+            return array
     raise DataError(
         f"{wanted}, got from the mirrors: {'; '.join(failures) or 'none was given'}\n"
         f"check the network and try again, or {BY_HAND}"
     )
+
+
+class _Limited(io.BytesIO):
+    """Takes so many bytes and no more: a mirror may send for ever."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+
+    def write(self, data: Any) -> int:
+        if self.tell() + len(data) > self.most:
+            raise DataError(f"mnist: expected at most {self.most:,} bytes, got more")
+        return super().write(data)
 
 
 def reason(error: Exception) -> str:

@@ -4,19 +4,22 @@ The magic number is two zero bytes, one byte that codes the dtype and one byte t
 length is a 32-bit unsigned integer.
 """
 
+import io
 import os
 import struct
 from math import prod
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tinygrad_conv.errors import DataError, DTypeError, MissingExtraError, ShapeError
+from tinygrad_conv.errors import DataError, DTypeError, ShapeError
+from tinygrad_conv.files import Expected, exactly, unpacking
 
 DTYPES = {code: np.dtype(name) for code, name in {
     0x08: "uint8", 0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64",
 }.items()}  # fmt: skip
+AGAIN = "get the file again"
 CODES = {dtype: code for code, dtype in DTYPES.items()}
 
 
@@ -39,13 +42,12 @@ def read_idx(source: str | os.PathLike[str] | bytes | bytearray) -> NDArray[Any]
            [3., 4.]])
     """
     if isinstance(source, bytes | bytearray):
-        blob, where = bytes(source), f"read_idx: {len(source)} bytes"
-    elif isinstance(source, str | os.PathLike):
+        return decode(io.BytesIO(source), f"read_idx: {len(source)} bytes")[0]
+    if isinstance(source, str | os.PathLike):
         where = f"read_idx: {os.fspath(source)}"
-        blob = load_bytes(os.fspath(source), where)
-    else:
-        raise DTypeError(f"read_idx: expected a path or bytes, got {type(source).__name__}")
-    return decode(unpack(blob, where), where)
+        with Expected(where, "a readable file", "check the path").opened(source) as file:
+            return decode(file, where)[0]
+    raise DTypeError(f"read_idx: expected a path or bytes, got {type(source).__name__}")
 
 
 def write_idx(array: ArrayLike) -> bytes:
@@ -72,62 +74,43 @@ def write_idx(array: ArrayLike) -> bytes:
     return header + values.astype(values.dtype.newbyteorder(">")).tobytes()
 
 
-def load_bytes(path: str, where: str) -> bytes:
-    """The file's bytes as they lie on the disk."""
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise DataError(f"{where}: expected a readable file, got: {error.strerror}; check the path") from error
+def decode(
+    file: IO[bytes], where: str, shape: tuple[int, ...] | None = None
+) -> tuple[NDArray[Any], tuple[bytes, bytes]]:
+    """The array in an IDX file, packed or not, and the file's content unpacked: header and values.
 
-
-def unpack(blob: bytes, where: str) -> bytes:
-    """Undo gzip or xz, told by their first bytes, since browsers unpack files and keep the name."""
-    try:
-        if blob.startswith(b"\x1f\x8b"):
-            import gzip
-
-            return gzip.decompress(blob)
-        if blob.startswith(b"\xfd7zXZ\x00"):
-            import lzma
-
-            return lzma.decompress(blob)
-    except ImportError as error:
-        raise MissingExtraError(
-            f"{where}: this Python was built without its standard module {error.name}; install a complete Python"
-        ) from error
-    except Exception as error:  # zlib.error, LZMAError, EOFError and OSError have no closer base in common
+    The header says how long the content is: no more is unpacked, and nothing at all where `shape` is another one.
+    ``where`` opens the message of every error.
+    """
+    idx = Expected(where, "an IDX file (0, 0, a dtype code, the rank)", AGAIN)
+    read = unpacking(file, where)
+    with Expected(where, "a whole compressed file", AGAIN).checking("a truncated or damaged one"):
+        start = exactly(read, 4)
+        dtype = DTYPES.get(start[2]) if len(start) == 4 and start.startswith(b"\0\0") else None
+        if dtype is None:
+            raise idx.error(f"one that starts with {list(start)}")
+        rank = start[3]
+        if rank > 64:
+            raise DataError(f"{where}: expected a shape that NumPy can hold, got one of {rank} axes; {AGAIN}")
+        header = start + exactly(read, 4 * rank)
+        if len(header) < 4 + 4 * rank:
+            raise DataError(
+                f"{where}: expected a header of {4 + 4 * rank} bytes for {rank} axes, got {len(header)} bytes: the"
+                " file is truncated; get it again"
+            )
+        found = struct.unpack_from(f">{rank}I", header, 4)
+        if shape not in (None, found):
+            raise DataError(f"{where}: expected shape {shape}, got shape {found}; replace or delete the file")
+        size = prod(found) * dtype.itemsize
+        values = exactly(read, size + 1)
+    if len(values) != size:
+        fault = "the file is truncated" if len(values) < size else "or more, after its end"
         raise DataError(
-            f"{where}: expected a whole compressed file, got a truncated or damaged one ({error}); get the file again"
-        ) from error
-    return blob
-
-
-def decode(raw: bytes, where: str) -> NDArray[Any]:
-    """The array in uncompressed IDX bytes; ``where`` opens the message of every error."""
-    dtype = DTYPES.get(raw[2]) if len(raw) >= 4 and raw.startswith(b"\0\0") else None
-    if dtype is None:
-        raise DataError(
-            f"{where}: expected an IDX file (0, 0, a dtype code, the rank), got one that starts with"
-            f" {list(raw[:4])}; get the file again"
+            f"{where}: expected {len(header) + size} bytes for shape {found} of {dtype}, got"
+            f" {len(header) + len(values)}: {fault}; get it again"
         )
-    rank = raw[3]
-    header = 4 + 4 * rank
-    if len(raw) < header:
-        raise DataError(
-            f"{where}: expected a header of {header} bytes for {rank} axes, got {len(raw)} bytes: the file is"
-            " truncated; get it again"
-        )
-    shape = struct.unpack_from(f">{rank}I", raw, 4)
-    size = header + prod(shape) * dtype.itemsize
-    if len(raw) != size:
-        fault = "is truncated" if len(raw) < size else "has bytes after its end"
-        raise DataError(
-            f"{where}: expected {size} bytes for shape {shape} of {dtype}, got {len(raw)}: the file {fault};"
-            " get it again"
-        )
-    flat = np.frombuffer(raw, dtype.newbyteorder(">"), offset=header)
+    flat = np.frombuffer(values, dtype.newbyteorder(">"))
     try:
-        return flat.astype(dtype).reshape(shape)  # astype copies: the caller owns writable memory
-    except ValueError as error:  # over 64 axes, or empty with the other axes too long
-        raise DataError(f"{where}: expected a shape that NumPy can hold, got {shape}; get the file again") from error
+        return flat.astype(dtype).reshape(found), (header, values)  # astype copies: the caller owns writable memory
+    except ValueError as error:  # empty, with the other axes too long
+        raise DataError(f"{where}: expected a shape that NumPy can hold, got {found}; get the file again") from error

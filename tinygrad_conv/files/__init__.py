@@ -2,15 +2,22 @@
 
 =============  ==========================================================================
 `writing`      the one way in which the library writes a file
-`reading`      the one way in which it reads one
+`reading`      the one way in which it opens one that it reads
+`packed`       gzip and xz, unpacked as far as one asks
 `arrays`       arrays by name, as npz
+`records`      JSON, each value of a declared kind
 =============  ==========================================================================
 
 What is promised, and how it is tested: ``docs/reliability.md``.
 """
 
-from .arrays import write_arrays
-from .reading import read
+from .arrays import arrays_in, write_arrays
+from .packed import unpacking
+from .reading import Expected, exactly
+from .records import parsed, record, value
 from .writing import PART, Content, folder_for, name_of, write
 
-__all__ = ["PART", "Content", "folder_for", "name_of", "read", "write", "write_arrays"]
+__all__ = [
+    "PART", "Content", "Expected", "arrays_in", "exactly", "folder_for", "name_of", "parsed", "record", "unpacking",
+    "value", "write", "write_arrays",
+]  # fmt: skip

@@ -1,53 +1,104 @@
-"""`read`: the one way in which this library reads a file that somebody else may have written."""
+"""`Expected`: the one way in which this library opens a file that it reads, since somebody else may have written it."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO
 
 from ..errors import DataError
 from .writing import name_of
 
-__all__ = ["read"]
+__all__ = ["CHUNK", "Expected", "exactly"]
+
+CHUNK = 1 << 20  # bytes that are read at once: memory grows with what is there, not with what a header says
 
 
-def read(path: str | os.PathLike[str], what: str, expected: str = "a file", most: int | None = None) -> bytes:
-    """The bytes of a regular file.
+@dataclass(frozen=True)
+class Expected:
+    """What a file should be. Whatever else it is, is told in one form of message.
 
-    Parameters
+    Attributes
     ----------
+    where : str
+        What messages begin with: who reads, and which file.
     what : str
-        Who reads, for messages.
-    expected : str
-        What the file should be, for messages.
-    most : int, optional
-        Refuse a file that is longer than any such file can be. Never more is read.
+        What completes "expected ...".
+    fix : str
+        What messages end with.
 
-    Raises
-    ------
-    DataError
-        There is no such file, it cannot be read, it is too long, or no regular file (reading could last for ever).
-    DTypeError
-        A path of another type.
+    >>> from tinygrad_conv.errors import DataError
+    >>> try:
+    ...     Expected("read", "the settings of a run", "give another --name").read("no/such/file", 1000)
+    ... except DataError as error:
+    ...     print(error)
+    read: expected the settings of a run, got: No such file or directory; give another --name
     """
-    name = name_of(path, what)
-    wrong = f"{what}: expected {expected}, got {name!r}"
-    try:
-        with open(name, "rb", opener=_at_once) as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise DataError(f"{wrong}: it is no regular file")
-            if most is not None and found.st_size > most:
-                raise DataError(f"{wrong}: it has {found.st_size:,} bytes, more than the {most:,} that it can have")
-            return file.read(found.st_size)
-    except OSError as error:
-        raise DataError(f"{wrong}: {error.strerror or error}") from None
-    except ValueError as error:  # a zero byte, or what no file name can hold
-        if isinstance(error, DataError):
+
+    where: str
+    what: str
+    fix: str = ""
+
+    def error(self, got: str) -> DataError:
+        """The error for a file that is something else."""
+        end = f"; {self.fix}" if self.fix else ""
+        got = got if len(got) <= 300 else f"{got[:300]}..."
+        return DataError(f"{self.where}: expected {self.what}, got{'' if got.startswith(':') else ' '}{got}{end}")
+
+    @contextmanager
+    def checking(self, got: str = "a damaged one") -> Iterator[None]:
+        """Whatever is raised inside by those who know the format is told as this error.
+
+        What zipfile, zlib, lzma, json, Pillow and NumPy raise has no closer base in common than Exception.
+        """
+        try:
+            yield
+        except DataError:
             raise
-        raise DataError(f"{wrong}: {error}") from None
+        except Exception as error:
+            raise self.error(f"{got} ({str(error) or type(error).__name__})") from None
+
+    @contextmanager
+    def opened(self, path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+        """The file, open for reading.
+
+        Raises DataError where it cannot be opened or read, or is no regular file, which might never end; DTypeError for
+        what is no path.
+        """
+        name = name_of(path, self.where)
+        try:
+            with open(name, "rb", opener=_at_once) as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise self.error("what is no regular file")
+                yield file
+        except OSError as error:
+            raise self.error(f": {error.strerror or error}") from None
+        except ValueError as error:  # a zero byte, or what no file name can hold
+            if isinstance(error, DataError):
+                raise
+            raise self.error(f": {error}") from None
+
+    def read(self, path: str | os.PathLike[str], most: int) -> bytes:
+        """The content of a file that can have `most` bytes. Raises DataError as `opened` does, and for a longer one."""
+        with self.opened(path) as file:
+            content = exactly(file.read, most + 1)
+        if len(content) > most:
+            raise self.error(f"more than the {most:,} bytes that it can have")
+        return content
+
+
+def exactly(read: Callable[[int], bytes], size: int) -> bytes:
+    """So many bytes, or all there are if they are fewer."""
+    parts, left = [], size
+    while left > 0 and (part := read(min(left, CHUNK))):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
 
 
 def _at_once(name: str, flags: int) -> int:
-    """Open without waiting: a pipe that nobody writes to would keep us for ever."""
+    """Open without waiting for the other end of a pipe."""
     return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))

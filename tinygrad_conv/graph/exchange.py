@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ArgumentError, MissingExtraError
+from ..arguments import DType
+from ..errors import MissingExtraError
+from ..files import Expected, parsed, record, value
 from .value import Graph, GraphModule, GraphNode, Values
 
 if TYPE_CHECKING:
@@ -55,30 +57,38 @@ def from_json(text: str) -> Graph:
 
     Raises
     ------
-    ArgumentError
-        The text is not such JSON.
+    DataError
+        The text is not such JSON, or not that of a graph: names the value that cannot be.
     """
-    try:
-        it = json.loads(text)
-        if it["format"] != _FORMAT:
-            raise ArgumentError(f"from_json: expected format {_FORMAT}, got {it['format']!r}")
-        modules = tuple(GraphModule(**record) for record in it["modules"])
-        nodes = tuple(GraphNode(**{name: _decoded(name, part) for name, part in it.items()}) for it in it["nodes"])
-        return Graph(it["title"], nodes, modules, tuple(it["known"]), tuple(it["notes"]))
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, ArgumentError):
-            raise
-        raise ArgumentError(f"from_json: expected what to_json wrote, got {text[:40]!r} ({error})") from None
+    expected = Expected("from_json", "what to_json wrote")
+    it = parsed(text, expected)
+    if not isinstance(it, dict) or it.pop("format", None) != _FORMAT:
+        raise expected.error(f"{text[:40]!r}")
+    with expected.checking("other content"):
+        modules = tuple(record(GraphModule, module, expected) for module in it["modules"])
+        nodes = tuple(record(GraphNode, _decoded(node, expected), expected) for node in it["nodes"])
+        graph = record(Graph, {**it, "modules": modules, "nodes": nodes}, expected)
+    before: set[str] = set()
+    paths = {"", *(module.path for module in modules)}
+    for node in nodes:
+        if node.name in before or not before.issuperset(node.inputs) or node.module not in paths:
+            raise expected.error(f"other content ({node.name!r} is there twice, or without its module or an input)")
+        before.add(node.name)
+    return graph
 
 
-def _decoded(name: str, part: Any) -> Any:
-    if name in ("values", "gradients"):
-        dtype = np.dtype(part["dtype"])
-        array = np.frombuffer(base64.b64decode(part["data"]), dtype.newbyteorder("<")).astype(dtype)
-        return Values(array.reshape(part["shape"]))
-    if name == "arrivals":
-        return tuple((user, _decoded("gradients", so_far)) for user, so_far in part)
-    return tuple(tuple(x) if isinstance(x, list) else x for x in part) if isinstance(part, list) else part
+def _decoded(node: Any, expected: Expected) -> dict[str, Any]:
+    """A node's record with the numbers in it as arrays."""
+    decoded: dict[str, Any] = {name: _array(node[name], expected) for name in ("values", "gradients") if name in node}
+    if "arrivals" in node:
+        decoded["arrivals"] = tuple((user, _array(so_far, expected)) for user, so_far in node["arrivals"])
+    return {**node, **decoded}
+
+
+def _array(it: Any, expected: Expected) -> Values:
+    dtype = np.dtype(value(DType, "dtype", it["dtype"], expected))
+    array = np.frombuffer(base64.b64decode(it["data"]), dtype.newbyteorder("<")).astype(dtype)
+    return Values(array.reshape(it["shape"]))
 
 
 def to_networkx(graph: Graph) -> MultiDiGraph:

@@ -80,7 +80,7 @@ def snapshot(
         thing._needs_node("snapshot")
         reader, outputs = Reader(thing.name or ""), [(thing.name or "output", thing)]
     elif callable(thing):
-        reader, outputs = _called(thing, example_args or _own_example(thing), watch)
+        reader, outputs = _called(thing, example_args or own_example(thing), watch)
     else:
         raise DTypeError(f"snapshot: expected a Tensor, a function or a Module, got {type(thing).__name__}")
     order = topological(y.node for _, y in outputs if y.node is not None)
@@ -130,7 +130,7 @@ def _called(f: Callable[..., Any], args: Sequence[Any], watch: Watch) -> tuple[R
     return reader, outputs
 
 
-def _own_example(model: Any) -> tuple[Any, ...]:
+def own_example(model: Any) -> tuple[Any, ...]:
     """For a model that knows its input's shape: one example of noise, the same each time."""
     shape = getattr(model, "input_shape", None)
     if not shape or not isinstance(shape, tuple):

@@ -11,7 +11,7 @@ from inspect import signature
 from typing import Any
 
 from ..errors import AnomalyError, ArgumentError, DTypeError
-from ..files import folder_for, name_of, read, write
+from ..files import Expected, folder_for, name_of, write
 from .callback import EVENTS, Callback, CallbackList, History, Logs
 from .spelling import strict
 
@@ -194,9 +194,13 @@ class CSVLogger(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         folder_for(self.filename, "CSVLogger")
-        self._written = read(self.filename, "CSVLogger") if self.append and os.path.exists(self.filename) else b""
+        self._written, log = b"", Expected(f"CSVLogger: {self.filename}", "a log")
+        if self.append and os.path.exists(self.filename):
+            with log.opened(self.filename) as file:
+                self._written = file.read()
         first = self._written.decode(errors="replace").splitlines()[:1]
-        self._columns = next(csv.reader(first, delimiter=self.separator), [])[1:]
+        with log.checking("other content"):
+            self._columns = next(csv.reader(first, delimiter=self.separator), [])[1:]
         write(self.filename, self._written, "CSVLogger")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:

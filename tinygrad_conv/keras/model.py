@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
-from zipfile import BadZipFile
 
 import numpy as np
 
 from .. import nn
 from ..arguments import Count, Fraction, Size
-from ..errors import ArgumentError, DataError, DTypeError, GraphError
-from ..files import write_arrays
+from ..errors import ArgumentError, DTypeError, GraphError
+from ..files import Expected, arrays_in, name_of, write_arrays
 from ..modes import no_grad
 from ..nn.fixes import Shape
 from ..tensor import Array, Tensor, wrap
@@ -284,14 +283,9 @@ class Model(Layer):
         written by another model.
         """
         self._make("load_weights")
-        try:
-            with open(filepath, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-                state = {name: arrays[name] for name in arrays.files}
-        except (OSError, ValueError, EOFError, AttributeError, TypeError, BadZipFile) as error:
-            raise DataError(
-                f"load_weights: expected a file that save_weights wrote, got {filepath!s}: {error}"
-            ) from None
-        self.load_state_dict(state)
+        expected = Expected(f"load_weights: {name_of(filepath, 'load_weights')}", "a file that save_weights wrote")
+        with arrays_in(filepath, expected) as entries:
+            self.load_state_dict(entries)
 
     def save(self, *args: Any, **options: Any) -> NoReturn:
         """Refused: see `save_weights`."""

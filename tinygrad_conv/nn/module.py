@@ -246,12 +246,13 @@ class Module:
                 f"load_state_dict: expected the paths of {type(self).__name__}, got {' and '.join(parts)}{unbuilt}"
                 "; strict=False loads what fits"
             )
-        arrays = {name: np.array(_plain(name, state[name])) for name in own if name in state}
-        wrong = [name for name, array in arrays.items() if array.shape != own[name].shape]
-        if wrong:
-            shapes = "; ".join(f"{name}: {own[name].shape} and {arrays[name].shape}" for name in wrong[:6])
-            raise ShapeError(f"load_state_dict: expected the model's shapes, got others ({shapes})")
-        arrays = {name: cast(f"load_state_dict: {name}", array, own[name].dtype) for name, array in arrays.items()}
+        shapes = {name: np.shape(state[name]) for name in own if name in state}
+        wrong = [name for name, shape in shapes.items() if shape != own[name].shape]
+        if wrong:  # found out before an array is read: it may lie in a file, and be as large as that says
+            pairs = "; ".join(f"{name}: {own[name].shape} and {shapes[name]}" for name in wrong[:6])
+            raise ShapeError(f"load_state_dict: expected the model's shapes, got others ({pairs})")
+        read = {name: np.array(_plain(name, state[name])) for name in shapes}
+        arrays = {name: cast(f"load_state_dict: {name}", array, own[name].dtype) for name, array in read.items()}
         for name, array in arrays.items():
             own[name]._data = array
 

@@ -6,19 +6,34 @@ in the middle of 28x28.
 
 from __future__ import annotations
 
+import io
+import math
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, MissingExtraError
+from ..files import Expected
 from ..ops.linalg import matmul
 
 if TYPE_CHECKING:
     from PIL import Image
 
 SIZE, BOX = 28, 20
+SIDE = 2048  # of the largest square that is looked at pixel by pixel
+MOST_PIXELS, MOST_BYTES = 1 << 26, 1 << 28  # a photo has no more; a small file may say that it has
+FORMATS = (
+    "PNG",
+    "JPEG",
+    "GIF",
+    "BMP",
+    "PPM",
+    "TIFF",
+    "WEBP",
+)  # what Pillow reads by itself; for others it runs programs
 FAINT = 0.1  # what is fainter than this share of the darkest ink is paper
 
 
@@ -126,25 +141,35 @@ def _grey(path: str) -> NDArray[np.float64]:
         raise MissingExtraError(
             "predict reads images with Pillow, which is not installed: pip install 'tinygrad-conv[plots]'"
         ) from error
-    try:
-        with Image.open(path) as image:
+    expected = Expected(path, "an image that can be read")
+    if not os.path.exists(path):
+        raise DataError(f"{path}: no such file")
+    content = io.BytesIO(expected.read(path, MOST_BYTES))  # which never gives more than it has, whatever is asked for
+    with warnings.catch_warnings(), expected.checking():
+        warnings.simplefilter("ignore")  # what Pillow warns of is refused below, or does not matter
+        try:
+            image = Image.open(content, formats=FORMATS)
+        except UnidentifiedImageError:
+            raise Expected(path, "an image such as a PNG").error("another kind of file") from None
+        with image:
+            if image.width * image.height > MOST_PIXELS:
+                raise expected.error(f"one of {image.width} x {image.height} pixels, more than {MOST_PIXELS:,}")
             image.load()
             return _shades(image)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except UnidentifiedImageError:
-        raise DataError(f"{path}: expected an image such as a PNG, got another kind of file") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"{path}: expected an image that can be read, got: {getattr(error, 'strerror', None) or error}"
-        ) from None
 
 
 def _shades(image: Image.Image) -> NDArray[np.float64]:
     if image.mode.startswith("I"):  # 16 bits
-        return np.asarray(image, dtype=np.float64) / 65535
+        return _numbers(image) / 65535
     if image.has_transparency_data:
-        grey, alpha = (np.asarray(band, dtype=np.float64) / 255 for band in image.convert("LA").split())
+        grey, alpha = (_numbers(band) / 255 for band in image.convert("LA").split())
         ink = np.average(grey, weights=alpha) if alpha.any() else 0.0
         return grey * alpha + (1 - alpha) * (ink < 0.5)  # transparent paper: light behind dark ink, dark behind light
-    return np.asarray(image.convert("L"), dtype=np.float64) / 255
+    return _numbers(image.convert("L")) / 255
+
+
+def _numbers(image: Image.Image) -> NDArray[np.float64]:
+    """The pixels as numbers: of a large image (a photo) every second, third ..., which is plenty for a digit."""
+    pixels = np.asarray(image)
+    every = max(math.ceil(math.sqrt(pixels.size) / SIDE), math.ceil(max(pixels.shape) / (4 * SIDE)))
+    return pixels[::every, ::every].astype(np.float64)

@@ -6,28 +6,35 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
+from ..errors import DataError
 from .images import read_digit
 
 SHIPPED = Path(__file__).parent / "weights" / "cnn.npz"
 
 
 def predict(paths: Sequence[str], weights: str | None) -> int:
-    """Print a line for each image file, such as ``digit.png: 7 (0.998)``; all are read before the first is shown.
+    """Print a line for each image file, such as ``digit.png: 7 (0.998)``; returns the exit code.
+
+    It is 2 if there is an image that cannot be read. Each such is named, and the others are answered all the same.
 
     `weights` is a run's folder or a file; without it the weights that come along are used.
     """
     from . import run
 
-    digits = [read_digit(path) for path in paths]
     _, model = run.load_weights(SHIPPED if weights is None else _file(weights))
-    probabilities = run.predict(model, np.stack([digit for digit, _ in digits])[..., None])
-    for path, (_, inverted), row in zip(paths, digits, probabilities, strict=True):
+    code = 0
+    for path in paths:
+        try:
+            digit, inverted = read_digit(path)
+        except DataError as error:
+            print("tinygrad-conv: error:", error, file=sys.stderr)
+            code = 2
+            continue
         if inverted:
             print(f"tinygrad-conv: note: {path} is dark on light, so it was inverted", file=sys.stderr)
+        row = run.predict(model, digit[None, ..., None])[0]
         print(f"{path}: {row.argmax()} ({row.max():.3f})")
-    return 0
+    return code
 
 
 def _file(weights: str) -> Path:

@@ -7,22 +7,22 @@ from the seed and the epoch's number. So weights, optimiser and what happened so
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import nn, optim
+from .. import files, nn, optim
+from ..arguments import Count, Finite, NonNegative, Positive, Probability, Size, one_of
+from ..arguments.kinds import integers, numbers
 from ..data import batches, mnist
-from ..errors import ArgumentError, DataError, TinygradConvError
-from ..files import write, write_arrays
+from ..errors import ArgumentError, DataError
 from ..modes import no_grad
 from ..ops.activations import softmax
 from ..ops.losses import softmax_cross_entropy
@@ -30,6 +30,7 @@ from ..plots import LayerStatistics
 from .recipes import INPUT, OPTIMIZERS, RECIPES, build
 
 HELD_OUT = 0.1  # the share of the training images, the last ones, that only validation sees
+ABOUT = 4_000  # characters that a checkpoint says of an epoch, at most; 850 are usual
 LOOKED_AT = 32  # training images, the first ones, on which the layers are looked at after each epoch
 
 
@@ -42,15 +43,15 @@ class Settings:
     seed=0)
     """
 
-    model: str
+    model: Annotated[str, one_of(*RECIPES)]
     full: bool
-    limit: int | None
-    epochs: int
-    batch_size: int
-    optimizer: str
-    lr: float
-    decay: float
-    seed: int
+    limit: Annotated[int, integers(20)] | None
+    epochs: Size
+    batch_size: Size
+    optimizer: Annotated[str, one_of(*OPTIMIZERS)]
+    lr: Positive
+    decay: Annotated[float, numbers("a number in (0, 1]", 0, 1, to_low=False, to_high=True)]
+    seed: Count
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Settings:
@@ -69,19 +70,33 @@ class Settings:
 
     def save(self, path: Path) -> None:
         """Write them as JSON."""
-        write(path, json.dumps(dataclasses.asdict(self), indent=2) + "\n", "train")
+        files.write(path, json.dumps(dataclasses.asdict(self), indent=2) + "\n", "train")
 
     @classmethod
     def load(cls, path: Path) -> Settings:
-        """Read what `save` wrote. Raises DataError for anything else."""
-        try:
-            settings = cls(**json.loads(path.read_text(encoding="utf-8")))
-            RECIPES[settings.model], OPTIMIZERS[settings.optimizer]
-        except OSError as error:
-            raise DataError(f"{path}: expected the settings of a run, got: {error.strerror}") from None
-        except (ValueError, TypeError, KeyError) as error:
-            raise DataError(f"{path}: expected the settings of a run, got other content ({error})") from None
-        return settings
+        """Read what `save` wrote. Raises DataError for anything else, and names the setting that cannot be."""
+        expected = files.Expected(str(path), "the settings of a run")
+        return files.record(cls, files.parsed(expected.read(path, 10_000), expected), expected)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What is known of a finished epoch."""
+
+    epoch: Size
+    loss: Finite
+    accuracy: Probability
+    val_loss: float
+    val_accuracy: Probability
+
+
+@dataclass(frozen=True)
+class About:
+    """What a checkpoint says besides arrays."""
+
+    history: Sequence[dict[str, Any]]
+    layers: tuple[dict[str, Any], dict[str, Any]]
+    seconds: NonNegative
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,19 +194,34 @@ class Run:
         about = json.dumps({"history": self.history, "layers": layers, "seconds": self.seconds})
         model = {f"model/{name}": value for name, value in self.model.state_dict().items()}
         optimizer = {f"optimizer/{name}": value for name, value in self.optimizer.state_dict().items()}
-        write_arrays(path, {"about": np.array(about), **model, **optimizer}, "train")
+        files.write_arrays(path, {"about": np.array(about), **model, **optimizer}, "train")
 
     def load(self, path: Path) -> None:
         """Continue from a file that `save` wrote. Raises DataError for anything else."""
-        arrays = load_arrays(path)
-        try:
-            about = json.loads(str(arrays["about"]))
-            self.history, self.seconds = about["history"], about["seconds"]
-            self.layers.gradients, self.layers.activations = about["layers"]
-            self.model.load_state_dict(_part(arrays, "model/"))
-            self.optimizer.load_state_dict(_part(arrays, "optimizer/"))
-        except (KeyError, ValueError, TinygradConvError) as error:
-            raise DataError(f"{path}: expected the checkpoint of a run, got other content ({error})") from None
+        expected = files.Expected(str(path), "the checkpoint of a run")
+        with files.arrays_in(path, _weights(path)) as entries, expected.checking("other content"):
+            text = entries.pop("about").text(ABOUT * (1 + min(self.settings.epochs, 10_000)))
+            self._recall(files.record(About, files.parsed(text, expected), expected), expected)
+            parts: dict[str, dict[str, Any]] = {"model": {}, "optimizer": {}}
+            for name, entry in entries.items():
+                part, _, inner = name.partition("/")
+                parts[part][inner] = entry if entry.shape else entry.item()
+            self.model.load_state_dict(parts["model"])
+            self.optimizer.load_state_dict(parts["optimizer"])
+
+    def _recall(self, about: About, expected: files.Expected) -> None:
+        """Take over what happened so far."""
+        epochs = [files.record(Epoch, row, expected) for row in about.history]
+        if [row.epoch for row in epochs] != list(range(1, len(epochs) + 1)):
+            raise expected.error("other content (epochs that do not follow one another)")
+        kinds: tuple[Any, Any] = Sequence[float], Sequence[tuple[float, float, float]]
+        for kind, names in zip(kinds, about.layers, strict=True):
+            for name, rows in names.items():
+                names[name] = list(files.value(kind, name, rows, expected))
+                if len(rows) != len(epochs):
+                    raise expected.error(f"other content ({len(rows)} rows for {name!r} after {len(epochs)} epochs)")
+        self.history, self.seconds = list(map(dataclasses.asdict, epochs)), about.seconds
+        self.layers.gradients, self.layers.activations = about.layers
 
 
 def predict(model: nn.Module, x: NDArray[Any], batch_size: int = 500) -> NDArray[Any]:
@@ -207,35 +237,19 @@ def load_weights(path: Path) -> tuple[str, nn.Sequential]:
 
     Raises DataError for a file that is missing or damaged, or fits no model.
     """
-    arrays = load_arrays(path)
-    shapes = {name: array.shape for name, array in arrays.items()}
-    for name in RECIPES:
-        model = build(name)
-        model.build(INPUT)
-        if shapes == {name: array.shape for name, array in model.state_dict().items()}:
-            model.load_state_dict(arrays)
-            return name, model
+    with files.arrays_in(path, _weights(path)) as entries:
+        for name in RECIPES:
+            model = build(name)
+            model.build(INPUT)
+            shapes = {name: array.shape for name, array in model.state_dict().items()}
+            if entries.keys() == shapes.keys() and all(entries[name].shape == shapes[name] for name in shapes):
+                model.load_state_dict(entries)
+                return name, model
     raise DataError(f"{path}: expected the weights of {', '.join(RECIPES)}, got arrays that fit none of them")
 
 
-def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Read an npz file. Raises DataError when it is missing, damaged or something else."""
-    expected = f"{path}: expected a file of weights (.npz)"
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{expected}, got: {error.strerror}") from None
-    if not content.startswith(b"PK"):
-        raise DataError(f"{expected}, got another kind of file")
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return dict(arrays)
-    except Exception as error:  # those of zipfile, zlib and NumPy have no closer base in common
-        raise DataError(f"{expected}, got a damaged one ({error})") from None
-
-
-def _part(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+def _weights(path: Path) -> files.Expected:
+    return files.Expected(str(path), "a file of weights (.npz)")
 
 
 def _number(seed: int, epoch: int) -> int:

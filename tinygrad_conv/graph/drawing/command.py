@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from collections.abc import Sequence
@@ -11,15 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import ArgumentError
-from ...files import write
+from ...arguments import ShapeLike, afford, check
+from ...errors import ArgumentError, DataError
+from ...files import Expected, write
 from ...tensor import Tensor
-from ..snapshot import snapshot
-from ..value import Graph
+from ..snapshot import own_example, snapshot
+from ..value import Graph, counted
 from .diff import diff
 from .render import Drawing, draw
 
 __all__ = ["draw_command", "load"]
+
+_LARGEST = 1 << 28  # bytes of a file that is read
 
 
 def draw_command(
@@ -44,11 +48,14 @@ def draw_command(
     Raises
     ------
     ArgumentError
-        There is no such file or name, or a shape that is none.
+        There is no such file or name, a shape that is none, or more or fewer of them than there are arguments.
     """
-    graph_or_thing, args = load(target), [_example(shape) for shape in shapes]
+    args = [_example(shape) for shape in shapes]
+    graph_or_thing = load(target)
+    _fits(graph_or_thing, target, shapes)
     if against is not None:
         other = load(against)
+        _fits(other, against, shapes)
         changes = diff(snapshot(other, *args), snapshot(graph_or_thing, *args))
         print(changes)
         if out is not None:
@@ -71,10 +78,13 @@ def load(target: str) -> Any:
         file, name = target, ""
     path = Path(file)
     if path.suffix == ".json":
-        return Graph.from_json(_text(path))
+        try:
+            return Graph.from_json(_content(path).decode(errors="replace"))
+        except DataError as error:
+            raise DataError(f"draw: {path}: {error}") from None
     if not name or path.suffix != ".py":
         raise ArgumentError(f"draw: expected FILE.py:name, such as model.py:model, got {target!r}")
-    _text(path)  # for its error
+    _content(path)  # for its error
     spec = spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise ArgumentError(f"draw: {file} is no Python file")
@@ -97,11 +107,24 @@ def _makes_one(thing: Any) -> bool:
     return isinstance(thing, type) or (code is not None and not code.co_argcount and not code.co_flags & 0x0C)
 
 
-def _text(path: Path) -> str:
+def _content(path: Path) -> bytes:
+    return Expected(f"draw: cannot read {str(path)!r}", "a file").read(path, _LARGEST)
+
+
+def _fits(thing: Any, target: str, shapes: Sequence[str]) -> None:
+    """Raise ArgumentError if what is to be drawn takes another number of arguments than there are shapes."""
+    if isinstance(thing, (Tensor, Graph, Drawing)) or hasattr(type(thing), "__graph__") or not callable(thing):
+        return
+    args = shapes or own_example(thing)
+    takes = inspect.signature(getattr(thing, "forward", thing))
     try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ArgumentError(f"draw: cannot read {str(path)!r}: {error.strerror}") from None
+        takes.bind(*args)
+    except TypeError:
+        names = ", ".join(str(p.replace(annotation=p.empty)) for p in takes.parameters.values())
+        raise ArgumentError(
+            f"draw: {target} takes ({names}), got {counted(len(args), 'argument')}: give the shape of each with "
+            "--input, such as --input 1x28x28x1"
+        ) from None
 
 
 def _example(shape: str) -> Tensor:
@@ -109,7 +132,8 @@ def _example(shape: str) -> Tensor:
     >>> _example("2x3").shape, _example("").shape
     ((2, 3), ())
     """
-    if not re.fullmatch(r"(\d+([x,]\d+)*)?", shape):
+    if not re.fullmatch(r"(\d{1,18}([x,]\d{1,18})*)?", shape):
         raise ArgumentError(f"draw: expected a shape such as 1x28x28x1, got {shape!r}")
-    sizes = tuple(map(int, re.findall(r"\d+", shape)))
+    sizes: tuple[int, ...] = check(ShapeLike, "draw", "--input", tuple(map(int, re.findall(r"\d+", shape))))
+    afford("draw", sizes)
     return Tensor(np.random.default_rng(0).normal(size=sizes).astype("float32"))

@@ -5,12 +5,16 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from numba import config, njit
 from numba.core.caching import IndexDataCacheFile
 from numba.core.registry import cpu_target
+
+from ...errors import DataError
+from ...files import write
 
 __all__ = ["VECTOR_BYTES", "inlined", "jit"]
 
@@ -35,23 +39,50 @@ with suppress(OSError):
 
 
 class _Files(IndexDataCacheFile):  # type: ignore[misc, unused-ignore]
-    """Numba's files for one function, with what each was made from written in it.
+    """Numba's files for one function, with a checksum in front and with what each was made from written in it.
 
-    Numba names them by number, in an index of its own. Processes that compile a function for different types at the
-    same time can take the same number: then the index of one names the code of the other, which reads other memory
-    than it should. Such a file is not read, and written again. A full disk is no reason to stop either.
+    A file that is damaged is not read, and made again. Numba names them by number, in an index of its own. Processes
+    that compile a function for different types at the same time can take the same number: then the index of one names
+    the code of the other, which reads other memory than it should. Such a file is made again, too. A full disk is no
+    reason to stop either.
     """
 
     def save(self, key: Any, data: Any) -> None:
-        with suppress(OSError, EOFError, pickle.UnpicklingError):
+        with suppress(OSError, DataError):
             super().save(key, (self._source_stamp, key, data))
 
     def load(self, key: Any) -> Any:
-        with suppress(OSError, EOFError, pickle.UnpicklingError):
-            found = super().load(key)
-            if found is not None and found[:2] == (self._source_stamp, key):
-                return found[2]
+        found = super().load(key)
+        return found[2] if found is not None and found[:2] == (self._source_stamp, key) else None
+
+    def _save_index(self, overloads: Any) -> None:
+        self._put(self._index_path, (self._source_stamp, overloads))
+
+    def _load_index(self) -> Any:
+        stamp, overloads = self._get(self._index_path) or (None, {})
+        return overloads if stamp == self._source_stamp else {}
+
+    def _save_data(self, name: str, data: Any) -> None:
+        self._put(self._data_path(name), data)
+
+    def _load_data(self, name: str) -> Any:
+        return self._get(self._data_path(name))
+
+    def _put(self, path: str, value: Any) -> None:
+        content: bytes = self._dump(value)
+        write(path, self._checksum(content) + content)
+
+    def _get(self, path: str) -> Any:
+        """What a file holds; None if it is not there, damaged, or another version's."""
+        with suppress(OSError):
+            content = Path(path).read_bytes()
+            checksum, content = content[:32], content[32:]
+            if checksum == self._checksum(content):
+                return pickle.loads(content)
         return None
+
+    def _checksum(self, content: bytes) -> bytes:
+        return sha256(self._version.encode() + content).digest()
 
 
 def inlined(function: Callable[..., Any]) -> Any:
