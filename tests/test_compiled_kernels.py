@@ -534,6 +534,52 @@ def test_choices_nest_and_end(monkeypatch):
     assert ran == ["compiled", "plain", "compiled", "plain", "plain"]
 
 
+def test_a_bare_call_takes_effect_until_the_next_one():
+    def chosen():
+        return registry.choice()
+
+    def in_a_thread():
+        said = []
+        before = chosen()
+        tg.use_kernels("plain")
+        said.append(chosen())
+        for _ in range(3):  # a call after the other leaves nothing behind
+            tg.use_kernels("compiled")
+        depth = 0
+        entered = tg.use_kernels.entered.get()
+        while entered is not None:
+            depth, entered = depth + 1, entered[2]
+        said.append((chosen(), depth))
+        with tg.use_kernels("plain"):
+            said.append(chosen())
+            with pytest.raises(ArgumentError):
+                tg.use_kernels("fast")
+        said.append(chosen())
+        kept = tg.use_kernels("plain")
+        with kept, kept:
+            said.append(chosen())
+        said.append(chosen())  # a block gives back what held before, also where it was said earlier
+
+        @tg.use_kernels("plain")
+        def decorated():
+            return chosen()
+
+        said.append((chosen(), decorated(), chosen()))
+        tg.use_kernels("auto")
+        said.append(chosen() == before)
+        result.append(said)
+
+    result = []
+    here = chosen()
+    thread = threading.Thread(target=in_a_thread)
+    thread.start()
+    thread.join()
+    assert result == [
+        ["plain", ("compiled", 1), "plain", "compiled", "plain", "compiled", ("compiled", "plain", "compiled"), True]
+    ]
+    assert chosen() == here
+
+
 def test_four_axes_are_plain():
     x = np.ones((1, 4, 4, 4, 4, 2), np.float32)
     window = pool_window("t", 4, x.shape, 2, 2, 0, 1, None)

@@ -102,7 +102,10 @@ def failed(name: str, error: Exception) -> None:
 
 
 class use_kernels(Block):  # noqa: N801  (used like a function)
-    """Say which form of the kernels runs in a block, or in a decorated function; in this thread and async task only.
+    """Say which form of the kernels runs: from now on, in a block, or in a decorated function.
+
+    It holds for this thread and async task only. A bare call ``tg.use_kernels("plain")`` takes effect at once,
+    until the next one; after a block, what held before holds again.
 
     Parameters
     ----------
@@ -124,14 +127,38 @@ class use_kernels(Block):  # noqa: N801  (used like a function)
     set()
     """
 
+    _said = False  # by a bare call, as far as anybody knows: no block was entered, nothing decorated
+
     variable, entered = _SETTING, ContextVar("tinygrad_conv_kernels_before", default=None)
 
     def __init__(self, choice: str) -> None:
         self.choice = _checked(choice, "use_kernels")
         self.ran: set[str] = set()
+        last = self.entered.get()
+        if last is not None and last[0]._said:  # a bare call before this one: nobody will leave it
+            last[0]._said = False
+            self.entered.set(last[2])
+        super().__enter__()
+        self._said = True
 
     def value(self, before: use_kernels | None) -> use_kernels:
         return self
+
+    def _is_said(self) -> bool:
+        """Was this the last bare call of this thread and task? It is one no more."""
+        last = self.entered.get()
+        if not self._said or last is None or last[0] is not self:
+            return False
+        self._said = False
+        return True
+
+    def __enter__(self) -> use_kernels:
+        return self if self._is_said() else super().__enter__()
+
+    def __call__(self, f: Any) -> Any:
+        if self._is_said():
+            self.__exit__()
+        return super().__call__(f)
 
 
 class Kernel:
