@@ -1,13 +1,17 @@
-"""Writes docs/operations.md from the operations' own docstrings: ``python docs/make_reference.py``."""
+"""Writes the pages that are made from the code, operations.md and numpy.md: ``python docs/make_reference.py``."""
 
 import inspect
 import pathlib
 import re
+import textwrap
+from collections.abc import Iterable
 
 import tinygrad_conv as tg
-from tinygrad_conv.files import write
+from tinygrad_conv.ops import overrides, protocols
+from tinygrad_conv.ops.spellings import SPELLINGS
+from tinygrad_conv.primitive import is_plain
 
-PAGE = pathlib.Path(__file__).with_name("operations.md")
+DOCS = pathlib.Path(__file__).parent
 
 
 def row(name: str) -> str:
@@ -17,7 +21,7 @@ def row(name: str) -> str:
     summary = re.split(r"(?<=[.:])\s", doc.split("\n\n")[0].replace("\n", " "))[0].rstrip(":")
     derivative = re.search(r"Derivatives?:? (.*?)(?:\.\s|\.$|$)", doc.split(">>>")[0].replace("\n", " "))
     primitive = getattr(function, "primitive", None)
-    kind = primitive.kind if primitive else "composed"
+    kind = primitive.kind if primitive else "plain" if is_plain(function) else "composed"
     cell = (derivative[1] if derivative else "").replace("|", "\\|").strip()
     return f"| `{name}{_arguments(function)}` | {kind} | {summary.replace('|', chr(92) + '|')} | {cell} |"
 
@@ -30,13 +34,13 @@ def _arguments(function: object) -> str:
     return f"({', '.join(parts)})".replace("|", "\\|")
 
 
-def page() -> str:
-    """The whole page."""
+def operations() -> str:
+    """The page of all operations."""
     lines = [
         "# Operations", "",
         "Made from the docstrings by `python docs/make_reference.py`; `help(tg.conv2d)` says more. Kinds are those of",
         "[primitives](primitives.md); composed operations are differentiable through their parts, and plain ones give",
-        "data without a gradient.", "",
+        "data without a gradient. [NumPy's functions](numpy.md) on tensors are these operations.", "",
     ]  # fmt: skip
     for family in tg.ops.FAMILIES:
         name = family.__name__.rsplit(".", 1)[-1]
@@ -47,5 +51,79 @@ def page() -> str:
     return "\n".join(lines)
 
 
+def numpys() -> str:
+    """The page of NumPy's functions."""
+    served = {overrides.name_of(f): operation for f, operation in overrides.OPERATIONS.items()}
+    served |= {name: operation for name, operation in SPELLINGS.items() if not name.startswith("_")}
+    methods = f"`reduce` of {_names(f.__name__ for f in protocols.REDUCTIONS)}; `accumulate` of `add`; `outer` of every"
+    return f"""\
+# NumPy's functions on tensors
+
+Made by `python docs/make_reference.py` from the table in `tinygrad_conv/ops/overrides.py`. It has every function and
+ufunc that NumPy lets a library answer for; a test walks NumPy's own list and fails on a name without a class.
+
+No gradient is lost in silence. A tensor that a gradient follows (it has a graph, and recording is on) becomes a plain
+array only where that is asked for by name: `x.numpy()`, `x.data`, `x.item()`, `x.tolist()`, `float(x)`, printing. What
+would make an array of it unasked raises `GraphError`, and says what to write instead: a refused function below,
+`np.array([x, y])`, `A.dot(x)`, `np.mean([x, y])`, `array[0] = x`. Under `tg.no_grad()`, and for tensors that nobody
+follows, all of NumPy works. `numpy.testing` compares, gives nothing back, and is let through.
+
+```python
+>>> import numpy as np
+>>> import tinygrad_conv as tg
+>>> tg.grad(lambda x: np.add.reduce(np.square(x), where=[True, False]))(np.array([1.0, 2.0]))
+Tensor([2., 0.])
+>>> try:
+...     tg.grad(lambda x: np.sort(x)[0])(np.array([1.0, 2.0]))
+... except tg.errors.GraphError as error:
+...     print(str(error)[:8])
+np.sort:
+
+```
+
+## Operations
+
+They are the library's, differentiable to any order. Keywords: `axis`, `keepdims`, `dtype` (a floating one), `where` and
+`initial` of reductions. Others are refused in words while a gradient follows; `out` is refused always.
+
+{_filled(f"Methods of ufuncs: {methods} operation of two inputs.")}
+
+| NumPy | operation |
+|---|---|
+{_rows((name, f"`tg.{f.__name__}`") for name, f in served.items() if not is_plain(f) and hasattr(tg, f.__name__))}
+
+{_filled(f"Composed of several: {_names(name for name, f in served.items() if not hasattr(tg, f.__name__))}.")}
+
+## Data
+
+What they give has no derivative (indices, truths, shapes, counts), or is saved or printed.
+
+{_names([*overrides.DATA, *(name for name, operation in served.items() if is_plain(operation))])}
+
+## Refused
+
+They raise `GraphError` while a gradient follows.
+
+{_names(overrides.REFUSED)}
+
+All of {", ".join(f"`np.{name}*`" for name in overrides.TEXT)}.
+"""
+
+
+def _rows(pairs: Iterable[tuple[str, str]]) -> str:
+    return "\n".join(f"| `np.{name}` | {operation} |" for name, operation in sorted(pairs))
+
+
+def _names(names: Iterable[str]) -> str:
+    return _filled(", ".join(f"`{name}`" for name in sorted(set(names))))
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(" ".join(text.split()), 118, break_long_words=False, break_on_hyphens=False)
+
+
+PAGES = {DOCS / "operations.md": operations, DOCS / "numpy.md": numpys}
+
 if __name__ == "__main__":
-    write(PAGE, page())
+    for path, page in PAGES.items():
+        path.write_text(page(), encoding="utf-8")

@@ -48,7 +48,7 @@ def gradients(layers, n, compiled, repeats=2):
     run = tg.compile(step) if compiled else lambda x, t: step(tg.Tensor(x), t)
     results = [run(x, t) for _ in range(repeats + compiled)][-1]
     plan = run.plan if compiled else None
-    return [np.asarray(r) for r in results], plan
+    return [np.asarray(tg.stop_gradient(r)) for r in results], plan
 
 
 def chains_of(plan):

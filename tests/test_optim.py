@@ -121,7 +121,7 @@ def a_view_of(array):
 HOLDERS = {
     "data": lambda w, o: w.data,
     "numpy": lambda w, o: w.numpy(),
-    "asarray": lambda w, o: np.asarray(w),
+    "asarray": lambda w, o: np.asarray(w.detach()),
     "the array": lambda w, o: w._data,
     "a view": lambda w, o: a_view_of(w._data),
     "a view of a view": lambda w, o: a_view_of(w._data)[::2].T,

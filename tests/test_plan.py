@@ -29,7 +29,7 @@ def _small_calls_are_fused_too():
 def numbers(result):
     """The arrays of a result, as bytes with shape and dtype."""
     parts = result if isinstance(result, (tuple, list)) else [result]
-    return [(part.shape, part.dtype, np.asarray(part).tobytes()) for part in parts]
+    return [(part.shape, part.dtype, np.asarray(tg.stop_gradient(part)).tobytes()) for part in parts]
 
 
 def turned(x):
@@ -212,7 +212,7 @@ def trained(layers, optimizer, seed, compiled, batches, clip=None):
     if compiled:
         assert run.plans, run.reasons
     gradients = [p.grad for p in model.parameters()]
-    return [np.asarray(t) for t in (*losses, *gradients)] + list(model.state_dict().values())
+    return [np.asarray(tg.stop_gradient(t)) for t in (*losses, *gradients)] + list(model.state_dict().values())
 
 
 @given(
@@ -446,7 +446,7 @@ READS = {
     "item": lambda y: y.item(),
     "float": lambda y: float(y),
     "numpy": lambda y: y.numpy(),
-    "asarray": lambda y: np.asarray(y),
+    "asarray": lambda y: np.asarray(y.detach()),
     "tolist": lambda y: y.tolist(),
     "print": lambda y: f"{y!r}",
     "format": lambda y: f"{y:.3f}",

@@ -40,7 +40,7 @@ def lowered(step):
 
 def numbers(result):
     parts = result if isinstance(result, (tuple, list)) else [result]
-    return [np.array(part) for part in parts]
+    return [np.array(tg.stop_gradient(part)) for part in parts]
 
 
 def assert_same(got, expected, exact, terms=1):
@@ -284,7 +284,7 @@ def trained(form, layers, loss, optimizer, dtype, order, seed, batches, between=
     gradients = [np.zeros(0) if p.grad is None else np.asarray(p.grad) for p in net.parameters()]
     state = [optimizer.state_dict()[key] for key in sorted(optimizer.state_dict()) if "." in key]
     parts = [*results, *gradients, *net.state_dict().values(), *state]
-    return [np.asarray(part) for part in parts], run
+    return [np.asarray(tg.stop_gradient(part)) for part in parts], run
 
 
 @given(
@@ -371,10 +371,10 @@ def test_results_and_gradients_are_nobody_s_to_write_to_later():
         held = []
         for k in range(8):
             parts = [*step(X * (1 + k / 8), T), *(p.grad for p in net.parameters())]
-            held.append([(part, np.array(part)) for part in parts])
+            held.append([(part, np.array(tg.stop_gradient(part))) for part in parts])
     for parts in held[1:]:
         for part, then in parts:
-            assert np.asarray(part).tobytes() == then.tobytes()
+            assert np.asarray(tg.stop_gradient(part)).tobytes() == then.tobytes()
     assert len({then.tobytes() for _, then in (parts[0] for parts in held)}) == 8
 
 
@@ -390,13 +390,13 @@ def test_a_label_out_of_range_raises_what_it_raises_eagerly(kind, wrong):
     with tg.use_kernels("auto"):
         for _ in range(3):
             step(X, labels)
-        before = [np.array(p) for p in net.parameters()]
+        before = [np.array(p.numpy()) for p in net.parameters()]
         with pytest.raises(tg.errors.ArgumentError) as got:
             step(X, bad)
         with pytest.raises(tg.errors.ArgumentError) as expected:
             tg.softmax_cross_entropy(net(X), bad)
         assert str(got.value) == str(expected.value)
-        assert all(a.tobytes() == np.asarray(p).tobytes() for a, p in zip(before, net.parameters(), strict=True))
+        assert all(a.tobytes() == p.numpy().tobytes() for a, p in zip(before, net.parameters(), strict=True))
         assert optimizer.steps == 3
         step(X, labels)
     assert ("_class_numbers" in lowered(step)) is (kind not in ("i2", "f8"))

@@ -308,7 +308,7 @@ def _accumulate(found: dict[Node, Any]) -> None:
 
 
 def _cotangent(what: str, g: Array, y: Tensor) -> Tensor:
-    tensor = g if isinstance(g, Tensor) else Tensor(np.array(g) if isinstance(g, ndarray) else g)
+    tensor = g if isinstance(g, Tensor) else Tensor(np.array(g) if type(g) is ndarray else g)
     if tensor.shape != y.shape:
         raise ShapeError(f"{what}: expected a gradient of the output's shape {y.shape}, got {tensor.shape}")
     if tensor.dtype.kind != "f":

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arguments import OF_NUMPY, explained
+from .arguments import OF_NUMPY, bare_array, explained
 from .errors import AnomalyError, DTypeError, GraphError, ShapeError, TinygradConvError
 from .modes import MODE, OBSERVED, Mode
 from .tensor import (
@@ -113,7 +113,7 @@ elif type({x}) not in PLAIN:
 """
 _PARAMS = """\
 for value in params.values():
-    if isinstance(value, Tensor):
+    if isinstance(value, (Tensor, ndarray)):
         params = untracked(primitive, params)
         break
 """
@@ -278,14 +278,17 @@ def _guard_output() -> str:
 
 
 def _untracked(primitive: Primitive, params: dict[str, Any]) -> dict[str, Any]:
-    """The keywords of a call with an array for each tensor, through which no gradient can flow."""
+    """The keywords of a call with a plain array for each tensor, through which no gradient can flow."""
     for name, value in params.items():
         if isinstance(value, Tensor) and value.node is not None and MODE.get().recording:
             raise GraphError(
                 f"{primitive.shown}: expected data as {name}, for which there is no derivative, got a tensor that a "
                 f"gradient follows; use {name}.detach()"
             )
-    return {name: value._shared() if isinstance(value, Tensor) else value for name, value in params.items()}
+    return {
+        name: value._shared() if isinstance(value, Tensor) else bare_array(value, primitive.shown)
+        for name, value in params.items()
+    }
 
 
 def _all_params(primitive: Primitive, params: dict[str, Any]) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def plot_history(history: Mapping[str, Sequence[float]]) -> Figure:
 
 def _curves(axes: Axes, name: str, lines: Mapping[str, Sequence[float]]) -> None:
     """Up to two lines with their last values beside them."""
-    shown = {label: np.asarray(values, float) for label, values in lines.items() if len(values)}
+    shown = {label: np.array([float(value) for value in values]) for label, values in lines.items() if len(values)}
     every = np.concatenate(list(shown.values()))
     share = "acc" in name and bool(((every >= 0) & (every <= 1)).all())
     last = sorted((values[-1], label) for label, values in shown.items())

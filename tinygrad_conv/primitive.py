@@ -34,7 +34,7 @@ from typing import Any, ParamSpec, TypeAlias
 
 import numpy as np
 
-from .arguments import Kind, kinds_of
+from .arguments import Kind, bare_array, is_not_bare, kinds_of
 from .errors import DeclarationError, DTypeError, ShapeError, TinygradConvError
 from .modes import OBSERVED, constant, observer
 from .operation import MISSING, operation_of, source_of
@@ -448,10 +448,14 @@ def plain(function: Callable[P, Any]) -> Callable[P, Any]:
     @wraps(function)
     def operation(*args: P.args, **kwargs: P.kwargs) -> Any:
         by = observer()
+        with_tensors = False
         for argument in (*args, *kwargs.values()):
             if isinstance(argument, Tensor):
-                break
-        else:
+                with_tensors = True
+            elif type(argument) is not ndarray and is_not_bare(argument):
+                bare = partial(bare_array, what=function.__name__.lstrip("_"))
+                return operation(*map(bare, args), **{k: bare(value) for k, value in kwargs.items()})
+        if not with_tensors:
             return function(*args, **kwargs) if by is None else by.compute(function, args, kwargs)
         values = [a._data if isinstance(a, Tensor) else a for a in args]
         named = {k: a._data if isinstance(a, Tensor) else a for k, a in kwargs.items()}
@@ -465,7 +469,13 @@ def plain(function: Callable[P, Any]) -> Callable[P, Any]:
             shapes = ", ".join(str(np.shape(v)) for v in values if isinstance(v, ndarray))
             raise ShapeError(f"{function.__name__}: {error} (got {shapes})") from error
 
+    operation.plain = True  # type: ignore[attr-defined]
     return operation
+
+
+def is_plain(operation: Callable[..., Any]) -> bool:
+    """Does an operation give data, that no gradient flows through?"""
+    return hasattr(operation, "plain")
 
 
 def _as_arrays(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

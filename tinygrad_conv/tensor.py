@@ -31,9 +31,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import numpy as np
 
-from .arguments import Kind, described
+from .arguments import Kind, bare_array, described
 from .errors import ArgumentError, DTypeError, GraphError, MutationError, ShapeError
-from .modes import effect, observer
+from .modes import effect, is_grad_enabled, observer
 
 if TYPE_CHECKING:
     from .primitive import Primitive
@@ -334,7 +334,8 @@ class Tensor:
     Parameters
     ----------
     data : array, scalar, nested list or Tensor
-        The values. A NumPy array is shared, not copied (a list or scalar is converted by NumPy's rules).
+        The values. A NumPy array is shared, not copied (a list or scalar is converted by NumPy's rules); one of a
+        subclass is taken as a plain array. A tensor stays in its graph, unless ``requires_grad`` makes a new leaf.
     requires_grad : bool
         Record what is computed from this tensor, so that `backward` can fill its `grad`. Needs a floating dtype.
     dtype : dtype, optional
@@ -346,6 +347,8 @@ class Tensor:
     ------
     DTypeError
         ``requires_grad`` with an integer or bool dtype, or data that are not numbers.
+    ArgumentError
+        A masked array with masked elements.
 
     >>> import tinygrad_conv as tg
     >>> x = tg.Tensor([1.0, 2.0, 3.0], requires_grad=True)
@@ -364,14 +367,18 @@ class Tensor:
     _no_graph: tuple[str, Source | None] | None  # why there is no graph, and where that happened, if there is a reason
 
     def __init__(self, data: Array, requires_grad: bool = False, dtype: Any = None, name: str | None = None) -> None:
+        node = None
         if isinstance(data, Tensor):
+            if type(self) is Tensor and not requires_grad and is_grad_enabled():  # the same variable, no gradient lost
+                data = data if dtype is None else ops.astype(data, dtype)
+                node = data.node
             data = data._shared(dtype)
         try:
             array = _as_array(data, dtype)
-        except (DTypeError, GraphError) as error:
+        except (ArgumentError, DTypeError, GraphError) as error:
             raise type(error)(f"Tensor: {error}") from None
         self._data = array
-        self.node = None
+        self.node = node
         self.name = name
         self._no_graph = None
         if isinstance(data, ndarray) and (array is data or np.may_share_memory(array, data)):
@@ -434,6 +441,8 @@ class Tensor:
         """The values as a NumPy array that shares this tensor's memory."""
         return self.data
 
+    to_numpy = numpy  # the name by which pictures ask for data: ``plt.plot(w * x)``
+
     def item(self) -> Any:
         """The single element as a Python number.
 
@@ -450,6 +459,7 @@ class Tensor:
         return self._data.tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
+        ops.refuse_array(self)
         if copy or (dtype is not None and np.dtype(dtype) != self.dtype):
             if copy is False:
                 raise ValueError(f"cannot give a {self.dtype} tensor as {np.dtype(dtype)} without a copy")
@@ -462,8 +472,16 @@ class Tensor:
         return ops.array_ufunc(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        """``np.sum(x)`` is ``tg.sum(x)``; functions that the library has not run on the arrays."""
+        """``np.sum(x)`` is ``tg.sum(x)``; what has no operation runs on the arrays, unless a gradient would be lost."""
         return ops.array_function(function, args, kwargs)
+
+    def __dlpack__(self, **wanted: Any) -> Any:
+        """The array for another library to share (``torch.from_dlpack(x)``)."""
+        ops.refuse_array(self)
+        return self.data.__dlpack__(**wanted)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._data.__dlpack_device__()
 
     # -- the graph -------------------------------------------------------------------------------------------------
 
@@ -633,9 +651,11 @@ class Tensor:
         return bool(self._data)
 
     def __float__(self) -> float:
+        ops.refuse_number(self)
         return float(self.item())
 
     def __int__(self) -> int:
+        ops.refuse_number(self)
         return int(self.item())
 
     def __index__(self) -> int:
@@ -643,6 +663,7 @@ class Tensor:
         return self._data.__index__()
 
     def __complex__(self) -> complex:
+        ops.refuse_number(self)
         return complex(self.item())
 
     def __format__(self, spec: str) -> str:
@@ -889,7 +910,7 @@ _ALONE = _references(wrap(np.empty(1), None))  # what is counted where nobody el
 @effect
 def _assign(tensor: Tensor, value: Array) -> None:
     """Give a tensor a new array: what ``tensor.data = value`` does."""
-    array = cast("Tensor.data", value._data if isinstance(value, Tensor) else value, tensor.dtype)
+    array = cast("Tensor.data", value, tensor.dtype)
     if array.shape != tensor.shape:
         raise ShapeError(f"Tensor.data: expected an array of shape {tensor.shape}, got {array.shape}")
     tensor._data = array
@@ -903,7 +924,7 @@ def cast(what: str, value: Any, dtype: np.dtype[Any]) -> ndarray:
     Raises DTypeError or ArgumentError for complex numbers that would become real, for what would become infinite, and
     for numbers that are none of an integer dtype's.
     """
-    array = np.asarray(value)
+    array = value._data if isinstance(value, Tensor) else np.asarray(bare_array(value, what))
     if array.dtype == dtype:
         return array
     if array.dtype.kind not in "fiubc" or (array.dtype.kind == "c" and dtype.kind != "c"):
@@ -936,7 +957,7 @@ def _varargs(items: Sequence[Any]) -> Any:
 
 
 def _numbers(data: Any, depth: int = 0) -> Any:
-    """Nested lists with every Tensor in them replaced by its array."""
+    """Nested lists with every Tensor in them replaced by its array, and arrays of subclasses by plain ones."""
     if isinstance(data, (list, tuple)):
         if depth > 64:
             raise DTypeError("expected lists nested at most 64 deep, as many axes as NumPy's arrays have")
@@ -946,12 +967,12 @@ def _numbers(data: Any, depth: int = 0) -> Any:
             raise GraphError("a list holds a tensor of a graph, which would be cut; use tg.stack([...])")
         data._leaves("a list")
         return data._data
-    return data
+    return bare_array(data)
 
 
 def _as_array(data: Any, dtype: Any = None, copy: bool | None = None) -> ndarray:
     """Numbers as an array. Raises DTypeError or GraphError in words that follow the name of who was given them."""
-    data = _numbers(data) if isinstance(data, (list, tuple)) else data
+    data = _numbers(data) if isinstance(data, (list, tuple)) else bare_array(data)
     if dtype is not None and np.dtype(dtype).kind not in "cb" and np.iscomplexobj(data):
         raise DTypeError(f"expected real numbers for {np.dtype(dtype)}, got complex ones; take their real part first")
     try:
@@ -975,7 +996,7 @@ def _operand(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value
     if isinstance(value, ndarray):  # of a subclass
-        array = np.asarray(value)
+        array = bare_array(value)
         expose(array, late=False)
         return array
     return _as_array(value, copy=True)

@@ -8,12 +8,14 @@ Traceback (most recent call last):
 tinygrad_conv.errors.ArgumentError: mix: expected share to be a number in [0, 1], got 2; use share=0.5
 
 =========  ================================================================================
+`arrays`   what comes in as an array of a subclass is a plain one from here on
 `kinds`    the vocabulary: what a value may be, how code reads it, and the form of a refusal
 `calls`    `checked`, which looks at the arguments of each call
 `memory`   results that cannot fit into memory are refused before any work
 =========  ================================================================================
 """
 
+from .arrays import as_array, bare_array, is_not_bare
 from .calls import OF_NUMPY, RAW, checked, explained, kinds_of, told, unchecked
 from .kinds import (
     Axes,
@@ -43,7 +45,7 @@ from .memory import afford
 
 __all__ = [
     "OF_NUMPY", "RAW", "Axes", "Count", "DType", "Finite", "FloatDType", "Fraction", "Kind", "NewShape",
-    "NonNegative", "Path", "Positive", "Probability", "ShapeLike", "Size", "Sizes", "afford", "check", "checked",
-    "described", "explained", "instances", "items_of", "kind_of", "kinds_of", "one_of", "several", "told",
-    "unchecked",
+    "NonNegative", "Path", "Positive", "Probability", "ShapeLike", "Size", "Sizes", "afford", "as_array", "bare_array",
+    "check", "checked", "described", "explained", "instances", "is_not_bare", "items_of", "kind_of", "kinds_of",
+    "one_of", "several", "told", "unchecked",
 ]  # fmt: skip

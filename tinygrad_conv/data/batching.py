@@ -9,6 +9,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tinygrad_conv.arguments import bare_array
 from tinygrad_conv.errors import ArgumentError, DTypeError, IndexingError, ShapeError
 
 # One example or one batch: a tuple with an entry for each array, or the bare entry where there is one array.
@@ -188,6 +189,7 @@ def batches(
 
 
 def _as_array(array: ArrayLike) -> NDArray[Any]:
+    array = bare_array(array, "Dataset")
     try:
         return np.asarray(array)
     except ValueError as error:

@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import as_array
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..nn.fixes import brief
 from ..ops import losses as ops
 from ..ops.activations import softplus
 from ..ops.elementwise import abs, clip, log, square, where
 from ..ops.indexing import getitem
+from ..ops.leaving import followed, lost
 from ..ops.reductions import mean, sum
 from ..ops.shape import reshape
 from ..tensor import Tensor, wrap
@@ -113,9 +115,13 @@ class Loss:
         return mean(losses)
 
     def __call__(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Tensor:
-        y = y_true._data if isinstance(y_true, Tensor) else np.asarray(y_true)
-        prediction = y_pred if isinstance(y_pred, Tensor) else Tensor(np.asarray(y_pred, np.float32))
-        weights = None if sample_weight is None else np.asarray(sample_weight, prediction.dtype)
+        if followed([y_true, sample_weight]):
+            raise lost(
+                f"{self.name}, whose y_true and sample_weight are data", "tg.mse and its like differentiate all. "
+            )
+        y = y_true._data if isinstance(y_true, Tensor) else as_array(y_true, self.name)
+        prediction = y_pred if isinstance(y_pred, Tensor) else Tensor(as_array(y_pred, self.name, np.float32))
+        weights = None if sample_weight is None else as_array(sample_weight, self.name, prediction.dtype)
         return self.of(self.prepare(y, prediction.shape), prediction, weights, self.from_logits)
 
     def __repr__(self) -> str:

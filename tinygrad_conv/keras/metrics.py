@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import bare_array
 from ..errors import ArgumentError, DTypeError
 from ..nn import Buffer
 from ..tensor import Tensor, wrap
@@ -326,7 +327,7 @@ def _accuracy(labels: tuple[Any, ...], output: tuple[Any, ...]) -> Callable[[str
 
 
 def _plain(value: Any) -> Any:
-    return value._data if isinstance(value, Tensor) else value
+    return value._data if isinstance(value, Tensor) else bare_array(value, "metrics")
 
 
 def _tensor(value: Any) -> Tensor:

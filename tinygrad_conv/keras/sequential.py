@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn
-from ..arguments import Size
+from ..arguments import Size, as_array
 from ..errors import ArgumentError, GraphError, MissingError, ShapeError
 from ..nn.fixes import Chain, Set, Shape, brief, listed, walk
 from ..tensor import Array, Tensor, wrap
@@ -128,7 +128,7 @@ class Sequential(nn.Sequential, Model):
 
     def ready(self, x: Array) -> Tensor:
         if not isinstance(x, Tensor):
-            x = self.as_input(np.asarray(x))
+            x = self.as_input(as_array(x, self.name or type(self).__name__))
         if x.shape != self._seen and self.batch_input_shape is not None:
             self._check_input(x.shape, self.batch_input_shape)
         return super().ready(x)

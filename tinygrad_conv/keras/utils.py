@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import as_array
 from ..nn import init
 from ..ops.indexing import one_hot
 from .spelling import strict
@@ -24,7 +25,7 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray[Any, An
     array([[1., 0., 0.],
            [0., 0., 1.]], dtype=float32)
     """
-    labels = np.asarray(x)
+    labels = as_array(x, "to_categorical")
     if labels.dtype.kind == "f" and (labels == np.floor(labels)).all():
         labels = labels.astype(np.int64)
     if labels.ndim > 1 and labels.shape[-1] == 1:

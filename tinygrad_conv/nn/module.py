@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ..arguments import as_array
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..modes import MODE, effect
 from ..tensor import Array, Tensor, cast
@@ -293,7 +294,7 @@ def unpacked(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _plain(name: str, value: Any) -> Any:
-    array = value._data if isinstance(value, Tensor) else np.asarray(value)
+    array = value._data if isinstance(value, Tensor) else as_array(value, f"load_state_dict: {name}")
     if array.dtype.kind not in "fiubc":
         raise DTypeError(f"load_state_dict: expected numbers for {name!r}, got dtype {array.dtype}")
     return array

@@ -24,6 +24,7 @@ from . import (
     creation,
     elementwise,
     indexing,
+    leaving,
     linalg,
     losses,
     normalization,
@@ -65,7 +66,7 @@ __all__ += shape.__all__
 # Operators and methods of `Tensor`, and the engine, look operations up by name.
 vars(tensor.ops).update(
     {name: globals()[name] for name in __all__}, backward=autodiff.backward, array_ufunc=protocols.array_ufunc,
-    array_function=protocols.array_function,
+    array_function=protocols.array_function, refuse_array=leaving.refuse_array, refuse_number=leaving.refuse_number,
 )  # fmt: skip
 
 # A binary operator *is* its operation, which saves a call for each.

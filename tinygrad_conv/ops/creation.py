@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import bare_array
 from ..modes import constant
 from ..primitive import Array
 from ..tensor import Tensor
@@ -54,22 +55,22 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, requires_grad: bool = F
     >>> full(2, 7.0)
     Tensor([7., 7.])
     """
-    return _made(np.full(shape, fill_value, dtype), requires_grad)
+    return _made(np.full(shape, bare_array(fill_value, "full"), dtype), requires_grad)
 
 
 def zeros_like(x: Array, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """All 0, with the shape and dtype of x."""
-    return _made(np.zeros_like(_raw(x), dtype), requires_grad)
+    return _made(np.zeros_like(_raw(x), dtype, subok=False), requires_grad)
 
 
 def ones_like(x: Array, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """All 1, with the shape and dtype of x."""
-    return _made(np.ones_like(_raw(x), dtype), requires_grad)
+    return _made(np.ones_like(_raw(x), dtype, subok=False), requires_grad)
 
 
 def full_like(x: Array, fill_value: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """All `fill_value`, with the shape and dtype of x."""
-    return _made(np.full_like(_raw(x), fill_value, dtype), requires_grad)
+    return _made(np.full_like(_raw(x), bare_array(fill_value, "full_like"), dtype, subok=False), requires_grad)
 
 
 def arange(*args: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
@@ -87,6 +88,7 @@ def linspace(start: float, stop: float, num: int = 50, dtype: Any = None, requir
     >>> linspace(0, 1, 3)
     Tensor([0. , 0.5, 1. ])
     """
+    start, stop = bare_array(start, "linspace"), bare_array(stop, "linspace")
     return _made(np.linspace(start, stop, num, dtype=dtype), requires_grad)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import ShapeLike
+from ..arguments import ShapeLike, as_array
 from ..errors import ArgumentError, DTypeError, IndexingError, ShapeError
 from ..modes import constant
 from ..primitive import Array, linear, plain
@@ -190,7 +190,7 @@ def set_at(x: Array, index: Any, value: Array) -> Tensor:
     >>> set_at(Tensor([1.0, 2.0, 3.0]), 1, 9.0)
     Tensor([1., 9., 3.])
     """
-    return _set_at(x if isinstance(x, Tensor) else np.asarray(x), value, _freeze(index))
+    return _set_at(x if isinstance(x, Tensor) else as_array(x, "set_at"), value, _freeze(index))
 
 
 @linear(
@@ -212,7 +212,7 @@ def add_at(x: Array, index: Any, value: Array) -> Tensor:
     >>> add_at(Tensor([1.0, 2.0]), [0, 0], Tensor([10.0, 20.0]))
     Tensor([31.,  2.])
     """
-    return _add_at(x if isinstance(x, Tensor) else np.asarray(x), value, _freeze(index))
+    return _add_at(x if isinstance(x, Tensor) else as_array(x, "add_at"), value, _freeze(index))
 
 
 def _sample_labels(d: Any, which: str) -> Any:

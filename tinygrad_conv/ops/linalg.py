@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError
 from ..kernels import product
 from ..primitive import Array, bilinear, linear, opaque
 from ..tensor import Tensor
-from .elementwise import _raw, abs, equal, pow, root, square, where
+from .elementwise import _raw, abs, equal, multiply, pow, root, square, where
 from .reductions import max, min, normalize_axes, sum
-from .shape import astype, expand_dims, matrix_transpose, moveaxis, permute_dims, reshape, squeeze
+from .shape import astype, expand_dims, matrix_transpose, moveaxis, permute_dims, reshape, squeeze, sum_to
 
 
 @bilinear(
@@ -69,7 +69,7 @@ def dot(x1: Array, x2: Array) -> Tensor:
     """NumPy's dot: a product of scalars, `matmul` up to two axes, else a sum over x1's last and x2's last but one."""
     a, b = np.ndim(_raw(x1)), np.ndim(_raw(x2))
     if a == 0 or b == 0:
-        return x1 * x2  # type: ignore[no-any-return]
+        return multiply(x1, x2)
     if a <= 2 and b <= 2:
         return matmul(x1, x2)
     return tensordot(x1, x2, axes=([-1], [-2 if b > 1 else -1]))
@@ -123,7 +123,7 @@ def _space(terms: Sequence[str], shapes: Sequence[Sequence[int]]) -> int:
 def einsum(subscripts: str, *operands: Array) -> Tensor:
     """Einstein's summation: ``einsum("ij,jk->ik", a, b)``, with repeated axes, "..." and any number of operands.
 
-    Raises ArgumentError for subscripts that do not parse, ShapeError for sizes that differ.
+    Raises ArgumentError for subscripts that do not parse, DTypeError for none, ShapeError for sizes that differ.
 
     >>> einsum("i,i->", Tensor([1.0, 2.0]), Tensor([3.0, 4.0]))
     Tensor(11.)
@@ -144,6 +144,8 @@ def einsum(subscripts: str, *operands: Array) -> Tensor:
 
 def _parse_einsum(subscripts: str, shapes: Sequence[tuple[int, ...]]) -> tuple[list[str], str]:
     """Operand terms and output term with "..." written out as letters."""
+    if not isinstance(subscripts, str):
+        raise DTypeError(f"einsum: expected subscripts such as 'ij,jk->ik' first, got {type(subscripts).__name__}")
     text = subscripts.replace(" ", "")
     left, arrow, out = text.partition("->")
     terms = left.split(",")
@@ -222,7 +224,7 @@ def vecdot(x1: Array, x2: Array, axis: int = -1) -> Tensor:
     >>> vecdot(Tensor([1.0, 2.0]), Tensor([3.0, 4.0]))
     Tensor(11.)
     """
-    return sum(x1 * x2, axis=axis)
+    return sum(multiply(x1, x2), axis=axis)
 
 
 def trace(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
@@ -234,7 +236,7 @@ def trace(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     return sum(diagonal(x, offset, axis1, axis2), axis=-1)
 
 
-@linear(lambda g, k: tril(g, k), flops=0, samples=lambda d: d.matrix_sample())
+@linear(lambda g, x_shape, k: sum_to(tril(g, k), x_shape), flops=0, samples=lambda d: d.matrix_sample())
 def tril(x: Array, k: int = 0) -> Array:
     """The lower triangle of the last two axes, up to the k-th diagonal; zeros elsewhere. Derivative: the same.
 
@@ -245,7 +247,7 @@ def tril(x: Array, k: int = 0) -> Array:
     return np.tril(x, k)
 
 
-@linear(lambda g, k: triu(g, k), flops=0, samples=lambda d: d.matrix_sample())
+@linear(lambda g, x_shape, k: sum_to(triu(g, k), x_shape), flops=0, samples=lambda d: d.matrix_sample())
 def triu(x: Array, k: int = 0) -> Array:
     """The upper triangle of the last two axes, from the k-th diagonal on; zeros elsewhere. Derivative: the same.
 
@@ -265,12 +267,20 @@ def linalg_norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = Fa
     Tensor(5.)
     """
     axes = normalize_axes(axis, np.ndim(_raw(x)), "linalg_norm")
+    if ord in (None, "fro"):
+        ord = 2
+    elif len(axes) != 1:
+        raise ArgumentError(f"linalg_norm: expected ord None or 'fro' over {len(axes)} axes, got {ord!r}; give axis=")
+    return vector_norm(x, axes, keepdims, ord)
+
+
+def vector_norm(x: Array, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Tensor:
+    """A norm of all elements along some axes as one vector: Euclidean (2), 1, inf, -inf, or any power p > 0."""
+    axes = normalize_axes(axis, np.ndim(_raw(x)), "vector_norm")
     if np.asarray(_raw(x)).dtype.kind in "iub":
         x = astype(x, np.float64)  # as NumPy does; the squares of small integers would run over
-    if ord in (None, "fro") or (ord == 2 and len(axes) == 1):
+    if ord == 2:
         return root(sum(square(x), axis=axes, keepdims=keepdims))
-    if len(axes) != 1:
-        raise ArgumentError(f"linalg_norm: expected ord None or 'fro' over {len(axes)} axes, got {ord!r}; give axis=")
     if ord == np.inf:
         return max(abs(x), axis=axes, keepdims=keepdims)
     if ord == -np.inf:

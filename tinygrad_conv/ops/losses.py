@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import as_array
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..modes import is_grad_enabled
 from ..primitive import Array, opaque, plain
 from ..tensor import Tensor
 from .activations import log_softmax, softmax, softplus
-from .elementwise import _raw, abs, exp, greater, less_equal, log, maximum, square, where
+from .elementwise import _raw, abs, exp, greater, less_equal, log, maximum, multiply, square, where
 from .indexing import check_labels, one_hot, pick, place
 from .reductions import mean, sum
 from .shape import astype, expand_dims
@@ -28,7 +29,7 @@ def _reduce(losses: Array, weights: Array | None, reduction: str, what: str) -> 
         if np.shape(_raw(weights)) not in (shape, ()):
             raise ShapeError(f"{what}: expected one weight per loss {shape}, got {np.shape(_raw(weights))}")
         if not isinstance(weights, Tensor):
-            weights = np.asarray(weights, dtype=_raw(losses).dtype)
+            weights = as_array(weights, what, _raw(losses).dtype)
         losses = losses * weights
     if reduction == "mean":
         return mean(losses)
@@ -47,14 +48,14 @@ def _same_shape(what: str, prediction: Array, target: Array) -> Array:
         if int(np.prod(a)) == int(np.prod(b)):
             fix = f"; use target.reshape({a})"
         raise ShapeError(f"{what}: expected prediction and target of one shape, got {a} and {b}{fix}")
-    return _floats(target, np.result_type(_raw(prediction), np.float16))
+    return _floats(what, target, np.result_type(_raw(prediction), np.float16))
 
 
-def _floats(target: Array, dtype: Any) -> Array:
+def _floats(what: str, target: Array, dtype: Any) -> Array:
     """A target as numbers: a tensor of floats as it is, anything else in the given dtype."""
     if isinstance(target, Tensor):
         return target if target.dtype.kind == "f" else astype(target, dtype)
-    return np.asarray(target, dtype=dtype)
+    return as_array(target, what, dtype)
 
 
 def _per_example(losses: Array) -> Array:
@@ -109,7 +110,7 @@ def softmax_cross_entropy(
     Tensor(0.69314718)
     """
     shape = np.shape(_raw(logits))
-    target: Array = labels if isinstance(labels, Tensor) else np.asarray(labels)
+    target: Array = labels if isinstance(labels, Tensor) else as_array(labels, "softmax_cross_entropy")
     if not shape:
         raise ShapeError("softmax_cross_entropy: expected logits (..., K), got a scalar")
     if not 0 <= label_smoothing < 1:
@@ -132,7 +133,7 @@ def softmax_cross_entropy(
         return _reduce(losses, weights, reduction, "softmax_cross_entropy")
     log_p = log_softmax(logits, axis=-1)
     dtype = _raw(log_p).dtype
-    t = one_hot(target, shape[-1], dtype) if sparse else _floats(labels, dtype)
+    t = one_hot(target, shape[-1], dtype) if sparse else _floats("softmax_cross_entropy", labels, dtype)
     if label_smoothing:
         t = t * (1 - label_smoothing) + label_smoothing / shape[-1]
     return _reduce(-sum(t * log_p, axis=-1), weights, reduction, "softmax_cross_entropy")
@@ -159,7 +160,9 @@ def binary_cross_entropy(logits: Array, labels: Array, weights: Array | None = N
     """
     target = _same_shape("binary_cross_entropy", logits, labels)
     _check_unit_interval(target)
-    return _reduce(_per_example(softplus(logits) - logits * target), weights, reduction, "binary_cross_entropy")
+    return _reduce(
+        _per_example(softplus(logits) - multiply(logits, target)), weights, reduction, "binary_cross_entropy"
+    )
 
 
 @plain
@@ -217,7 +220,7 @@ def hinge(prediction: Array, target: Array, weights: Array | None = None, reduct
     target = _same_shape("hinge", prediction, target)
     scale, shift = _to_signs(target)
     signs = target * scale + shift
-    return _reduce(_per_example(maximum(1 - signs * prediction, 0.0)), weights, reduction, "hinge")
+    return _reduce(_per_example(maximum(1 - multiply(signs, prediction), 0.0)), weights, reduction, "hinge")
 
 
 @plain

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import as_array
 from ..errors import ArgumentError, ShapeError
 from ..kernels import registry as kernels
 from ..modes import MODE, effect, is_grad_enabled
@@ -97,7 +98,7 @@ def standardize(x: Array, axis: int | Axes = -1, epsilon: float = 1e-3) -> Tenso
 
 
 def _standardized(what: str, x: Array, axes: Axes, epsilon: float) -> tuple[Tensor, Any]:
-    raw = np.asarray(_raw(x))
+    raw = as_array(_raw(x), what)
     if raw.dtype.kind != "f":
         raise ArgumentError(f"{what}: expected floating-point x, got dtype {raw.dtype}; convert with astype('float32')")
     if not epsilon >= 0:
@@ -154,7 +155,7 @@ def batch_norm(
     if (mean is None) != (var is None):
         raise ArgumentError("batch_norm: expected both mean and var, or neither")
     if mean is not None:
-        mean, var = (v if isinstance(v, Tensor) else np.asarray(v, _raw(x).dtype) for v in (mean, var))
+        mean, var = (v if isinstance(v, Tensor) else as_array(v, "batch_norm", _raw(x).dtype) for v in (mean, var))
         scale = 1 / sqrt(var + epsilon)
         return _affine("batch_norm", (x - mean) * scale, gamma, beta)
     y, (batch_mean, batch_var) = _standardized("batch_norm", x, tuple(range(ndim - 1)), epsilon)

@@ -1,45 +1,103 @@
 """NumPy's own functions on tensors: ``np.exp(x)`` and ``np.sum(x, axis=0)`` are the library's operations of that name.
 
-Where the library has no such operation, NumPy's runs on the arrays and gives an array, which no gradient flows through.
+`overrides` says which operation a function is. Here a call is made to fit it: arguments are taken by NumPy's signature,
+and keywords that the operation does not have are composed (``dtype=``, ``where=``, ``initial=``) or refused. What is no
+operation runs on the arrays, unless that would lose a gradient.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import inspect
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import DTypeError
+from ..errors import ArgumentError, DTypeError, GraphError
+from ..primitive import Array, is_plain
 from ..tensor import Tensor
-from . import elementwise, indexing, linalg, reductions, shape
+from .elementwise import _raw, add, maximum, minimum, multiply, where
+from .leaving import WAYS_OUT, followed, lost, outermost
+from .overrides import OPERATIONS, class_of, name_of
+from .reductions import all, any, cumsum, logsumexp, max, mean, min, prod, std, sum, var
+from .shape import astype, reshape
 
-OPERATIONS: dict[Any, Callable[..., Any]] = {
-    getattr(np, name): getattr(family, name)
-    for family in (elementwise, reductions, indexing, shape, linalg)
-    for name in family.__all__
-    if hasattr(np, name)
-}
-OPERATIONS |= {
-    np.linalg.norm: linalg.linalg_norm, np.linalg.solve: linalg.solve, np.linalg.inv: linalg.inv,
-    np.linalg.det: linalg.det,
+REDUCTIONS: dict[Any, Any] = {  # what a ufunc's `reduce` is
+    np.add: sum, np.multiply: prod, np.maximum: max, np.minimum: min, np.logaddexp: logsumexp, np.logical_and: all,
+    np.logical_or: any,
 }  # fmt: skip
+_COMBINED: dict[Any, Any] = {sum: add, prod: multiply, max: maximum, min: minimum}  # with `initial=`
+_FILLER: dict[Any, Any] = {sum: 0, mean: 0, prod: 1}  # stands for what `where=` leaves out; elsewhere `initial=` does
+_CASTS = {sum, prod, mean, var, std, cumsum}  # functions whose `dtype=` is what they compute in
+_IGNORED = {"subok", "casting", "kind", "stable", "device", "optimize"}  # change no value, or leave nothing to choose
+_DEFAULTS: dict[str, Any] = {"where": True, "keepdims": False, "copy": True, "order": "C"}
+_RENAMED = {"a_min": "min", "a_max": "max"}
+_IN_PLACE = "x + y, tg.set_at(x, index, value) and tg.add_at(x, index, value) give new tensors. "
+_UNKNOWN = "It is none of the library's operations. "
+
+
+class WrittenError(GraphError, DTypeError):
+    """A tensor that a gradient follows would be written into an array, which is no place for a tensor in any case."""
 
 
 def array_ufunc(ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """What ``Tensor.__array_ufunc__`` answers. Raises DTypeError where a tensor would be written into an array."""
-    if kwargs.get("out") is not None:
-        raise DTypeError(f"np.{ufunc.__name__}: a tensor is not written into an array; use its x.numpy()")
-    if method == "__call__" and ufunc in OPERATIONS:
-        return OPERATIONS[ufunc](*inputs, **kwargs)
+    """What ``Tensor.__array_ufunc__`` answers.
+
+    Raises GraphError where a gradient would be lost, ArgumentError for a keyword that cannot be honoured, DTypeError
+    where a tensor would be written into an array.
+    """
+    operation = OPERATIONS.get(ufunc)
+    if operation is not None and method == "__call__" and not kwargs:
+        return operation(*inputs)
+    name = ("np." if hasattr(np, ufunc.__name__) else "") + ufunc.__name__ + f".{method}" * (method != "__call__")
+    _refuse_out(name, inputs, kwargs)
+    if method == "reduce":
+        operation, kwargs = REDUCTIONS.get(ufunc), {"axis": 0, **kwargs}
+    elif method == "accumulate":
+        operation, kwargs = cumsum if ufunc is np.add else None, {"axis": 0, **kwargs}
+    elif method == "outer" and operation is not None and ufunc.signature is None:
+        inputs = _facing(*inputs)
+    elif method != "__call__":
+        operation = None
+    if operation is not None:
+        result = _fitted(name, operation, inputs, {k: v for k, v in kwargs.items() if k != "order"}, casts=True)
+        if result is not NotImplemented:
+            return result
+    if (class_of(ufunc) != "data" or method == "at") and followed([*inputs, kwargs]):
+        raise lost(name, _IN_PLACE if method == "at" else _UNKNOWN)
     return getattr(ufunc, method)(*_arrays(inputs), **_arrays(kwargs))
 
 
 def array_function(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """What ``Tensor.__array_function__`` answers."""
-    if function in OPERATIONS:
-        return OPERATIONS[function](*args, **kwargs)
+    """What ``Tensor.__array_function__`` answers; raises as `array_ufunc` does."""
+    operation = OPERATIONS.get(function)
+    _refuse_out(f"np.{name_of(function)}", args, kwargs)
+    if operation is not None:
+        fit = _fit(function, operation)
+        if len(args) <= fit.leading and kwargs.keys() <= fit.same:
+            return operation(*args, **kwargs)
+        inputs, keywords = _bound(function, operation, args, kwargs)
+        result = _fitted(f"np.{name_of(function)}", operation, inputs, keywords, casts=operation in _CASTS)
+        if result is not NotImplemented:
+            return result
+    if class_of(function) != "data" and followed([*args, kwargs]):
+        raise lost(outermost(sys._getframe(2)) or f"np.{name_of(function)}", _UNKNOWN)
     return function(*_arrays(args), **_arrays(kwargs))
+
+
+def _refuse_out(name: str, inputs: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    if kwargs.get("out") is not None:
+        problem = f"{name}: a tensor is not written into an array (out=, or an operator such as +=); "
+        if followed([*inputs, kwargs["out"]]):
+            raise WrittenError(f"{problem}its gradient would be lost. {_IN_PLACE}{WAYS_OUT}")
+        raise DTypeError(f"{problem}use its x.numpy()")
+
+
+def _facing(a: Array, b: Array) -> tuple[Array, Array]:
+    """Two arrays with axes such that each element of one meets each of the other."""
+    return reshape(a, np.shape(_raw(a)) + (1,) * np.ndim(_raw(b))), b
 
 
 def _arrays(value: Any) -> Any:
@@ -49,3 +107,98 @@ def _arrays(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _arrays(item) for key, item in value.items()}
     return type(value)(map(_arrays, value)) if type(value) in (list, tuple) else value
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Calls made to fit
+
+
+class _Fit(NamedTuple):
+    """How the arguments of a NumPy function are those of an operation."""
+
+    signature: inspect.Signature  # NumPy's
+    names: dict[str, str]  # its arguments in the operation's names
+    same: frozenset[str]  # those with one name in both
+    leading: int  # how many arguments come first in both
+
+
+@cache
+def _fit(function: Any, operation: Any) -> _Fit:
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # NumPy 2.0 does not tell that of functions in C
+        signature = inspect.signature(operation)
+    own = list(inspect.signature(operation).parameters.values())
+    keywords = {p.name for p in own}
+    names, leading = {}, 0
+    for k, theirs in enumerate(signature.parameters.values()):
+        if theirs.kind is theirs.VAR_POSITIONAL:
+            leading = sys.maxsize
+            break
+        name = _RENAMED.get(theirs.name, theirs.name)
+        if k < len(own) and own[k].default is inspect.Parameter.empty:
+            name = own[k].name
+        if name in keywords:
+            names[theirs.name] = name
+            leading += leading == k < len(own) and name == own[k].name and theirs.kind is not theirs.KEYWORD_ONLY
+    return _Fit(signature, names, frozenset(name for name in names if names[name] == name), leading)
+
+
+def _bound(function: Any, operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The operation's inputs, and all keywords of the call that say something, in the operation's names."""
+    signature, names, *_ = _fit(function, operation)
+    try:
+        bound = signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise DTypeError(f"np.{name_of(function)}: {error}") from None
+    inputs: list[Any] = []
+    keywords: dict[str, Any] = {}
+    for name, value in bound.arguments.items():
+        parameter = signature.parameters[name]
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            inputs.extend(value)
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            keywords |= value
+        elif name in names or not (value is parameter.default or (type(value) is str and value == parameter.default)):
+            keywords[names.get(name, name)] = value
+    needed = [p.name for p in inspect.signature(operation).parameters.values() if p.default is p.empty]
+    return [keywords.pop(name) for name in needed if name in keywords] + inputs, keywords
+
+
+def _fitted(name: str, operation: Any, inputs: Sequence[Any], keywords: Mapping[str, Any], *, casts: bool) -> Any:
+    """The operation with NumPy's keywords; NotImplemented where NumPy may run on the arrays, as no gradient is lost.
+
+    Raises ArgumentError for a keyword that can neither be passed on nor composed.
+    """
+    own = inspect.signature(operation).parameters
+    known = {key: value for key, value in keywords.items() if key in own}
+    rest = {key: value for key, value in keywords.items() if key not in known and _says(key, value)}
+    if not rest:
+        return operation(*inputs, **known)
+    if is_plain(operation) or not followed([*inputs, keywords]):
+        return NotImplemented
+    if casts and rest.get("dtype") is not None:
+        dtype = np.dtype(rest.pop("dtype"))
+        if dtype.kind != "f":
+            raise ArgumentError(f"{name}: expected a floating dtype while a gradient follows, got {dtype}")
+        inputs = [astype(x, dtype) for x in inputs]
+    initial = rest.pop("initial", None) if operation in _COMBINED else None
+    filler = _FILLER.get(operation, initial)
+    mask = rest.pop("where") if "where" in rest and filler is not None else None
+    if rest:
+        raise ArgumentError(
+            f"{name}: cannot take {'=, '.join(rest)}= while a gradient follows; leave it out, or compose what it does "
+            "(tg.where(mask, a, b) for where=, y.astype(dtype) for dtype=)"
+        )
+    if mask is not None:
+        mask = np.broadcast_to(_raw(mask), np.shape(_raw(inputs[0])))
+        inputs = [where(mask, inputs[0], filler)]
+    if mask is not None and operation is mean:
+        return sum(*inputs, **known) / np.sum(mask, **known).astype(inputs[0].dtype)
+    result = operation(*inputs, **known)
+    return result if initial is None else _COMBINED[operation](result, initial)
+
+
+def _says(key: str, value: Any) -> bool:
+    """Does a keyword change the value?"""
+    return key not in _IGNORED and value is not None and value is not np._NoValue and value is not _DEFAULTS.get(key)

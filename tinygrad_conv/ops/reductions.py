@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..arguments import Axes
-from ..errors import ShapeError
+from ..errors import DTypeError, ShapeError
 from ..modes import constant
 from ..primitive import Array, linear, opaque, plain
 from ..tensor import Tensor
@@ -25,11 +25,13 @@ def normalize_axes(axis: Axis, ndim: int, what: str = "axis") -> tuple[int, ...]
     """
     if axis is None:
         return tuple(range(ndim))
-    axes = (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
+    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
     try:
         return tuple(sorted(np.lib.array_utils.normalize_axis_tuple(axes, ndim)))
     except ValueError as error:
         raise ShapeError(f"{what}: {error}") from None
+    except TypeError:
+        raise DTypeError(f"{what}: expected an int, or a tuple of some, got {axis!r}") from None
 
 
 def _keep(g: Array, x_shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Array:

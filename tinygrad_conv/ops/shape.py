@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import NewShape, ShapeLike
+from ..arguments import NewShape, ShapeLike, as_array, bare_array
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..kernels.product import sum_rows
 from ..modes import constant
@@ -63,7 +63,7 @@ def matrix_transpose(x: Array) -> Tensor:
     >>> matrix_transpose(Tensor([[1.0, 2.0]])).shape
     (2, 1)
     """
-    if isinstance(x, np.ndarray) and x.ndim > 1:  # in the rules of matrix products
+    if type(x) is np.ndarray and x.ndim > 1:  # in the rules of matrix products
         return x.swapaxes(-1, -2)  # type: ignore[return-value]
     if np.ndim(_raw(x)) < 2:
         raise ShapeError(f"matrix_transpose: expected at least 2 axes, got shape {np.shape(_raw(x))}")
@@ -124,9 +124,10 @@ def squeeze(x: Array, axis: int | Sequence[int] | None = None) -> Tensor:
     """
     raw = np.asarray(_raw(x))
     try:
-        return reshape(x, np.squeeze(raw, axis=axis if axis is None else _ints(axis)).shape)
+        shape = np.squeeze(raw, axis=axis if axis is None else _ints(axis)).shape
     except ValueError as error:
         raise ShapeError(f"squeeze: {error} (x {raw.shape})") from None
+    return reshape(x, shape)
 
 
 def flatten(x: Array, start: int = 0) -> Tensor:
@@ -195,7 +196,7 @@ def concat(arrays: Sequence[Array], axis: int | None = 0) -> Tensor:
     """
     if not len(arrays):
         raise ArgumentError("concat: expected at least one array, got an empty sequence")
-    parts = [a if isinstance(a, Tensor) else np.asarray(a) for a in arrays]
+    parts = [a if isinstance(a, Tensor) else as_array(a, "concat") for a in bare_array(arrays, "concat")]
     if axis is None:
         parts, axis = [reshape(a, (-1,)) for a in parts], 0
     return _concat(*parts, axis=axis)
@@ -208,6 +209,7 @@ def stack(arrays: Sequence[Array], axis: int = 0) -> Tensor:
     Tensor([[1., 3.],
             [2., 4.]])
     """
+    arrays = bare_array(arrays, "stack")
     shapes = {np.shape(_raw(a)) for a in arrays}
     if len(shapes) != 1:
         raise ShapeError(f"stack: expected arrays of one shape, got {sorted(shapes) or 'none'}")
@@ -384,7 +386,7 @@ def stop_gradient(x: Array) -> Tensor:
     Tensor(3.)
     """
     if not isinstance(x, Tensor):
-        return x  # type: ignore[no-any-return]
+        return bare_array(x, "stop_gradient")  # type: ignore[no-any-return]
     out = wrap(x._shared(), None)
     out._no_graph = ("it was cut by stop_gradient()", None)
     return out

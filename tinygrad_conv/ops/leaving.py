@@ -1,0 +1,129 @@
+"""What leaves the tape: a tensor that a gradient follows becomes a plain array only where that is asked for by name.
+
+NumPy makes an array of whatever it does not know, and goes on with that: the gradient would be zero, without a word. So
+every such door is shut while a gradient follows the tensor (it has a node, and recording is on): `Tensor.__array__`,
+NumPy's functions that are no operation of ours, and assignment into an array. The doors with a name stay open:
+``x.numpy()``, ``x.data``, ``x.item()``, ``x.tolist()``, ``float(x)``, and what prints or saves.
+"""
+
+from __future__ import annotations
+
+import dis
+import sys
+from collections.abc import Iterator
+from functools import lru_cache
+from types import CodeType, FrameType
+from typing import Any, NoReturn
+
+from ..errors import GraphError
+from ..modes import MODE
+from ..tensor import Tensor, ops
+from . import creation
+
+__all__ = ["WAYS_OUT", "followed", "lost", "outermost", "refuse_array", "refuse_number"]
+
+WAYS_OUT = (
+    "If no gradient is wanted, say so: x.detach(), or with tg.no_grad(). If one is: tg.stack([...]) makes one tensor "
+    "of several, tg.set_at(x, index, value) sets elements"
+)
+ASSIGNMENT = "array[...] = tensor"
+_WRITES = {ASSIGNMENT, "__setitem__", "setitem", "fill", "fromiter", "array"}  # calls that put a number into an array
+
+
+def followed(value: Any) -> bool:
+    """Does a gradient follow this tensor, or one in these lists, tuples and dictionaries?"""
+    return MODE.get().recording and any(tensor.node is not None for tensor in _tensors(value))
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (list, tuple, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(item)
+
+
+def lost(name: str, instead: str = "") -> GraphError:
+    """The error for a gradient that would be lost in `name`; `instead` is what computes the same on the tape."""
+    return GraphError(
+        f"{name or 'a conversion to an array'}: a tensor that a gradient follows would become a plain array here, and "
+        f"its gradient would be lost. {instead}{WAYS_OUT}"
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Conversions that somebody else asks for
+
+
+def refuse_array(tensor: Tensor) -> None:
+    """Raise GraphError where somebody makes an array of a tensor that is followed."""
+    if tensor.node is not None and MODE.get().recording:
+        name = _asker(sys._getframe(2))
+        if not name.startswith("np.testing."):  # compares, and gives nothing back
+            own = name.removeprefix("np.")
+            raise lost(name, f"Use tg.{own}. " if hasattr(ops, own) and own not in creation.__all__ else "")
+
+
+def refuse_number(tensor: Tensor) -> None:
+    """Raise GraphError where an array asks a tensor that is followed for a number, in order to hold it.
+
+    NumPy asks for it as ``float(x)`` does, which stays; what tells them apart is the instruction that runs.
+    """
+    if tensor.node is not None and MODE.get().recording:
+        frame = sys._getframe(2)
+        name = _called(frame.f_code, frame.f_lasti)
+        known = frame.f_locals.get(name) or frame.f_globals.get(name)
+        if getattr(known, "__name__", name) in _WRITES:
+            _raise_in(frame, lost(_asker(frame)))
+
+
+def outermost(frame: FrameType | None) -> str:
+    """The NumPy function that somebody called and that leads to this frame, such as ``np.mean``; "" outside of one."""
+    name = ""
+    while frame is not None and (module := frame.f_globals.get("__name__", "")).partition(".")[0] == "numpy":
+        name = f"np.{'testing.' * module.startswith('numpy.testing')}{frame.f_code.co_qualname}"
+        frame = frame.f_back
+    return name
+
+
+def _asker(frame: FrameType) -> str:
+    """The name of what was called in the user's line and wants an array."""
+    return outermost(frame) or _called(frame.f_code, frame.f_lasti)
+
+
+@lru_cache(maxsize=256)
+def _called(code: CodeType, offset: int) -> str:
+    """What the instruction at an offset calls: ``dot`` for ``A.dot(v)``; `ASSIGNMENT` where it assigns to an item."""
+    instructions = list(dis.get_instructions(code))
+    now = next((step for step in instructions if step.offset == offset), None)
+    if now is None or now.positions is None or now.positions.col_offset is None:
+        return ""
+    if now.opname.startswith("STORE_S"):  # STORE_SUBSCR, STORE_SLICE
+        return ASSIGNMENT
+    start = now.positions.lineno, now.positions.col_offset
+    names = [
+        step.argval
+        for step in instructions
+        if step.offset < offset and step.opname.startswith("LOAD_") and step.opname != "LOAD_CONST"
+        and step.positions is not None and (step.positions.lineno, step.positions.col_offset) == start
+    ]  # fmt: skip
+    return str(names[-1]) if names else ""  # what is called is written first, so it begins where the call does
+
+
+def _raise_in(frame: FrameType, error: GraphError) -> NoReturn:
+    """Raise an error that the user's line is to end with, although NumPy puts another one in its place.
+
+    "setting an array element with a sequence" is what it says about every error of an object that has a length. So the
+    line is traced until that arrives. Where a debugger traces already, ours is the cause of NumPy's.
+    """
+    if sys.gettrace() is None:
+
+        def exchange(frame: FrameType, event: str, _: Any) -> None:
+            sys.settrace(None)
+            frame.f_trace = None
+            if event == "exception":
+                raise error.with_traceback(None)
+
+        frame.f_trace = exchange
+        sys.settrace(lambda *_: None)
+    raise error
