@@ -15,7 +15,7 @@ import sys
 import time
 from fnmatch import fnmatch
 
-from . import measure, tables
+from . import growth, measure, tables
 from .contenders import CONTENDERS
 from .measure import all_cores
 from .workloads import AT_ALL_CORES, PACKAGES, WORKLOADS, Workload, quick
@@ -64,6 +64,9 @@ def run(workload: Workload, threads: list[int], options: argparse.Namespace) -> 
     if workload.kind == "import":
         installed = {name: it for name, it in PACKAGES.items() if importlib.util.find_spec(name)}
         return tables.of_imports(measure.imports(installed, min(rounds, 5)))
+    if workload.kind == "growth":
+        known = growth.cases().items()
+        return tables.of_growth({name: growth.growth(case, min(rounds, 3)) for name, case in known})
     left_out: dict[str, str] = {}
     contenders = []
     for name in workload.contenders:

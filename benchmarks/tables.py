@@ -169,6 +169,14 @@ def by_case(runs: Runs) -> str:
     return "\n\n".join(parts)
 
 
+def of_growth(growths: dict[str, tuple[float, float, float]]) -> str:
+    rows = [
+        [f"`{name.lstrip('_')}`", number(few * 1e3), number(many * 1e3), f"{growth:.2f}"]
+        for name, (few, many, growth) in sorted(growths.items(), key=lambda item: -item[1][2])
+    ]
+    return table(["operation", "small, ms", "large, ms", "growth"], rows)
+
+
 def of_imports(times: dict[str, list[float]]) -> str:
     base = median(times["numpy"])
     rows = [

@@ -69,6 +69,10 @@ WORKLOADS = {
         "image, and the time per FLOP over the least (×)", "network",
         (*(f"batch {n}" for n in BATCHES), *(f"side {n}" for n in SIDES)), (*OURS, *TORCH),
     ),
+    "growth": Workload(
+        "how the time of an operation and of its derivative grows with the work: from few to 64 times as many "
+        "elements, images, or inputs (1.0 is in step; below, a fixed cost is left)", "growth",
+    ),
     "import": Workload("`import` of a package in a fresh process, all of it", "import"),
 }  # fmt: skip
 

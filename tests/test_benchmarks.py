@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import cases, measure, networks, tables, workloads
+import tinygrad_conv as tg
+from benchmarks import cases, growth, measure, networks, tables, workloads
 from benchmarks.contenders import CONTENDERS, floor, ours
 
 NETWORKS = list(networks.NETWORKS)
@@ -48,6 +49,20 @@ def test_a_step_of_the_gradient_check_and_of_an_epoch(monkeypatch):
     monkeypatch.delenv("TINYGRAD_CONV_DATA", raising=False)
     (loss,) = measure._numbers(ours.epoch("256", "eager")())
     assert 1 < loss < 5  # noise in ten classes
+
+
+@pytest.mark.parametrize("name", growth.cases())
+def test_the_growth_of_an_operation_is_measured(name):
+    case = growth.cases()[name]
+    seconds, work = growth.step(case, 64 if case.first > 1 else 2)
+    assert seconds > 0
+    assert growth.step(case, 128 if case.first > 1 else 4)[1] > work
+
+
+def test_growth_is_measured_of_every_primitive():
+    ours = {name for name, p in tg.primitives().items() if p.forward.__module__.startswith("tinygrad_conv.")}
+    assert ours <= set(growth.cases())
+    assert "| `exp` | 1,000 | 2,000 | 0.50 |" in " ".join(tables.of_growth({"exp": (1.0, 2.0, 0.5)}).split())
 
 
 @pytest.mark.peer

@@ -179,8 +179,10 @@ def push(tangents: dict[Node, Any], outputs: Sequence[Node], *, recording: bool 
             continue
         rules = primitive.jvps_on_tensors if on_tensors else primitive.jvps
         total = None
-        for i, parent in enumerate(node.parents):
-            t = tangents.get(parent) if parent is not None else None
+        arriving = [None if parent is None else tangents.get(parent) for parent in node.parents]
+        if primitive.variadic and hasattr(rules[0], "together") and any(t is not None for t in arriving):
+            total, arriving = rules[0].together(arriving, node), []
+        for i, t in enumerate(arriving):
             if t is None:
                 continue
             contribution = rules[0 if primitive.variadic else i](t, node, node.saved, node.parents, i)
@@ -321,29 +323,70 @@ def _cotangent(what: str, g: Array, y: Tensor) -> Tensor:
 
 
 def flatten(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
-    """The leaves of a tree in order, and the function that builds the same tree from other leaves."""
-    leaves: list[Any] = []
-    rebuild = _take_apart(tree, leaves)
-    return leaves, lambda new: rebuild(iter(new))
+    """The leaves of a tree in order, and the function that builds the same tree from other leaves.
 
-
-def _take_apart(tree: Any, leaves: list[Any]) -> Callable[[Iterator[Any]], Any]:
-    """Append a tree's leaves; returns the function that builds it from an iterator over others.
-
-    (No inner function that calls itself: its reference cycle would hold the leaves until the cycle collector runs.
-    Nor does what is returned hold the tree.)
+    However deep it is. Raises ArgumentError for a container that holds itself.
     """
-    kind = type(tree)
+    leaves: list[Any] = []
+    plan: list[tuple[Callable[[Any], Any], int] | None] = []  # from inside out: a leaf, or what so many parts become
+    around: list[tuple[Iterator[Any], Callable[[Any], Any], int, int]] = []  # the containers that are not done yet
+    build: Callable[[Any], Any] = tuple
+    items, size, key, deep = iter((tree,)), 0, 0, 1000
+    while True:
+        for item in items:
+            size += 1
+            kind = type(item)
+            if kind is tuple or kind is list or isinstance(item, (tuple, list, dict)):
+                around.append((items, build, size, key))
+                if len(around) == deep:
+                    deep = _deeper(around)
+                items, build, size, key = iter(item), _builder(kind, item), 0, id(item)
+                if isinstance(item, dict):
+                    items = iter(item.values())
+                break
+            leaves.append(item)
+            plan.append(None)
+        else:
+            if not around:
+                return leaves, partial(_rebuilt, plan)
+            plan.append((build, size))
+            items, build, size, key = around.pop()
+
+
+def _builder(kind: Callable[..., Any], tree: Any) -> Callable[[Any], Any]:
+    """What makes a container like this one of its parts. It does not hold the container."""
     if isinstance(tree, dict):
-        keys, parts = list(tree), [_take_apart(item, leaves) for item in tree.values()]
-        return lambda it: kind(zip(keys, [part(it) for part in parts], strict=True))
-    if isinstance(tree, (list, tuple)):
-        parts = [_take_apart(item, leaves) for item in tree]
-        if hasattr(tree, "_fields"):  # a namedtuple
-            return lambda it: kind(*[part(it) for part in parts])
-        return lambda it: kind([part(it) for part in parts])
-    leaves.append(tree)
-    return next
+        return partial(_dictionary, kind, list(tree))
+    return partial(_called, kind) if hasattr(tree, "_fields") else kind  # of a namedtuple
+
+
+def _dictionary(kind: Callable[..., Any], keys: list[Any], parts: Sequence[Any]) -> Any:
+    return kind(zip(keys, parts, strict=True))
+
+
+def _called(kind: Callable[..., Any], parts: Sequence[Any]) -> Any:
+    return kind(*parts)
+
+
+def _deeper(around: Sequence[tuple[Any, Any, int, int]]) -> int:
+    """The depth at which to look again whether a container holds itself, if none of these does."""
+    if len({key for *_, key in around}) < len(around):
+        raise ArgumentError("expected containers of tensors, got one that holds itself")
+    return 2 * len(around)
+
+
+def _rebuilt(plan: Sequence[tuple[Callable[[Any], Any], int] | None], leaves: Sequence[Any]) -> Any:
+    """The tree that a plan of `flatten` makes of leaves."""
+    rest = iter(leaves)
+    made: list[Any] = []
+    for step in plan:
+        if step is None:
+            made.append(next(rest))
+        else:
+            build, size = step
+            start = len(made) - size
+            made[start:] = [build(made[start:])]
+    return made[0]
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -886,9 +929,10 @@ def _segment(
     edge.sort(key=_creation)
     given = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
     used = [(partial(_itself, tensor), tensor._data) for tensor in given]
+    known = set(map(id, given))
     for node in edge:
         tensor = node.params["tensor"]() if node.primitive is None and "tensor" in node.params else None
-        if tensor is not None and not any(tensor is other for other in given):
+        if tensor is not None and id(tensor) not in known:
             used.append((node.params["tensor"], tensor._data))
     arrays = [array for _, array in used] + [leaf for leaf in leaves if isinstance(leaf, ndarray)]
     guards = tuple(

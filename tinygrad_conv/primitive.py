@@ -129,6 +129,9 @@ class Primitive:
             self.jvps, self.jvps_on_tensors = self.vjps, self.vjps_on_tensors
         else:
             self.jvps, self.jvps_on_tensors = self._compile_all(jvp or self._derived_jvps(), "t")
+            if self.variadic and not jvp:
+                for rule in (*self.jvps, *self.jvps_on_tensors):
+                    rule.together = partial(_together, self)  # type: ignore[attr-defined]
         self.operation = operation_of(self)
 
     # -- declaration -----------------------------------------------------------------------------------------------
@@ -295,8 +298,19 @@ def _variadic_jvp(primitive: Primitive) -> Rule:
         f"*[t if j == i else zeros(shape, t) for j, shape in enumerate(shapes)], "
         f"{', '.join(f'{name}={name}' for name in names)})"
     )
-    rule: Rule = _evaluated(source)(primitive, lambda shape, t: constant(np.broadcast_to(np.zeros((), t.dtype), shape)))
+    rule: Rule = _evaluated(source)(primitive, _zeros)
     return rule
+
+
+def _zeros(shape: tuple[int, ...], like: Any) -> Any:
+    return constant(np.broadcast_to(np.zeros((), like.dtype), shape))
+
+
+def _together(primitive: Primitive, tangents: Sequence[Any], node: Node) -> Any:
+    """What `_variadic_jvp` gives for all inputs, added up, by one call of the operation: None is a tangent of zero."""
+    like = next(t for t in tangents if t is not None)
+    full = [_zeros(shape, like) if t is None else t for t, shape in zip(tangents, node.params["shapes"], strict=True)]
+    return primitive.operation(*full, **{name: node.params[name] for name in primitive.params})
 
 
 def _domains(domain: Any, n: int) -> tuple[tuple[float, float], ...]:

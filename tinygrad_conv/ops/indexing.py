@@ -36,7 +36,12 @@ def _freeze_part(part: Any) -> Any:
 @plain
 def _index_array(part: Any) -> Any:
     """A tensor, list, range, ... of indices as an array. (What is recorded keeps a copy.)"""
-    array = np.asarray(part)
+    try:
+        array = np.asarray(part)
+    except ValueError as error:
+        raise IndexingError(
+            f"getitem: expected integers or bools as an index, got no regular array ({error})"
+        ) from None
     if array.size == 0 and array.dtype.kind == "f":
         array = array.astype(np.intp)
     if array.dtype.kind not in "iub":

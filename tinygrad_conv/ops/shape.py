@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -176,16 +176,23 @@ def sum_to(x: Array, shape: ShapeLike) -> Array:
     return np.sum(x, axis=axes, keepdims=True).reshape(shape)
 
 
-@linear(lambda g, i, shapes, axis: _part(g, i, shapes, axis), flops=0, samples=lambda d: d.concat_sample())
-def _concat(*xs: Array, axis: int = 0) -> Array:
-    """Arrays joined along an axis. Derivative: each gets its part back."""
+@linear(lambda g, i, shapes, axis, cuts: _part(g, i, shapes, axis, cuts), flops=0, samples=lambda d: d.concat_sample())
+def _concat(*xs: Array, axis: int = 0, cuts: Sequence[int] | None = None) -> Array:
+    """Arrays joined along an axis. Derivative: each gets its part back.
+
+    `cuts` is where each begins and the last one ends, or None: then the derivative counts them for each.
+    """
     return np.concatenate(xs, axis=axis)
 
 
-def _part(g: Array, i: int, shapes: Sequence[Shape], axis: int) -> Array:
+def _part(g: Array, i: int, shapes: Sequence[Shape], axis: int, cuts: Sequence[int] | None) -> Array:
     axis %= len(g.shape)
-    start = int(np.sum([s[axis] for s in shapes[:i]], dtype=np.int64))
-    return getitem(g, (slice(None),) * axis + (slice(start, start + shapes[i][axis]),))
+    start, stop = (cuts or _cuts([s[axis] for s in shapes]))[i : i + 2]
+    return getitem(g, (slice(None),) * axis + (slice(start, stop),))
+
+
+def _cuts(sizes: Sequence[int]) -> tuple[int, ...]:
+    return (0, *accumulate(sizes))
 
 
 def concat(arrays: Sequence[Array], axis: int | None = 0) -> Tensor:
@@ -199,7 +206,8 @@ def concat(arrays: Sequence[Array], axis: int | None = 0) -> Tensor:
     parts = [a if isinstance(a, Tensor) else as_array(a, "concat") for a in bare_array(arrays, "concat")]
     if axis is None:
         parts, axis = [reshape(a, (-1,)) for a in parts], 0
-    return _concat(*parts, axis=axis)
+    fits = all(-a.ndim <= axis < a.ndim for a in parts)
+    return _concat(*parts, axis=axis, cuts=_cuts([a.shape[axis] for a in parts]) if fits else None)
 
 
 def stack(arrays: Sequence[Array], axis: int = 0) -> Tensor:

@@ -56,7 +56,7 @@ def _reciprocal(x: Array, *, out: Array) -> None:
     np.true_divide(1, x, out)
 
 
-def _concat(*arrays: Array, axis: int = 0, out: Array) -> None:
+def _concat(*arrays: Array, axis: int = 0, cuts: Any = None, out: Array) -> None:
     np.concatenate(arrays, axis, out)
 
 
