@@ -1,5 +1,7 @@
 """Who calls what, and when: training mode, layers of one's own, callbacks, and what `fit` is fed with."""
 
+import importlib
+import inspect
 import threading
 
 import numpy as np
@@ -9,8 +11,8 @@ from hypothesis import strategies as st
 
 import tinygrad_conv as tg
 from tinygrad_conv import keras, nn
-from tinygrad_conv.errors import AnomalyError, ArgumentError, DTypeError, GraphError, ShapeError
-from tinygrad_conv.keras import callbacks, layers, losses, optimizers
+from tinygrad_conv.errors import AnomalyError, ArgumentError, DTypeError, GraphError, MissingError, ShapeError
+from tinygrad_conv.keras import absent, callbacks, layers, losses, optimizers
 
 X = np.random.default_rng(0).normal(size=(12, 4)).astype("float32")
 Y = np.random.default_rng(1).normal(size=(12, 2)).astype("float32")
@@ -39,8 +41,6 @@ ARGUMENTS = {
 
 def made(name, **more):
     """A layer of the front by its name, with as few arguments as it takes."""
-    import inspect
-
     kind = getattr(layers, name)
     parameters = list(inspect.signature(kind).parameters.values())
     needed = {p.name: ARGUMENTS[p.name] for p in parameters if p.default is p.empty}
@@ -601,3 +601,23 @@ def compiled(model):
 def test_what_the_front_does_not_have_says_what_does(call, message):
     with pytest.raises((ArgumentError, DTypeError, GraphError), match=message):
         call()
+
+
+def test_names_that_are_not_here_can_be_imported_and_say_what_serves_when_used():
+    for module, sentences in absent._INSTEAD.items():
+        here = importlib.import_module(f"tinygrad_conv.{module}")
+        for sentence, names in sentences.items():
+            for name in names.split():
+                assert name not in vars(here), f"{module}.{name} is here"
+                assert name not in dir(here)
+                stand_in = getattr(here, name)
+                uses = (lambda s=stand_in: s(3), lambda s=stand_in: s.load_data, lambda s=stand_in: type("S", (s,), {}))
+                for use in uses:
+                    with pytest.raises((ArgumentError, MissingError)) as caught:
+                        use()
+                    assert sentence in str(caught.value)
+    from tinygrad_conv.keras.layers import LSTM, Conv2D  # noqa: F401  (as scripts do)
+
+    with pytest.raises(AttributeError, match=r"keras\.layers has no 'Conv2d': use Conv2D"):
+        layers.Conv2d  # noqa: B018
+    assert not hasattr(keras, "nothing_of_the_kind")

@@ -3,9 +3,8 @@
 ``from tinygrad_conv.keras import *`` gives the models, the layers and the helpers by name;
 ``from tinygrad_conv import keras`` gives ``keras.Sequential``, ``keras.layers.Conv2D`` and so on.
 
-Where it differs from Keras: there is no functional API (derive from `keras.Model` and define ``call``); a loss that is
-not finite raises; a last softmax and its cross-entropy are computed together, from logits; weights are made when first
-needed; Ctrl-C ends `fit` with what was learned.
+Wherever it has a name of Keras', it follows Keras 3; the page ``docs/keras.md`` says where it differs, and what serves
+for what it does not have (functional models, several inputs, `save`).
 
 >>> import numpy as np
 >>> from tinygrad_conv import keras
@@ -23,7 +22,10 @@ needed; Ctrl-C ends `fit` with what was learned.
 True
 """
 
+from typing import Any
+
 from . import activations, callbacks, initializers, layers, losses, metrics, models, optimizers, utils
+from .absent import instead
 from .callbacks import (
     Callback,
     CSVLogger,
@@ -35,6 +37,7 @@ from .callbacks import (
     ReduceLROnPlateau,
     TerminateOnNaN,
 )
+from .initializers import Initializer
 from .layers import *  # noqa: F403  (its names are added to __all__ below)
 from .layers import __all__ as _layers
 from .losses import (
@@ -48,15 +51,21 @@ from .losses import (
     MeanSquaredError,
     SparseCategoricalCrossentropy,
 )
+from .metrics import Metric
 from .models import Model, Sequential
-from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from .utils import set_random_seed, to_categorical
 
 __all__ = [
     "SGD", "Adagrad", "Adam", "AdamW", "BinaryCrossentropy", "CSVLogger", "Callback", "CategoricalCrossentropy",
-    "EarlyStopping", "Hinge", "History", "Huber", "KLDivergence", "LambdaCallback", "LearningRateScheduler", "Loss",
-    "MeanAbsoluteError", "MeanSquaredError", "Model", "ModelCheckpoint", "RMSprop", "ReduceLROnPlateau", "Sequential",
+    "EarlyStopping", "Hinge", "History", "Huber", "Initializer", "KLDivergence", "LambdaCallback",
+    "LearningRateScheduler", "Loss", "MeanAbsoluteError", "MeanSquaredError", "Metric", "Model", "ModelCheckpoint",
+    "Optimizer", "RMSprop", "ReduceLROnPlateau", "Sequential",
     "SparseCategoricalCrossentropy", "TerminateOnNaN", "activations", "callbacks", "initializers", "layers", "losses",
     "metrics", "models", "optimizers", "set_random_seed", "to_categorical", "utils",
 ]  # fmt: skip
 __all__ += _layers
+
+
+def __getattr__(name: str) -> Any:
+    return instead("keras", name, __all__)

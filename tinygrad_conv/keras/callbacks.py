@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import AnomalyError, ArgumentError, DTypeError
 from ..files import Expected, folder_for, name_of, write
+from .absent import instead
 from .callback import EVENTS, Callback, CallbackList, History, Logs
 from .spelling import strict
 
@@ -307,3 +308,7 @@ class TerminateOnNaN(Callback):
                 raise AnomalyError(f"TerminateOnNaN: the loss is {loss} at batch {batch}")
             print(f"Batch {batch}: the loss is {loss}, training ends")
             self.model.stop_training = True
+
+
+def __getattr__(name: str) -> Any:
+    return instead("keras.callbacks", name, __all__)

@@ -20,7 +20,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..arguments import as_array as plain_array
+from ..errors import ArgumentError, DTypeError, ShapeError, TinygradConvError
 from ..nn import init
 from ..tensor import Tensor
 
@@ -309,15 +310,15 @@ def as_array(what: str, name: str, value: Any) -> Array:
         got = "None" if value is None else type(value).__name__
         raise DTypeError(f"{what}: expected {name} as an array, got {got}")
     try:
-        array = value._data if isinstance(value, Tensor) else np.asarray(value)
+        array = value._data if isinstance(value, Tensor) else plain_array(value, f"{what}: {name}")
+    except TinygradConvError:
+        raise
     except ValueError as error:
         raise ShapeError(f"{what}: expected {name} with examples of one shape, got {error}") from None
     except Exception as error:  # of whoever is to give an array
         raise DTypeError(f"{what}: expected {name} as an array, got {type(value).__name__}: {error}") from None
     if array.dtype.kind not in "fiub":
         raise DTypeError(f"{what}: expected {name} as numbers, got {type(value).__name__} of dtype {array.dtype}")
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-        raise ArgumentError(f"{what}: expected {name} without masked elements: fill them with {name}.filled(0)")
     if array.ndim == 0 or not len(array):
         raise ShapeError(f"{what}: expected at least one example in {name}, got shape {array.shape}")
     return array

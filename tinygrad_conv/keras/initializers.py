@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import DTypeError
 from ..nn import init
+from .absent import instead
 from .spelling import strict
 
 __all__ = [
@@ -136,6 +137,12 @@ HeUniform, HeNormal = _seeded(init.he_uniform), _seeded(init.he_normal)
 LecunUniform, LecunNormal = _seeded(init.lecun_uniform), _seeded(init.lecun_normal)
 Zeros, Ones = _fixed(init.zeros), _fixed(init.ones)
 
+# Keras has its classes under these names, too.
+zeros, ones, constant, orthogonal = Zeros, Ones, Constant, Orthogonal
+glorot_uniform, glorot_normal = GlorotUniform, GlorotNormal
+he_uniform, he_normal, lecun_uniform, lecun_normal = HeUniform, HeNormal, LecunUniform, LecunNormal
+random_normal, random_uniform, truncated_normal = RandomNormal, RandomUniform, TruncatedNormal
+
 _ALIASES = {"random_normal": "normal", "random_uniform": "uniform", "zero": "zeros", "one": "ones"}
 
 
@@ -178,3 +185,7 @@ def get(initializer: Any, argument: str = "kernel_initializer") -> Any:
 def first_values(initializer: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     """An array of a shape from whatever `get` takes."""
     return init.get(get(initializer, "initializer"), "initializer")(shape, None, dtype, None)
+
+
+def __getattr__(name: str) -> Any:
+    return instead("keras.initializers", name, __all__)

@@ -22,6 +22,7 @@ from ..ops import activations as ops
 from ..ops.elementwise import minimum, where
 from ..tensor import Array, Tensor
 from . import activations, spelling
+from .absent import instead
 from .initializers import get as initializer
 from .input import Input, InputLayer
 from .layer import Layer, variable
@@ -29,11 +30,12 @@ from .layer import Layer, variable
 __all__ = [
     "ELU", "Activation", "AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "AvgPool1D", "AvgPool2D",
     "AvgPool3D", "BatchNormalization", "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Conv3D",
-    "Conv3DTranspose", "Convolution2D", "Dense", "DepthwiseConv2D", "Dropout", "Embedding", "Flatten",
-    "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D", "GlobalMaxPooling1D",
-    "GlobalMaxPooling2D", "GlobalMaxPooling3D", "GroupNormalization", "Input", "InputLayer", "Layer",
-    "LayerNormalization", "LeakyReLU", "LocallyConnected2D", "MaxPool1D", "MaxPool2D", "MaxPool3D", "MaxPooling1D",
-    "MaxPooling2D", "MaxPooling3D", "ReLU", "Rescaling", "Reshape", "SeparableConv2D", "Softmax",
+    "Conv3DTranspose", "Convolution1D", "Convolution2D", "Convolution3D", "Dense", "DepthwiseConv2D", "Dropout",
+    "Embedding", "Flatten", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D",
+    "GlobalAvgPool1D", "GlobalAvgPool2D", "GlobalAvgPool3D", "GlobalMaxPool1D", "GlobalMaxPool2D", "GlobalMaxPool3D",
+    "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D", "GroupNormalization", "Input", "InputLayer",
+    "Layer", "LayerNormalization", "LeakyReLU", "LocallyConnected2D", "MaxPool1D", "MaxPool2D", "MaxPool3D",
+    "MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "ReLU", "Rescaling", "Reshape", "SeparableConv2D", "Softmax",
 ]  # fmt: skip
 
 
@@ -269,7 +271,7 @@ def _conv_transpose(base: Any, name: str) -> Any:
 Conv1D, Conv2D, Conv3D = _conv(nn.Conv1D, "Conv1D"), _conv(nn.Conv2D, "Conv2D"), _conv(nn.Conv3D, "Conv3D")
 Conv1D.__doc__ += """ With ``padding="causal"`` no output sees a later input."""
 Conv2D.__doc__ += " The lecture's ``filter_size=24`` and ``channels_last=True`` are understood."
-Convolution2D = Conv2D
+Convolution1D, Convolution2D, Convolution3D = Conv1D, Conv2D, Conv3D
 Conv1DTranspose = _conv_transpose(nn.Conv1DTranspose, "Conv1DTranspose")
 Conv2DTranspose = _conv_transpose(nn.Conv2DTranspose, "Conv2DTranspose")
 Conv3DTranspose = _conv_transpose(nn.Conv3DTranspose, "Conv3DTranspose")
@@ -365,12 +367,12 @@ MaxPooling3D = MaxPool3D = _pooling(nn.MaxPool3D, "MaxPooling3D")
 AveragePooling1D = AvgPool1D = _pooling(nn.AvgPool1D, "AveragePooling1D")
 AveragePooling2D = AvgPool2D = _pooling(nn.AvgPool2D, "AveragePooling2D")
 AveragePooling3D = AvgPool3D = _pooling(nn.AvgPool3D, "AveragePooling3D")
-GlobalMaxPooling1D = _global(nn.GlobalMaxPool1D, "GlobalMaxPooling1D")
-GlobalMaxPooling2D = _global(nn.GlobalMaxPool2D, "GlobalMaxPooling2D")
-GlobalMaxPooling3D = _global(nn.GlobalMaxPool3D, "GlobalMaxPooling3D")
-GlobalAveragePooling1D = _global(nn.GlobalAvgPool1D, "GlobalAveragePooling1D")
-GlobalAveragePooling2D = _global(nn.GlobalAvgPool2D, "GlobalAveragePooling2D")
-GlobalAveragePooling3D = _global(nn.GlobalAvgPool3D, "GlobalAveragePooling3D")
+GlobalMaxPooling1D = GlobalMaxPool1D = _global(nn.GlobalMaxPool1D, "GlobalMaxPooling1D")
+GlobalMaxPooling2D = GlobalMaxPool2D = _global(nn.GlobalMaxPool2D, "GlobalMaxPooling2D")
+GlobalMaxPooling3D = GlobalMaxPool3D = _global(nn.GlobalMaxPool3D, "GlobalMaxPooling3D")
+GlobalAveragePooling1D = GlobalAvgPool1D = _global(nn.GlobalAvgPool1D, "GlobalAveragePooling1D")
+GlobalAveragePooling2D = GlobalAvgPool2D = _global(nn.GlobalAvgPool2D, "GlobalAveragePooling2D")
+GlobalAveragePooling3D = GlobalAvgPool3D = _global(nn.GlobalAvgPool3D, "GlobalAveragePooling3D")
 
 # ------------------------------------------------------------------------------------------------------------------
 # Normalisation
@@ -404,3 +406,7 @@ class GroupNormalization(nn.GroupNorm, Layer):
         self, groups: int = 32, axis: int = -1, epsilon: float = 0.001, center: bool = True, scale: bool = True
     ) -> None:
         super().__init__(groups, epsilon, None, center, scale, axis=axis)
+
+
+def __getattr__(name: str) -> Any:
+    return instead("keras.layers", name, __all__)

@@ -24,11 +24,13 @@ from ..ops.leaving import followed, lost
 from ..ops.reductions import mean, sum
 from ..ops.shape import reshape
 from ..tensor import Tensor, wrap
+from .absent import instead
 from .spelling import strict
 
 __all__ = [
     "BinaryCrossentropy", "CategoricalCrossentropy", "Hinge", "Huber", "KLDivergence", "Loss", "MeanAbsoluteError",
-    "MeanSquaredError", "SparseCategoricalCrossentropy", "get",
+    "MeanSquaredError", "SparseCategoricalCrossentropy", "binary_crossentropy", "categorical_crossentropy", "get",
+    "hinge", "huber", "kl_divergence", "mean_absolute_error", "mean_squared_error", "sparse_categorical_crossentropy",
 ]  # fmt: skip
 
 Array = Any
@@ -451,3 +453,7 @@ def batch_of(y: Array) -> tuple[Any, ...]:
 def _snake(name: str) -> str:
     """MeanSquaredError as mean_squared_error."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=L)(?=D)", "_", name).lower()
+
+
+def __getattr__(name: str) -> Any:
+    return instead("keras.losses", name, __all__)

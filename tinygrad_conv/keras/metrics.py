@@ -14,6 +14,7 @@ from ..errors import ArgumentError, DTypeError
 from ..nn import Buffer
 from ..tensor import Tensor, wrap
 from . import initializers
+from .absent import instead
 from .losses import Loss, spread
 from .losses import get as get_loss
 from .spelling import as_shape, strict
@@ -341,3 +342,7 @@ def _number(name: str, value: Any) -> float:
         raise DTypeError(
             f"metric {name}: expected result() to be a number or a dict of numbers, got {value!r}"
         ) from None
+
+
+def __getattr__(name: str) -> Any:
+    return instead("keras.metrics", name, __all__)

@@ -264,6 +264,14 @@ class Model(Layer):
         """How the model might be changed so that its output is (N, wanted), or empty."""
         return ""
 
+    @strict
+    def summary(self, line_length: Size | None = None, print_fn: Callable[[str], Any] | None = None) -> None:
+        """Print the layers inside, with how many parameters they have.
+
+        Lines are cut to `line_length`; `print_fn` gets the text in place of `print`.
+        """
+        (print_fn or print)("\n".join(line[:line_length] for line in repr(self).splitlines()))
+
     # -- files -----------------------------------------------------------------------------------------------------
 
     @strict
@@ -293,6 +301,12 @@ class Model(Layer):
             f"{type(self).__name__}.save: models are not saved whole: make the model by the same code, and use "
             "save_weights(path) and load_weights(path)"
         )
+
+    export = to_json = get_config = from_config = save
+
+    def add_loss(self, *args: Any, **options: Any) -> NoReturn:
+        """Refused: losses besides that of `compile` are added up in a loop of one's own."""
+        raise ArgumentError(f"{type(self).__name__}.add_loss: the loss is that of compile: {_LOOP}")
 
 
 def _listed(name: str, metrics: Any) -> list[Any]:

@@ -3,16 +3,58 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from ..arguments import as_array
+from ..arguments import Count, as_array
 from ..nn import init
 from ..ops.indexing import one_hot
+from .absent import instead
 from .spelling import strict
 
-__all__ = ["set_random_seed", "to_categorical"]
+__all__ = ["PyDataset", "Sequence", "set_random_seed", "to_categorical"]
+
+
+class PyDataset:
+    """Base of data sets whose batches are got by number; to make one, define ``__len__`` and ``__getitem__``.
+
+    `on_epoch_begin` and `on_epoch_end` are called by `fit`, `evaluate` and `predict`. Any object with these methods
+    will do. `workers`, `use_multiprocessing` and `max_queue_size` are accepted for compatibility: batches are made one
+    after another.
+
+    >>> import numpy as np
+    >>> class Squares(PyDataset):
+    ...     def __len__(self):
+    ...         return 2
+    ...     def __getitem__(self, k):
+    ...         x = np.arange(3.0)[:, None] + 3 * k
+    ...         return x, x**2
+    >>> [x.ravel().tolist() for x, y in Squares()]
+    [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
+    """
+
+    @strict
+    def __init__(self, workers: Count = 1, use_multiprocessing: bool = False, max_queue_size: Count = 10) -> None: ...
+
+    def __len__(self) -> int:
+        """How many batches there are."""
+        raise NotImplementedError(f"{type(self).__name__}: define __len__(self)")
+
+    def __getitem__(self, index: int) -> Any:
+        """Batch `index`: (x, y), (x, y, sample_weight), or x alone."""
+        raise NotImplementedError(f"{type(self).__name__}: define __getitem__(self, index)")
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[k] for k in range(len(self)))
+
+    def on_epoch_begin(self) -> Any: ...
+
+    def on_epoch_end(self) -> Any: ...
+
+
+Sequence = PyDataset
 
 
 @strict
@@ -38,3 +80,7 @@ def set_random_seed(seed: int) -> None:
     init.seed(seed)
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002  (scripts written for Keras draw from it)
+
+
+def __getattr__(name: str) -> Any:
+    return instead("keras.utils", name, __all__)

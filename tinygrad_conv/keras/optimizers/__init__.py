@@ -17,6 +17,7 @@ from ...arguments import Fraction, NonNegative, Positive, check
 from ...errors import ArgumentError, DTypeError
 from ...modes import effect
 from ...tensor import Tensor
+from ..absent import instead
 from ..spelling import strict
 from . import rules, schedules
 
@@ -240,3 +241,7 @@ def get(optimizer: Any) -> Optimizer:
         f"compile: expected an optimizer by name or a keras.optimizers object, got {optimizer!r}"
         + (f": use keras.optimizers.{type(optimizer).__name__}" if isinstance(optimizer, optim.Optimizer) else "")
     )
+
+
+def __getattr__(name: str) -> Any:
+    return instead("keras.optimizers", name, __all__)

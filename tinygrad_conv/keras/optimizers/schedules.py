@@ -8,6 +8,7 @@ from typing import Any
 from ... import optim
 from ...arguments import Count, NonNegative, Size
 from ...errors import ArgumentError
+from ..absent import instead
 from ..spelling import strict
 
 __all__ = ["CosineDecay", "ExponentialDecay", "LearningRateSchedule", "PiecewiseConstantDecay"]
@@ -85,3 +86,7 @@ class PiecewiseConstantDecay(_Known):
     @strict
     def __init__(self, boundaries: Sequence[Count], values: Sequence[NonNegative]) -> None:
         self.schedule = optim.PiecewiseConstant(tuple(boundary + 1 for boundary in boundaries), tuple(values))
+
+
+def __getattr__(name: str) -> Any:
+    return instead("keras.optimizers.schedules", name, __all__)
