@@ -21,6 +21,7 @@ PACKAGE = ROOT / "tinygrad_conv"
 # Who may import whom: docs/architecture.md, "Layout". Each part may also import itself.
 LAYERS = {
     "errors": set(),
+    "starting": set(),
     "arguments": {"errors"},
     "files": {"errors", "arguments"},
     "blocks": {"errors"},
@@ -43,7 +44,7 @@ LAYERS = {
     "train": {
         "errors", "arguments", "files", "modes", "tensor", "ops", "nn", "optim", "keras", "data", "graph", "plots",
     },
-    "cli": {"errors", "arguments", "nn", "train", "keras", "data", "graph", "testing"},
+    "cli": {"errors", "starting", "arguments", "nn", "train", "keras", "data", "graph", "testing"},
     "__main__": {"cli"},
     "__init__": None,
 }  # fmt: skip

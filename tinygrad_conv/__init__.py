@@ -20,6 +20,9 @@ Operations are here (``tg.conv2d``, ``tg.relu``, ...); the rest is in submodules
 =============  ====================================================================
 """
 
+from . import starting as _starting  # noqa: F401  # before all that takes time
+
+# isort: split
 from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

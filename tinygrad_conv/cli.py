@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from . import __version__
 from .errors import ArgumentError, TinygradConvError
+from .starting import over
 from .train.recipes import OPTIMIZERS, RECIPES
 
 __all__ = ["main"]
@@ -38,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     tinygrad-conv 0.1.0
     0
     """
+    over()
     try:
         options = parser().parse_args(argv)
         code: int = options.run(options)

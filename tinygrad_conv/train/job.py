@@ -20,6 +20,7 @@ from ..files import PART
 from . import outputs
 from .results import Results
 from .run import Images, Run, Settings, predict
+from .stopping import Stopped, Stopping
 
 NO_PLOTS = (
     f"matplotlib is not installed, so {', '.join(outputs.PICTURES)} are left out; to have them: "
@@ -77,6 +78,11 @@ def train(
     return 130 if stopped else 0
 
 
+ANSWER = (
+    "tinygrad-conv: stopping after this batch; then what was learned is tested and written (not on a second Ctrl-C)"
+)
+
+
 def learn(run: Run, images: Images, checkpoint: Path, quiet: bool) -> bool:
     """Train to the last epoch, saving after each. Was it stopped by Ctrl-C?
 
@@ -84,7 +90,7 @@ def learn(run: Run, images: Images, checkpoint: Path, quiet: bool) -> bool:
     """
     from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
-    settings, done = run.settings, len(run.history)
+    settings, done, stopping = run.settings, len(run.history), Stopping(ANSWER)
     steps = -(-len(images.x) // settings.batch_size)
     bar = tqdm(
         total=settings.epochs * steps, initial=done * steps, unit="step", leave=False, dynamic_ncols=True,
@@ -94,16 +100,22 @@ def learn(run: Run, images: Images, checkpoint: Path, quiet: bool) -> bool:
     def tell(loss: float) -> None:
         bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
         bar.update()
+        stopping.check()
 
     try:
-        with bar, np.errstate(over="ignore", invalid="ignore"):  # a loss that is no number is an error, said once
+        with stopping, bar, np.errstate(over="ignore", invalid="ignore"):  # a loss that is no number is said once
             for number in range(done + 1, settings.epochs + 1):
+                stopping.check()
                 bar.set_description(f"epoch {number}/{settings.epochs}", refresh=False)
                 run.epoch(images, tell)
                 run.save(checkpoint)
                 if not quiet:
                     bar.write(_line(run.history[-1], settings.epochs), file=sys.stdout)
+    except Stopped:
+        return True
     except KeyboardInterrupt:
+        if stopping.asked:  # and asked again
+            raise
         return True
     return False
 
