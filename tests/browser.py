@@ -64,7 +64,7 @@ class Browser:
             self(f"{domain}.enable")
 
     def _wait_for_tab(self):
-        for _ in range(100):
+        for _ in range(1200):  # a minute: this machine may have other work
             targets = self("Target.getTargets")["targetInfos"]
             if any(t["type"] == "page" for t in targets):
                 return targets
@@ -88,8 +88,8 @@ class Browser:
 
     def _read(self):
         while b"\0" not in self._buffer:
-            if not select([self._in], [], [], 30)[0]:
-                raise TimeoutError("Chromium did not answer for 30 s")
+            if not select([self._in], [], [], 60)[0]:
+                raise TimeoutError("Chromium did not answer for 60 s")
             part = os.read(self._in, 1 << 16)
             if not part:
                 raise EOFError("Chromium is gone")
@@ -115,7 +115,7 @@ class Browser:
         value = "dark" if dark else "light"
         self("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": value}])
         self("Page.navigate", url=Path(path).absolute().as_uri())
-        for _ in range(200):
+        for _ in range(3000):
             if self.run("document.documentElement?.dataset.ready") == "true":
                 return self
             time.sleep(0.02)

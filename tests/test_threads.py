@@ -194,7 +194,7 @@ def blas_threads():
 
 def test_works_run_at_the_same_time_and_results_keep_their_order():
     together = threading.Barrier(3)
-    names = threads.shared([lambda: (together.wait(10), threading.current_thread().name)[1] for _ in range(3)])
+    names = threads.shared([lambda: (together.wait(60), threading.current_thread().name)[1] for _ in range(3)])
     assert len(set(names)) == 3
     assert names[0] == threading.current_thread().name
     assert threads.shared([lambda k=k: k for k in range(9)]) == list(range(9))
