@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from importlib.metadata import entry_points
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import settings
@@ -14,7 +15,7 @@ from hypothesis import settings
 import tinygrad_conv as tg
 from tinygrad_conv.primitive import _registry
 from tinygrad_conv.testing import coverage
-from tinygrad_conv.testing.plugin import register_profiles
+from tinygrad_conv.testing.plugin import register_profiles, replay_command
 
 pytest_plugins = ["pytester"]
 
@@ -102,8 +103,9 @@ def test_a_failure_is_shrunk_reported_and_replayed_by_one_command(pytester, monk
     # In processes of their own: Hypothesis draws numbers that it finds in the modules of its process, too.
     monkeypatch.delenv("CI", raising=False)
     options = (*PLUGIN, "-p", "no:cacheprovider", "-W", "error")
-    result = pytester.runpytest_subprocess(*options, pytester.makepyfile(TESTS + WRONG))
-    result.assert_outcomes(passed=2, failed=1)
+    path = pytester.makepyfile(TESTS + WRONG)
+    result = pytester.runpytest_subprocess(*options, path, "--hypothesis-seed=0", "-k", "wrong")
+    result.assert_outcomes(failed=1, deselected=2)
     text = text_of(result)
     assert "VJP is not the numeric derivative" in text
     command = text.split(" replay ---")[1].splitlines()[1]
@@ -115,6 +117,13 @@ def test_a_failure_is_shrunk_reported_and_replayed_by_one_command(pytester, monk
     again.assert_outcomes(failed=1)
     reports = [re.search(r"GradientError: .*?worst element[^\n]*", text_of(r), re.S)[0] for r in (result, again)]
     assert reports[0] == reports[1]
+
+
+def test_the_seed_that_hypothesis_took_by_itself_is_in_the_command(request):
+    test = SimpleNamespace(is_hypothesis_test=True, _hypothesis_internal_use_generated_seed=7)
+    command = replay_command(SimpleNamespace(nodeid="test_it.py::test_wrong", config=request.config, obj=test))
+    profile = settings.get_current_profile_name()
+    assert command == f"pytest test_it.py::test_wrong --hypothesis-profile={profile} --hypothesis-seed=7"
 
 
 def test_a_failure_has_a_test_to_paste_that_fails_alone(session, pytester):

@@ -66,8 +66,9 @@ def property_gradient(*strategies: Any, **options: Any) -> Callable[[Function], 
         ``order``, ``modes``, ``rtol``, ``atol``, ``argnums``, ...
 
     The decorated function is what is differentiated: it takes what was drawn and returns a tensor. Or it returns
-    ``(f, args)``, and ``f(*args)`` is checked. Hypothesis' own ``@settings`` and ``@example`` go above it. There is no
-    deadline, unless such ``@settings`` have one.
+    ``(f, args)``, and ``f(*args)`` is checked. Hypothesis' own ``@settings`` and ``@example`` go above it. Without such
+    ``@settings`` there is no deadline, and no phase `explain`: it would vary what was drawn a hundred times over, to
+    say less than the report does.
 
     Raises MissingExtraError without Hypothesis.
 
@@ -79,7 +80,7 @@ def property_gradient(*strategies: Any, **options: Any) -> Callable[[Function], 
     >>> test_sine()
     """
     register_profiles()
-    from hypothesis import given, settings
+    from hypothesis import Phase, given, settings
 
     from .strategies import draws
 
@@ -103,7 +104,8 @@ def property_gradient(*strategies: Any, **options: Any) -> Callable[[Function], 
                 calls.append((f, values))
 
         if not hasattr(test, "_hypothesis_internal_use_settings"):  # what @settings sets; another one may still come
-            test._hypothesis_internal_use_settings = settings(deadline=None)  # type: ignore[attr-defined]
+            plain = settings(deadline=None, phases=set(Phase) - {Phase.explain})
+            test._hypothesis_internal_use_settings = plain  # type: ignore[attr-defined]
         driven: Function = given(*chosen)(test)  # type: ignore[no-untyped-call, unused-ignore]
         return driven
 
