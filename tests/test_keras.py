@@ -674,7 +674,7 @@ def test_early_stopping():
     assert epochs([3, 2, 4, 5], patience=2)[1].best_epoch == 1
     with pytest.raises(ArgumentError, match=r"monitor among loss, accuracy, got 'val_loss'; give fit validation_data"):
         classifier().fit(X, ONE_HOT, verbose=0, callbacks=[callbacks.EarlyStopping()])
-    with pytest.raises(ArgumentError, match="use mode='auto'"):
+    with pytest.raises(ArgumentError, match="expected mode to be"):
         callbacks.EarlyStopping(mode="down")
 
 
@@ -731,7 +731,7 @@ def test_learning_rates_by_callback(capsys):
     scripted = Scripted(val_loss=[5.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0])
     history = model.fit(X, ONE_HOT, epochs=10, verbose=0, callbacks=[scripted, plateau]).history
     assert history["learning_rate"] == [1.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.25, 0.2, 0.2, 0.2]
-    with pytest.raises(ArgumentError, match="factor between 0 and 1"):
+    with pytest.raises(ArgumentError, match=r"factor to be a number in \(0, 1\)"):
         callbacks.ReduceLROnPlateau(factor=1.0)
 
 
@@ -887,7 +887,7 @@ def fit(loss="categorical_crossentropy", x=X, y=ONE_HOT, activation="softmax", *
         (lambda: fit(sample_weight=ONE_HOT), ShapeError, "expected a weight for each example"),
         (lambda: fit(class_weight=[1, 2]), TypeError, "class_weight to be a mapping"),
         (lambda: fit(class_weight={"a": 1}), ArgumentError, "classes 0, 1, ... in class_weight, got 'a'"),
-        (lambda: classifier().fit(X, ONE_HOT, verbose=3), ArgumentError, "verbose 'auto', 0, 1 or 2, got 3"),
+        (lambda: classifier().fit(X, ONE_HOT, verbose=3), ArgumentError, "verbose to be .*, 0, 1 or 2, got 3"),
         (lambda: classifier().predict(X[:, :4]), ShapeError, r"expected inputs \(N, 5\), got \(40, 4\)"),
         (lambda: to_categorical([0.5]), TypeError, "integer"),
         (lambda: layers.Dense(3)(keras.Input((3,))), TypeError, "derive from keras.Model and define call"),

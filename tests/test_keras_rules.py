@@ -414,7 +414,7 @@ def test_rescaling_by_channel():
     y = layers.Rescaling([1.0, 2.0], offset=[0.0, 1.0])(np.ones((1, 2), "float32"))
     assert y.tolist() == [[1.0, 3.0]]
     assert y.dtype == np.float32
-    with pytest.raises(DTypeError, match="expected scale as a number"):
+    with pytest.raises(DTypeError, match="expected scale to be a number"):
         layers.Rescaling("a")
 
 

@@ -45,7 +45,7 @@ def leaky_relu(x: Array, negative_slope: float = 0.2) -> Tensor:
 
 def meant(activation: Any) -> Any:
     """What `nn` calls the activation that Keras knows by this name; anything else as it is."""
-    return leaky_relu if activation == "leaky_relu" else activation
+    return leaky_relu if isinstance(activation, str) and activation == "leaky_relu" else activation
 
 
 def get(activation: Any) -> Any:

@@ -8,20 +8,36 @@ import math
 import os
 from collections.abc import Callable
 from inspect import signature
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
-from ..errors import AnomalyError, ArgumentError, DTypeError
+from ..arguments import Count, Finite, Kind, NonNegative, Path, checked, one_of
+from ..arguments.kinds import numbers
+from ..errors import AnomalyError, ArgumentError
 from ..files import Expected, folder_for, name_of, write
 from .absent import instead
-from .callback import EVENTS, Callback, CallbackList, History, Logs
+from .callback import EVENTS, Callback, History, Logs
 from .spelling import strict
 
 __all__ = [
-    "CSVLogger", "Callback", "CallbackList", "EarlyStopping", "History", "LambdaCallback", "LearningRateScheduler",
+    "CSVLogger", "Callback", "EarlyStopping", "History", "LambdaCallback", "LearningRateScheduler",
     "ModelCheckpoint", "ReduceLROnPlateau", "TerminateOnNaN",
 ]  # fmt: skip
 
 
+def _character(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    if len(value) != 1 or value in '\r\n"':
+        raise ValueError
+    return value
+
+
+Mode: TypeAlias = Annotated[str, one_of("auto", "min", "max")]
+Within: TypeAlias = Annotated[float, numbers("a number in (0, 1)", 0, 1, to_low=False)]
+Character: TypeAlias = Annotated[str, Kind("a string of one character", _character)]
+
+
+@checked
 class LambdaCallback(Callback):
     """Functions as a callback: ``LambdaCallback(on_epoch_end=lambda epoch, logs: ...)``."""
 
@@ -47,10 +63,6 @@ class _Watching(Callback):
     """What callbacks share that watch whether a number gets better."""
 
     def __init__(self, monitor: str, mode: str, min_delta: float = 0.0) -> None:
-        if mode not in ("auto", "min", "max"):
-            raise ArgumentError(
-                f"{type(self).__name__}: expected mode 'auto', 'min' or 'max', got {mode!r}: use mode='auto'"
-            )
         self.monitor, self.mode, self.min_delta = monitor, mode, abs(min_delta)
         self.best: float | None = None
 
@@ -108,9 +120,9 @@ class EarlyStopping(_Watching):
 
     @strict
     def __init__(
-        self, monitor: str = "val_loss", min_delta: float = 0.0, patience: int = 0, verbose: int = 0,
-        mode: str = "auto", baseline: float | None = None, restore_best_weights: bool = False,
-        start_from_epoch: int = 0,
+        self, monitor: str = "val_loss", min_delta: Finite = 0.0, patience: Count = 0, verbose: Count = 0,
+        mode: Mode = "auto", baseline: Finite | None = None, restore_best_weights: bool = False,
+        start_from_epoch: Count = 0,
     ) -> None:  # fmt: skip
         super().__init__(monitor, mode, min_delta)
         self.patience, self.verbose, self.baseline = patience, verbose, baseline
@@ -151,8 +163,8 @@ class ModelCheckpoint(_Watching):
 
     @strict
     def __init__(
-        self, filepath: str | os.PathLike[str], monitor: str = "val_loss", verbose: int = 0,
-        save_best_only: bool = False, save_weights_only: bool = True, mode: str = "auto",
+        self, filepath: Path, monitor: str = "val_loss", verbose: Count = 0, save_best_only: bool = False,
+        save_weights_only: bool = True, mode: Mode = "auto",
     ) -> None:  # fmt: skip
         super().__init__(monitor, mode)
         if not save_weights_only:
@@ -190,7 +202,7 @@ class CSVLogger(Callback):
     """
 
     @strict
-    def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
+    def __init__(self, filename: Path, separator: Character = ",", append: bool = False) -> None:
         self.filename, self.separator, self.append = name_of(filename, "CSVLogger"), separator, append
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
@@ -223,9 +235,7 @@ class LearningRateScheduler(Callback):
     """Set the learning rate at the start of each epoch to ``schedule(epoch, lr)`` (or ``schedule(epoch)``)."""
 
     @strict
-    def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
-        if not callable(schedule):
-            raise DTypeError(f"LearningRateScheduler: expected a function of (epoch, lr), got {schedule!r}")
+    def __init__(self, schedule: Callable[..., float], verbose: Count = 0) -> None:
         self.schedule, self.verbose = schedule, verbose
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
@@ -259,12 +269,10 @@ class ReduceLROnPlateau(_Watching):
 
     @strict
     def __init__(
-        self, monitor: str = "val_loss", factor: float = 0.1, patience: int = 10, verbose: int = 0, mode: str = "auto",
-        min_delta: float = 1e-4, cooldown: int = 0, min_lr: float = 0.0,
+        self, monitor: str = "val_loss", factor: Within = 0.1, patience: Count = 10, verbose: Count = 0,
+        mode: Mode = "auto", min_delta: Finite = 1e-4, cooldown: Count = 0, min_lr: NonNegative = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(monitor, mode, min_delta)
-        if not 0 < factor < 1:
-            raise ArgumentError(f"ReduceLROnPlateau: expected factor between 0 and 1, got {factor}: use factor=0.1")
         self.factor, self.patience, self.verbose = factor, patience, verbose
         self.cooldown, self.min_lr = cooldown, min_lr
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import Finite, FloatDType, NonNegative, ShapeLike
 from ..errors import DTypeError
 from ..nn import init
 from .absent import instead
@@ -47,7 +48,8 @@ class _Known(Initializer):
     def __init__(self, seed: init.Seed = None, **options: float) -> None:
         self.seed, self.options = seed, options
 
-    def __call__(self, shape: tuple[int, ...], dtype: Any = None, seed: init.Seed = None, fans: Any = None) -> Any:
+    @strict
+    def __call__(self, shape: ShapeLike, dtype: FloatDType | None = None, seed: Any = None, fans: Any = None) -> Any:
         seed = seed if self.seed is None else self.seed
         return type(self).function(shape, seed, dtype or "float32", fans, **self.options)
 
@@ -58,7 +60,7 @@ class Constant(_Known):
     function = init.constant
 
     @strict
-    def __init__(self, value: float = 0.0) -> None:
+    def __init__(self, value: Finite = 0.0) -> None:
         super().__init__(value=value)
 
 
@@ -68,7 +70,7 @@ class RandomNormal(_Known):
     function = init.normal
 
     @strict
-    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: init.Seed = None) -> None:
+    def __init__(self, mean: Finite = 0.0, stddev: NonNegative = 0.05, seed: init.Seed = None) -> None:
         super().__init__(seed, mean=mean, std=stddev)
 
 
@@ -78,7 +80,7 @@ class TruncatedNormal(_Known):
     function = init.truncated_normal
 
     @strict
-    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: init.Seed = None) -> None:
+    def __init__(self, mean: Finite = 0.0, stddev: NonNegative = 0.05, seed: init.Seed = None) -> None:
         super().__init__(seed, mean=mean, std=stddev)
 
 
@@ -88,7 +90,7 @@ class RandomUniform(_Known):
     function = init.uniform
 
     @strict
-    def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: init.Seed = None) -> None:
+    def __init__(self, minval: Finite = -0.05, maxval: Finite = 0.05, seed: init.Seed = None) -> None:
         super().__init__(seed, low=minval, high=maxval)
 
 
@@ -98,7 +100,7 @@ class Orthogonal(_Known):
     function = init.orthogonal
 
     @strict
-    def __init__(self, gain: float = 1.0, seed: init.Seed = None) -> None:
+    def __init__(self, gain: Finite = 1.0, seed: init.Seed = None) -> None:
         super().__init__(seed, gain=gain)
 
 
@@ -168,14 +170,14 @@ def get(initializer: Any, argument: str = "kernel_initializer") -> Any:
 
     Raises ArgumentError for an unknown name, DTypeError for what is none of these.
     """
-    if isinstance(initializer, type):
+    if isinstance(initializer, type) and issubclass(initializer, Initializer):
         initializer = initializer()
     if isinstance(initializer, str):
         name = _ALIASES.get(initializer, initializer)
         name = "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")  # GlorotUniform too
         init.get(_ALIASES.get(name, name), argument)
         return _ALIASES.get(name, name)
-    if initializer in vars(init).values():
+    if any(initializer is function for function in vars(init).values() if callable(function)):
         return initializer
     if not callable(initializer):
         raise DTypeError(f"{argument}: expected the name of an initialiser or a function, got {initializer!r}")

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from .. import nn
+from ..arguments import FloatDType, ShapeLike, checked
 from ..errors import ArgumentError, DTypeError, MissingError, ShapeError
 from ..modes import MODE, mode
 from ..nn.module import items
 from ..tensor import Array, Tensor, cast
 from . import initializers
 from .input import InputLayer
-from .spelling import as_dtype, as_shape
+from .spelling import strict
 
 __all__ = ["Layer", "variable"]
 
@@ -64,10 +65,12 @@ class Layer(nn.Module):
             if "forward" not in vars(cls):
                 cls.forward = Layer.forward  # type: ignore[method-assign]
 
-    def __init__(self, *, name: str | None = None, dtype: Any = "float32", trainable: bool = True) -> None:
-        self.name, self.dtype, self._trainable = name, as_dtype(type(self).__name__, dtype), bool(trainable)
+    @strict
+    def __init__(self, *, name: str | None = None, dtype: FloatDType = "float32", trainable: bool = True) -> None:
+        self.name, self.dtype, self._trainable = name, np.dtype(dtype), trainable
 
-    def __call__(self, x: Array, *args: Any, training: bool | None = None, mask: Any = None, **kwargs: Any) -> Any:
+    @checked
+    def __call__(self, x: Any, *args: Any, training: bool | None = None, mask: Any = None, **kwargs: Any) -> Any:
         """The output for a batch; in training mode if `training` or, where that says nothing, the call around it is."""
         if isinstance(x, InputLayer):
             raise DTypeError(
@@ -85,7 +88,7 @@ class Layer(nn.Module):
             training = self._training if said is None else said
         if training is said:
             return super().__call__(x, *args, **kwargs)
-        with mode(training=bool(training)):
+        with mode(training=training):
             return super().__call__(x, *args, **kwargs)
 
     def forward(self, x: Array, *args: Any, **kwargs: Any) -> Any:
@@ -115,15 +118,14 @@ class Layer(nn.Module):
     def build(self, input_shape: Sequence[int | None]) -> Any:
         """Make the weights for inputs of this shape; to be defined by subclasses that need it."""
 
+    @strict
     def add_weight(
-        self, *, shape: Any = (), initializer: Any = "glorot_uniform", dtype: Any = None, trainable: bool = True,
-        name: str | None = None,
+        self, *, shape: ShapeLike = (), initializer: Any = "glorot_uniform", dtype: FloatDType | None = None,
+        trainable: bool = True, name: str | None = None,
     ) -> Any:  # fmt: skip
         """A new weight, to be kept as an attribute; one that does not learn is a `nn.Buffer`."""
-        what = f"{type(self).__name__}.add_weight"
-        sizes = as_shape(what, shape) if shape != () else ()
-        dtype = self.dtype if dtype is None else as_dtype(what, dtype)
-        values = initializers.first_values(initializer, sizes, dtype)
+        dtype = self.dtype if dtype is None else dtype
+        values = initializers.first_values(initializer, shape, dtype)
         if trainable:
             return nn.Parameter(values, dtype, name, requires_grad=self._trainable)
         return nn.Buffer(values, dtype, name)
@@ -162,6 +164,7 @@ class Layer(nn.Module):
         self._make("get_weights")
         return [tensor._data.copy() for tensor in self._tensors()]
 
+    @strict
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Take over what `get_weights` gave. Raises ShapeError when number or shapes differ."""
         self._make("set_weights")

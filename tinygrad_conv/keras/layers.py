@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn
+from ..arguments import NonNegative
 from ..errors import DTypeError
 from ..kernels.geometry import IntOrInts, _ints
 from ..ops import activations as ops
@@ -103,7 +104,9 @@ class Activation(nn.Activation, Layer):
 class ReLU(nn.Activation, Layer):
     """x at and above the threshold, else negative_slope * (x - threshold); at most max_value."""
 
-    def __init__(self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0) -> None:
+    def __init__(
+        self, max_value: NonNegative | None = None, negative_slope: NonNegative = 0.0, threshold: NonNegative = 0.0
+    ) -> None:
         self.max_value, self.negative_slope, self.threshold = max_value, negative_slope, threshold
         super().__init__("relu" if max_value is None and not negative_slope and not threshold else self._bounded)
 
@@ -119,7 +122,7 @@ class ReLU(nn.Activation, Layer):
 class LeakyReLU(nn.Activation, Layer):
     """x for x > 0, else negative_slope * x."""
 
-    def __init__(self, negative_slope: float = 0.3) -> None:
+    def __init__(self, negative_slope: NonNegative = 0.3) -> None:
         self.negative_slope = negative_slope
         super().__init__(partial(ops.leaky_relu, negative_slope=negative_slope))
 
@@ -128,7 +131,7 @@ class LeakyReLU(nn.Activation, Layer):
 class ELU(nn.Activation, Layer):
     """x for x > 0, else alpha (eˣ - 1)."""
 
-    def __init__(self, alpha: float = 1.0) -> None:
+    def __init__(self, alpha: NonNegative = 1.0) -> None:
         self.alpha = alpha
         super().__init__(partial(ops.elu, alpha=alpha))
 
@@ -232,7 +235,7 @@ def _conv(base: Any, name: str) -> Any:
             data_format: str | None = None, dilation_rate: IntOrInts = 1, groups: int = 1, activation: Any = None,
             use_bias: bool = True, kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
         ) -> None:  # fmt: skip
-            if padding == "causal" and base.rank == 1:
+            if isinstance(padding, str) and padding == "causal" and base.rank == 1:
                 padding = _causal(name, kernel_size, dilation_rate)
             base.__init__(
                 self, filters, kernel_size, strides, padding, dilation_rate, groups, None, activation, use_bias,

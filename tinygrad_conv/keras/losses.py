@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from difflib import get_close_matches
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
-from ..arguments import as_array
+from ..arguments import Fraction, Positive, as_array, checked, one_of
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..nn.fixes import brief
 from ..ops import losses as ops
@@ -35,7 +35,9 @@ __all__ = [
 
 Array = Any
 EPSILON = 1e-7  # probabilities are kept this far from 0 and 1, as in Keras
-REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "none", None)
+Reduction: TypeAlias = Annotated[
+    str | None, one_of("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "none", None)
+]
 
 
 class Loss:
@@ -68,14 +70,8 @@ class Loss:
             cls.each, cls.activation = Loss.each, None  # type: ignore[method-assign]
 
     @strict
-    def __init__(self, name: str | None = None, reduction: str | None = "sum_over_batch_size") -> None:
+    def __init__(self, name: str | None = None, reduction: Reduction = "sum_over_batch_size") -> None:
         self.name = name or _snake(type(self).__name__)
-        if reduction not in REDUCTIONS:
-            near = get_close_matches(str(reduction), [str(known) for known in REDUCTIONS], 1, 0.0)[0]
-            raise ArgumentError(
-                f"{self.name}: expected reduction among {', '.join(map(repr, REDUCTIONS))}, got {reduction!r}: "
-                f"use reduction={near!r}"
-            )
         self.reduction = reduction
 
     def prepare(self, y: Array, output: tuple[Any, ...]) -> Array:
@@ -116,6 +112,7 @@ class Loss:
             return sum(losses) / total
         return mean(losses)
 
+    @checked
     def __call__(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Tensor:
         if followed([y_true, sample_weight]):
             raise lost(
@@ -151,7 +148,7 @@ class _OfOneShape(Loss):
     """What losses of labels share that have the output's shape."""
 
     @strict
-    def __init__(self, reduction: str | None = "sum_over_batch_size", name: str | None = None) -> None:
+    def __init__(self, reduction: Reduction = "sum_over_batch_size", name: str | None = None) -> None:
         super().__init__(name, reduction)
 
     def prepare(self, y: Array, output: tuple[Any, ...]) -> Array:
@@ -206,11 +203,9 @@ class Huber(_OfOneShape):
 
     @strict
     def __init__(
-        self, delta: float = 1.0, reduction: str | None = "sum_over_batch_size", name: str | None = None
+        self, delta: Positive = 1.0, reduction: Reduction = "sum_over_batch_size", name: str | None = None
     ) -> None:
         super().__init__(reduction, name)
-        if not delta > 0:
-            raise ArgumentError(f"{self.name}: expected delta above 0, got {delta!r}: use delta=1.0")
         self.delta = delta
 
     def call(self, y_true: Array, y_pred: Tensor) -> Tensor:
@@ -223,12 +218,10 @@ class _Crossentropy(_OfOneShape):
 
     @strict
     def __init__(
-        self, from_logits: bool = False, label_smoothing: float = 0.0, reduction: str | None = "sum_over_batch_size",
+        self, from_logits: bool = False, label_smoothing: Fraction = 0.0, reduction: Reduction = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:  # fmt: skip
         super().__init__(reduction, name)
-        if not 0 <= label_smoothing < 1:
-            raise ArgumentError(f"{self.name}: expected label_smoothing in [0, 1), got {label_smoothing}")
         self.from_logits, self.label_smoothing = bool(from_logits), label_smoothing
 
     def formula(self, y: Array, y_pred: Tensor, logits: bool) -> Tensor:
@@ -283,7 +276,7 @@ class SparseCategoricalCrossentropy(_Crossentropy):
 
     @strict
     def __init__(
-        self, from_logits: bool = False, reduction: str | None = "sum_over_batch_size", name: str | None = None
+        self, from_logits: bool = False, reduction: Reduction = "sum_over_batch_size", name: str | None = None
     ) -> None:
         super().__init__(from_logits, 0.0, reduction, name)
 
@@ -372,6 +365,7 @@ def _log_of(y_pred: Tensor) -> Tensor:
 
 
 def _function(kind: type[Loss], name: str) -> Callable[..., Tensor]:
+    @checked
     def function(y_true: Array, y_pred: Array, **options: Any) -> Tensor:
         return kind(reduction="none", **options)(y_true, y_pred)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from difflib import get_close_matches
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
-from ..arguments import bare_array
+from ..arguments import DType, ShapeLike, Size, bare_array, checked
+from ..arguments.kinds import numbers
 from ..errors import ArgumentError, DTypeError
 from ..nn import Buffer
 from ..tensor import Tensor, wrap
@@ -17,7 +18,7 @@ from . import initializers
 from .absent import instead
 from .losses import Loss, spread
 from .losses import get as get_loss
-from .spelling import as_shape, strict
+from .spelling import strict
 
 __all__ = [
     "BinaryAccuracy", "CategoricalAccuracy", "Mean", "Metric", "SparseCategoricalAccuracy",
@@ -25,6 +26,7 @@ __all__ = [
 ]  # fmt: skip
 
 Array = Any
+Within: TypeAlias = Annotated[float, numbers("a number in (0, 1)", 0, 1, to_low=False)]
 
 
 class Variable(Buffer):
@@ -81,17 +83,18 @@ class Metric:
         if "update_state" in vars(cls):
             cls.on_logits = vars(cls).get("on_logits", False)
 
-    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
+    @strict
+    def __init__(self, name: str | None = None, dtype: DType | None = None) -> None:
         self.name = name or re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
         self.dtype = np.dtype(dtype or "float32")
 
+    @strict
     def add_variable(
-        self, shape: Any = (), initializer: Any = "zeros", dtype: Any = None, name: str | None = None
+        self, shape: ShapeLike = (), initializer: Any = "zeros", dtype: DType | None = None, name: str | None = None
     ) -> Variable:
         """A number (or an array) to count in, with ``assign`` and ``assign_add``; `reset_state` sets it to 0."""
-        sizes = as_shape("add_variable", shape) if shape != () else ()
-        dtype = self.dtype if dtype is None else np.dtype(dtype)
-        return Variable(initializers.first_values(initializer, sizes, dtype), dtype, name)
+        dtype = self.dtype if dtype is None else dtype
+        return Variable(initializers.first_values(initializer, shape, dtype), dtype, name)
 
     add_weight = add_variable
 
@@ -121,6 +124,7 @@ class Metric:
         named = result if isinstance(result, dict) else {self.name: result}
         return {f"{prefix}{name}": _number(self.name, value) for name, value in named.items()}
 
+    @checked
     def __call__(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Any:
         """Count a batch; the value so far."""
         self.update_state(_tensor(y_true), _tensor(y_pred), sample_weight)
@@ -142,13 +146,14 @@ class Mean(Metric):
     """
 
     @strict
-    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
+    def __init__(self, name: str | None = None, dtype: DType | None = None) -> None:
         super().__init__(name, dtype)
         self.reset_state()
 
     def reset_state(self) -> None:
         self._total, self._count = 0.0, 0.0
 
+    @checked
     def update_state(self, values: Array, sample_weight: Array | None = None) -> None:  # type: ignore[override]
         """Count values, one per example (or one number), each times its weight."""
         self.add(np.asarray(_plain(values)), sample_weight)
@@ -200,7 +205,7 @@ class CategoricalAccuracy(OfOutputs):
     """
 
     @strict
-    def __init__(self, name: str = "categorical_accuracy", dtype: Any = None) -> None:
+    def __init__(self, name: str = "categorical_accuracy", dtype: DType | None = None) -> None:
         super().__init__(name, dtype)
 
     def values(self, y: Array, outputs: Array, logits: bool) -> Any:
@@ -211,7 +216,7 @@ class SparseCategoricalAccuracy(CategoricalAccuracy):
     """`CategoricalAccuracy` by its name for integer labels."""
 
     @strict
-    def __init__(self, name: str = "sparse_categorical_accuracy", dtype: Any = None) -> None:
+    def __init__(self, name: str = "sparse_categorical_accuracy", dtype: DType | None = None) -> None:
         super().__init__(name, dtype)
 
 
@@ -219,10 +224,8 @@ class BinaryAccuracy(OfOutputs):
     """How often a label is 1 where the output is above the threshold, and 0 where it is not."""
 
     @strict
-    def __init__(self, name: str = "binary_accuracy", dtype: Any = None, threshold: float = 0.5) -> None:
+    def __init__(self, name: str = "binary_accuracy", dtype: DType | None = None, threshold: Within = 0.5) -> None:
         super().__init__(name, dtype)
-        if not 0 < threshold < 1:
-            raise ArgumentError(f"BinaryAccuracy: expected a threshold between 0 and 1, got {threshold}")
         self.threshold = threshold
 
     def values(self, y: Array, outputs: Array, logits: bool) -> Any:
@@ -235,10 +238,8 @@ class TopKCategoricalAccuracy(OfOutputs):
     """How often the label, one-hot or an integer, is among the k largest outputs."""
 
     @strict
-    def __init__(self, k: int = 5, name: str = "top_k_categorical_accuracy", dtype: Any = None) -> None:
+    def __init__(self, k: Size = 5, name: str = "top_k_categorical_accuracy", dtype: DType | None = None) -> None:
         super().__init__(name, dtype)
-        if k < 1:
-            raise ArgumentError(f"{type(self).__name__}: expected k of at least 1, got {k}")
         self.k = k
 
     def values(self, y: Array, outputs: Array, logits: bool) -> Any:
@@ -251,7 +252,9 @@ class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
     """`TopKCategoricalAccuracy` by its name for integer labels."""
 
     @strict
-    def __init__(self, k: int = 5, name: str = "sparse_top_k_categorical_accuracy", dtype: Any = None) -> None:
+    def __init__(
+        self, k: Size = 5, name: str = "sparse_top_k_categorical_accuracy", dtype: DType | None = None
+    ) -> None:
         super().__init__(k, name, dtype)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeAlias
 
 import numpy as np
 
 from .. import nn
-from ..arguments import Count, Fraction, Size
+from ..arguments import Count, Fraction, Path, Size, check, one_of
 from ..errors import ArgumentError, DTypeError, GraphError
 from ..files import Expected, arrays_in, name_of, write_arrays
 from ..modes import no_grad
@@ -23,6 +22,8 @@ from .spelling import refuse_unknown, strict
 from .training import Trainer
 
 __all__ = ["Model"]
+
+Verbose: TypeAlias = Annotated[Any, one_of("auto", 0, 1, 2)]
 
 _LOOP = "write the loop: optimizer.zero_grad(); loss.backward(); optimizer.step(), with an optimizer of tg.optim"
 
@@ -90,16 +91,17 @@ class Model(Layer):
             An unknown name or argument, with the nearest known one.
         """
         known = ["optimizer", "loss", "metrics", "weighted_metrics", "run_eagerly", "jit_compile"]
+        run_eagerly = check(bool, "compile", "run_eagerly", run_eagerly, False)
         refuse_unknown("compile", unknown, known)
         if loss is None:
             raise ArgumentError("compile: expected a loss, got none: use loss='categorical_crossentropy', for example")
         self.optimizer, self.loss = optimizers.get(optimizer), losses.get(loss)
         self._metrics = _listed("metrics", metrics), _listed("weighted_metrics", weighted_metrics)
-        self.run_eagerly = bool(run_eagerly)
+        self.run_eagerly = run_eagerly
 
     @strict
     def fit(
-        self, x: Any = None, y: Any = None, batch_size: Size | None = None, epochs: Size = 1, verbose: Any = "auto",
+        self, x: Any = None, y: Any = None, batch_size: Size | None = None, epochs: Size = 1, verbose: Verbose = "auto",
         callbacks: Any = None, validation_split: Fraction = 0.0, validation_data: Any = None, shuffle: bool = True,
         class_weight: dict[int, float] | None = None, sample_weight: Any = None, initial_epoch: Count = 0,
         steps_per_epoch: Size | None = None, validation_steps: Size | None = None,
@@ -167,7 +169,7 @@ class Model(Layer):
 
     @strict
     def evaluate(
-        self, x: Any = None, y: Any = None, batch_size: Size | None = None, verbose: Any = "auto",
+        self, x: Any = None, y: Any = None, batch_size: Size | None = None, verbose: Verbose = "auto",
         sample_weight: Any = None, steps: Size | None = None, callbacks: Any = None, return_dict: bool = False,
     ) -> Any:  # fmt: skip
         """The loss, or [loss, metric, ...], on data; a dictionary of them with ``return_dict=True``.
@@ -180,7 +182,7 @@ class Model(Layer):
 
     @strict
     def predict(
-        self, x: Any, batch_size: Size | None = None, verbose: Any = "auto", steps: Size | None = None,
+        self, x: Any, batch_size: Size | None = None, verbose: Verbose = "auto", steps: Size | None = None,
         callbacks: Any = None,
     ) -> np.ndarray[Any, Any]:  # fmt: skip
         """The outputs for all of x, in batches (of 32 by default), as one array.
@@ -275,7 +277,7 @@ class Model(Layer):
     # -- files -----------------------------------------------------------------------------------------------------
 
     @strict
-    def save_weights(self, filepath: str | os.PathLike[str]) -> None:
+    def save_weights(self, filepath: Path) -> None:
         """Write all weights to a NumPy ``.npz`` file of any name; an older file stays until this one is whole.
 
         Raises DataError when that is not possible.
@@ -284,7 +286,7 @@ class Model(Layer):
         write_arrays(filepath, self.state_dict(), "save_weights")
 
     @strict
-    def load_weights(self, filepath: str | os.PathLike[str]) -> None:
+    def load_weights(self, filepath: Path) -> None:
         """Take over weights that `save_weights` wrote.
 
         Raises DataError when there is no such file or it is another kind, ArgumentError or ShapeError when it was

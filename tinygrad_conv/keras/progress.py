@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import ArgumentError
 from .callback import Logs
 
 __all__ = ["Bar"]
@@ -17,8 +16,6 @@ class Bar:
     """A progress bar per epoch (verbose 1), a line per epoch (2), or nothing (0); tqdm is imported when first shown."""
 
     def __init__(self, what: str, verbose: Any, steps: int | None) -> None:
-        if verbose not in ("auto", 0, 1, 2):
-            raise ArgumentError(f"{what}: expected verbose 'auto', 0, 1 or 2, got {verbose!r}: use verbose=\"auto\"")
         on_terminal = all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr))
         self.verbose = int(on_terminal if verbose == "auto" else verbose)
         self.steps, self._what, self._bar, self._shown = steps, what, None, 0.0

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from .. import nn
-from ..arguments import Size, as_array
+from ..arguments import Size, Sizes, as_array
 from ..errors import ArgumentError, GraphError, MissingError, ShapeError
 from ..nn.fixes import Chain, Set, Shape, brief, listed, walk
 from ..tensor import Array, Tensor, wrap
@@ -73,6 +73,7 @@ class Sequential(nn.Sequential, Model):
                 super().pop()
                 raise
 
+    @strict
     def get_layer(self, name: str | None = None, index: int | None = None) -> nn.Module:
         """The layer of this name or at this place. Raises ArgumentError when there is none."""
         if index is not None:
@@ -115,7 +116,8 @@ class Sequential(nn.Sequential, Model):
     def _make(self, what: str) -> None:
         self.build(self._known_input(what))
 
-    def build(self, input_shape: Sequence[int | None] | None = None) -> None:
+    @strict
+    def build(self, input_shape: Sizes | None = None) -> None:
         """Make the weights of all layers."""
         shape = self._known_input("build") if input_shape is None else tuple(input_shape)
         if self.batch_input_shape is None:

@@ -83,7 +83,7 @@ def spelled(
 
     def decorate(cls: C) -> C:
         construct = cls.__init__  # type: ignore[misc]
-        signature = inspect.signature(construct)
+        signature, held = inspect.signature(construct), checked(construct)
 
         @wraps(construct)
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
@@ -108,7 +108,7 @@ def spelled(
             for name, value in bound.arguments.items():
                 if name in kinds:
                     bound.arguments[name] = kinds[name](value)
-            construct(*bound.args, **bound.kwargs)
+            held(*bound.args, **bound.kwargs)
             _set_common(self, **common)
 
         parameters = [name for name in signature.parameters if name != "self"]

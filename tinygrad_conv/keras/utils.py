@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import Count, as_array
+from ..arguments import Count, Size, as_array
 from ..nn import init
 from ..ops.indexing import one_hot
 from .absent import instead
@@ -58,7 +58,7 @@ Sequence = PyDataset
 
 
 @strict
-def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray[Any, Any]:
+def to_categorical(x: Any, num_classes: Size | None = None) -> np.ndarray[Any, Any]:
     """One-hot rows, float32 (N, num_classes), of integer labels (N,) or (N, 1).
 
     Raises ArgumentError for a label out of range, DTypeError for labels that are no integers.
@@ -75,7 +75,8 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray[Any, An
     return one_hot(labels, num_classes)._data
 
 
-def set_random_seed(seed: int) -> None:
+@strict
+def set_random_seed(seed: Count) -> None:
     """Seed this library's generator, Python's and NumPy's: what follows is the same in every run, to the bit."""
     init.seed(seed)
     random.seed(seed)

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import check
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..kernels.geometry import _positive
 from ..modes import MODE, mode
@@ -115,7 +116,7 @@ class Layer(Module):
         """`forward`; with ``training=True`` or ``False`` in that mode, and so is everything inside."""
         if training is None:
             return super().__call__(*args, **kwargs)
-        with mode(training=bool(training)):
+        with mode(training=check(bool, type(self).__name__, "training", training, True)):
             return super().__call__(*args, **kwargs)
 
     def output_shape(self, input_shape: Sequence[int | None]) -> Shape:

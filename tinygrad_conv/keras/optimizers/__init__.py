@@ -40,11 +40,18 @@ class Optimizer:
 
     inner: optim.Optimizer | None = None
 
-    def __init__(
+    def __init__(self, *args: Any, **options: Any) -> None:
+        raise ArgumentError(
+            f"{type(self).__name__}: use Adam, AdamW, SGD, RMSprop or Adagrad; rules of your own derive from "
+            "tg.optim.Optimizer"
+        )
+
+    def _hold(
         self, make: Callable[..., optim.Optimizer], options: dict[str, Any], learning_rate: Any,
         weight_decay: float | None, clipnorm: float | None, clipvalue: float | None, global_clipnorm: float | None,
         name: str | None, lr: Any,
     ) -> None:  # fmt: skip
+        """Keep the settings."""
         kind = type(self).__name__
         self._make, self._options = make, options
         self._learning_rate = _rate(kind, learning_rate if lr is None else lr)
@@ -149,9 +156,7 @@ class SGD(Optimizer):
         global_clipnorm: Positive | None = None, name: str | None = None, lr: Any = None,
     ) -> None:  # fmt: skip
         options = {"momentum": momentum, "nesterov": nesterov}
-        super().__init__(
-            rules.SGD, options, learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name, lr
-        )
+        self._hold(rules.SGD, options, learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name, lr)
 
 
 class Adam(Optimizer):
@@ -165,9 +170,7 @@ class Adam(Optimizer):
         lr: Any = None,
     ) -> None:  # fmt: skip
         options = {"betas": (beta_1, beta_2), "epsilon": epsilon}
-        super().__init__(
-            rules.Adam, options, learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name, lr
-        )
+        self._hold(rules.Adam, options, learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name, lr)
 
 
 class AdamW(Adam):
@@ -197,9 +200,7 @@ class RMSprop(Optimizer):
         lr: Any = None,
     ) -> None:  # fmt: skip
         options = {"rho": rho, "momentum": momentum, "epsilon": epsilon, "centered": centered}
-        super().__init__(
-            rules.RMSprop, options, learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name, lr
-        )
+        self._hold(rules.RMSprop, options, learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name, lr)
 
 
 class Adagrad(Optimizer):
@@ -212,9 +213,7 @@ class Adagrad(Optimizer):
         global_clipnorm: Positive | None = None, name: str | None = None, lr: Any = None,
     ) -> None:  # fmt: skip
         options = {"initial": initial_accumulator_value, "epsilon": epsilon}
-        super().__init__(
-            rules.Adagrad, options, learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name, lr
-        )
+        self._hold(rules.Adagrad, options, learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name, lr)
 
 
 _BY_NAME: dict[str, Callable[[], Optimizer]] = {
@@ -236,7 +235,7 @@ def get(optimizer: Any) -> Optimizer:
             raise ArgumentError(f"compile: unknown optimizer {optimizer!r}: {hint}")
         return _BY_NAME[optimizer.lower()]()
     if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
-        return optimizer()  # type: ignore[call-arg]
+        return optimizer()
     raise DTypeError(
         f"compile: expected an optimizer by name or a keras.optimizers object, got {optimizer!r}"
         + (f": use keras.optimizers.{type(optimizer).__name__}" if isinstance(optimizer, optim.Optimizer) else "")

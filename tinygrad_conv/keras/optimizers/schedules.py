@@ -29,8 +29,9 @@ class _Known(LearningRateSchedule):
 
     schedule: Any
 
-    def __call__(self, step: int) -> float:
-        return float(self.schedule(int(step)))
+    @strict
+    def __call__(self, step: Count) -> float:
+        return float(self.schedule(step))
 
 
 class ExponentialDecay(_Known):
@@ -69,7 +70,8 @@ class CosineDecay(_Known):
         self.schedule = optim.CosineDecay(top, decay_steps, alpha * top)
         self.first, self.top, self.warmup_steps = initial_learning_rate, top, warmup_steps
 
-    def __call__(self, step: int) -> float:
+    @strict
+    def __call__(self, step: Count) -> float:
         if step < self.warmup_steps:
             return self.first + (self.top - self.first) * step / self.warmup_steps
         return super().__call__(step - self.warmup_steps)
