@@ -73,6 +73,18 @@ def first(options):
     return options[0]
 
 
+def test_many_drawn_programs_are_replayed():
+    replays = []
+
+    @given(drawn=programs(not_yet.STEPS))
+    @settings(max_examples=60, derandomize=True, database=None, phases=[Phase.generate])
+    def count(drawn):
+        replays.append(run(drawn, "plain").replays)
+
+    count()
+    assert sum(n >= 3 for n in replays) > len(replays) / 3
+
+
 @pytest.mark.parametrize("name", COMMON)
 def test_common_programs_are_replayed(name):
     drawn = made(first, TRAINING | COMMON[name])

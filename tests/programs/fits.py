@@ -37,7 +37,23 @@ class Own(keras.layers.Layer):
 
     def forward(self, z):
         «self.calls += 1|self.last = z.shape|self.scale = self.scale * 0.9|z = z * 1»
-        return z * self.scale «|* 2|+ self.calls|[:, ::-1]»"""
+        return (z * self.scale)«|* 2|+ self.calls|[:, ::-1]»"""
+
+MODEL = """\
+class Net(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.layers = [INSIDE]
+        self.scale, self.calls, self.table = 1.5, 0, {'rate': 0.5}
+
+    def call(self, z):
+        for layer in self.layers:
+            z = layer(z)
+        «self.calls += 1|self.last = z.shape|z = z * 1|z = z * self.table['rate']|z = z * (2 if self.training else 1)»
+        return z * self.scale
+
+
+model = Net()"""
 
 TASKS = {
     "classes": Part(
@@ -90,13 +106,16 @@ CHANGES = {
     "another parameter": OF_LAYERS.format("units", "bias = tg.nn.Parameter(np.ones(layer.units, 'float32'))"),
     "mode of all": "self.model.«eval()|train()»",
     "the end": "self.model.stop_training = number == 1",
-    "another loss": "self.model.loss = keras.losses.get('«mae|huber»')",
+    "another loss": "self.model.loss = keras.losses.get('«mae|huber»') if y.dtype.kind == 'f' else self.model.loss",
     "Ctrl-C": "if number == 1:\n    raise KeyboardInterrupt",
     "an error": "if number == 1:\n    raise ValueError('one')",
     "its own state": "self.seen = getattr(self, 'seen', 0) + 1",
     "the seed": "tg.nn.init.seed(number)",
     "evaluate": "self.model.«evaluate(x, y, verbose=0)|predict(x, verbose=0)»",
     "train": "self.model.train_on_batch(x[:3], y[:3])",
+    "the model's own state": "self.model.«scale = 0.5|table = {'rate': 3.0}|calls = 0»",
+    "an item of it": "getattr(self.model, 'table', {})['rate'] = float(number)",
+    "a layer": "self.model.layers[0] = «keras.layers.Activation('tanh')|self.model.layers[0]»",
     "a hook": "next(self.model.parameters()).register_hook(lambda g: g * 0.5)",
 }
 CALLBACKS = (
@@ -158,10 +177,11 @@ def fits(draw, without=frozenset()):
         setup.append(head + text + "\n\n")
         callbacks.append(f"Change{number}()")
     callbacks.append(choose(CALLBACKS))
-    chain = ", ".join(["keras.Input((4,))", *(drawn(LAYERS[name]) for name in layers), task.step])
-    metrics = choose(["", "'mae'", "'accuracy'"])
+    chain = ", ".join([*(drawn(LAYERS[name]) for name in layers), task.step])
+    model = choose(["model = keras.Sequential([keras.Input((4,)), INSIDE])", MODEL])
+    metrics = choose(["", "'mae'", "'accuracy'", "lambda y_true, y_pred: y_pred.sum()"])
     setup += [
-        f"model = keras.Sequential([{chain}])",
+        drawn(model).replace("INSIDE", chain),
         f"model.compile({drawn(OPTIMIZERS)}, {task.call}, [{metrics}], run_eagerly=eagerly)",
         f"callbacks = [{', '.join(filter(None, callbacks))}]",
     ]

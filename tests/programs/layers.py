@@ -105,6 +105,43 @@ LAYERS = {
             buffer.data = np.ones(3) * k|zero_grad()»
         """,
     ),
+    "functions of one's own in layers": Part(
+        setup="""
+        s# = [0.5]
+
+        def active#(z):
+            s#[0] += «1|0»
+            return tg.tanh(z) * s#[0]
+
+        net# = «tg.nn.Dense(3, in_features=3, seed=1, activation=active#)|tg.nn.Activation(active#)|
+            tg.nn.Sequential(active#)»
+        """,
+        step="h = net#(h)",
+        learns="*net#.parameters()",
+        between="s#[0] = «3.0|-0.0»",
+    ),
+    "an odd module": Part(
+        setup="""
+        class Net#(tg.nn.Dense):
+            rate, calls = 0.5, 0
+
+            def «forward(self, z):
+                return super().forward(z) * self.rate|__call__(self, z):
+                self.calls += 1
+                return super().__call__(z) * self.rate|activated(self, z):
+                return z * self.rate|ready(self, z):
+                return super().ready(z * self.rate)|parameters(self):
+                return iter([self.weight])|__getattr__(self, name):
+                return 2.0»
+
+        net# = Net#(3, in_features=3, seed=1, dtype='float64')
+        """,
+        step="h = net#(h) * net#.«rate|calls + 1|rate»",
+        learns="*net#.parameters()",
+        between="""
+        «net#.rate = 3.0|Net#.rate = 2.0|net#.calls = 5|Net#.forward = lambda self, z: z * 2|net#.extra = 4.0»
+        """,
+    ),
     "layers made in the step": Part(
         step="""
         h = tg.nn.«Activation('tanh')|LayerNorm(features=3, dtype='float64')|

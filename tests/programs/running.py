@@ -12,12 +12,13 @@ import tinygrad_conv as tg
 from tinygrad_conv.errors import CompileWarning
 from tinygrad_conv.nn import init
 from tinygrad_conv.plan.plan import Plan
+from tinygrad_conv.primitive import _registry
 
 from .seeing import difference, look
 
 __all__ = ["Run", "disagreement", "eager", "run"]
 
-MISTAKES = (NameError, SyntaxError, AttributeError)  # those of a program's text: it means something else
+MISTAKES = (NameError, SyntaxError)  # those of a program's text: it means something else
 CALLS = 8
 
 
@@ -129,9 +130,12 @@ def _code(source, name="<program>"):
 
 @contextmanager
 def _deterministic():
-    before = init.generator(None), random.getstate(), np.random.get_state()  # noqa: NPY002
+    """Seeded generators, those of others too; and all settings as they were afterwards."""
+    ours, python, numpy = init.generator(None), random.getstate(), np.random.get_state()  # noqa: NPY002
     init.seed(0), random.seed(0), np.random.seed(0)  # noqa: NPY002
     try:
-        yield
+        with np.errstate(), patch.dict(_registry):  # primitives that a program declares are forgotten
+            yield
     finally:
-        random.setstate(before[1]), np.random.set_state(before[2])  # noqa: NPY002
+        init._default = ours
+        random.setstate(python), np.random.set_state(numpy)  # noqa: NPY002

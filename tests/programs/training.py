@@ -58,6 +58,16 @@ BEFORE = {
             data = w.data.astype('float32')|grad = np.ones(3)|name = 'w'»
         """,
     ),
+    "cleared first": Part(step="«w.zero_grad()|w.grad = None|for p in [LEARNED]: p.zero_grad()»"),
+    "a hook that computes": Part(
+        setup="""
+        @compile
+        def inner#(g):
+            return g * 2
+
+        hook# = w.register_hook(lambda g: «inner#(g)|tg.tanh(g)|g + g.sum()|tg.checkpoint(tg.tanh)(g)»)
+        """,
+    ),
     "retained": Part(step="h = h * 1\nh.retain_grad()\nkept = h", result="kept.grad"),
 }
 
@@ -137,6 +147,21 @@ UPDATES = {
         setup="rate# = [0.1]\noptimizer = tg.optim.SGD([LEARNED], lr=lambda step: rate#[0] * 0.5 ** step)",
         step="optimizer.step()",
         between="rate#[0] = 0.3",
+    ),
+    "a schedule that counts": Part(
+        setup="""
+        class Schedule#:
+            calls, rate = 0, 0.1
+
+            def __call__(self, step):
+                self.calls += «1|0»
+                return self.rate / (1 + «step|self.calls»)
+
+        schedule# = Schedule#()
+        optimizer = tg.optim.«SGD|Adam»([LEARNED], lr=schedule#)
+        """,
+        step="optimizer.step()",
+        between="schedule#.rate = 0.3",
     ),
     "an optimiser changed outside": Part(
         setup=f"optimizer = {OPTIMIZER}",

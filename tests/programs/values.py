@@ -144,6 +144,17 @@ VALUES = {
             h = h * «2|w|tg.log(tg.abs(x) + 1)»
         """,
     ),
+    "a primitive of one's own": Part(
+        setup="""
+        s# = [2.0]
+
+        @tg.elementwise(lambda x: tg.ones(x.shape) * s#[0])
+        def scale#(x):
+            return x * s#[0]
+        """,
+        step="h = scale#(h)",
+        between="s#[0] = «3.0|-1.0»",
+    ),
     "plain kernels": Part(
         step="""
         with tg.use_kernels('plain'):

@@ -1,4 +1,4 @@
-"""Parts about what goes in and comes out: arguments and their containers, results and views, who calls, exceptions."""
+"""Parts about what goes in: the argument that each program has, others in all kinds of containers, keywords."""
 
 from .grammar import Part
 
@@ -55,6 +55,43 @@ INPUTS = {
         """,
         gives="np.array([[0.0, -0.0, 1.0], [np.inf, np.nan, -1.0]]) * «1|(k + 1)|(-1) ** k»",
     ),
+    "by keyword at times": Part(
+        setup="""
+        def shape(k):
+            return (2, 3)
+        """,
+        gives="*([array(k, 2, 3)] if k % 2 else []), **({} if k % 2 else {'x': array(k, 2, 3)})",
+    ),
+    "of odd memory": Part(
+        setup="""
+        def shape(k):
+            return (2, 3)
+        """,
+        gives="""
+        «array(k, 2, 3).astype('>f8')|np.frombuffer(b'.' + array(k, 2, 3).tobytes(), offset=1).reshape(2, 3)|
+            np.broadcast_to(array(k, 3), (2, 3))|np.broadcast_to(array(k, 2, 1), (2, 3))|
+            np.lib.stride_tricks.sliding_window_view(array(k, 4), 3)|array(k, 3, 2, 1)[:, ::-1, 0].T|
+            np.frombuffer(array(k, 2, 3).tobytes()).reshape(2, 3)»
+        """,
+    ),
+    "a leaf that is kept": Part(
+        setup="""
+        def shape(k):
+            return (2, 3)
+
+
+        leaf = tg.Tensor(array(0, 2, 3), requires_grad=True)
+        """,
+        between="leaf.«data = array(k, 2, 3)|grad = None|requires_grad = False|numpy()[0] = k»",
+        gives="leaf",
+    ),
+    "a view of the parameter": Part(
+        setup="""
+        def shape(k):
+            return (1, 3)
+        """,
+        gives="«w.detach().reshape(1, 3)|w.data[None]|w.detach()[None]|tg.Tensor(w.data[None])|w.data[None] * 1»",
+    ),
     "one and the same": Part(setup="def shape(k):\n    return (2, 3)\n\n\nbatch = array(0, 2, 3)", gives="batch"),
 }
 
@@ -83,6 +120,73 @@ ARGUMENTS = {
         gives="p#=«s#|Settings#(float(k))|[s#, Settings#(3.0)][k % 2]»",
         step="h = h * p#.rate",
         between="s#.rate = 3.0",
+    ),
+    "an object that says it is equal": Part(
+        setup="""
+        class Settings#:
+            def __init__(self, rate):
+                self.rate = rate
+
+            def __eq__(self, other):
+                return True
+
+            def __hash__(self):
+                return 0
+        """,
+        takes="p#=None",
+        gives="p#=«Settings#(float(k))|[Settings#(float(k))]»",
+        step="h = h * (p#[0] if type(p#) is list else p#).rate",
+    ),
+    "a number that is more": Part(
+        setup="""
+        class Rate#(«float|int|str»):
+            scale = 1.0
+
+        def rate#(k):
+            rate = Rate#(«1|k % 2»)
+            rate.scale = float(k)
+            return rate
+        """,
+        takes="p#=None",
+        gives="p#=rate#(k)",
+        step="h = h * p#.scale",
+        result="«|p#|p#.scale»",
+    ),
+    "a container that is more": Part(
+        setup="""
+        class More#(«list|dict|tuple»):
+            scale = 1.0
+
+            def __getitem__(self, key):
+                return super().__getitem__(key) * self.scale
+
+        def more#(k):
+            more = More#({0: array(k, 3)} if issubclass(More#, dict) else [array(k, 3)])
+            more.scale = float(k)
+            return more
+        """,
+        takes="p#=None",
+        gives="p#=more#(k)",
+        step="h = h * p#[0]",
+    ),
+    "arrays that overlap": Part(
+        setup="base# = array(9, 4, 3)",
+        takes="p#=None, q#=None",
+        gives="p#=base#[«:1|0|1»], q#=base#[«:1|0|::3»][:1]",
+        step="h = h * p# + q#",
+        between="base#[...] = array(k, 4, 3)",
+        result="«|p#, q#|p#[:1]|p# + q#»",
+    ),
+    "the gradient before": Part(
+        takes="p#=None",
+        gives="p#=«w.grad|None if w.grad is None else w.grad * 1|[w.grad]»",
+        step="for item in p# if type(p#) is list else [p#]:\n    h = h if item is None else h + item",
+        result="«|p#»",
+    ),
+    "the parameter once more": Part(
+        takes="p#=None",
+        gives="p#=«w|w.detach()|[w, w]|{'w': w}|w * 1|w.data»",
+        result="«|p#»",
     ),
     "a function": Part(
         takes="p#=None",
@@ -221,153 +325,5 @@ OPTIONS = {
         h = h * named['b'] if 'b' in named else h + named.get('a', 1.0)
         """,
         result="«|named|list(named)|sorted(named)»",
-    ),
-}
-
-RAISES = {
-    "by a counter": Part(
-        setup="n# = 0",
-        step="""
-        n# += 1
-        if n# «== 5|% 3 == 0|> 6»:
-            raise ValueError(f'call {n#}')
-        """,
-    ),
-    "by state": Part(setup="bad# = False", step="if bad#:\n    raise RuntimeError('bad')", between="bad# = not bad#"),
-    "a wrong shape": Part(takes="p#=None", gives="p#=array(k, 4 if k == 5 else 3)", step="h = h * p#"),
-    "an index": Part(
-        takes="p#=None",
-        gives="p#=np.array([0, 9 if k == 5 else 1])",
-        step="h = h + tg.take(w.detach(), p#).sum()",
-    ),
-    "an assertion": Part(setup="n# = 0", step="n# += 1\nassert n# != 4, 'four'"),
-    "of an embedding": Part(
-        takes="p#=None",
-        gives="p#=np.array([0, -1 if k == 4 else 1])",
-        step="h = h + tg.embedding(p#, tg.ones((3, 3))).sum()",
-    ),
-    "kind of a label": Part(
-        takes="p#=None",
-        gives="p#=np.array([0.0, 1.0]) if k == 4 else np.array([0, 1])",
-        step="h = h + tg.one_hot(p#, 3).sum(axis=0)",
-    ),
-    "after backward": Part(
-        setup="""
-        n# = 0
-        v# = tg.nn.Parameter(np.ones(3))
-        """,
-        step="""
-        n# += 1
-        (v# * w.detach()).sum().backward()
-        if n# == 5:
-            raise KeyError(n#)
-        """,
-    ),
-}
-
-RESULTS = {
-    "the loss": Part(result="loss"),
-    "the values": Part(result="«h.detach()|h|h * 2|h.detach() * 2|(h * 2).detach()»"),
-    "a view of values": Part(
-        result="""
-        (h * 2).detach()«[:1]|.T|.reshape(-1)|[:, 0]|[::-1]|[:, None]|[...]|.reshape(-1, 1)|[0:0]|[:, 1:]|
-            [:, [0, 1]]»
-        """,
-    ),
-    "several views of one": Part(
-        step="v# = (h * «2|w|1»).detach()",
-        result="«v#[:1], v#[1:]|v#, v#.T|v#.reshape(-1), v#[::-1]|v#, v#|v#[:1], v#.sum()|v#[:, :1][:1], v#»",
-    ),
-    "the argument": Part(result="«x|x[1:]|x.T|x.reshape(-1)|x.detach()|x, x|x * 1|x[:, 0]|x[::-1][:1]»"),
-    "the parameter": Part(
-        result="""
-        «w|w.detach()|w.detach()[:2]|w * 1|w.detach() * 1|w, w|w.detach().reshape(3, 1)|[w]|w.data|
-            w.detach()[::-1]»
-        """,
-    ),
-    "the gradient": Part(
-        result="""
-        «w.grad|w.grad|w.grad is None|None if w.grad is None else w.grad * 1|
-            None if w.grad is None else w.grad[:2]|w.grad, w.grad»
-        """,
-    ),
-    "things": Part(
-        result="""
-        «None|3|'text'|h.shape|h.dtype|-0.0|()|[]|{}|True|float('nan')|np.float64(2)|range(2)|slice(1)|...|int»
-        """,
-    ),
-    "constants": Part(
-        result="""
-        «np.array([1.0, 2.0])|tg.zeros(3)|tg.Tensor([1, 2])|tg.ones((2, 2))[:1]|np.arange(3)|np.array(2.0)|
-            tg.arange(3)»
-        """,
-    ),
-    "data": Part(
-        result="""
-        «h.detach().argmax(axis=1)|h.detach() > 0|h.detach().argsort(axis=1)|(h.detach() > 0).sum()|
-            tg.one_hot(h.detach().argmax(axis=1), 3)|h.detach().astype('int64')»
-        """,
-    ),
-    "reduced": Part(result="h.detach().«sum()|mean(axis=0)|max(axis=1)|sum(axis=1, keepdims=True)»"),
-    "in a container": Part(
-        result="""
-        «{'h': h.detach(), 'w': w}|[h.detach(), [x]]|(h.detach(),)|{'b': 1, 'a': {'c': h.detach()}}|
-            ((), [h.detach()])|{1: loss, (2, 3): [w.detach()]}»
-        """,
-    ),
-    "by a counter": Part(
-        setup="n# = 0",
-        step="n# += 1",
-        result="«n#|h.detach() * n#|[n#] * (n# % 3)|(h.detach(), None)[n# % 2]|{'a' if n# % 2 else 'b': 1}»",
-    ),
-    "held by others": Part(
-        setup="""
-        s# = np.array([1.0, 2.0])
-        t# = tg.Tensor([1.0, 2.0])
-        """,
-        result="«s#|t#|s#[:1]|t#[:1]|t#.detach()|t# * 1|[s#, t#]|tg.Tensor(s#)»",
-        between="«s#[0] = 9.0|t#.data = np.zeros(2)|s# = np.zeros(1)|t# = tg.zeros(2)»",
-    ),
-}
-
-FORMS = ("RESULTS", "[RESULTS]", "(RESULTS,)", "{'r': (RESULTS,), 'k': 3}", "[[RESULTS], ()]", "(RESULTS,), None")
-
-IN_THREADS = """
-        from concurrent.futures import ThreadPoolExecutor
-        from contextvars import copy_context
-
-
-"""
-
-CALLS = {
-    "directly": Part(call="STEP"),
-    "in another thread": Part(
-        setup=IN_THREADS
-        + """
-        def in_thread(f):
-            def call(*args, **kwargs):
-                with ThreadPoolExecutor(1) as pool:
-                    return pool.submit(copy_context().run, f, *args, **kwargs).result()
-            return call
-        """,
-        call="«in_thread(STEP)|(in_thread(STEP) if k % 2 else STEP)|(STEP if k < 4 else in_thread(STEP))»",
-    ),
-    "by two at once": Part(
-        setup=IN_THREADS
-        + """
-        def both(f):
-            def call(*args, **kwargs):
-                with ThreadPoolExecutor(2) as pool:
-                    calls = [pool.submit(copy_context().run, f, *args, **kwargs) for _ in range(2)]
-                    return [call.result() for call in calls]
-            return call
-        """,
-        call="both(STEP)",
-    ),
-    "without recording": Part(call="«tg.no_grad()(STEP)|(tg.no_grad()(STEP) if k % 3 == 2 else STEP)»"),
-    "watched": Part(call="(tg.detect_anomaly()(STEP) if k % 3 == 2 else STEP)"),
-    "inside a compiled step": Part(
-        setup="outer = compile(lambda *args, **kwargs: step(*args, **kwargs))",
-        call="outer",
     ),
 }
