@@ -5,6 +5,7 @@ import importlib
 import itertools
 import math
 import operator
+import struct
 import sys
 
 import numpy as np
@@ -65,6 +66,10 @@ LEAVES = {
     "__setitem__": lambda v: np.zeros(3).__setitem__(0, v[0]),
     "setitem": lambda v: operator.setitem(np.zeros(3), 0, v[0]),
     "fill": lambda v: np.zeros(3).fill(v[0]),
+    "under another name": lambda v: [write(v[0]) for write in [np.zeros(3).fill]],
+    "a name that is taken": lambda v: [fill.fill(v[0]) for fill in [np.zeros(3)]],
+    "append": lambda v: array.array("d").append(v[0]),
+    "pack_into": lambda v: struct.pack_into("d", np.zeros(1), 0, v[0]),
     "fromiter": lambda v: np.fromiter((v[k] for k in range(3)), float),
 }  # fmt: skip
 

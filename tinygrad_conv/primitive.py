@@ -464,9 +464,11 @@ def plain(function: Callable[P, Any]) -> Callable[P, Any]:
         by = observer()
         with_tensors = False
         for argument in (*args, *kwargs.values()):
+            if type(argument) is ndarray:
+                continue
             if isinstance(argument, Tensor):
                 with_tensors = True
-            elif type(argument) is not ndarray and is_not_bare(argument):
+            elif is_not_bare(argument):
                 bare = partial(bare_array, what=function.__name__.lstrip("_"))
                 return operation(*map(bare, args), **{k: bare(value) for k, value in kwargs.items()})
         if not with_tensors:

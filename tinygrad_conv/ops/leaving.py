@@ -27,7 +27,10 @@ WAYS_OUT = (
     "of several, tg.set_at(x, index, value) sets elements"
 )
 ASSIGNMENT = "array[...] = tensor"
-_WRITES = {ASSIGNMENT, "__setitem__", "setitem", "fill", "fromiter", "array"}  # calls that put a number into an array
+_WRITES = {  # what puts numbers into an array, or into another buffer
+    ASSIGNMENT, "__setitem__", "setitem", "fill", "fromiter", "array", "append", "extend", "insert", "pack",
+    "pack_into",
+}  # fmt: skip
 
 
 def followed(value: Any) -> bool:
@@ -72,8 +75,8 @@ def refuse_number(tensor: Tensor) -> None:
     if tensor.node is not None and MODE.get().recording:
         frame = sys._getframe(2)
         name = _called(frame.f_code, frame.f_lasti)
-        known = frame.f_locals.get(name) or frame.f_globals.get(name)
-        if getattr(known, "__name__", name) in _WRITES:
+        known = frame.f_locals.get(name, frame.f_globals.get(name))  # under another name: ``f = array.fill``
+        if getattr(known, "__name__", name.removeprefix(".")) in _WRITES:
             _raise_in(frame, lost(_asker(frame)))
 
 
@@ -88,26 +91,26 @@ def outermost(frame: FrameType | None) -> str:
 
 def _asker(frame: FrameType) -> str:
     """The name of what was called in the user's line and wants an array."""
-    return outermost(frame) or _called(frame.f_code, frame.f_lasti)
+    return outermost(frame) or _called(frame.f_code, frame.f_lasti).removeprefix(".")
 
 
 @lru_cache(maxsize=256)
 def _called(code: CodeType, offset: int) -> str:
-    """What the instruction at an offset calls: ``dot`` for ``A.dot(v)``; `ASSIGNMENT` where it assigns to an item."""
+    """What the instruction at an offset calls: ``f``, ``.dot`` for ``A.dot(v)``, or `ASSIGNMENT` to an item."""
     instructions = list(dis.get_instructions(code))
     now = next((step for step in instructions if step.offset == offset), None)
+    if now is not None and now.opname.startswith("STORE_S"):  # STORE_SUBSCR, STORE_SLICE
+        return ASSIGNMENT
     if now is None or now.positions is None or now.positions.col_offset is None:
         return ""
-    if now.opname.startswith("STORE_S"):  # STORE_SUBSCR, STORE_SLICE
-        return ASSIGNMENT
     start = now.positions.lineno, now.positions.col_offset
     names = [
-        step.argval
+        f"{'.' * (step.opname in ('LOAD_ATTR', 'LOAD_METHOD'))}{step.argval}"
         for step in instructions
         if step.offset < offset and step.opname.startswith("LOAD_") and step.opname != "LOAD_CONST"
         and step.positions is not None and (step.positions.lineno, step.positions.col_offset) == start
     ]  # fmt: skip
-    return str(names[-1]) if names else ""  # what is called is written first, so it begins where the call does
+    return names[-1] if names else ""  # what is called is written first, so it begins where the call does
 
 
 def _raise_in(frame: FrameType, error: GraphError) -> NoReturn:

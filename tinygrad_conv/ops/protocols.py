@@ -52,7 +52,8 @@ def array_ufunc(ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: dic
     if operation is not None and method == "__call__" and not kwargs:
         return operation(*inputs)
     name = ("np." if hasattr(np, ufunc.__name__) else "") + ufunc.__name__ + f".{method}" * (method != "__call__")
-    _refuse_out(name, inputs, kwargs)
+    if kwargs.get("out") is not None:
+        raise _written(name, [*inputs, kwargs["out"]])
     if method == "reduce":
         operation, kwargs = REDUCTIONS.get(ufunc), {"axis": 0, **kwargs}
     elif method == "accumulate":
@@ -73,8 +74,11 @@ def array_ufunc(ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: dic
 def array_function(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """What ``Tensor.__array_function__`` answers; raises as `array_ufunc` does."""
     operation = OPERATIONS.get(function)
-    _refuse_out(f"np.{name_of(function)}", args, kwargs)
+    if kwargs.get("out") is not None:
+        raise _written(f"np.{name_of(function)}", [*args, kwargs["out"]])
     if operation is not None:
+        if len(args) == 1 and not kwargs:
+            return operation(*args)
         fit = _fit(function, operation)
         if len(args) <= fit.leading and kwargs.keys() <= fit.same:
             return operation(*args, **kwargs)
@@ -87,12 +91,11 @@ def array_function(function: Callable[..., Any], args: Sequence[Any], kwargs: di
     return function(*_arrays(args), **_arrays(kwargs))
 
 
-def _refuse_out(name: str, inputs: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    if kwargs.get("out") is not None:
-        problem = f"{name}: a tensor is not written into an array (out=, or an operator such as +=); "
-        if followed([*inputs, kwargs["out"]]):
-            raise WrittenError(f"{problem}its gradient would be lost. {_IN_PLACE}{WAYS_OUT}")
-        raise DTypeError(f"{problem}use its x.numpy()")
+def _written(name: str, values: Sequence[Any]) -> GraphError | DTypeError:
+    problem = f"{name}: a tensor is not written into an array (out=, or an operator such as +=); "
+    if followed(values):
+        return WrittenError(f"{problem}its gradient would be lost. {_IN_PLACE}{WAYS_OUT}")
+    return DTypeError(f"{problem}use its x.numpy()")
 
 
 def _facing(a: Array, b: Array) -> tuple[Array, Array]:
