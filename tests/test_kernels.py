@@ -735,7 +735,7 @@ def test_gradients_are_plain_memory(rng):
     w = tg.Tensor(rng.standard_normal((3, 3, 1, 2)), requires_grad=True)
     node = tg.conv2d(x, w).node
     assert [a is not None for a in node.saved] == [True, True, False, False]
-    assert node.saved[0] is x._data
+    assert node.saved[0] is x._array
 
 
 # ------------------------------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ def test_a_parameter_is_a_copy_that_nobody_else_can_reach():
     data[0] = 9
     assert parameter.tolist() == [1.0, 2.0]
     assert parameter.requires_grad
-    assert id(parameter._data) not in _exposed
+    assert id(parameter._array) not in _exposed
     assert not nn.Buffer(data).requires_grad
     with pytest.raises(DTypeError, match="floating"):
         nn.Parameter([1, 2])
@@ -189,8 +189,8 @@ def test_convolutions_are_what_loops_compute(data):
         data_format="channels_first" if first else None, **F64,
     )  # fmt: skip
     x = normal(2, *sizes, channels)
-    expected = naive_conv(x, layer_weights(layer, x, first).weight._data, stride, dilation, pads, groups)
-    expected += layer.bias._data
+    expected = naive_conv(x, layer_weights(layer, x, first).weight._array, stride, dilation, pads, groups)
+    expected += layer.bias._array
     given_x = np.moveaxis(x, -1, 1) if first else x
     y = layer(given_x).numpy()
     np.testing.assert_allclose(np.moveaxis(y, 1, -1) if first else y, expected, atol=1e-12)
@@ -224,19 +224,19 @@ def test_depthwise_separable_and_local_convolutions():
     x = normal(2, 5, 6, 3)
     depthwise = nn.DepthwiseConv2D(3, multiplier=2, bias_init="normal", seed=0, **F64)
     y = depthwise(x).numpy()
-    kernel = depthwise.weight._data.reshape(3, 3, 1, 6)  # channel c's m-th kernel makes output c * 2 + m
-    np.testing.assert_allclose(y, naive_conv(x, kernel, (1, 1), (1, 1), ((0, 0),) * 2, 3) + depthwise.bias._data)
+    kernel = depthwise.weight._array.reshape(3, 3, 1, 6)  # channel c's m-th kernel makes output c * 2 + m
+    np.testing.assert_allclose(y, naive_conv(x, kernel, (1, 1), (1, 1), ((0, 0),) * 2, 3) + depthwise.bias._array)
 
     separable = nn.SeparableConv2D(4, 3, multiplier=2, padding="same", bias_init="normal", seed=0, **F64)
     y = separable(x).numpy()
-    middle = naive_conv(x, separable.depthwise._data.reshape(3, 3, 1, 6), (1, 1), (1, 1), ((1, 1),) * 2, 3)
-    np.testing.assert_allclose(y, middle @ separable.pointwise._data[0, 0] + separable.bias._data)
+    middle = naive_conv(x, separable.depthwise._array.reshape(3, 3, 1, 6), (1, 1), (1, 1), ((1, 1),) * 2, 3)
+    np.testing.assert_allclose(y, middle @ separable.pointwise._array[0, 0] + separable.bias._array)
 
     local = nn.LocallyConnected2D(4, (2, 3), stride=2, bias_init="normal", seed=0, **F64)
     y = local(x).numpy()
     for oh, ow in itertools.product(range(y.shape[1]), range(y.shape[2])):
         patch = x[:, 2 * oh : 2 * oh + 2, 2 * ow : 2 * ow + 3].reshape(2, -1)
-        np.testing.assert_allclose(y[:, oh, ow], patch @ local.weight._data[oh, ow] + local.bias._data[oh, ow])
+        np.testing.assert_allclose(y[:, oh, ow], patch @ local.weight._array[oh, ow] + local.bias._array[oh, ow])
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
@@ -258,7 +258,7 @@ def test_pooling(rank, kind, reduce):
 def test_dense_works_along_the_last_axis():
     x = normal(2, 3, 4)
     layer = nn.Dense(5, activation="tanh", bias_init="normal", seed=0, **F64)
-    np.testing.assert_allclose(layer(x).numpy(), np.tanh(x @ layer.weight._data + layer.bias._data))
+    np.testing.assert_allclose(layer(x).numpy(), np.tanh(x @ layer.weight._array + layer.bias._array))
     assert nn.Dense(5, use_bias=False)(x.astype("float32")).dtype == np.float32
 
 
@@ -270,7 +270,7 @@ def test_flatten_reshape_embedding_activation():
     np.testing.assert_array_equal(nn.Reshape((5, -1))(x).numpy(), x.reshape(2, 5, 12))
     table = nn.Embedding(6, 3, seed=0)
     indices = np.array([[1, 5], [0, 1]])
-    np.testing.assert_array_equal(table(indices).numpy(), table.weight._data[indices])
+    np.testing.assert_array_equal(table(indices).numpy(), table.weight._array[indices])
     with pytest.raises(DTypeError, match="expected integers"):
         table(normal(2))
     with pytest.raises(ArgumentError, match="from 0 to 5, got 6"):
@@ -308,11 +308,11 @@ def test_batch_norm_normalises_follows_and_then_uses_what_it_followed():
     layer(x)
     np.testing.assert_allclose(layer.running_mean.numpy(), 0.9 * 0.1 * mean + 0.1 * mean)
     layer.gamma.data, layer.beta.data = normal(4, seed=1), normal(4, seed=2)
-    running = layer.running_mean._data, layer.running_var._data
+    running = layer.running_mean._array, layer.running_var._array
     y = layer.eval()(x).numpy()
-    expected = (x - running[0]) / np.sqrt(running[1] + 1e-3) * layer.gamma._data + layer.beta._data
+    expected = (x - running[0]) / np.sqrt(running[1] + 1e-3) * layer.gamma._array + layer.beta._array
     np.testing.assert_allclose(y, expected)
-    assert layer.running_mean._data is running[0]
+    assert layer.running_mean._array is running[0]
     with pytest.raises(ShapeError, match="got 1 features, it has 4"):
         layer(normal(3, 1))
 
@@ -430,7 +430,7 @@ def test_every_parameter_gets_its_gradient(make, shape):
 
     loss().backward()
     for name, parameter in layer.named_parameters():
-        direction, start = normal(*parameter.shape, seed=2), parameter._data
+        direction, start = normal(*parameter.shape, seed=2), parameter._array
         values = []
         for step in (1e-6, -1e-6):
             parameter.data = start + step * direction

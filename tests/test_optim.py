@@ -88,10 +88,10 @@ def test_steps_are_those_of_the_formula(kind, formula, options, dtype):
     for _ in range(7):
         optimizer.zero_grad()
         loss_of(w).backward()
-        before = w._data
+        before = w._array
         kept = before.copy()
         optimizer.step()
-        assert w._data is not before  # a new array: graphs recorded before stay right
+        assert w._array is not before  # a new array: graphs recorded before stay right
         np.testing.assert_array_equal(before, kept)
     expected = [[formula(p, lambda p: p**3 - 1, 7, **options) for p in row] for row in START]
     np.testing.assert_allclose(w.numpy(), expected, rtol=1e-12 if dtype == "float64" else 2e-5)
@@ -122,10 +122,10 @@ HOLDERS = {
     "data": lambda w, o: w.data,
     "numpy": lambda w, o: w.numpy(),
     "asarray": lambda w, o: np.asarray(w.detach()),
-    "the array": lambda w, o: w._data,
-    "a view": lambda w, o: a_view_of(w._data),
-    "a view of a view": lambda w, o: a_view_of(w._data)[::2].T,
-    "a buffer": lambda w, o: memoryview(w._data),
+    "the array": lambda w, o: w._array,
+    "a view": lambda w, o: a_view_of(w._array),
+    "a view of a view": lambda w, o: a_view_of(w._array)[::2].T,
+    "a buffer": lambda w, o: memoryview(w._array),
     "detach": lambda w, o: w.detach(),
     "another tensor": lambda w, o: tg.Tensor(w),
     "another parameter": lambda w, o: nn.Parameter(w),
@@ -135,9 +135,9 @@ HOLDERS = {
     "a state_dict": lambda w, o: nn.Sequential(Held(w)).state_dict(),
     "the optimiser's state": lambda w, o: o.state_dict(),
     "an average": lambda w, o: w.numpy() * 1,
-    "DLPack": lambda w, o: np.from_dlpack(w._data),
-    "a closure": lambda w, o: (lambda array: lambda: array)(w._data),
-    "a generator": lambda w, o: holding(w._data),
+    "DLPack": lambda w, o: np.from_dlpack(w._array),
+    "a closure": lambda w, o: (lambda array: lambda: array)(w._array),
+    "a generator": lambda w, o: holding(w._array),
 }
 
 
@@ -233,11 +233,11 @@ def test_an_array_that_nobody_else_holds_is_updated_in_place(kind, form):
             places = set()
             for _ in range(4):
                 run()
-                places.add(w._data.ctypes.data)
+                places.add(w._array.ctypes.data)
             assert len(places) == 1
-            view = w._data[0]
+            view = w._array[0]
             run()
-            assert w._data.ctypes.data not in places
+            assert w._array.ctypes.data not in places
             del view
 
 
@@ -247,7 +247,7 @@ def test_arrays_that_are_not_a_parameter_s_own_are_left_alone():
     still = np.ones(3)
     still.setflags(write=False)
     params = [nn.Parameter(own), nn.Parameter(table[1]), nn.Parameter(still), nn.Parameter(np.ones((3, 2)).T)]
-    params[3]._data = np.asfortranarray(np.ones((2, 3)))
+    params[3]._array = np.asfortranarray(np.ones((2, 3)))
     optimizer = optim.SGD(params, lr=0.5)
     for _ in range(2):
         for p in params:
@@ -258,7 +258,7 @@ def test_arrays_that_are_not_a_parameter_s_own_are_left_alone():
 
 
 def test_a_planted_update_in_place_of_an_array_that_others_hold_is_noticed(monkeypatch):
-    monkeypatch.setattr(optim, "unshared", lambda tensor: tensor._data)
+    monkeypatch.setattr(optim, "unshared", lambda tensor: tensor._array)
     with pytest.raises(AssertionError):
         test_a_graph_recorded_before_the_step_keeps_its_values()
 
@@ -278,7 +278,7 @@ def test_updates_of_one_s_own_make_new_arrays_unless_they_take_out():
         run = tg.compile(lambda x, w=w, optimizer=optimizer: [(w * x).sum().backward(), optimizer.step()])
         for k in range(4):
             w.zero_grad()
-            before = w._data
+            before = w._array
             run(np.full(1, 4.0))
             assert before.item() == 4.0 - k * step
             assert w.item() == 4.0 - (k + 1) * step

@@ -696,7 +696,7 @@ def test_nothing_is_kept_of_the_recording():
     @tg.compile
     def step(x):
         y = tg.exp(x)
-        seen.append(weakref.ref(y._data))
+        seen.append(weakref.ref(y._array))
         return y.sum()
 
     step(np.ones(1000))

@@ -254,7 +254,7 @@ def dense_net(layers, dtype, seed):
     )
     net(np.zeros((3, 6), dtype))
     for param in net.parameters():
-        param._data = param._data.astype(dtype)
+        param._array = param._array.astype(dtype)
         param.requires_grad = False
         param.requires_grad = True
     return net
@@ -322,16 +322,16 @@ def changes(k, net):
         case 1:
             w.numpy()[...] += 0.25
         case 2:
-            w._data = np.asfortranarray(w._data)
+            w._array = np.asfortranarray(w._array)
         case 3:
-            block = np.empty(w._data.nbytes + 1, np.uint8)
+            block = np.empty(w._array.nbytes + 1, np.uint8)
             moved = block[1:].view(w.dtype).reshape(w.shape)  # not aligned
-            moved[...] = w._data
-            w._data = moved
+            moved[...] = w._array
+            w._array = moved
         case 4:
             net.load_state_dict({name: value + 0.125 for name, value in net.state_dict().items()})
         case 5:
-            w._data = np.repeat(w._data, 2, -1)[..., ::2]
+            w._array = np.repeat(w._array, 2, -1)[..., ::2]
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop"])

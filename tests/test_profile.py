@@ -281,7 +281,7 @@ def test_another_observer_goes_on_observing(clock, slow):
 
         def compute(self, function, args, kwargs):
             heard.append(("compute", function, args))
-            return function(*[getattr(a, "_data", a) for a in args], **kwargs)
+            return function(*[getattr(a, "_array", a) for a in args], **kwargs)
 
         def effect(self, function, args, kwargs):
             heard.append(("effect", function, args))
@@ -298,8 +298,8 @@ def test_another_observer_goes_on_observing(clock, slow):
         tg.nn.Flatten()(np.ones((1, 2)))
         y.detach()
         y.item() if y.size == 1 else y.tolist()
-        modes.constant(x._data)
-        modes.observer().same(x._data, x._data)
+        modes.constant(x._array)
+        modes.observer().same(x._array, x._array)
     kinds = [kind for kind, *_ in heard]
     assert [kind for kind in ("run", "compute", "effect", "enter", "touch", "escape", "constant", "same")
             if kind not in kinds] == []  # fmt: skip
@@ -384,7 +384,7 @@ def test_gradients_of_drawn_graphs_are_the_same_to_the_bit(seed, size):
             f = [tg.add, tg.multiply, tg.maximum, lambda a, b: tg.relu(a), lambda a, b: a.sum(0, keepdims=True) + b]
             values.append(f[rng.integers(len(f))](a, b))
         tg.sum(values[-1] * values[-2]).backward()
-        assert all(x.grad is None or type(x.grad._data) is np.ndarray for x in xs)
+        assert all(x.grad is None or type(x.grad._array) is np.ndarray for x in xs)
         return [None if x.grad is None else x.grad.numpy().tobytes() for x in xs]
 
     plain = gradients()
@@ -434,8 +434,8 @@ def test_a_hook_is_in_no_rule(slow):
 def test_backward_steps_are_plain_tensors():
     with tg.profile():
         for step in tg.tanh(leaf(2)).sum().backward_steps():
-            assert type(step.incoming._data) is np.ndarray
-            assert all(g is None or type(g._data) is np.ndarray for g in step.outgoing)
+            assert type(step.incoming._array) is np.ndarray
+            assert all(g is None or type(g._array) is np.ndarray for g in step.outgoing)
 
 
 def test_effects_are_named_by_their_object():

@@ -72,8 +72,8 @@ def test_what_is_held(name):
     x = weight(*shape) + np.float32(0)  # a sum holds nothing
     y = f(x)
     arrays = held(y)
-    which = "".join(name for name, t in (("x", x), ("y", y)) if arrays.pop(id(_owner(t._data)), None) is not None)
-    weights = {id(w._data) for w in WEIGHTS}
+    which = "".join(name for name, t in (("x", x), ("y", y)) if arrays.pop(id(_owner(t._array)), None) is not None)
+    weights = {id(w._array) for w in WEIGHTS}
     rest = sum(array.nbytes for key, array in arrays.items() if key not in weights)
     assert (which, rest / y.size) == (expected, more)
 
@@ -83,7 +83,7 @@ def test_batch_norm_holds_its_input_and_the_normalised():
     y, _, _ = tg.batch_norm(x, weight(3), weight(3))
     big = [array for array in held(y).values() if array.size == x.size]
     assert len(big) == 2
-    assert any(array is x._data for array in big)
+    assert any(array is x._array for array in big)
 
 
 def convnet():
@@ -100,7 +100,7 @@ def test_a_network_holds_what_its_rules_read_and_nothing_twice():
     n, net = 16, convnet()
     arrays = held(net(np.random.default_rng(0).random((n, 28, 28, 1), dtype="float32")).sum())
     for parameter in net.parameters():
-        arrays.pop(id(_owner(parameter._data)), None)
+        arrays.pop(id(_owner(parameter._array)), None)
     floats = n * (28 * 28 + 13 * 13 * 32 + 1600)  # what the convolutions and the dense layer read
     bytes_ = n * (26 * 26 * 32 + 13 * 13 * 32 + 11 * 11 * 64 + 5 * 5 * 64)  # relus' signs, and places of the maxima
     assert sum(array.nbytes for array in arrays.values()) == 4 * floats + bytes_

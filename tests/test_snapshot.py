@@ -57,7 +57,7 @@ def test_gradients_are_those_of_backward():
     model.zero_grad()
     model(tg.Tensor(IMAGE)).backward(np.ones((1, 10)))
     for name, parameter in model.named_parameters():
-        assert graph[name].gradients == Values(parameter.grad._data), name
+        assert graph[name].gradients == Values(parameter.grad._array), name
 
 
 def test_gradients_leave_no_trace():

@@ -342,7 +342,7 @@ def pooling(share, rule=None):
     """Max pooling by pairs along one axis, x (n,) to (n // 2,), with a rule of one's own for ties."""
 
     def shares(x):
-        pairs = np.asarray(getattr(x, "_data", x)).reshape(-1, 2)
+        pairs = np.asarray(getattr(x, "_array", x)).reshape(-1, 2)
         weights = (pairs == pairs.max(1, keepdims=True)).astype(float)
         return share(weights)
 

@@ -159,7 +159,7 @@ def _walk(
             node.saved, node.parents, node.guards = FREED, (), None
     if on_tensors and not recording:
         for node, g in found.items():
-            found[node] = _own(g._data)
+            found[node] = _own(g._array)
 
 
 def push(tangents: dict[Node, Any], outputs: Sequence[Node], *, recording: bool = False) -> list[Any]:
@@ -194,7 +194,7 @@ def push(tangents: dict[Node, Any], outputs: Sequence[Node], *, recording: bool 
                 total = ops.astype(total, dtype=node.dtype)
             tangents[node] = total
     arrived = [tangents.get(node) for node in outputs]
-    return arrived if recording or by is None else [None if t is None else t._data for t in arrived]
+    return arrived if recording or by is None else [None if t is None else t._array for t in arrived]
 
 
 _creation = attrgetter("index")  # the order in which nodes were made, a topological order
@@ -247,11 +247,11 @@ def _run_hooks(node: Node, g: Any, recording: bool) -> Any:
             tensor = result if isinstance(result, Tensor) else Tensor(np.array(result))
             if tensor.shape != node.shape:
                 raise ShapeError(f"hook of {node.label}: expected a gradient of shape {node.shape}, got {tensor.shape}")
-    return tensor if recording else tensor._data
+    return tensor if recording else tensor._array
 
 
 def _check_cotangent(node: Node, g: Any) -> None:
-    array = g._data if isinstance(g, Tensor) else np.asarray(g)
+    array = g._array if isinstance(g, Tensor) else np.asarray(g)
     bad = int(np.isnan(array).sum())
     if bad:
         raise AnomalyError(
@@ -267,7 +267,7 @@ def _check_cotangent(node: Node, g: Any) -> None:
 def backward(y: Tensor, gradient: Array | None = None, retain_graph: bool = False, create_graph: bool = False) -> None:
     """`Tensor.backward`: see there."""
     node, seed = _seeded("backward", y, gradient)
-    g = seed if create_graph else seed._data
+    g = seed if create_graph else seed._array
     with mode(recording=create_graph):
         found = pull({node: g}, recording=create_graph, retain=retain_graph or create_graph)
     _accumulate(found)
@@ -279,7 +279,7 @@ def steps(y: Tensor, gradient: Array | None, retain: bool) -> Iterator[tuple[Nod
     found: dict[Node, Any] = {}
 
     def one_by_one() -> Iterator[tuple[Node, Any, list[Any]]]:
-        walk = _walk({node: seed._data}, found, None, False, retain, watched=True)
+        walk = _walk({node: seed._array}, found, None, False, retain, watched=True)
         while True:
             with mode(recording=False):  # while the rules run, not while the caller looks at a step
                 step = next(walk, None)
@@ -445,7 +445,7 @@ class _Trace:
 
     def finish(self, recording: bool) -> None:
         """Outputs as the caller may have them: in the outer graph if there is one, else plain."""
-        self.outputs = [y if recording else wrap(y._data, None) for y in self.outputs]
+        self.outputs = [y if recording else wrap(y._array, None) for y in self.outputs]
 
     def arrange(self, gradients: Sequence[Any]) -> list[Any]:
         """Per argument, its gradients in the argument's structure."""
@@ -510,7 +510,7 @@ def _pull_back(trace: _Trace, cotangents: Sequence[Tensor], recording: bool, ret
     start: dict[Node, Any] = {}
     for y, g in zip(trace.outputs, cotangents, strict=True):
         if y.node is not None:
-            value = g if recording else g._data
+            value = g if recording else g._array
             start[y.node] = value if y.node not in start else start[y.node] + value
     with mode(recording=recording):
         found = pull(start, trace.nodes, recording=recording, retain=retain)
@@ -575,7 +575,7 @@ def value_and_grad(
         trace.close()
         if aux is not None and not recording:  # data: what it came from is this call's own
             parts, rebuild = flatten(aux)
-            aux = rebuild([wrap(part._data, None) if isinstance(part, Tensor) else part for part in parts])
+            aux = rebuild([wrap(part._array, None) if isinstance(part, Tensor) else part for part in parts])
         value = (trace.outputs[0], aux) if has_aux else trace.outputs[0]
         return value, gradients[0] if single else tuple(gradients)
 
@@ -631,7 +631,7 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
         follow = (recording or any(c.node is not None for c in cotangents)) and MODE.get().recording
         return tuple(trace.arrange(_pull_back(trace, cotangents, follow, retain=True)))
 
-    visible = [y if recording else wrap(y._data, None) for y in trace.outputs]
+    visible = [y if recording else wrap(y._array, None) for y in trace.outputs]
     return trace.rebuild_output(visible), pullback
 
 
@@ -668,7 +668,7 @@ def jvp(f: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Any, Any]:
 
 
 def _push_forward(trace: _Trace, directions: Sequence[Tensor], recording: bool) -> list[Tensor]:
-    start = {n: (t if recording else t._data) for n, t in zip(trace.nodes, directions, strict=True)}
+    start = {n: (t if recording else t._array) for n, t in zip(trace.nodes, directions, strict=True)}
     outputs = [y.node for y in trace.outputs if y.node is not None]
     with mode(recording=recording):
         arrived = iter(push(start, outputs, recording=recording))
@@ -872,7 +872,7 @@ class _Segment(Primitive):
         if by is not None and self._generators:
             by.escape("a checkpoint draws random numbers again")
         for tensor, array in self._used:
-            if (now := tensor()) is not None and now._data is not array:
+            if (now := tensor()) is not None and now._array is not array:
                 self._changed(node, f"the data of a tensor of shape {array.shape} that it uses were replaced")
         states = [(rng, rng.bit_generator.state) for rng, _ in self._generators.values()]
         for rng, first in self._generators.values():
@@ -882,7 +882,7 @@ class _Segment(Primitive):
         finally:
             for rng, state in states:
                 rng.bit_generator.state = state
-        if not isinstance(y, Tensor) or y.node is None or y.shape != node.shape or checksum(y._data) != self._before:
+        if not isinstance(y, Tensor) or y.node is None or y.shape != node.shape or checksum(y._array) != self._before:
             self._changed(node, "its second run returned other values than its first")
         return y
 
@@ -925,21 +925,21 @@ def _segment(
             edge.append(node)
         else:
             stack.extend(iter_parents(node))
-    packed = _pack([wrap(y._data, None) for y in outputs])
+    packed = _pack([wrap(y._array, None) for y in outputs])
     edge.sort(key=_creation)
     given = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-    used = [(partial(_itself, tensor), tensor._data) for tensor in given]
+    used = [(partial(_itself, tensor), tensor._array) for tensor in given]
     known = set(map(id, given))
     for node in edge:
         tensor = node.params["tensor"]() if node.primitive is None and "tensor" in node.params else None
         if tensor is not None and id(tensor) not in known:
-            used.append((node.params["tensor"], tensor._data))
+            used.append((node.params["tensor"], tensor._array))
     arrays = [array for _, array in used] + [leaf for leaf in leaves if isinstance(leaf, ndarray)]
     guards = tuple(
         (k, array, fingerprint(array)) for k, array in enumerate(arrays) if k >= len(used) or reachable(array, ())
     )
     packed.node = Node(
-        _Segment(f, again, generators, checksum(packed._data), used), tuple(edge), {}, (*arrays, None, list(leaves)),
+        _Segment(f, again, generators, checksum(packed._array), used), tuple(edge), {}, (*arrays, None, list(leaves)),
         packed.shape, packed.dtype, user_source(3), guards,
     )  # fmt: skip
     packed.node.extra = MODE.get().path or None

@@ -97,7 +97,7 @@ def operation({parameters}):
     node.grad = node.hooks = None
     node.extra = mode.path or None
     out = new(Tensor)
-    out._data = y
+    out._array = y
     out.node = node
     out.name = out._no_graph = None
     if mode.watch is not None:  # a picture is being made
@@ -107,7 +107,7 @@ def operation({parameters}):
 _UNPACK = """\
 {a}, {n} = {x}, None
 if isinstance({x}, Tensor):
-    {a}, {n}, tensors = {x}._data, {x}.node, True
+    {a}, {n}, tensors = {x}._array, {x}.node, True
 elif type({x}) not in PLAIN:
     {a} = plain_array({x}, primitive.shown)
 """

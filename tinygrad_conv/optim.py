@@ -142,15 +142,15 @@ class Optimizer:
             if grad is None:
                 continue
             if not state and self.slots:
-                state.update(self.start(param._data))
-            g = grad._data
-            if g.dtype != param._data.dtype:
-                g = g.astype(param._data.dtype)
+                state.update(self.start(param._array))
+            g = grad._array
+            if g.dtype != param._array.dtype:
+                g = g.astype(param._array.dtype)
             if self._in_place:
                 out = unshared(param)  # before anybody here holds the array
-                param._data = update(self, param._data, g, state, lr, out=out)
+                param._array = update(self, param._array, g, state, lr, out=out)
             else:
-                param._data = update(self, param._data, g, state, lr)
+                param._array = update(self, param._array, g, state, lr)
         self.steps += 1
 
     def begin(self) -> None:
@@ -377,11 +377,11 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: Positive) -> Tensor:
     (Tensor(10.), [0.6000000000000001, 0.8])
     """
     nodes = [p.node for p in params if p.node is not None and p.node.grad is not None]
-    flat = [node.grad._data.reshape(-1) for node in nodes if node.grad is not None]
+    flat = [node.grad._array.reshape(-1) for node in nodes if node.grad is not None]
     norm = math.sqrt(sum(float(quietly(np.dot, g, g)) for g in flat))
     if norm > max_norm:
         for node in nodes:
-            node.grad = Tensor(node.grad._data * (max_norm / norm))  # type: ignore[union-attr]
+            node.grad = Tensor(node.grad._array * (max_norm / norm))  # type: ignore[union-attr]
     return Tensor(norm)
 
 
@@ -391,7 +391,7 @@ def clip_grad_value(params: Iterable[Tensor], max_value: Positive) -> None:
     """Limit each element of the gradients to [-max_value, max_value]."""
     for p in params:
         if p.node is not None and p.node.grad is not None:
-            p.node.grad = Tensor(np.clip(p.node.grad._data, -max_value, max_value))
+            p.node.grad = Tensor(np.clip(p.node.grad._array, -max_value, max_value))
 
 
 # ------------------------------------------------------------------------------------------------------------------

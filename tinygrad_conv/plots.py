@@ -259,7 +259,7 @@ def plot_mistakes(
     ('All 1 mistake: true → predicted, and its probability', 'dog → cat   80%')
     """
     p = _array("plot_mistakes", probabilities, 2, "probabilities (N, classes)")
-    true, x = _classes("plot_mistakes", labels), np.asarray(images._data if isinstance(images, Tensor) else images)
+    true, x = _classes("plot_mistakes", labels), np.asarray(images._array if isinstance(images, Tensor) else images)
     if x.ndim not in (3, 4) or not len(x) == len(true) == len(p):
         raise ShapeError(
             "plot_mistakes: expected images (N, H, W) or (N, H, W, C), as many labels, and probabilities (N, classes), "
@@ -501,7 +501,7 @@ def _classes(what: str, value: Array) -> np.ndarray[Any, Any]:
 
 
 def _array(what: str, value: Array, ndim: int, expected: str) -> np.ndarray[Any, Any]:
-    array = np.asarray(value._data if isinstance(value, Tensor) else value)
+    array = np.asarray(value._array if isinstance(value, Tensor) else value)
     if array.ndim != ndim:
         raise ShapeError(f"{what}: expected {expected}, got shape {array.shape}")
     return array

@@ -473,8 +473,8 @@ def plain(function: Callable[P, Any]) -> Callable[P, Any]:
                 return operation(*map(bare, args), **{k: bare(value) for k, value in kwargs.items()})
         if not with_tensors:
             return function(*args, **kwargs) if by is None else by.compute(function, args, kwargs)
-        values = [a._data if isinstance(a, Tensor) else a for a in args]
-        named = {k: a._data if isinstance(a, Tensor) else a for k, a in kwargs.items()}
+        values = [a._array if isinstance(a, Tensor) else a for a in args]
+        named = {k: a._array if isinstance(a, Tensor) else a for k, a in kwargs.items()}
         try:
             if by is None:
                 return _as_data(_as_arrays(function, *values, **named))

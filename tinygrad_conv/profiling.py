@@ -483,7 +483,7 @@ def _label(node: Node) -> str:
 
 
 def _array(value: Any) -> Any:
-    return value._data if isinstance(value, Tensor) else value
+    return value._array if isinstance(value, Tensor) else value
 
 
 def _flops(primitive: Primitive, values: Sequence[Any], shape: tuple[int, ...], params: dict[str, Any]) -> int:

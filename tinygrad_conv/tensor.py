@@ -183,12 +183,12 @@ def unshared(tensor: Tensor) -> ndarray | None:
     """
     if _references(tensor) != _ALONE:
         return None
-    array = tensor._data
+    array = tensor._array
     return array if array.base is None and array.flags.carray and id(array) not in _exposed else None
 
 
 def _references(tensor: Any) -> int:
-    return sys.getrefcount(tensor._data)
+    return sys.getrefcount(tensor._array)
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -358,10 +358,10 @@ class Tensor:
     Tensor([2., 4., 6.])
     """
 
-    __slots__ = ("__weakref__", "_data", "_no_graph", "name", "node")
+    __slots__ = ("__weakref__", "_array", "_no_graph", "name", "node")
     __hash__ = object.__hash__
 
-    _data: ndarray
+    _array: ndarray
     node: Node | None
     name: str | None
     _no_graph: tuple[str, Source | None] | None  # why there is no graph, and where that happened, if there is a reason
@@ -377,7 +377,7 @@ class Tensor:
             array = _as_array(data, dtype)
         except (ArgumentError, DTypeError, GraphError) as error:
             raise type(error)(f"Tensor: {error}") from None
-        self._data = array
+        self._array = array
         self.node = node
         self.name = name
         self._no_graph = None
@@ -391,31 +391,42 @@ class Tensor:
     # -- the array -------------------------------------------------------------------------------------------------
 
     @property
+    def _data(self) -> ndarray:
+        """The array under its old name, which `numpy.ma` takes of anything as if it were one of its own."""
+        if sys._getframe(1).f_globals["__name__"].startswith("numpy."):
+            raise AttributeError("_data")
+        return self._array
+
+    @_data.setter
+    def _data(self, array: ndarray) -> None:
+        self._array = array
+
+    @property
     def shape(self) -> Shape:
-        return self._data.shape
+        return self._array.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return self._data.dtype
+        return self._array.dtype
 
     @property
     def ndim(self) -> int:
-        return self._data.ndim
+        return self._array.ndim
 
     @property
     def size(self) -> int:
-        return self._data.size
+        return self._array.size
 
     @property
     def nbytes(self) -> int:
-        return self._data.nbytes
+        return self._array.nbytes
 
     @property
     def data(self) -> ndarray:
         """The array itself, shared. Assigning gives the tensor a new array of the same shape, outside the graph."""
         self._leaves("data")
-        expose(self._data, late=True)
-        return self._data
+        expose(self._array, late=True)
+        return self._array
 
     @data.setter
     def data(self, value: Array) -> None:
@@ -431,11 +442,11 @@ class Tensor:
         """The array, for another tensor to hold (in another dtype: a new array of the same values)."""
         by = observer()
         if by is None:
-            return self._data
+            return self._array
         if dtype is not None and np.dtype(dtype) != self.dtype:
-            return ops.astype(self, dtype)._data  # type: ignore[no-any-return]
+            return ops.astype(self, dtype)._array  # type: ignore[no-any-return]
         by.touch(self)
-        return self._data
+        return self._array
 
     def numpy(self) -> ndarray:
         """The values as a NumPy array that shares this tensor's memory."""
@@ -448,15 +459,15 @@ class Tensor:
 
         Raises ShapeError when there is not exactly one element.
         """
-        if self._data.size != 1:
+        if self._array.size != 1:
             raise ShapeError(f"item: expected a tensor with one element, got shape {self.shape}; use numpy() or x[i]")
         self._leaves("item()")
-        return self._data.item()
+        return self._array.item()
 
     def tolist(self) -> Any:
         """Nested Python lists of the elements."""
         self._leaves("tolist()")
-        return self._data.tolist()
+        return self._array.tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
         ops.refuse_array(self)
@@ -464,7 +475,7 @@ class Tensor:
             if copy is False:
                 raise ValueError(f"cannot give a {self.dtype} tensor as {np.dtype(dtype)} without a copy")
             self._leaves("a conversion to an array")
-            return np.array(self._data, dtype=dtype)
+            return np.array(self._array, dtype=dtype)
         return self.data
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -481,7 +492,7 @@ class Tensor:
         return self.data.__dlpack__(**wanted)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return self._data.__dlpack_device__()
+        return self._array.__dlpack_device__()
 
     # -- the graph -------------------------------------------------------------------------------------------------
 
@@ -534,7 +545,7 @@ class Tensor:
             raise ShapeError(f"grad: expected shape {self.shape}, got {value.shape}")
         if value is not None and value.dtype != self.dtype:
             followed = value.node is not None
-            value = ops.astype(value, self.dtype) if followed else wrap(cast("grad", value._data, self.dtype), None)
+            value = ops.astype(value, self.dtype) if followed else wrap(cast("grad", value._array, self.dtype), None)
         self.node.grad = value
 
     def retain_grad(self) -> Tensor:
@@ -622,7 +633,7 @@ class Tensor:
 
     def __repr__(self) -> str:
         self._leaves("a printed text")
-        text = np.array2string(self._data, separator=", ", threshold=60, edgeitems=2, prefix="Tensor(")
+        text = np.array2string(self._array, separator=", ", threshold=60, edgeitems=2, prefix="Tensor(")
         parts = [text]
         if self.size > 60 or (not self.size and self.ndim > 1):
             parts.append(f"shape={self.shape}")
@@ -648,7 +659,7 @@ class Tensor:
         if self.size != 1:
             raise ShapeError(f"the truth of a tensor with shape {self.shape} is ambiguous; use (x > 0).all() or .any()")
         self._leaves("a condition")
-        return bool(self._data)
+        return bool(self._array)
 
     def __float__(self) -> float:
         ops.refuse_number(self)
@@ -660,7 +671,7 @@ class Tensor:
 
     def __index__(self) -> int:
         self._leaves("an index")
-        return self._data.__index__()
+        return self._array.__index__()
 
     def __complex__(self) -> complex:
         ops.refuse_number(self)
@@ -671,26 +682,26 @@ class Tensor:
 
     def __contains__(self, value: Array) -> bool:
         self._leaves("a condition")
-        return bool((self._data == (value._data if isinstance(value, Tensor) else value)).any())
+        return bool((self._array == (value._array if isinstance(value, Tensor) else value)).any())
 
     def __deepcopy__(self, memo: Any) -> Tensor:
         if not self.is_leaf:
             raise GraphError("deepcopy: only leaves can be copied; use x.detach() first")
         self._leaves("a copy")
         out = self.__class__.__new__(self.__class__)
-        out._data, out.node, out.name, out._no_graph = self._data.copy(), None, self.name, None
+        out._array, out.node, out.name, out._no_graph = self._array.copy(), None, self.name, None
         if hasattr(self, "__dict__"):  # a subclass
             out.__dict__.update(self.__dict__)
         out.requires_grad = self.requires_grad
         if self.grad is not None:
-            out.grad = wrap(self.grad._data.copy(), None)
+            out.grad = wrap(self.grad._array.copy(), None)
         return out
 
     def __reduce__(self) -> Any:
         if not self.is_leaf:
             raise GraphError("pickle: only leaves can be saved; use x.detach() first")
         self._leaves("a pickle")
-        return _unpickle, (self.__class__, self._data, self.requires_grad, self.name)
+        return _unpickle, (self.__class__, self._array, self.requires_grad, self.name)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(_IN_PLACE_HELP)
@@ -898,7 +909,7 @@ _new = object.__new__
 def wrap(array: Any, node: Node | None) -> Tensor:
     """A `Tensor` around an array that the library made: no conversion, no checks."""
     tensor = _new(Tensor)
-    tensor._data = array
+    tensor._array = array
     tensor.node = node
     tensor.name = tensor._no_graph = None
     return tensor
@@ -913,7 +924,7 @@ def _assign(tensor: Tensor, value: Array) -> None:
     array = cast("Tensor.data", value, tensor.dtype)
     if array.shape != tensor.shape:
         raise ShapeError(f"Tensor.data: expected an array of shape {tensor.shape}, got {array.shape}")
-    tensor._data = array
+    tensor._array = array
     if isinstance(value, ndarray):
         expose(array, late=False)
 
@@ -924,7 +935,7 @@ def cast(what: str, value: Any, dtype: np.dtype[Any]) -> ndarray:
     Raises DTypeError or ArgumentError for complex numbers that would become real, for what would become infinite, and
     for numbers that are none of an integer dtype's.
     """
-    array = value._data if isinstance(value, Tensor) else np.asarray(bare_array(value, what))
+    array = value._array if isinstance(value, Tensor) else np.asarray(bare_array(value, what))
     if array.dtype == dtype:
         return array
     if array.dtype.kind not in "fiubc" or (array.dtype.kind == "c" and dtype.kind != "c"):
@@ -943,7 +954,7 @@ def cast(what: str, value: Any, dtype: np.dtype[Any]) -> ndarray:
 
 def _unpickle(cls: type[Tensor], array: ndarray, requires_grad: bool, name: str | None) -> Tensor:
     out = cls.__new__(cls)
-    out._data, out.node, out.name, out._no_graph = array, None, name, None
+    out._array, out.node, out.name, out._no_graph = array, None, name, None
     out.requires_grad = requires_grad
     return out
 
@@ -966,7 +977,7 @@ def _numbers(data: Any, depth: int = 0) -> Any:
         if data.node is not None:
             raise GraphError("a list holds a tensor of a graph, which would be cut; use tg.stack([...])")
         data._leaves("a list")
-        return data._data
+        return data._array
     return bare_array(data)
 
 

@@ -43,7 +43,7 @@ def _look(value, path, into, memo):
             if first != path:
                 return
             _look(value.grad, f"{path}.grad", into, memo)
-        into[path] = np.array(value._data)  # not numpy(): an array that was given out is not updated in place
+        into[path] = np.array(value._array)  # not numpy(): an array that was given out is not updated in place
     elif isinstance(value, np.ndarray) and value.dtype.hasobject:
         _look(value.tolist(), path, into, memo)
     elif isinstance(value, (np.ndarray, np.generic, float, complex)):

@@ -56,9 +56,9 @@ class Reader:
             return value
         tensor = value if isinstance(value, Tensor) else Tensor(value)
         if tensor.dtype.kind not in "fc":
-            self._data[id(tensor._data)] = tensor._data, path
+            self._data[id(tensor._array)] = tensor._array, path
             return value
-        followed = wrap(tensor._data, None)
+        followed = wrap(tensor._array, None)
         followed.requires_grad = True
         node = followed._needs_node("snapshot")
         node.source = None  # no line of the user's made it
@@ -358,7 +358,7 @@ def _text(value: Any) -> str:
     if value is Ellipsis:
         return "..."
     if isinstance(value, Tensor):
-        value = value._data
+        value = value._array
     if isinstance(value, (ndarray, np.generic)):
         return str(value) if value.shape == () else f"{value.dtype} {value.shape}"
     if isinstance(value, np.dtype):

@@ -93,7 +93,7 @@ def snapshot(
         ys = [y for _, y in named]
         outputs += named
     if known:
-        watch.outputs |= {y.node: y._data for _, y in outputs if y.node is not None}
+        watch.outputs |= {y.node: y._array for _, y in outputs if y.node is not None}
         watch.recover(topological(y.node for _, y in outputs if y.node is not None))
     if gradients:
         watch.differentiate([y for path, y in outputs if not path.startswith(GRADIENT)])
@@ -126,7 +126,7 @@ def _called(f: Callable[..., Any], args: Sequence[Any], watch: Watch) -> tuple[R
         )
     for leaf in followed:
         if isinstance(leaf, Tensor) and leaf.node is not None:
-            watch.outputs.setdefault(leaf.node, leaf._data)
+            watch.outputs.setdefault(leaf.node, leaf._array)
     return reader, outputs
 
 

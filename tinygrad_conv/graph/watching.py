@@ -72,7 +72,7 @@ class Watch:
                 reference = node.params.get("tensor")
                 tensor = reference and reference()
                 if tensor is not None and tensor.node is node:
-                    self.outputs.setdefault(node, tensor._data)
+                    self.outputs.setdefault(node, tensor._array)
                 continue
             if hasattr(node.primitive, "forward"):  # a checkpointed segment has none, and saves other things
                 for parent, saved in zip(node.parents, node.saved, strict=False):
@@ -174,7 +174,7 @@ def _ones(ys: Iterable[Tensor], recording: bool) -> dict[Node, Any]:
 
 
 def _bare(g: Any) -> Any:
-    return g._data if isinstance(g, Tensor) else g
+    return g._array if isinstance(g, Tensor) else g
 
 
 def _computed(node: Node, inputs: Sequence[Any]) -> Any:

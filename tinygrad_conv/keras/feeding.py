@@ -310,7 +310,7 @@ def as_array(what: str, name: str, value: Any) -> Array:
         got = "None" if value is None else type(value).__name__
         raise DTypeError(f"{what}: expected {name} as an array, got {got}")
     try:
-        array = value._data if isinstance(value, Tensor) else plain_array(value, f"{what}: {name}")
+        array = value._array if isinstance(value, Tensor) else plain_array(value, f"{what}: {name}")
     except TinygradConvError:
         raise
     except ValueError as error:

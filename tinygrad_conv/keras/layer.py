@@ -162,7 +162,7 @@ class Layer(nn.Module):
     def get_weights(self) -> list[np.ndarray[Any, Any]]:
         """Copies of all weights, layer by layer: kernel, bias; gamma, beta, running mean, running variance."""
         self._make("get_weights")
-        return [tensor._data.copy() for tensor in self._tensors()]
+        return [tensor._array.copy() for tensor in self._tensors()]
 
     @strict
     def set_weights(self, weights: Sequence[Any]) -> None:
@@ -178,7 +178,7 @@ class Layer(nn.Module):
             np.array(cast("set_weights", weight, tensor.dtype)) for tensor, weight in zip(own, weights, strict=True)
         ]
         for tensor, array in zip(own, arrays, strict=True):
-            tensor._data = array
+            tensor._array = array
 
     def count_params(self) -> int:
         """How many weights there are, learned or not."""

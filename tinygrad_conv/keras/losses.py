@@ -118,7 +118,7 @@ class Loss:
             raise lost(
                 f"{self.name}, whose y_true and sample_weight are data", "tg.mse and its like differentiate all. "
             )
-        y = y_true._data if isinstance(y_true, Tensor) else as_array(y_true, self.name)
+        y = y_true._array if isinstance(y_true, Tensor) else as_array(y_true, self.name)
         prediction = y_pred if isinstance(y_pred, Tensor) else Tensor(as_array(y_pred, self.name, np.float32))
         weights = None if sample_weight is None else as_array(sample_weight, self.name, prediction.dtype)
         return self.of(self.prepare(y, prediction.shape), prediction, weights, self.from_logits)

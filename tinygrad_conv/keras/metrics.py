@@ -40,7 +40,7 @@ class Variable(Buffer):
 
     def assign_add(self, value: Any) -> None:
         """Add to the value."""
-        self.assign(self._data + _plain(value))
+        self.assign(self._array + _plain(value))
 
 
 class Metric:
@@ -276,7 +276,7 @@ def _of_loss(loss: Loss, name: str) -> Metric:
     """A loss as a metric."""
 
     def each(y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return loss.each(loss.prepare(y_true._data, y_pred.shape), y_pred, loss.from_logits)
+        return loss.each(loss.prepare(y_true._array, y_pred.shape), y_pred, loss.from_logits)
 
     return _Function(each, name, "down")
 
@@ -331,7 +331,7 @@ def _accuracy(labels: tuple[Any, ...], output: tuple[Any, ...]) -> Callable[[str
 
 
 def _plain(value: Any) -> Any:
-    return value._data if isinstance(value, Tensor) else bare_array(value, "metrics")
+    return value._array if isinstance(value, Tensor) else bare_array(value, "metrics")
 
 
 def _tensor(value: Any) -> Tensor:

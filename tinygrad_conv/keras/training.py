@@ -178,7 +178,7 @@ class Trainer:
 
     def count(self, batch: Batch, outputs: Tensor) -> None:
         """Update the metrics. Accuracies read logits as they are; the others get probabilities."""
-        raw, probabilities = outputs._data, None
+        raw, probabilities = outputs._array, None
         for metric in self.metrics:
             given: dict[str, Any] = {"sample_weight": batch.weights} if metric in self.weighted else {}
             if isinstance(metric, metrics.OfOutputs) and metric.on_logits:
@@ -199,7 +199,7 @@ class Trainer:
                 return float(error.args[0])
             raise self._not_finite(error.args[0], batch.x, where) from None
         self.count(batch, outputs)
-        return float(loss._data)
+        return float(loss._array)
 
     def _not_finite(self, value: float, x: Array, where: str) -> AnomalyError:
         cause = f"often the learning rate is too high (it is {self.model.optimizer.learning_rate:g})"
@@ -321,7 +321,7 @@ class Trainer:
                     calls.tell("on_test_batch_begin", number, {})
                 batch = self.ready(batch)
                 outputs, loss = self.forward(batch.x, batch.targets, batch.weights)
-                total += float(loss._data) * len(batch)
+                total += float(loss._array) * len(batch)
                 seen += len(batch)
                 self.count(batch, outputs)
                 if ends:
@@ -353,7 +353,7 @@ class Trainer:
             calls.tell("on_predict_begin", {})
             for number, batch in enumerate(feed.epoch()):
                 calls.tell("on_predict_batch_begin", number, {})
-                parts.append(self.model(self.model.as_input(batch.x))._data)
+                parts.append(self.model(self.model.as_input(batch.x))._array)
                 calls.tell("on_predict_batch_end", number, {"outputs": parts[-1]})
                 bar.tick()
                 if self.model.stop_predicting:
@@ -376,6 +376,6 @@ class _NotFiniteError(Exception):
 
 @effect
 def _check_finite(loss: Tensor) -> None:
-    value = float(loss._data)
+    value = float(loss._array)
     if not math.isfinite(value):
         raise _NotFiniteError(value)

@@ -72,7 +72,7 @@ def to_categorical(x: Any, num_classes: Size | None = None) -> np.ndarray[Any, A
         labels = labels.astype(np.int64)
     if labels.ndim > 1 and labels.shape[-1] == 1:
         labels = labels[..., 0]
-    return one_hot(labels, num_classes)._data
+    return one_hot(labels, num_classes)._array
 
 
 @strict

@@ -170,7 +170,7 @@ class Layer(Module):
         self.seed = self.seed if seed is None else seed
         if self.built:
             for name, _, array in self._first_values(self._made_for):
-                getattr(self, name)._data = np.array(array, self.dtype)
+                getattr(self, name)._array = np.array(array, self.dtype)
 
     def _first_values(self, shape: Shape) -> Iterator[tuple[str, Weight, Any]]:
         rng = init.generator(self.seed)
@@ -202,7 +202,7 @@ class Layer(Module):
     def ready(self, x: Array) -> Tensor:
         """The input as a tensor, after its shape was checked and the weights made."""
         tensor = x if isinstance(x, Tensor) else Tensor(x)
-        shape = tensor._data.shape
+        shape = tensor._array.shape
         if shape != self._seen:
             if self.built:
                 self.compute_output_shape(shape)

@@ -48,7 +48,7 @@ class Parameter(Tensor):
 
     def __init__(self, data: Array, dtype: Any = None, name: str | None = None, requires_grad: bool = True) -> None:
         super().__init__(data, dtype=dtype, name=name)
-        self._data = np.array(self._data)  # a copy of its own, which user code cannot reach
+        self._array = np.array(self._array)  # a copy of its own, which user code cannot reach
         self.requires_grad = requires_grad
 
 
@@ -63,7 +63,7 @@ class Buffer(Tensor):
 
     def __init__(self, data: Array, dtype: Any = None, name: str | None = None) -> None:
         super().__init__(data, dtype=dtype, name=name)
-        self._data = np.array(self._data)
+        self._array = np.array(self._array)
 
 
 class Module:
@@ -209,7 +209,7 @@ class Module:
 
     def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
         """A copy of every parameter and buffer by its dotted path, as NumPy arrays."""
-        return {name: np.array(tensor._data) for name, tensor in self._state()}
+        return {name: np.array(tensor._array) for name, tensor in self._state()}
 
     def _state(self) -> Iterator[tuple[str, Tensor]]:
         yield from self.named_parameters()
@@ -255,7 +255,7 @@ class Module:
         read = {name: np.array(_plain(name, state[name])) for name in shapes}
         arrays = {name: cast(f"load_state_dict: {name}", array, own[name].dtype) for name, array in read.items()}
         for name, array in arrays.items():
-            own[name]._data = array
+            own[name]._array = array
 
     # -- description -----------------------------------------------------------------------------------------------
 
@@ -294,7 +294,7 @@ def unpacked(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _plain(name: str, value: Any) -> Any:
-    array = value._data if isinstance(value, Tensor) else as_array(value, f"load_state_dict: {name}")
+    array = value._array if isinstance(value, Tensor) else as_array(value, f"load_state_dict: {name}")
     if array.dtype.kind not in "fiubc":
         raise DTypeError(f"load_state_dict: expected numbers for {name!r}, got dtype {array.dtype}")
     return array

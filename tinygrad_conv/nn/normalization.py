@@ -141,9 +141,9 @@ class BatchNorm(Norm):
 @effect
 def _follow(running: Buffer, batch: Any, momentum: float) -> None:
     """Move a running statistic towards that of a batch."""
-    moved = running._data * momentum
+    moved = running._array * momentum
     moved += (1 - momentum) * batch
-    running._data = moved
+    running._array = moved
 
 
 class LayerNorm(Norm):

@@ -140,7 +140,7 @@ def patches_transpose(x: Array, window: Window) -> Array:
 
 def numbers(what: str, name: str, value: Array) -> Array:
     """An argument as a tensor or array of real numbers."""
-    value = value if isinstance(value, (Tensor, np.ndarray)) else Tensor(value)._data
+    value = value if isinstance(value, (Tensor, np.ndarray)) else Tensor(value)._array
     if value.dtype.kind not in "fiub":
         raise DTypeError(f"{what}: expected {name} to hold real numbers, got dtype {value.dtype} {value.shape}")
     return value

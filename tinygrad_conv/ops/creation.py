@@ -15,7 +15,7 @@ from .elementwise import _raw
 
 def _made(array: Any, requires_grad: bool) -> Tensor:
     out = Tensor(0.0)
-    out._data = constant(array)  # made here, so nobody else holds it
+    out._array = constant(array)  # made here, so nobody else holds it
     out.requires_grad = requires_grad
     return out
 

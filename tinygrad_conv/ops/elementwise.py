@@ -659,7 +659,7 @@ def narrow(y: Any, x: Any) -> Any:
 
 def _raw(value: Array) -> Any:
     """The array of a tensor; anything else as it is."""
-    return value._data if isinstance(value, Tensor) else value
+    return value._array if isinstance(value, Tensor) else value
 
 
 __all__ = [

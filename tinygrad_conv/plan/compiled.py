@@ -121,7 +121,7 @@ class Compiled(Generic[P, T]):
             if type(leaf) is not ndarray:
                 if isinstance(leaf, Tensor):
                     if leaf.node is None:
-                        leaf = leaf._data
+                        leaf = leaf._array
                     elif leaf.node.primitive is None:
                         key.append(id(leaf))
                         continue
@@ -164,7 +164,7 @@ class Compiled(Generic[P, T]):
         for leaf in leaves:
             plain = isinstance(leaf, Tensor) and leaf.node is None
             if plain or isinstance(leaf, (ndarray, np.generic)):
-                given.append(tape.argument(leaf._data if plain else np.asarray(leaf)))
+                given.append(tape.argument(leaf._array if plain else np.asarray(leaf)))
             else:
                 given.append(leaf)
         args, kwargs = rebuild(given)

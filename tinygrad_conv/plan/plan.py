@@ -77,7 +77,7 @@ class Plan:
             if module.training is not training:
                 return False
         for tensor, shape, dtype, strides, node, hooks in self._tensors:
-            array = tensor._data
+            array = tensor._array
             if array.shape != shape or array.dtype != dtype or array.strides != strides or tensor.node is not node:
                 return False
             if node is not None and node.hooks is not None and _hooks(tensor) != hooks:

@@ -110,7 +110,7 @@ class _Writer:
         yield f"{name}(({objects}{',' if len(program.objects) == 1 else ''}))  # {told}"
 
     def _object(self, slot: Slot) -> str:
-        text = f"{self._read(self._loads[slot].args[0])}._data" if slot in self._inline else self._read(slot)
+        text = f"{self._read(self._loads[slot].args[0])}._array" if slot in self._inline else self._read(slot)
         return text if slot.seen.shape or slot in self._made else f"asarray({text})"  # NumPy may give a number
 
     def _empty(self, slot: Slot) -> str:
@@ -120,7 +120,7 @@ class _Writer:
         """A call as a line or two of Python."""
         read = self._read
         if call.kind == "load":
-            yield f"v{call.outputs[0].index} = {read(call.args[0])}._data"
+            yield f"v{call.outputs[0].index} = {read(call.args[0])}._array"
             return
         if call in self.plan.updates:
             yield f"{self._named(self.plan.updates[call], 'update')}()  # {call.name} of {call.args[0]!r}"
@@ -150,7 +150,7 @@ class _Writer:
             return
         yield f"r = {text}"
         for slot, path in zip(call.outputs, call.results, strict=True):
-            yield f"v{slot.index} = r" + "".join("._data" if k == -1 else f"[{k}]" for k in path)
+            yield f"v{slot.index} = r" + "".join("._array" if k == -1 else f"[{k}]" for k in path)
 
     # -- names -----------------------------------------------------------------------------------------------------
 

@@ -209,11 +209,11 @@ class Tape:
 
     def slot_of(self, tensor: Tensor) -> Slot:
         """The slot of a tensor's array; a tensor not seen before is read now, as at every replay."""
-        slot = self._known.get(id(tensor._data))
+        slot = self._known.get(id(tensor._array))
         if slot is None:
-            slot = self._slot("tensor", tensor._data)
-            self._alive.append(tensor._data)  # held to the end, so that no update in place makes it another value
-            call = Call("load", "load", lambda tensor: tensor._data, (tensor,), {}, [slot], [()])
+            slot = self._slot("tensor", tensor._array)
+            self._alive.append(tensor._array)  # held to the end, so that no update in place makes it another value
+            call = Call("load", "load", lambda tensor: tensor._array, (tensor,), {}, [slot], [()])
             self.calls.append(call)
         return slot
 
@@ -231,14 +231,14 @@ class Tape:
     def _given(self, value: Any) -> Any:
         """What an effect is given: computed arrays and tensors as slots, lasting objects as they are."""
         if isinstance(value, Tensor):
-            slot = self._known.get(id(value._data))
+            slot = self._known.get(id(value._array))
             return value if slot is None or slot.origin in ("tensor", "constant") else Wrapped(slot)
         return self._operand(value)
 
     def _note(self, call: Call, result: Any) -> None:
         if self._is_constant(call):
             for _, leaf in _leaves(result):
-                self.constant(leaf._data if isinstance(leaf, Tensor) else leaf)
+                self.constant(leaf._array if isinstance(leaf, Tensor) else leaf)
             return
         mode = MODE.get()
         call.path = mode.path
@@ -246,7 +246,7 @@ class Tape:
             call.path, call.backward = mode.backward.extra or "", mode.backward.label
             call.source = mode.backward.source
         for path, leaf in _leaves(result):
-            array = leaf._data if isinstance(leaf, Tensor) else leaf
+            array = leaf._array if isinstance(leaf, Tensor) else leaf
             if isinstance(array, (ndarray, np.generic)) and id(array) not in self._known:
                 call.outputs.append(self._slot("call", array))
                 call.results.append((*path, -1) if isinstance(leaf, Tensor) else path)
@@ -358,7 +358,7 @@ def _owned(array: ndarray) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    return value._data if isinstance(value, Tensor) else value
+    return value._array if isinstance(value, Tensor) else value
 
 
 def _leaves(result: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:

@@ -79,7 +79,7 @@ class Update:
                 if gradient is not kind:
                     return self._anew()
                 continue
-            p, g = unshared(param), gradient._data
+            p, g = unshared(param), gradient._array
             if p is None or p.dtype is not kind.dtype or p.nbytes != kind.nbytes:
                 return self._anew()
             if g.dtype is not kind.dtype or g.nbytes != kind.nbytes or type(g) is not ndarray or not g.flags.carray:
@@ -106,7 +106,7 @@ class Update:
                 return None
             found = [(name, state.get(name)) for name in optimizer.arrays]
             kept = tuple((name, array) for name, array in found if array is not None)
-            arrays += (p, gradient._data, *(array for _, array in kept))
+            arrays += (p, gradient._array, *(array for _, array in kept))
             for x in arrays[-1 - len(kept) :]:
                 if type(x) is not ndarray or x.shape != p.shape or x.dtype != p.dtype or not x.flags.carray:
                     return None

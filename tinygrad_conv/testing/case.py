@@ -107,7 +107,7 @@ class Case:
         """The function's value on plain arrays."""
         raising = self.raising({"forward": "JVP", "reverse": "VJP"}[self.over]) if self.over else nullcontext()
         with raising, nullcontext() if not is_grad_enabled() else no_grad():
-            return np.asarray(self.f(*map(Tensor, inputs))._data)
+            return np.asarray(self.f(*map(Tensor, inputs))._array)
 
     @cached_property
     def y(self) -> Array:
@@ -116,14 +116,14 @@ class Case:
     def push(self, tangents: Sequence[Any], inputs: Sequence[Any] | None = None) -> Array:
         """The JVP."""
         inputs = self.inputs if inputs is None else inputs
-        return np.asarray(self._rule("JVP", lambda: autodiff.jvp(self.f, tuple(inputs), tuple(tangents))[1]._data))
+        return np.asarray(self._rule("JVP", lambda: autodiff.jvp(self.f, tuple(inputs), tuple(tangents))[1]._array))
 
     def pull(self, g: Any, inputs: Sequence[Any] | None = None) -> list[Array]:
         """The VJP: one gradient per input."""
 
         def run() -> list[Array]:
             pullback = self._pullback if inputs is None else autodiff.vjp(self.f, *inputs)[1]
-            return [x._data for x in pullback(g)]
+            return [x._array for x in pullback(g)]
 
         gradients: list[Array] = self._rule("VJP", run)
         return gradients

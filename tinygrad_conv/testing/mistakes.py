@@ -89,7 +89,7 @@ def _slightly(c: Call) -> Any:
 
 
 def _raw(x: Any) -> Any:
-    return x._data if isinstance(x, Tensor) else np.asarray(x)
+    return x._array if isinstance(x, Tensor) else np.asarray(x)
 
 
 def _is_summed(c: Call, r: Any) -> bool:

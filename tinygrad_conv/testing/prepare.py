@@ -84,7 +84,7 @@ def _leaves(args: Sequence[Any]) -> tuple[list[Any], list[int], Function]:
 
 
 def _array(value: Any) -> Array:
-    return value._data if isinstance(value, Tensor) else np.asarray(value)
+    return value._array if isinstance(value, Tensor) else np.asarray(value)
 
 
 def _wanted(
@@ -124,7 +124,7 @@ def _called(name: str, f: Function, inputs: Sequence[Array]) -> Any:
 
 
 def _check_values(name: str, first: Any, again: Any) -> None:
-    if first is None or (isinstance(first, Tensor) and first._data.dtype == object and first._data.item() is None):
+    if first is None or (isinstance(first, Tensor) and first._array.dtype == object and first._array.item() is None):
         raise DTypeError(f"{name}: the function returned nothing (None); return the tensor that you computed")
     if not isinstance(first, Tensor):
         hint = ""
@@ -137,7 +137,7 @@ def _check_values(name: str, first: Any, again: Any) -> None:
         raise ShapeError(
             f"{name}: its output shape changes from call to call: {first.shape}, then {again.shape} for equal arguments"
         )
-    if not np.array_equal(first._data, again._data, equal_nan=True):
+    if not np.array_equal(first._array, again._array, equal_nan=True):
         raise ArgumentError(
             f"{name}: not deterministic: two calls with equal arguments gave different values; make its random "
             "numbers inside, from a seed"

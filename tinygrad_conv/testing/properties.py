@@ -266,9 +266,9 @@ def batch_consistency(case: Case) -> str | None:
         part = [v[i : i + 1] if name in primitive.batch else v for name, v in zip(names, values, strict=True)]
         args, params = part[: len(case.args)], dict(zip(case.params, part[len(case.args) :], strict=True))
         y, pullback = autodiff.vjp(lambda *xs, params=params: primitive.operation(*xs, **params), *args)
-        ys.append(y._data)
+        ys.append(y._array)
         with case.raising("VJP"):
-            gradients.append([x._data for x in pullback(case.cotangent[i : i + 1] if y_batched else case.cotangent)])
+            gradients.append([x._array for x in pullback(case.cotangent[i : i + 1] if y_batched else case.cotangent)])
     pairs = [("value", case.y, ys, y_batched)]
     for k, name in enumerate(primitive.inputs):
         pairs.append((f"gradient of {name}", case.gradients[k], [g[k] for g in gradients], name in primitive.batch))

@@ -111,7 +111,7 @@ def shrunk_arguments(args: Sequence[Any], fails: Callable[[Sequence[Any]], bool]
     (1, 2)
     """
     end = perf_counter() + _SECONDS
-    best = [np.asarray(a._data) if isinstance(a, Tensor) else a for a in args]
+    best = [np.asarray(a._array) if isinstance(a, Tensor) else a for a in args]
     simple = [_generated(a, k) if _is_float(a) else a for k, a in enumerate(best)]
     if fails(simple):
         best = simple

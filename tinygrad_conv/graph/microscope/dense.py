@@ -60,7 +60,7 @@ def as_dense(
     {'dense': 15, 'locally connected': 9, 'convolution': 3}
     """
     layer, shape = _layer(conv, tuple(input_shape), stride, padding, dilation, groups)
-    window, values = layer.window(shape), np.asarray(layer.weight._data)
+    window, values = layer.window(shape), np.asarray(layer.weight._array)
     transposed = type(layer).__name__.endswith("Transpose")
     channels = values.shape[-1] if transposed else values.shape[-2] * window.groups
     x = np.zeros((1, *(window.out_sizes if transposed else window.in_sizes), channels), values.dtype)
@@ -81,7 +81,7 @@ def _layer(conv: Any, shape: Shape, stride: Any, padding: Any, dilation: Any, gr
         return (_grouped(nn, conv) if isinstance(conv, nn.DepthwiseConv2D) else conv), full
     if not isinstance(conv, (Tensor, ndarray)):
         raise ArgumentError(f"as_dense: expected a convolution layer or a kernel, got {type(conv).__name__}")
-    kernel = conv._data if isinstance(conv, Tensor) else conv
+    kernel = conv._array if isinstance(conv, Tensor) else conv
     classes = {1: nn.Conv1D, 2: nn.Conv2D, 3: nn.Conv3D}
     if kernel.ndim - 2 not in classes:
         raise ShapeError(f"as_dense: expected a kernel (*kernel, C_in / groups, C_out), got shape {kernel.shape}")
@@ -104,7 +104,7 @@ def _batched(shape: Shape, rank: int) -> Shape:
 
 def _grouped(nn: Any, conv: Any) -> Any:
     """A depthwise convolution as one of as many groups as there are channels."""
-    kernel = conv.weight._data
+    kernel = conv.weight._array
     *size, channels, multiplier = kernel.shape
     layer = nn.Conv2D(
         channels * multiplier, tuple(size), conv.stride, conv.padding, conv.dilation, channels, channels,
@@ -174,7 +174,7 @@ class DenseView:
 
     def __matmul__(self, x: Array) -> ndarray[Any, Any]:
         """The matrix times a vector of all inputs (or an image of the input's shape, channels last)."""
-        vector = np.ravel(x._data if isinstance(x, Tensor) else x)
+        vector = np.ravel(x._array if isinstance(x, Tensor) else x)
         if len(vector) != self.shape[1]:
             raise ShapeError(f"as_dense: expected {self.shape[1]} inputs, got {len(vector)} (shape {np.shape(x)})")
         out = np.zeros(self.shape[0], np.result_type(vector, self.values))

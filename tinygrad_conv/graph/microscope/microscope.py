@@ -68,7 +68,7 @@ def microscope(thing: Any, *example_args: Any, loss: Tensor | None = None) -> Mi
     if callable(thing) and not isinstance(thing, Tensor):
         thing = thing(*map(_followed, example_args))
     if isinstance(thing, Tensor):
-        node, known = thing._needs_node("microscope"), thing._data
+        node, known = thing._needs_node("microscope"), thing._array
     elif isinstance(thing, Node):
         node, known = thing, None
     else:

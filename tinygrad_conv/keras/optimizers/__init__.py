@@ -114,7 +114,7 @@ class Optimizer:
             keep = 1 - inner.lr * self.weight_decay
             for param in inner.params:
                 if param.grad is not None:
-                    param._data = param._data * keep
+                    param._array = param._array * keep
 
     def apply_gradients(self, *args: Any, **options: Any) -> NoReturn:
         """Refused: loops of one's own are written with `optim`."""
