@@ -3,10 +3,17 @@
 =================  ==========================================================
 `creation`         zeros, ones, ranges
 `elementwise`      arithmetic, functions of one number, comparisons
+`functions`        further functions of one and two numbers
 `reductions`       sums, extremes, moments along axes
+`scans`            running sums and products
 `indexing`         picking elements and putting them back
+`choosing`         choosing between arrays, applying functions along axes
 `shape`            moving elements
+`joining`          arrays put together and taken apart
+`sorting`          sorted elements, medians and quantiles
+`statistics`       weighted averages, moments without NaN, covariances
 `linalg`           products of matrices and of arrays
+`calculus`         differences, integrals, interpolation, polynomials
 `activations`      relu and its relatives, softmax
 `convolution`      conv in 1, 2 and 3 dimensions, and its transposes
 `pooling`          max and average pooling
@@ -20,48 +27,69 @@ from types import ModuleType
 from .. import autodiff, tensor
 from . import (
     activations,
+    calculus,
+    choosing,
     convolution,
     creation,
     elementwise,
+    functions,
     indexing,
     leaving,
+    joining,
     linalg,
     losses,
     normalization,
     pooling,
     protocols,
     reductions,
+    scans,
     shape,
+    sorting,
+    statistics,
 )
 from .activations import *
+from .calculus import *
+from .choosing import *
 from .convolution import *
 from .creation import *
 from .elementwise import *
+from .functions import *
 from .indexing import *
+from .joining import *
 from .linalg import *
 from .losses import *
 from .normalization import *
 from .pooling import *
 from .reductions import *
+from .scans import *
 from .shape import *
+from .sorting import *
+from .statistics import *
 
 FAMILIES: tuple[ModuleType, ...] = (
-    creation, elementwise, reductions, indexing, shape, linalg, activations, convolution, pooling, losses,
-    normalization,
+    creation, elementwise, functions, reductions, scans, indexing, choosing, shape, joining, sorting, statistics,
+    linalg, calculus, activations, convolution, pooling, losses, normalization,
 )  # fmt: skip
 
 __all__: list[str] = []
 __all__ += activations.__all__
+__all__ += calculus.__all__
+__all__ += choosing.__all__
 __all__ += convolution.__all__
 __all__ += creation.__all__
 __all__ += elementwise.__all__
+__all__ += functions.__all__
 __all__ += indexing.__all__
+__all__ += joining.__all__
 __all__ += linalg.__all__
 __all__ += losses.__all__
 __all__ += normalization.__all__
 __all__ += pooling.__all__
 __all__ += reductions.__all__
+__all__ += scans.__all__
 __all__ += shape.__all__
+__all__ += sorting.__all__
+__all__ += statistics.__all__
 
 # Operators and methods of `Tensor`, and the engine, look operations up by name.
 vars(tensor.ops).update(

@@ -1,0 +1,279 @@
+"""Differences, integrals, interpolation, polynomials, and the convolution of vectors: composed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, ShapeError
+from ..modes import constant
+from ..primitive import Array, plain
+from ..tensor import Tensor
+from .convolution import conv1d
+from .elementwise import _raw, not_equal, remainder, where
+from .indexing import getitem, take
+from .reductions import argsort, sum
+from .shape import astype, broadcast_to, concat, flip, reshape, stack
+
+
+def _axis(what: str, x: Array, axis: int) -> int:
+    shape = np.shape(_raw(x))
+    if not -len(shape) <= axis < len(shape):
+        raise ShapeError(f"{what}: axis {axis} is out of bounds for shape {shape}")
+    return axis % len(shape)
+
+
+def _cut(x: Any, axis: int, start: int | None, stop: int | None, step: int | None = None) -> Any:
+    return getitem(x, (*(slice(None),) * axis, slice(start, stop, step)))
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Differences and integrals
+
+
+def diff(x: Array, n: int = 1, axis: int = -1, prepend: Array | None = None, append: Array | None = None) -> Tensor:
+    """The n-th differences of neighbours along an axis, which gets n shorter. Of bools: do they differ?
+
+    `prepend` and `append` are joined to x along the axis before.
+
+    >>> diff(Tensor([1.0, 2.0, 4.0]))
+    Tensor([1., 2.])
+    """
+    if n < 0:
+        raise ArgumentError(f"diff: expected n >= 0, got {n}")
+    axis = _axis("diff", x, axis)
+    shape = list(np.shape(_raw(x)))
+    ends = []
+    for given in (prepend, append):
+        if given is not None and np.ndim(_raw(given)) == 0:
+            given = broadcast_to(given, (*shape[:axis], 1, *shape[axis + 1 :]))
+        ends.append(given)
+    if prepend is not None or append is not None:
+        x = concat([part for part in (ends[0], x, ends[1]) if part is not None], axis=axis)
+    y: Any = x if isinstance(x, Tensor) else np.asarray(x)
+    for _ in range(n):
+        later, earlier = _cut(y, axis, 1, None), _cut(y, axis, None, -1)
+        y = not_equal(later, earlier) if y.dtype == bool else later - earlier
+    return y  # type: ignore[no-any-return]
+
+
+def ediff1d(x: Array, to_end: Array | None = None, to_begin: Array | None = None) -> Tensor:
+    """The differences of neighbours of the flattened array, with what is to stand before and behind.
+
+    >>> ediff1d(Tensor([1.0, 2.0, 4.0]), to_begin=0.0)
+    Tensor([0., 1., 2.])
+    """
+    y = diff(reshape(x, (-1,)))
+    dtype = np.asarray(_raw(y)).dtype
+    ends = [None if given is None else astype(reshape(given, (-1,)), dtype) for given in (to_begin, to_end)]
+    return concat([part for part in (ends[0], y, ends[1]) if part is not None])
+
+
+def gradient(f: Array, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
+    """Central differences along axes, one-sided at the ends, as `numpy.gradient`: the same shape for each axis.
+
+    `varargs` are spacings (a number) or coordinates (a vector), one for all axes or one each; they are data.
+
+    >>> gradient(Tensor([1.0, 2.0, 4.0]))
+    Tensor([1. , 1.5, 2. ])
+    """
+    ndim = np.ndim(_raw(f))
+    named: Any = range(ndim) if axis is None else (axis,) if isinstance(axis, (int, np.integer)) else axis
+    axes = [_axis("gradient", f, k) for k in named]
+    if edge_order not in (1, 2):
+        raise ArgumentError(f"gradient: expected edge_order 1 or 2, got {edge_order}")
+    given = [np.asarray(_raw(v), np.float64) for v in varargs] or [np.ones(())]
+    if len(given) == 1 and (len(axes) == 1 or given[0].ndim == 0):
+        given = given * len(axes)
+    if len(given) != len(axes):
+        raise ArgumentError(f"gradient: expected spacings for {len(axes)} axes, got {len(given)}")
+    made = [_slope(f, k, h, edge_order) for k, h in zip(axes, given, strict=True)]
+    return made[0] if len(made) == 1 else tuple(made)
+
+
+def _slope(f: Array, axis: int, h: Any, edge_order: int) -> Any:
+    """The differences along one axis; with steps h0 before and h1 behind, by the parabola through three points."""
+    n = np.shape(_raw(f))[axis]
+    if n < edge_order + 1:
+        raise ShapeError(f"gradient: expected at least {edge_order + 1} elements along axis {axis}, got {n}")
+    if h.ndim and h.shape != (n,):
+        raise ShapeError(f"gradient: expected {n} coordinates along axis {axis}, got shape {h.shape}")
+    steps = np.diff(h) if h.ndim else np.full(n - 1, h)
+    shape = [1] * np.ndim(_raw(f))
+
+    def sized(values: Any) -> Any:
+        shape[axis] = -1
+        return np.reshape(values, shape).astype(np.result_type(_raw(f), np.float16))
+
+    before, behind = steps[:-1], steps[1:]
+    both = before + behind
+    weights = -behind / (before * both), (behind - before) / (before * behind), before / (behind * both)
+    places = (None, -2), (1, -1), (2, None)
+    inner = [_cut(f, axis, *place) * constant(sized(w)) for place, w in zip(places, weights, strict=True)]
+    parts = [inner[0] + inner[1] + inner[2]] if n > 2 else []
+    if edge_order == 1:
+        first = (_cut(f, axis, 1, 2) - _cut(f, axis, 0, 1)) / float(steps[0])
+        last = (_cut(f, axis, n - 1, n) - _cut(f, axis, n - 2, n - 1)) / float(steps[-1])
+    else:
+        a, b = float(steps[0]), float(steps[1])
+        ends = -(2 * a + b) / (a * (a + b)), (a + b) / (a * b), -a / (b * (a + b))
+        first = _weighted([_cut(f, axis, k, k + 1) for k in range(3)], ends)
+        a, b = float(steps[-1]), float(steps[-2])
+        ends = (2 * a + b) / (a * (a + b)), -(a + b) / (a * b), a / (b * (a + b))
+        last = _weighted([_cut(f, axis, n - 1 - k, n - k) for k in range(3)], ends)
+    return concat([first, *parts, last], axis=axis)
+
+
+def _weighted(parts: Sequence[Any], weights: Sequence[float]) -> Any:
+    return parts[0] * weights[0] + parts[1] * weights[1] + parts[2] * weights[2]
+
+
+def trapezoid(y: Array, x: Array | None = None, dx: Array = 1.0, axis: int = -1) -> Tensor:
+    """The integral along an axis by the trapezoidal rule, at points x or with steps dx.
+
+    >>> trapezoid(Tensor([1.0, 2.0, 3.0]))
+    Tensor(4.)
+    """
+    axis = _axis("trapezoid", y, axis)
+    if x is None:
+        step: Any = dx
+    else:
+        step = diff(x, axis=-1 if np.ndim(_raw(x)) == 1 else axis)
+        if np.ndim(_raw(x)) == 1:
+            step = reshape(step, (-1, *(1,) * (np.ndim(_raw(y)) - 1 - axis)))
+    return sum(step * (_cut(y, axis, 1, None) + _cut(y, axis, None, -1)) / 2, axis=axis)
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Interpolation
+
+
+@plain
+def _interval(xp: Array, x: Array) -> Any:
+    """The interval that each x lies in: its number, and is it left or right of all?"""
+    return np.clip(np.searchsorted(xp, x, side="right") - 1, 0, len(xp) - 2), x < xp[0], x > xp[-1]
+
+
+def interp(
+    x: Array, xp: Array, fp: Array, left: Array | None = None, right: Array | None = None, period: float | None = None
+) -> Tensor:
+    """Values at x of the line through the points (xp, fp), xp ascending; `left` and `right` beyond its ends.
+
+    Derivatives: the slope by x, the shares by fp, and minus slope times share by xp. At a point the slope is that on
+    its right.
+
+    >>> interp(Tensor([0.5, 3.0]), [0.0, 1.0, 2.0], [0.0, 10.0, 30.0])
+    Tensor([ 5., 30.])
+    """
+    x, points, values = (astype(v, np.float64) for v in (x, xp, fp))  # as NumPy does
+    if points.ndim != 1 or points.shape != values.shape or not points.shape[0]:
+        raise ShapeError(f"interp: expected xp and fp as vectors of one length, got {points.shape} and {values.shape}")
+    if period is not None:
+        if period == 0:
+            raise ArgumentError("interp: expected a period other than 0")
+        period = abs(period)
+        x, points = remainder(x, period), remainder(points, period)
+        order = argsort(points)
+        points, values = take(points, order), take(values, order)
+        points = concat([points[-1:] - period, points, points[:1] + period])
+        values = concat([values[-1:], values, values[:1]])
+    if points.shape[0] == 1:
+        points, values = concat([points, points + 1]), concat([values, values])
+    k, below, above = _interval(points, x)
+    x0, x1, y0, y1 = take(points, k), take(points, k + 1), take(values, k), take(values, k + 1)
+    y = y0 + (y1 - y0) / (x1 - x0) * (x - x0)
+    first = values[0] if left is None else left
+    last = values[-1] if right is None else right
+    return where(below, first, where(above, last, y))
+
+
+def unwrap(p: Array, discont: float | None = None, axis: int = -1, *, period: float = 2 * np.pi) -> Tensor:
+    """Angles with multiples of the period added, so that neighbours differ by half of it at most. Derivative: 1.
+
+    >>> unwrap(Tensor([0.0, 6.0])).round(3)
+    Tensor([ 0.   , -0.283])
+    """
+    return p + _turns(p, discont, axis, period)  # type: ignore[no-any-return]
+
+
+@plain
+def _turns(p: Array, discont: float | None, axis: int, period: float) -> Any:
+    return np.unwrap(p, discont=discont, axis=axis, period=period) - p
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Polynomials, and convolution
+
+
+def polyval(p: Array, x: Array) -> Tensor:
+    """The polynomial with coefficients p, the highest power first, at x (Horner's rule).
+
+    >>> polyval([1.0, 0.0, 2.0], Tensor(3.0))
+    Tensor(11.)
+    """
+    coefficients = p if isinstance(p, Tensor) else np.asarray(p)
+    y: Any = x * 0
+    for k in range(coefficients.shape[0]):
+        y = y * x + coefficients[k]
+    return y  # type: ignore[no-any-return]
+
+
+def vander(x: Array, N: int | None = None, increasing: bool = False) -> Tensor:
+    """Powers of a vector as columns, the highest first.
+
+    >>> vander(Tensor([2.0, 3.0]), 3)
+    Tensor([[4., 2., 1.],
+            [9., 3., 1.]])
+    """
+    shape = np.shape(_raw(x))
+    if len(shape) != 1:
+        raise ShapeError(f"vander: expected a vector, got shape {shape}")
+    n = shape[0] if N is None else N
+    x = astype(x, np.result_type(_raw(x), np.int_))  # as NumPy does
+    columns: list[Any] = [x * 0 + 1]
+    while len(columns) < n:
+        columns.append(columns[-1] * x)
+    powers = stack(columns, axis=1)[:, :n]
+    return powers if increasing else flip(powers, 1)
+
+
+def convolve(x1: Array, x2: Array, mode: str = "full") -> Tensor:
+    """The convolution of two vectors, y_n = Σ x1_k x2_(n-k): "full", "same" size as the longer, or "valid".
+
+    >>> convolve(Tensor([1.0, 2.0, 3.0]), [0.0, 1.0, 0.5])
+    Tensor([0. , 1. , 2.5, 4. , 1.5])
+    """
+    if np.shape(_raw(x2))[:1] > np.shape(_raw(x1))[:1]:
+        x1, x2 = x2, x1
+    return _slid("convolve", x1, flip(x2 if isinstance(x2, Tensor) else np.asarray(x2), 0), mode)
+
+
+def correlate(x1: Array, x2: Array, mode: str = "valid") -> Tensor:
+    """The cross-correlation of two vectors, y_n = Σ x1_(n+k) x2_k.
+
+    >>> correlate(Tensor([1.0, 2.0, 3.0]), [0.0, 1.0])
+    Tensor([2., 3.])
+    """
+    if np.shape(_raw(x2))[:1] > np.shape(_raw(x1))[:1]:
+        return flip(_slid("correlate", x2, x1, mode), 0)
+    return _slid("correlate", x1, x2, mode)
+
+
+def _slid(what: str, x: Any, w: Any, mode: str) -> Tensor:
+    """The sums of products of the shorter vector w with x, at each place that the mode asks for."""
+    sizes = np.shape(_raw(x)), np.shape(_raw(w))
+    if len(sizes[0]) != 1 or len(sizes[1]) != 1 or not sizes[1][0]:
+        raise ShapeError(f"{what}: expected two vectors that are not empty, got {sizes[0]} and {sizes[1]}")
+    k = sizes[1][0]
+    pads = {"full": (k - 1, k - 1), "same": (k // 2, (k - 1) // 2), "valid": (0, 0)}
+    if mode not in pads:
+        raise ArgumentError(f"{what}: expected mode to be one of {', '.join(pads)}, got {mode!r}")
+    y = conv1d(reshape(x, (1, -1, 1)), reshape(w, (-1, 1, 1)), padding=[pads[mode]])
+    return reshape(y, (-1,))
+
+
+__all__ = [
+    "convolve", "correlate", "diff", "ediff1d", "gradient", "interp", "polyval", "trapezoid", "unwrap", "vander",
+]  # fmt: skip

@@ -1,0 +1,128 @@
+"""Choosing between arrays, and applying functions along axes: composed of `where`, `stack` and indexing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, ShapeError
+from ..modes import constant
+from ..primitive import Array, plain
+from ..tensor import Tensor
+from .elementwise import _raw, equal, isnan, where
+from .indexing import getitem, set_at
+from .joining import decided
+from .shape import broadcast_to, moveaxis, reshape, stack
+
+
+def select(conditions: Sequence[Array], choices: Sequence[Array], default: Array = 0) -> Tensor:
+    """For each element the choice of the first condition that holds, or the default.
+
+    >>> select([np.array([True, False])], [Tensor([1.0, 2.0])], -1.0)
+    Tensor([ 1., -1.])
+    """
+    if len(conditions) != len(choices) or not conditions:
+        raise ArgumentError(
+            f"select: expected as many choices as conditions, one at least, got {len(choices)} and {len(conditions)}"
+        )
+    y: Any = default
+    for condition, choice in zip(reversed(conditions), reversed(choices), strict=True):
+        if np.asarray(_raw(condition)).dtype != bool:
+            raise ArgumentError(f"select: expected bool conditions, got {np.asarray(_raw(condition)).dtype}")
+        y = where(condition, choice, y)
+    return y  # type: ignore[no-any-return]
+
+
+def choose(index: Any, choices: Sequence[Array], mode: str = "raise") -> Tensor:
+    """For each element the one of the choice that the integer index names there; they broadcast together.
+
+    >>> choose(np.array([0, 1]), [Tensor([1.0, 2.0]), Tensor([3.0, 4.0])])
+    Tensor([1., 4.])
+    """
+    if mode not in ("raise", "wrap", "clip"):
+        raise ArgumentError(f"choose: expected mode 'raise', 'wrap' or 'clip', got {mode!r}")
+    number = _choice_numbers(index, len(choices), mode)
+    shape = np.broadcast_shapes(np.shape(_raw(number)), *(np.shape(_raw(c)) for c in choices))
+    table = stack([broadcast_to(c, shape) for c in choices])
+    grids: Any = np.indices(shape, sparse=True)
+    places = map(constant, grids)
+    return getitem(table, (broadcast_to(number, shape), *places))
+
+
+@plain
+def _choice_numbers(index: Any, n: int, mode: str) -> Any:
+    number = np.asarray(index)
+    if number.dtype.kind not in "iub":
+        raise ArgumentError(f"choose: expected integers as index, got {number.dtype}")
+    number = number.astype(np.intp)
+    if mode != "raise":
+        return number % n if mode == "wrap" else np.clip(number, 0, n - 1)
+    if ((number < 0) | (number >= n)).any():
+        raise ArgumentError(
+            f"choose: expected an index from 0 to {n - 1}, got {int(number.min())} to {int(number.max())}"
+        )
+    return number
+
+
+def piecewise(x: Array, conditions: Sequence[Array], functions: Sequence[Any], *args: Any, **kwargs: Any) -> Tensor:
+    """Each function, or number, where its condition holds (the last that does); one more is for all the rest, else 0.
+
+    >>> piecewise(Tensor([-1.0, 2.0]), [np.array([True, False])], [lambda x: -x, lambda x: x * 10])
+    Tensor([ 1., 20.])
+    """
+    shape = np.shape(_raw(x))
+    if not isinstance(conditions, (list, tuple)) or (conditions and np.shape(_raw(conditions[0])) != shape):
+        conditions = [conditions]
+    masks = [np.asarray(decided("piecewise", c)).astype(bool) for c in conditions]
+    if len(functions) not in (len(masks), len(masks) + 1):
+        raise ArgumentError(f"piecewise: expected {len(masks)} or {len(masks) + 1} functions, got {len(functions)}")
+    if len(functions) == len(masks) + 1:
+        masks.append(~np.any(masks, axis=0))
+    y: Any = x * 0
+    for mask, function in zip(masks, functions, strict=True):
+        if callable(function):
+            if mask.any():  # outside of its condition a function may not be defined
+                y = set_at(y, mask, function(getitem(x, mask), *args, **kwargs))
+        else:
+            y = where(mask, function, y)
+    return y  # type: ignore[no-any-return]
+
+
+def apply_along_axis(function: Callable[..., Any], axis: int, x: Array, *args: Any, **kwargs: Any) -> Tensor:
+    """The function of each vector along an axis; its result's axes take the place of that axis.
+
+    >>> apply_along_axis(lambda v: v.sum(), 0, Tensor([[1.0, 2.0], [3.0, 4.0]]))
+    Tensor([4., 6.])
+    """
+    shape = np.shape(_raw(x))
+    if not -len(shape) <= axis < len(shape):
+        raise ShapeError(f"apply_along_axis: axis {axis} is out of bounds for shape {shape}")
+    axis %= len(shape)
+    others = shape[:axis] + shape[axis + 1 :]
+    vectors = reshape(moveaxis(x, axis, -1), (-1, shape[axis]))
+    if not vectors.shape[0]:
+        raise ShapeError(f"apply_along_axis: expected at least one vector, got shape {shape}")
+    made = stack([function(vectors[k], *args, **kwargs) for k in range(vectors.shape[0])])
+    own = made.shape[1:]
+    y = reshape(made, (*others, *own))
+    return moveaxis(y, tuple(range(len(others), y.ndim)), tuple(range(axis, axis + len(own))))
+
+
+def nan_to_num(x: Array, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
+    """NaN as 0 and infinities as the largest numbers of the dtype, or as asked. Derivative: 1 where x is finite.
+
+    >>> nan_to_num(Tensor([1.0, np.nan, np.inf]), posinf=9.0)
+    Tensor([1., 0., 9.])
+    """
+    dtype = np.asarray(_raw(x)).dtype
+    if dtype.kind not in "f":
+        return x if isinstance(x, Tensor) else np.asarray(x)  # type: ignore[return-value]
+    most = np.finfo(dtype)
+    high = float(most.max) if posinf is None else posinf
+    low = float(most.min) if neginf is None else neginf
+    return where(isnan(x), nan, where(equal(x, np.inf), high, where(equal(x, -np.inf), low, x)))
+
+
+__all__ = ["apply_along_axis", "choose", "nan_to_num", "piecewise", "select"]

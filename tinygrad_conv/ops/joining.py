@@ -1,0 +1,392 @@
+"""Arrays put together and taken apart under NumPy's other names, all composed of `concat`, `split` and `getitem`."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, ShapeError
+from ..primitive import Array
+from ..tensor import Tensor
+from .elementwise import _raw
+from .indexing import getitem
+from .shape import astype, broadcast_to, concat, flip, matrix_transpose, moveaxis, reshape, split, swapaxes
+
+# ------------------------------------------------------------------------------------------------------------------
+# More axes
+
+
+def atleast_1d(*arrays: Array) -> Any:
+    """Each array with at least one axis; a list of them if there are several.
+
+    >>> atleast_1d(Tensor(1.0))
+    Tensor([1.])
+    """
+    return _each(lambda x: reshape(x, (1,)) if np.ndim(_raw(x)) == 0 else _tensor(x), arrays)
+
+
+def atleast_2d(*arrays: Array) -> Any:
+    """Each array with at least two axes: a vector becomes a row.
+
+    >>> atleast_2d(Tensor([1.0, 2.0]))
+    Tensor([[1., 2.]])
+    """
+    return _each(_as_rows, arrays)
+
+
+def atleast_3d(*arrays: Array) -> Any:
+    """Each array with at least three axes: (N,) becomes (1, N, 1), and (M, N) becomes (M, N, 1).
+
+    >>> atleast_3d(Tensor([1.0, 2.0])).shape
+    (1, 2, 1)
+    """
+    return _each(lambda x: _as_rows(x)[..., None] if np.ndim(_raw(x)) < 3 else _tensor(x), arrays)
+
+
+def _each(function: Any, arrays: Sequence[Array]) -> Any:
+    made = [function(x) for x in arrays]
+    return made[0] if len(made) == 1 else made
+
+
+def _tensor(x: Array) -> Any:
+    return x if isinstance(x, Tensor) else np.asarray(x)
+
+
+def _as_rows(x: Array) -> Any:
+    ndim = np.ndim(_raw(x))
+    return reshape(x, (1, -1)) if ndim < 2 else _tensor(x)
+
+
+def broadcast_arrays(*arrays: Array) -> list[Tensor]:
+    """The arrays, all repeated to one shape.
+
+    Raises ShapeError when the shapes do not broadcast together.
+
+    >>> [x.tolist() for x in broadcast_arrays(Tensor([1.0, 2.0]), Tensor(3.0))]
+    [[1.0, 2.0], [3.0, 3.0]]
+    """
+    shapes = [np.shape(_raw(x)) for x in arrays]
+    try:
+        shape = np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ShapeError(f"broadcast_arrays: expected shapes that broadcast together, got {shapes}") from None
+    return [broadcast_to(x, shape) for x in arrays]
+
+
+def meshgrid(*arrays: Array, indexing: str = "xy", sparse: bool = False) -> list[Tensor]:
+    """Coordinate grids of coordinate vectors; with "xy" the first vector runs along the second axis.
+
+    >>> [x.tolist() for x in meshgrid(Tensor([1.0, 2.0]), Tensor([3.0]))]
+    [[[1.0, 2.0]], [[3.0, 3.0]]]
+    """
+    if indexing not in ("xy", "ij"):
+        raise ArgumentError(f"meshgrid: expected indexing 'xy' or 'ij', got {indexing!r}")
+    n = len(arrays)
+    grids = [reshape(x, tuple(-1 if axis == k else 1 for axis in range(n))) for k, x in enumerate(arrays)]
+    if indexing == "xy" and n > 1:
+        grids = [swapaxes(x, 0, 1) for x in grids]
+    return grids if sparse else broadcast_arrays(*grids)
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Together
+
+
+def hstack(arrays: Sequence[Array]) -> Tensor:
+    """Arrays side by side: joined along axis 1, vectors along axis 0.
+
+    >>> hstack([Tensor([1.0]), Tensor([2.0])])
+    Tensor([1., 2.])
+    """
+    parts = _list(atleast_1d(*arrays))
+    return concat(parts, axis=0 if np.ndim(_raw(parts[0])) == 1 else 1)
+
+
+def vstack(arrays: Sequence[Array]) -> Tensor:
+    """Arrays on top of each other: vectors as rows, joined along axis 0.
+
+    >>> vstack([Tensor([1.0, 2.0]), Tensor([3.0, 4.0])])
+    Tensor([[1., 2.],
+            [3., 4.]])
+    """
+    return concat(_list(atleast_2d(*arrays)), axis=0)
+
+
+def dstack(arrays: Sequence[Array]) -> Tensor:
+    """Arrays behind each other: joined along axis 2.
+
+    >>> dstack([Tensor([1.0]), Tensor([2.0])])
+    Tensor([[[1., 2.]]])
+    """
+    return concat(_list(atleast_3d(*arrays)), axis=2)
+
+
+def column_stack(arrays: Sequence[Array]) -> Tensor:
+    """Vectors as columns, and matrices, side by side.
+
+    >>> column_stack([Tensor([1.0, 2.0]), Tensor([3.0, 4.0])])
+    Tensor([[1., 3.],
+            [2., 4.]])
+    """
+    parts = [matrix_transpose(_as_rows(x)) if np.ndim(_raw(x)) < 2 else x for x in arrays]
+    return concat(parts, axis=1)
+
+
+def _list(made: Any) -> list[Any]:
+    return made if isinstance(made, list) else [made]
+
+
+def block(arrays: Any) -> Tensor:
+    """An array of blocks in nested lists: the innermost are joined along the last axis, their outer ones before it.
+
+    >>> block([[Tensor([[1.0]]), 2.0], [3.0, 4.0]])
+    Tensor([[1., 2.],
+            [3., 4.]])
+    """
+    depth = _depth(arrays)
+    ndim = max([depth, *(np.ndim(_raw(x)) for x in _flat(arrays))])
+
+    def join(tree: Any, level: int) -> Any:
+        if not isinstance(tree, list):
+            missing = ndim - np.ndim(_raw(tree))
+            return reshape(tree, (1,) * missing + np.shape(_raw(tree)))
+        return concat([join(item, level + 1) for item in tree], axis=ndim - depth + level)
+
+    return join(arrays, 0)  # type: ignore[no-any-return]
+
+
+def _depth(tree: Any) -> int:
+    if not isinstance(tree, list):
+        return 0
+    depths = {_depth(item) for item in tree}
+    if len(depths) != 1:
+        raise ShapeError(f"block: expected lists nested equally deep and not empty, got depths {sorted(depths)}")
+    return 1 + depths.pop()
+
+
+def _flat(tree: Any) -> list[Any]:
+    return [leaf for item in tree for leaf in _flat(item)] if isinstance(tree, list) else [tree]
+
+
+def append(x: Array, values: Array, axis: int | None = None) -> Tensor:
+    """`values` behind x along an axis (both flattened when None).
+
+    >>> append(Tensor([1.0, 2.0]), 3.0)
+    Tensor([1., 2., 3.])
+    """
+    return concat([x, values], axis=axis)
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Apart
+
+
+def array_split(x: Array, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
+    """`split` where the parts need not be equal: the first ones are one longer.
+
+    >>> [len(part) for part in array_split(Tensor([1.0, 2.0, 3.0]), 2)]
+    [2, 1]
+    """
+    if not isinstance(indices_or_sections, (int, np.integer)):
+        return split(x, indices_or_sections, axis)
+    sections, n = operator.index(indices_or_sections), np.shape(_raw(x))[axis]
+    if sections < 1:
+        raise ArgumentError(f"array_split: expected at least 1 section, got {sections}")
+    sizes = [n // sections + (k < n % sections) for k in range(sections)]
+    cuts = np.cumsum(sizes)[:-1].tolist()
+    return split(x, cuts, axis)
+
+
+def hsplit(x: Array, indices_or_sections: int | Sequence[int]) -> list[Tensor]:
+    """`split` along axis 1; of a vector along axis 0."""
+    ndim = np.ndim(_raw(x))
+    if ndim == 0:
+        raise ShapeError("hsplit: expected at least 1 axis, got a scalar")
+    return split(x, indices_or_sections, 1 if ndim > 1 else 0)
+
+
+def vsplit(x: Array, indices_or_sections: int | Sequence[int]) -> list[Tensor]:
+    """`split` along axis 0, of at least two axes."""
+    _needs_axes("vsplit", x, 2)
+    return split(x, indices_or_sections, 0)
+
+
+def dsplit(x: Array, indices_or_sections: int | Sequence[int]) -> list[Tensor]:
+    """`split` along axis 2."""
+    _needs_axes("dsplit", x, 3)
+    return split(x, indices_or_sections, 2)
+
+
+def _needs_axes(what: str, x: Array, n: int) -> None:
+    if np.ndim(_raw(x)) < n:
+        raise ShapeError(f"{what}: expected at least {n} axes, got shape {np.shape(_raw(x))}")
+
+
+def unstack(x: Array, axis: int = 0) -> tuple[Tensor, ...]:
+    """The slices along an axis, which is gone: the opposite of `stack`.
+
+    >>> unstack(Tensor([[1.0, 2.0], [3.0, 4.0]]))
+    (Tensor([1., 2.]), Tensor([3., 4.]))
+    """
+    shape = np.shape(_raw(x))
+    if not -len(shape) <= axis < len(shape):
+        raise ShapeError(f"unstack: axis {axis} is out of bounds for shape {shape}")
+    before = (slice(None),) * (axis % len(shape))
+    return tuple(getitem(x, (*before, k)) for k in range(shape[axis]))
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Elements in and out
+
+
+def decided(what: str, value: Any) -> Any:
+    """The array of what decides a shape: a compiled step cannot follow that, and is told."""
+    if isinstance(value, Tensor):
+        value._leaves(f"{what}, which of whose arguments decide a shape,")
+    return _raw(value)
+
+
+def insert(x: Array, index: Any, values: Array, axis: int | None = None) -> Tensor:
+    """`values` put in before the given positions along an axis (of the flattened array when None), as `numpy.insert`.
+
+    >>> insert(Tensor([1.0, 2.0]), 1, 9.0)
+    Tensor([1., 9., 2.])
+    """
+    places, x, axis = _positions("insert", x, index, axis)
+    shape, dtype = list(np.shape(_raw(x))), np.asarray(_raw(x)).dtype
+    n = shape[axis]
+    if len(places) == 1:  # one position may take several slices
+        given = np.shape(_raw(values))
+        values = reshape(values, (1,) * (len(shape) - len(given)) + given)
+        if np.ndim(_raw(index)) == 0 and not isinstance(index, slice):  # along the values' first axis, as NumPy has it
+            values = moveaxis(values, 0, axis)
+        places = np.repeat(places, np.shape(_raw(values))[axis])
+    shape[axis] = len(places)
+    new = astype(broadcast_to(values, tuple(shape)), dtype)
+    order = np.argsort(places, kind="stable")
+    behind = np.concatenate(
+        [np.arange(n), n + np.arange(len(places))[order]]
+    )  # where in [x, new] each element comes from
+    keys = np.concatenate([np.arange(n) * 2 + 1, places[order] * 2])
+    taken = behind[np.argsort(keys, kind="stable")]
+    before = (slice(None),) * axis
+    return getitem(concat([x, new], axis=axis), (*before, taken))
+
+
+def delete(x: Array, index: Any, axis: int | None = None) -> Tensor:
+    """x without the given positions along an axis (of the flattened array when None).
+
+    >>> delete(Tensor([1.0, 2.0, 3.0]), [0, 2])
+    Tensor([2.])
+    """
+    places, x, axis = _positions("delete", x, index, axis)
+    kept = np.setdiff1d(np.arange(np.shape(_raw(x))[axis]), places)
+    return getitem(x, (*(slice(None),) * axis, kept))
+
+
+def _positions(what: str, x: Array, index: Any, axis: int | None) -> tuple[Any, Any, int]:
+    """Positions along an axis as integers >= 0; x, flattened where there is no axis; the axis >= 0."""
+    if axis is None:
+        x, axis = reshape(x, (-1,)), 0
+    shape = np.shape(_raw(x))
+    if not -len(shape) <= axis < len(shape):
+        raise ShapeError(f"{what}: axis {axis} is out of bounds for shape {shape}")
+    axis %= len(shape)
+    n = shape[axis]
+    if isinstance(index, slice):
+        return np.arange(n)[index], x, axis
+    places = np.atleast_1d(np.asarray(decided(what, index)))
+    if places.dtype == bool:
+        places = np.flatnonzero(places)
+    if places.size and places.dtype.kind not in "iu":
+        raise ArgumentError(f"{what}: expected integer positions, got dtype {places.dtype}")
+    most = n if what == "insert" else n - 1
+    wrong = [int(k) for k in places.ravel() if not -n <= k <= most]
+    if wrong:
+        raise ArgumentError(f"{what}: position {wrong[0]} is out of range for axis {axis} of size {n}")
+    places = places.ravel().astype(np.intp)
+    return np.where(places < 0, places + n, places), x, axis
+
+
+def resize(x: Array, new_shape: int | tuple[int, ...]) -> Tensor:
+    """The elements in order, again from the first when they run out, in a new shape (`numpy.resize`, not the method).
+
+    >>> resize(Tensor([1.0, 2.0]), (3,))
+    Tensor([1., 2., 1.])
+    """
+    shape = (new_shape,) if isinstance(new_shape, (int, np.integer)) else tuple(new_shape)
+    flat = reshape(x, (-1,))
+    size, n = int(np.prod(shape, dtype=np.int64)), np.shape(_raw(flat))[0]
+    if any(k < 0 for k in shape) or (n == 0 and size):
+        raise ShapeError(f"resize: expected sizes >= 0, and elements to repeat, got {shape} for {n} elements")
+    return reshape(getitem(flat, np.arange(size) % max(n, 1)), shape)
+
+
+def compress(condition: Any, x: Array, axis: int | None = None) -> Tensor:
+    """The slices along an axis (of the flattened array when None) where the condition is true.
+
+    >>> compress([True, False], Tensor([1.0, 2.0]))
+    Tensor([1.])
+    """
+    kept = np.asarray(decided("compress", condition)).astype(bool)
+    if kept.ndim != 1:
+        raise ShapeError(f"compress: expected a condition with 1 axis, got shape {kept.shape}")
+    if axis is None:
+        x, axis = reshape(x, (-1,)), 0
+    axis %= np.ndim(_raw(x))
+    return getitem(x, (*(slice(None),) * axis, np.flatnonzero(kept)))
+
+
+def extract(condition: Any, x: Array) -> Tensor:
+    """The elements where the condition, of x's size, is true.
+
+    >>> extract(np.array([True, False]), Tensor([1.0, 2.0]))
+    Tensor([1.])
+    """
+    return getitem(reshape(x, (-1,)), np.flatnonzero(np.ravel(np.asarray(decided("extract", condition)))))
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Turned
+
+
+def fliplr(x: Array) -> Tensor:
+    """Columns in reverse order: `flip` along axis 1."""
+    _needs_axes("fliplr", x, 2)
+    return flip(x, 1)
+
+
+def flipud(x: Array) -> Tensor:
+    """Rows in reverse order: `flip` along axis 0."""
+    _needs_axes("flipud", x, 1)
+    return flip(x, 0)
+
+
+def rot90(x: Array, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor:
+    """Turned by k right angles in the plane of two axes, from the first towards the second.
+
+    >>> rot90(Tensor([[1.0, 2.0]]))
+    Tensor([[2.],
+            [1.]])
+    """
+    _needs_axes("rot90", x, 2)
+    n = np.ndim(_raw(x))
+    if len(axes) != 2 or not all(-n <= a < n for a in axes) or axes[0] % n == axes[1] % n:
+        raise ArgumentError(f"rot90: expected two different axes of {n}, got {tuple(axes)}")
+    first, second = axes[0] % n, axes[1] % n
+    turns = k % 4
+    if turns == 0:
+        return flip(flip(x, first), first)
+    if turns == 2:
+        return flip(x, (first, second))
+    return swapaxes(flip(x, second), first, second) if turns == 1 else flip(swapaxes(x, first, second), second)
+
+
+__all__ = [
+    "append", "array_split", "atleast_1d", "atleast_2d", "atleast_3d", "block", "broadcast_arrays", "column_stack",
+    "compress", "delete", "dsplit", "dstack", "extract", "fliplr", "flipud", "hsplit", "hstack", "insert", "meshgrid",
+    "resize", "rot90", "unstack", "vsplit", "vstack",
+]  # fmt: skip

@@ -1,0 +1,114 @@
+"""Running sums, products and the like along an axis.
+
+`cumprod` and `logcumsumexp` are composed by doubling: after k steps each element holds what its last 2^k elements make.
+So they take log n operations, and derivatives are exact where an element is 0 or -inf.
+Source: W. D. Hillis and G. L. Steele, "Data parallel algorithms" (1986).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError
+from ..primitive import Array
+from ..tensor import Tensor
+from .elementwise import _raw, isnan, logaddexp, multiply, where
+from .indexing import getitem
+from .reductions import cumsum
+from .shape import astype, concat, reshape
+
+
+def _doubled(combine: Callable[[Any, Any], Any], what: str, x: Array, axis: int | None) -> Any:
+    if axis is None:
+        x, axis = reshape(x, (-1,)), 0
+    shape = np.shape(_raw(x))
+    if not -len(shape) <= axis < len(shape):
+        raise ArgumentError(f"{what}: axis {axis} is out of bounds for shape {shape}")
+    axis %= len(shape)
+    before, n, step = (slice(None),) * axis, shape[axis], 1
+    y: Any = x if isinstance(x, Tensor) else np.asarray(x)
+    while step < n:
+        start, later = getitem(y, (*before, slice(step))), getitem(y, (*before, slice(step, None)))
+        y = concat([start, combine(later, getitem(y, (*before, slice(n - step))))], axis=axis)
+        step *= 2
+    return y
+
+
+def cumprod(x: Array, axis: int | None = None) -> Tensor:
+    """The running product along an axis (of the flattened array when None).
+
+    Derivative of y_i by x_k, k <= i: the product of the other factors, exact with zeros too.
+
+    >>> cumprod(Tensor([2.0, 3.0, 4.0]))
+    Tensor([ 2.,  6., 24.])
+    """
+    if np.asarray(_raw(x)).dtype.kind in "biu":  # NumPy counts in integers of the machine's size
+        x = astype(x, np.result_type(_raw(x), np.uint if np.asarray(_raw(x)).dtype.kind == "u" else np.int_))
+    return _doubled(multiply, "cumprod", x, axis)  # type: ignore[no-any-return]
+
+
+def logcumsumexp(x: Array, axis: int | None = None) -> Tensor:
+    """log of the running sum of eˣ along an axis (of the flattened array when None), without overflow.
+
+    Derivative of y_i by x_k, k <= i: exp(x_k - y_i).
+
+    >>> logcumsumexp(Tensor([0.0, 0.0])).round(4)
+    Tensor([0.    , 0.6931])
+    """
+    return _doubled(logaddexp, "logcumsumexp", x, axis)  # type: ignore[no-any-return]
+
+
+def _with_initial(what: str, x: Array, axis: int | None, initial: float, run: Any, include_initial: bool) -> Any:
+    shape = np.shape(_raw(x))
+    if axis is None:
+        if len(shape) != 1:
+            raise ArgumentError(f"{what}: expected axis= for an array of shape {shape}; only vectors need none")
+        axis = 0
+    y = run(x, axis=axis)
+    if include_initial:
+        first = list(np.shape(_raw(y)))
+        first[axis] = 1
+        y = concat([np.full(first, initial, y.dtype), y], axis=axis)
+    return y
+
+
+def cumulative_sum(x: Array, *, axis: int | None = None, include_initial: bool = False) -> Tensor:
+    """`cumsum` as the Array API has it: vectors need no axis; on request with a 0 in front.
+
+    >>> cumulative_sum(Tensor([1.0, 2.0]), include_initial=True)
+    Tensor([0., 1., 3.])
+    """
+    return _with_initial("cumulative_sum", x, axis, 0, cumsum, include_initial)  # type: ignore[no-any-return]
+
+
+def cumulative_prod(x: Array, *, axis: int | None = None, include_initial: bool = False) -> Tensor:
+    """`cumprod` as the Array API has it: vectors need no axis; on request with a 1 in front.
+
+    >>> cumulative_prod(Tensor([2.0, 3.0]), include_initial=True)
+    Tensor([1., 2., 6.])
+    """
+    return _with_initial("cumulative_prod", x, axis, 1, cumprod, include_initial)  # type: ignore[no-any-return]
+
+
+def nancumsum(x: Array, axis: int | None = None) -> Tensor:
+    """`cumsum` with NaN taken for 0.
+
+    >>> nancumsum(Tensor([1.0, np.nan, 2.0]))
+    Tensor([1., 1., 3.])
+    """
+    return cumsum(where(isnan(x), 0.0, x), axis=axis)
+
+
+def nancumprod(x: Array, axis: int | None = None) -> Tensor:
+    """`cumprod` with NaN taken for 1.
+
+    >>> nancumprod(Tensor([2.0, np.nan, 3.0]))
+    Tensor([2., 2., 6.])
+    """
+    return cumprod(where(isnan(x), 1.0, x), axis=axis)
+
+
+__all__ = ["cumprod", "cumulative_prod", "cumulative_sum", "logcumsumexp", "nancumprod", "nancumsum"]

@@ -1,0 +1,219 @@
+"""Sorted elements, and what is read off them: medians and quantiles. All composed of `take_along_axis`.
+
+Sorting moves elements, so its derivative moves gradients back to where the elements came from; of equal elements the
+first stays first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, ShapeError
+from ..modes import constant
+from ..primitive import Array, plain
+from ..tensor import Tensor
+from .elementwise import _raw, equal, isnan, where
+from .indexing import take_along_axis
+from .reductions import any, argsort, max, min, normalize_axes
+from .shape import expand_dims, flip, permute_dims, reshape
+
+# ------------------------------------------------------------------------------------------------------------------
+# Order
+
+
+def sort(x: Array, axis: int | None = -1, *, descending: bool = False, stable: bool = True) -> Tensor:
+    """The elements in order along an axis (of the flattened array when None), equal ones as they stood; NaN last.
+
+    Derivative: each gradient goes back to where its element came from.
+
+    >>> sort(Tensor([3.0, 1.0, 2.0]))
+    Tensor([1., 2., 3.])
+    """
+    x, axis = _along("sort", x, axis)
+    if descending:  # flipped before and after, so that equal elements stay as they stood
+        return flip(take_along_axis(flip(x, axis), argsort(flip(x, axis), axis=axis), axis), axis)
+    return take_along_axis(x, argsort(x, axis=axis), axis)
+
+
+def partition(x: Array, kth: Any, axis: int | None = -1) -> Tensor:
+    """The elements along an axis, the k-th in its place, smaller ones before it and larger ones behind.
+
+    >>> partition(Tensor([3.0, 1.0, 2.0]), 1)
+    Tensor([1., 2., 3.])
+    """
+    x, axis = _along("partition", x, axis)
+    return take_along_axis(x, argpartition(x, kth, axis), axis)
+
+
+@plain
+def argpartition(x: Array, kth: Any, axis: int | None = -1) -> Any:
+    """The indices that `partition` takes, as integers without a gradient."""
+    return np.argpartition(x, kth, axis=axis)
+
+
+@plain
+def searchsorted(x1: Array, x2: Array, side: Any = "left", sorter: Any = None) -> Any:
+    """Where x2 would have to stand in the sorted x1, as integers without a gradient."""
+    return np.searchsorted(x1, x2, side=side, sorter=sorter)
+
+
+def _along(what: str, x: Array, axis: int | None) -> tuple[Any, int]:
+    """x and the axis; flattened where there is none."""
+    if axis is None:
+        return reshape(x, (-1,)), 0
+    shape = np.shape(_raw(x))
+    if not -len(shape) <= axis < len(shape):
+        raise ShapeError(f"{what}: axis {axis} is out of bounds for shape {shape}")
+    return x, axis % len(shape)
+
+
+def ptp(x: Array, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """The range, largest minus smallest element, over axes.
+
+    >>> ptp(Tensor([1.0, 5.0, 2.0]))
+    Tensor(4.)
+    """
+    return max(x, axis=axis, keepdims=keepdims) - min(x, axis=axis, keepdims=keepdims)
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Quantiles
+
+METHODS = (
+    "inverted_cdf", "averaged_inverted_cdf", "closest_observation", "interpolated_inverted_cdf", "hazen", "weibull",
+    "linear", "median_unbiased", "normal_unbiased", "lower", "higher", "midpoint", "nearest",
+)  # fmt: skip
+
+
+def quantile(x: Array, q: Array, axis: Any = None, method: str = "linear", keepdims: bool = False) -> Tensor:
+    """The q-th quantile over axes, between two neighbours in the order as `method` says (see `numpy.quantile`).
+
+    q, a number in [0, 1] or an array of them, is data; its axes come first. Derivative: each of the two neighbours'
+    share. Where an element is NaN, so is the result.
+
+    >>> quantile(Tensor([1.0, 2.0, 4.0, 8.0]), 0.5)
+    Tensor(3.)
+    """
+    shares = _quantile_data("quantile", q, method)
+    rows, kept = _rows("quantile", x, axis, keepdims)
+    n = np.shape(_raw(rows))[-1]
+    if not n:
+        raise ShapeError(f"quantile: expected at least one element, got shape {np.shape(_raw(x))}")
+    # A quantile is linear in the sorted elements. Of the numbers 0, 1, ... it is the place between two of them.
+    how: Any = method
+    place = np.quantile(np.arange(float(n)), shares, method=how)
+    low = np.clip(np.floor(place), 0, n - 1).astype(np.intp)
+    dtype = np.quantile(np.zeros(1, np.asarray(_raw(x)).dtype), _raw(q), method=how).dtype
+    part, ordered = np.asarray(place - low, dtype), sort(rows)
+    first, second = ordered[..., low], ordered[..., np.minimum(low + 1, n - 1)]
+    y = where(constant(part == 0), first, first + (second - first) * part)
+    y = where(expand_dims(any(isnan(rows), axis=-1), tuple(range(-part.ndim, 0))), np.nan, y)
+    return _quantiles_first(y, part.ndim, kept)
+
+
+def percentile(x: Array, q: Array, axis: Any = None, method: str = "linear", keepdims: bool = False) -> Tensor:
+    """The `quantile` for q in per cent.
+
+    >>> percentile(Tensor([1.0, 2.0, 3.0]), 25)
+    Tensor(1.5)
+    """
+    return quantile(x, _hundredth("percentile", q), axis=axis, method=method, keepdims=keepdims)
+
+
+def median(x: Array, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """The middle element over axes, or the mean of the two middle ones. Derivative: 1, or 1/2 for each of the two.
+
+    >>> median(Tensor([1.0, 4.0, 2.0]))
+    Tensor(2.)
+    """
+    rows, kept = _rows("median", x, axis, keepdims)
+    n = np.shape(_raw(rows))[-1]
+    if not n:
+        raise ShapeError(f"median: expected at least one element, got shape {np.shape(_raw(x))}")
+    ordered = sort(rows)
+    middle = (ordered[..., (n - 1) // 2] + ordered[..., n // 2]) / 2
+    return reshape(where(any(isnan(rows), axis=-1), np.nan, middle), kept)
+
+
+def nanquantile(x: Array, q: Array, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """The `quantile` (method "linear") of the elements that are not NaN; NaN where there are none.
+
+    >>> nanquantile(Tensor([1.0, np.nan, 3.0]), 0.5)
+    Tensor(2.)
+    """
+    shares = _quantile_data("nanquantile", q, "linear")
+    rows, kept = _rows("nanquantile", x, axis, keepdims)
+    *left, n = np.shape(_raw(rows))
+    if not n:
+        raise ShapeError(f"nanquantile: expected at least one element, got shape {np.shape(_raw(x))}")
+    ordered = sort(rows)  # NaN last
+    dtype = np.quantile(np.zeros(1, np.asarray(_raw(x)).dtype), _raw(q)).dtype
+    low, high, part = _places(rows, shares, dtype)
+    first, second = take_along_axis(ordered, low), take_along_axis(ordered, high)
+    y = where(equal(part, 0), first, first + (second - first) * part)
+    return _quantiles_first(reshape(y, (*left, *shares.shape)), shares.ndim, kept)
+
+
+def nanpercentile(x: Array, q: Array, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """The `nanquantile` for q in per cent."""
+    return nanquantile(x, _hundredth("nanpercentile", q), axis=axis, keepdims=keepdims)
+
+
+def nanmedian(x: Array, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """The `median` of the elements that are not NaN."""
+    return nanquantile(x, 0.5, axis=axis, keepdims=keepdims)
+
+
+@plain
+def _places(rows: Array, shares: Any, dtype: Any) -> Any:
+    """Between which two of the elements of a row that are not NaN each quantile lies, and how far."""
+    last = np.maximum(np.sum(~np.isnan(rows), axis=-1, keepdims=True) - 1, 0)
+    place = last * shares.reshape(-1)
+    low = np.floor(place).astype(np.intp)
+    return low, np.minimum(low + 1, last), np.asarray(place - low, dtype)
+
+
+def _data_of(what: str, q: Array) -> Any:
+    if isinstance(q, Tensor) and q.node is not None:
+        raise ArgumentError(f"{what}: expected q as data, got a tensor that a gradient follows; use q.detach()")
+    return np.asarray(_raw(q))
+
+
+def _hundredth(what: str, q: Array) -> Any:
+    return q / 100 if isinstance(q, (int, float)) else np.true_divide(_data_of(what, q), 100)
+
+
+def _quantile_data(what: str, q: Array, method: str) -> Any:
+    shares = np.asarray(_data_of(what, q), dtype=np.float64)
+    if not ((shares >= 0) & (shares <= 1)).all():
+        raise ArgumentError(f"{what}: expected q in [0, 1], got {shares.tolist()}")
+    if method not in METHODS:
+        raise ArgumentError(f"{what}: expected method to be one of {', '.join(METHODS)}, got {method!r}")
+    return shares
+
+
+def _rows(what: str, x: Array, axis: Any, keepdims: bool) -> tuple[Any, tuple[int, ...]]:
+    """x with the axes to be reduced as one last axis, and the shape of a result."""
+    shape = np.shape(_raw(x))
+    axes = normalize_axes(axis, len(shape), what)
+    others = tuple(k for k in range(len(shape)) if k not in axes)
+    left = tuple(shape[k] for k in others)
+    size = int(np.prod([shape[k] for k in axes], dtype=np.int64))
+    rows = reshape(permute_dims(x, (*others, *axes)), (*left, size))
+    return rows, tuple(1 if k in axes else n for k, n in enumerate(shape)) if keepdims else left
+
+
+def _quantiles_first(y: Any, ndim: int, kept: tuple[int, ...]) -> Tensor:
+    """The axes of q, which come last, first; and the others as they are to be."""
+    before = np.ndim(_raw(y)) - ndim
+    sizes = np.shape(_raw(y))[before:]
+    y = permute_dims(y, (*range(before, before + ndim), *range(before)))
+    return reshape(y, (*sizes, *kept))
+
+
+__all__ = [
+    "argpartition", "median", "nanmedian", "nanpercentile", "nanquantile", "partition", "percentile", "ptp", "quantile",
+    "searchsorted", "sort",
+]  # fmt: skip

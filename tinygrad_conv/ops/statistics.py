@@ -1,0 +1,177 @@
+"""Averages with weights, moments without NaN, covariances: composed of sums and `where`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, ShapeError
+from ..primitive import Array, plain
+from ..tensor import Tensor
+from .elementwise import _raw, clip, divide, isnan, root, sqrt, square, where
+from .joining import vstack
+from .linalg import diagonal, matmul
+from .reductions import all, max, mean, min, normalize_axes, prod, sum
+from .shape import expand_dims, matrix_transpose, reshape, squeeze
+
+
+def average(
+    x: Array, axis: Any = None, weights: Array | None = None, returned: bool = False, *, keepdims: bool = False
+) -> Any:
+    """The mean over axes, weighted: Σ w x / Σ w. With `returned`, also the sum of the weights.
+
+    >>> average(Tensor([1.0, 2.0]), weights=[3.0, 1.0])
+    Tensor(1.25)
+    """
+    shape = np.shape(_raw(x))
+    if weights is None:
+        y = mean(x, axis=axis, keepdims=keepdims)
+        n = int(np.prod([shape[k] for k in normalize_axes(axis, len(shape), "average")], dtype=np.int64))
+        return (y, np.full(np.shape(_raw(y)), n, np.asarray(_raw(y)).dtype)) if returned else y
+    given = np.shape(_raw(weights))
+    if given != shape:
+        named = () if axis is None else (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
+        axes = tuple(k % len(shape) for k in named)
+        if axis is None or given != tuple(shape[k] for k in axes):
+            raise ShapeError(
+                f"average: expected weights of x's shape {shape}, or of its sizes along axis={axis}, got {given}"
+            )
+        order = np.argsort(axes)
+        sized = tuple(shape[k] if k in axes else 1 for k in range(len(shape)))
+        turned = weights.transpose(*order) if isinstance(weights, Tensor) else np.transpose(weights, order)
+        weights = reshape(turned, sized)
+    total = sum(weights * (np.ones(shape) if np.shape(_raw(weights)) != shape else 1), axis=axis, keepdims=keepdims)
+    y = sum(x * weights, axis=axis, keepdims=keepdims) / total
+    return (y, total) if returned else y
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Without NaN
+
+
+def nansum(x: Array, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """The sum of the elements that are not NaN; 0 where there are none.
+
+    >>> nansum(Tensor([1.0, np.nan, 2.0]))
+    Tensor(3.)
+    """
+    return sum(where(isnan(x), 0.0, x), axis=axis, keepdims=keepdims)
+
+
+def nanprod(x: Array, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """The product of the elements that are not NaN; 1 where there are none."""
+    return prod(where(isnan(x), 1.0, x), axis=axis, keepdims=keepdims)
+
+
+def nanmax(x: Array, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """The largest element that is not NaN; NaN where there is none."""
+    return _nan_extreme(max, -np.inf, x, axis, keepdims)  # type: ignore[no-any-return]
+
+
+def nanmin(x: Array, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """The smallest element that is not NaN; NaN where there is none."""
+    return _nan_extreme(min, np.inf, x, axis, keepdims)  # type: ignore[no-any-return]
+
+
+def _nan_extreme(extreme: Any, worst: float, x: Array, axis: Any, keepdims: bool) -> Any:
+    y = extreme(where(isnan(x), worst, x), axis=axis, keepdims=keepdims)
+    return where(all(isnan(x), axis=axis, keepdims=keepdims), np.nan, y)
+
+
+def nanmean(x: Array, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """The mean of the elements that are not NaN; NaN where there are none.
+
+    >>> nanmean(Tensor([1.0, np.nan, 3.0]))
+    Tensor(2.)
+    """
+    return nansum(x, axis=axis, keepdims=keepdims) / _numbers(x, axis, keepdims)  # type: ignore[no-any-return]
+
+
+def nanvar(x: Array, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+    """The variance of the n elements that are not NaN, divided by n - ddof; NaN where that is not above 0."""
+    centred = where(isnan(x), 0.0, x - nanmean(x, axis=axis, keepdims=True))
+    return sum(square(centred), axis=axis, keepdims=keepdims) / _numbers(x, axis, keepdims, ddof)  # type: ignore[no-any-return]
+
+
+def nanstd(x: Array, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+    """The root of `nanvar`."""
+    return root(nanvar(x, axis=axis, ddof=ddof, keepdims=keepdims))
+
+
+@plain
+def _numbers(x: Array, axis: Any, keepdims: bool, ddof: float = 0) -> Any:
+    """How many elements are not NaN, less ddof; NaN itself where that is not above 0. In x's dtype."""
+    count = np.sum(~np.isnan(x), axis=axis, keepdims=keepdims) - ddof
+    return np.where(count > 0, count, np.nan).astype(x.dtype if x.dtype.kind == "f" else np.float64)
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Together
+
+
+def cov(
+    x: Array, y: Array | None = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None,
+    fweights: Any = None, aweights: Any = None,
+) -> Tensor:  # fmt: skip
+    """The covariances of variables, which are rows (columns with ``rowvar=False``), as `numpy.cov`.
+
+    Weights are data. Derivative: that of the centred products.
+
+    >>> cov(Tensor([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0]]))
+    Tensor([[1., 2.],
+            [2., 4.]])
+    """
+    rows = _variables(x, rowvar)
+    if y is not None:
+        rows = vstack([rows, _variables(y, rowvar)])
+    n = np.shape(_raw(rows))[1]
+    ddof = (0 if bias else 1) if ddof is None else ddof
+    weights = np.ones(n)
+    for name, given, kind in (("fweights", fweights, "iu"), ("aweights", aweights, "iuf")):
+        if given is not None:
+            array = np.asarray(_raw(given))
+            if array.shape != (n,) or array.dtype.kind not in kind or (array < 0).any():
+                raise ArgumentError(
+                    f"cov: expected {name} as {n} numbers >= 0 ({kind}), got {array.dtype} {array.shape}"
+                )
+            weights = weights * array
+    total = weights.sum()
+    centre = sum(rows * weights, axis=1, keepdims=True) / total
+    if aweights is None or ddof == 0:
+        factor = total - ddof
+    else:
+        factor = total - ddof * (weights * np.asarray(_raw(aweights))).sum() / total
+    centred = rows - centre
+    found = matmul(centred * weights, matrix_transpose(centred)) / np.where(factor > 0, factor, np.nan)
+    return squeeze(found) if 1 in np.shape(_raw(found)) else found
+
+
+def _variables(x: Array, rowvar: bool) -> Any:
+    ndim = np.ndim(_raw(x))
+    if ndim > 2:
+        raise ShapeError(f"cov: expected at most 2 axes, got shape {np.shape(_raw(x))}")
+    if ndim < 2:
+        return reshape(x, (1, -1))
+    turned = not rowvar and np.shape(_raw(x))[0] != 1
+    return matrix_transpose(x) if turned else x if isinstance(x, Tensor) else np.asarray(x)
+
+
+def corrcoef(x: Array, y: Array | None = None, rowvar: bool = True) -> Tensor:
+    """The correlation coefficients of variables: `cov` over the product of standard deviations, in [-1, 1].
+
+    >>> corrcoef(Tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])).round()
+    Tensor([[ 1., -1.],
+            [-1.,  1.]])
+    """
+    c = cov(x, y, rowvar)
+    if np.ndim(_raw(c)) == 0:
+        return c / c
+    deviation = sqrt(diagonal(c))
+    found = divide(divide(c, expand_dims(deviation, 1)), expand_dims(deviation, 0))
+    return clip(found, -1, 1)
+
+
+__all__ = [
+    "average", "corrcoef", "cov", "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum", "nanvar",
+]  # fmt: skip
