@@ -13,6 +13,9 @@
 `sorting`          sorted elements, medians and quantiles
 `statistics`       weighted averages, moments without NaN, covariances
 `linalg`           products of matrices and of arrays
+`products`         further products of vectors and matrices
+`determinants`     determinants, cofactors
+`decompositions`   Cholesky, QR, eigenvalues, singular values
 `calculus`         differences, integrals, interpolation, polynomials
 `activations`      relu and its relatives, softmax
 `convolution`      conv in 1, 2 and 3 dimensions, and its transposes
@@ -31,6 +34,8 @@ from . import (
     choosing,
     convolution,
     creation,
+    decompositions,
+    determinants,
     elementwise,
     functions,
     indexing,
@@ -40,6 +45,7 @@ from . import (
     losses,
     normalization,
     pooling,
+    products,
     protocols,
     reductions,
     scans,
@@ -52,6 +58,8 @@ from .calculus import *
 from .choosing import *
 from .convolution import *
 from .creation import *
+from .decompositions import *
+from .determinants import *
 from .elementwise import *
 from .functions import *
 from .indexing import *
@@ -60,6 +68,7 @@ from .linalg import *
 from .losses import *
 from .normalization import *
 from .pooling import *
+from .products import *
 from .reductions import *
 from .scans import *
 from .shape import *
@@ -68,7 +77,7 @@ from .statistics import *
 
 FAMILIES: tuple[ModuleType, ...] = (
     creation, elementwise, functions, reductions, scans, indexing, choosing, shape, joining, sorting, statistics,
-    linalg, calculus, activations, convolution, pooling, losses, normalization,
+    linalg, products, determinants, decompositions, calculus, activations, convolution, pooling, losses, normalization,
 )  # fmt: skip
 
 __all__: list[str] = []
@@ -77,6 +86,8 @@ __all__ += calculus.__all__
 __all__ += choosing.__all__
 __all__ += convolution.__all__
 __all__ += creation.__all__
+__all__ += decompositions.__all__
+__all__ += determinants.__all__
 __all__ += elementwise.__all__
 __all__ += functions.__all__
 __all__ += indexing.__all__
@@ -85,6 +96,7 @@ __all__ += linalg.__all__
 __all__ += losses.__all__
 __all__ += normalization.__all__
 __all__ += pooling.__all__
+__all__ += products.__all__
 __all__ += reductions.__all__
 __all__ += scans.__all__
 __all__ += shape.__all__

@@ -1,6 +1,6 @@
 """Linear algebra: products of arrays, and the few matrix functions with rules of their own.
 
-Rules for `solve`, `inv` and `det`: M. Giles, "Collected matrix derivative results" (2008).
+Rules for `solve` and `inv`: M. Giles, "Collected matrix derivative results" (2008).
 """
 
 from __future__ import annotations
@@ -347,22 +347,7 @@ def inv(x: Array) -> Array:
     return np.linalg.inv(x)
 
 
-@opaque(
-    vjp=lambda g, x, y: (g * y)[..., None, None] * matrix_transpose(inv(x)),
-    jvp=lambda t, x, y: y * sum(matrix_transpose(inv(x)) * t, axis=(-2, -1)),
-    samples=lambda d: d.square_sample(),
-)
-def det(x: Array) -> Array:
-    """The determinant of square matrices. Derivative: y x⁻ᵀ (so the matrix must not be singular).
-
-    >>> det(Tensor([[1.0, 2.0], [3.0, 5.0]])).round()
-    Tensor(-1.)
-    """
-    _square_matrices("det", x)
-    return product.quietly(np.linalg.det, x)
-
-
 __all__ = [
-    "det", "diagonal", "dot", "einsum", "inv", "linalg_norm", "matmul", "outer", "solve", "tensordot", "trace", "tril",
+    "diagonal", "dot", "einsum", "inv", "linalg_norm", "matmul", "outer", "solve", "tensordot", "trace", "tril",
     "triu", "vecdot",
 ]  # fmt: skip

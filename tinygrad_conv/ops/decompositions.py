@@ -1,0 +1,482 @@
+"""Decompositions of matrices, in stacks: Cholesky, QR, eigenvectors, singular values, and what is composed of them.
+
+A primitive has one output, so the factors of a decomposition are packed side by side into one array, and cut apart
+again.
+
+Where eigenvalues or singular values are equal, their vectors are any basis of a plane and have no derivative: what the
+rules would divide by a difference of 0, they leave out. Values that are equal share the gradient as their vectors say.
+
+Sources: M. Giles, "Collected matrix derivative results" (2008); I. Murray, "Differentiation of the Cholesky
+decomposition" (2016); S. F. Walter and L. Lehmann, "Algorithmic differentiation of linear algebra functions" (2010);
+J. Townsend, "Differentiating the singular value decomposition" (2016); G. Golub and V. Pereyra, "The differentiation of
+pseudo-inverses" (1973).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import ArgumentError, ShapeError
+from ..modes import constant
+from ..primitive import Array, opaque, plain
+from ..tensor import Tensor
+from .elementwise import _raw, abs, equal, where
+from .linalg import _matmul, _solve, diagonal, inv, linalg_norm, tril
+from .reductions import max, min, sum
+from .shape import concat, expand_dims, matrix_transpose, squeeze
+
+
+def _square(what: str, x: Array) -> None:
+    shape = np.shape(_raw(x))
+    if len(shape) < 2 or shape[-1] != shape[-2]:
+        raise ShapeError(f"{what}: expected square matrices, got shape {shape}")
+
+
+def _matrices(what: str, x: Array) -> tuple[int, ...]:
+    shape: tuple[int, ...] = np.shape(_raw(x))
+    if len(shape) < 2:
+        raise ShapeError(f"{what}: expected matrices, got shape {shape}")
+    return shape
+
+
+def _eye(n: int, like: Any) -> Any:
+    return constant(np.eye(n, dtype=like.dtype))
+
+
+def _half(x: Any) -> Any:
+    """The lower triangle with half of the diagonal: x = h + hᵀ for symmetric x."""
+    return x * constant(np.tril(np.ones(x.shape[-2:], x.dtype)) - np.eye(x.shape[-1], dtype=x.dtype) / 2)
+
+
+def _symmetric(x: Any) -> Any:
+    return (x + matrix_transpose(x)) / 2
+
+
+def _lower_mirrored(x: Array, upper: bool = False) -> Any:
+    """The symmetric matrix whose lower (or upper) triangle is x's; the other one is not read, as in LAPACK."""
+    x = matrix_transpose(x) if upper else x
+    return tril(x) + matrix_transpose(tril(x, -1))
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Cholesky
+
+
+def _cholesky_push(t: Any, y: Any) -> Any:
+    inner = _solve(y, matrix_transpose(_solve(y, _symmetric(t))))
+    return _matmul(y, _half(inner))
+
+
+def _cholesky_pull(g: Any, y: Any) -> Any:
+    inner = _half(_matmul(matrix_transpose(y), tril(g)))
+    turned = matrix_transpose(y)
+    return _symmetric(_solve(turned, matrix_transpose(_solve(turned, matrix_transpose(inner)))))
+
+
+@opaque(
+    vjp=lambda g, y: _cholesky_pull(g, y), jvp=lambda t, y: _cholesky_push(t, y),
+    samples=lambda d: ((_definite(d),), {}),
+)  # fmt: skip
+def _cholesky(x: Array) -> Array:
+    """The lower l with l lᵀ = (x + xᵀ) / 2. Derivative: l Φ(l⁻¹ t l⁻ᵀ), Φ being what is below and half the diagonal."""
+    return np.linalg.cholesky((x + np.swapaxes(x, -1, -2)) / 2)
+
+
+def _definite(d: Any) -> Any:
+    a = d.well_conditioned(d.integer(1, 3), d.shape(max_ndim=1))
+    return a @ np.swapaxes(a, -1, -2)
+
+
+def cholesky(x: Array, *, upper: bool = False) -> Tensor:
+    """The triangular factor of symmetric positive definite matrices, of which one triangle is read: x = l lᵀ.
+
+    Raises ShapeError when a matrix is not square, or not positive definite.
+
+    >>> cholesky(Tensor([[4.0, 2.0], [2.0, 5.0]]))
+    Tensor([[2., 0.],
+            [1., 2.]])
+    """
+    _square("cholesky", x)
+    lower = _cholesky(_lower_mirrored(x, upper))
+    return matrix_transpose(lower) if upper else lower
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# QR
+
+
+class QR(NamedTuple):
+    """Q with orthonormal columns and R upper triangular, x = Q R."""
+
+    Q: Tensor
+    R: Tensor
+
+
+def _cut_qr(y: Any, m: int) -> tuple[Any, Any]:
+    return matrix_transpose(y[..., :m]), y[..., m:]
+
+
+def _qr_push(t: Any, y: Any, m: int) -> Any:
+    q, r = _cut_qr(y, m)
+    scaled = matrix_transpose(_solve(matrix_transpose(r), matrix_transpose(t)))  # t r⁻¹
+    inner = _matmul(matrix_transpose(q), scaled)
+    turn = tril(inner, -1) - matrix_transpose(tril(inner, -1))
+    dq = scaled + _matmul(q, turn - inner)
+    return concat([matrix_transpose(dq), _matmul(inner - turn, r)], axis=-1)
+
+
+def _qr_pull(g: Any, y: Any, m: int) -> Any:
+    q, r = _cut_qr(y, m)
+    gq, gr = _cut_qr(g, m)
+    inner = _matmul(r, matrix_transpose(gr)) - _matmul(matrix_transpose(gq), q)
+    below = tril(inner, -1)
+    mirrored = below + matrix_transpose(below) + _diagonal_part(inner)
+    return matrix_transpose(_solve(r, matrix_transpose(gq + _matmul(q, mirrored))))
+
+
+def _diagonal_part(x: Any) -> Any:
+    return x * _eye(x.shape[-1], x)
+
+
+@opaque(
+    vjp=lambda g, y, m: _qr_pull(g, y, m), jvp=lambda t, y, m: _qr_push(t, y, m),
+    samples=lambda d: ((_tall(d),), {"m": 3}),
+)  # fmt: skip
+def _qr(x: Array, m: int) -> Array:
+    """[Qᵀ, R] of matrices with m rows and no more columns. Derivative: see the sources above."""
+    q, r = np.linalg.qr(x)
+    return np.concatenate([np.swapaxes(q, -1, -2), r], axis=-1)
+
+
+def _tall(d: Any) -> Any:
+    return d.well_conditioned(3, d.shape(max_ndim=1))[..., : d.integer(1, 3)]
+
+
+def qr(x: Array, *, mode: str = "reduced") -> Any:
+    """The QR decomposition: "reduced" or "complete" (Q, R), or "r", R alone. Of full rank where differentiated.
+
+    Raises ArgumentError for mode "complete" of tall matrices that a gradient follows: what fills Q is arbitrary.
+
+    >>> q, r = qr(Tensor([[3.0, 1.0], [4.0, 2.0]]))
+    >>> (q @ r).round(6)
+    Tensor([[3., 1.],
+            [4., 2.]])
+    """
+    *_, m, n = _matrices("qr", x)
+    if mode not in ("reduced", "complete", "r"):
+        raise ArgumentError(f'qr: expected mode "reduced", "complete" or "r", got {mode!r}')
+    if mode == "complete" and m > n:
+        _refuse_filling('qr: expected mode="reduced"', x)
+        return QR(*_filled_qr(x))
+    k = m if m < n else n
+    left = x if k == n else x[..., :k]
+    q, r = _cut_qr(_qr(left, m=m), m)
+    if k < n:  # the columns behind follow from the first: r = qᵀ x
+        r = concat([r, _matmul(matrix_transpose(q), x[..., k:])], axis=-1)
+    return r if mode == "r" else QR(q, r)
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Eigenvalues of symmetric matrices
+
+
+class Eigh(NamedTuple):
+    """Eigenvalues in ascending order, and eigenvectors as columns."""
+
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
+
+@plain
+def _gaps(w: Array) -> Any:
+    """Which differences w_j - w_i are not 0?"""
+    return w[..., None, :] != w[..., :, None]
+
+
+def _inverse_gaps(w: Any) -> Any:
+    """1 / (w_j - w_i), and 0 where they are equal."""
+    apart, gaps = _gaps(w), expand_dims(w, -2) - expand_dims(w, -1)
+    return where(apart, 1 / where(apart, gaps, 1), 0)
+
+
+def _eigh_push(t: Any, y: Any) -> Any:
+    v, w = y[..., :-1], y[..., -1]
+    inner = _matmul(_matmul(matrix_transpose(v), _symmetric(t)), v)
+    dv = _matmul(v, _inverse_gaps(w) * inner)
+    return concat([dv, expand_dims(diagonal(inner, 0, -2, -1), -1)], axis=-1)
+
+
+def _eigh_pull(g: Any, y: Any) -> Any:
+    v, w = y[..., :-1], y[..., -1]
+    gv, gw = g[..., :-1], g[..., -1]
+    inner = _inverse_gaps(w) * _matmul(matrix_transpose(v), gv)
+    inner = inner + expand_dims(gw, -1) * _eye(v.shape[-1], v)
+    return _symmetric(_matmul(_matmul(v, inner), matrix_transpose(v)))
+
+
+@opaque(
+    vjp=lambda g, y: _eigh_pull(g, y), jvp=lambda t, y: _eigh_push(t, y), samples=lambda d: ((_separate(d),), {}),
+)  # fmt: skip
+def _eigh(x: Array) -> Array:
+    """[V, w] of (x + xᵀ) / 2. Derivatives: w: the diagonal of Vᵀ t V; V: V (F ∘ Vᵀ t V), F_ij = 1 / (w_j - w_i)."""
+    w, v = np.linalg.eigh((x + np.swapaxes(x, -1, -2)) / 2)
+    return np.concatenate([v, w[..., None]], axis=-1)
+
+
+def _separate(d: Any) -> Any:
+    """Symmetric matrices whose eigenvalues are at least 1 apart."""
+    n, batch = d.integer(1, 3), d.shape(max_ndim=1)
+    q = np.linalg.qr(d.rng.standard_normal((*batch, n, n)))[0]
+    values = np.arange(n) * 1.5 + d.rng.uniform(-0.25, 0.25, (*batch, n))
+    return (q * values[..., None, :]) @ np.swapaxes(q, -1, -2)
+
+
+def eigh(x: Array, UPLO: str = "L") -> Eigh:
+    """Eigenvalues and eigenvectors of symmetric matrices, of which the lower triangle is read (the upper with "U").
+
+    Derivative of vectors: infinite as eigenvalues come together; between equal ones it is left out.
+
+    >>> eigh(Tensor([[2.0, 0.0], [0.0, 1.0]])).eigenvalues
+    Tensor([1., 2.])
+    """
+    _square("eigh", x)
+    if UPLO not in ("L", "U"):
+        raise ArgumentError(f"eigh: expected UPLO 'L' or 'U', got {UPLO!r}")
+    y = _eigh(_lower_mirrored(x, UPLO == "U"))
+    return Eigh(y[..., -1], y[..., :-1])
+
+
+def eigvalsh(x: Array, UPLO: str = "L") -> Tensor:
+    """The eigenvalues of symmetric matrices in ascending order. Derivative: v vᵀ for each.
+
+    >>> eigvalsh(Tensor([[2.0, 0.0], [0.0, 1.0]]))
+    Tensor([1., 2.])
+    """
+    return eigh(x, UPLO).eigenvalues
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Singular values
+
+
+class SVD(NamedTuple):
+    """x = U diag(S) Vh: U's columns and Vh's rows are orthonormal, S descends."""
+
+    U: Tensor
+    S: Tensor
+    Vh: Tensor
+
+
+def _cut_svd(y: Any, m: int) -> tuple[Any, Any, Any]:
+    """U (m, k), S (k,) and V (n, k)."""
+    return matrix_transpose(y[..., :m]), y[..., m], matrix_transpose(y[..., m + 1 :])
+
+
+def _joined_svd(u: Any, s: Any, v: Any) -> Any:
+    return concat([matrix_transpose(u), expand_dims(s, -1), matrix_transpose(v)], axis=-1)
+
+
+def _per(x: Any, s: Any) -> Any:
+    """x diag(1 / s), with 0 for 1 / 0."""
+    zero = equal(s, 0)
+    return x * expand_dims(where(zero, 0, 1 / where(zero, 1, s)), -2)
+
+
+def _beyond(u: Any, x: Any) -> Any:
+    """The part of x's columns that is orthogonal to all of u's."""
+    return x - _matmul(u, _matmul(matrix_transpose(u), x))
+
+
+def _svd_push(t: Any, y: Any, m: int) -> Any:
+    u, s, v = _cut_svd(y, m)
+    f, row, column = _inverse_gaps(s * s), expand_dims(s, -2), expand_dims(s, -1)
+    tv, tu = _matmul(t, v), _matmul(matrix_transpose(t), u)
+    inner = _matmul(matrix_transpose(u), tv)
+    turned = matrix_transpose(inner)
+    du = _matmul(u, f * (inner * row + column * turned)) + _per(_beyond(u, tv), s)
+    dv = _matmul(v, f * (column * inner + turned * row)) + _per(_beyond(v, tu), s)
+    return _joined_svd(du, diagonal(inner, 0, -2, -1), dv)
+
+
+def _svd_pull(g: Any, y: Any, m: int) -> Any:
+    u, s, v = _cut_svd(y, m)
+    gu, gs, gv = _cut_svd(g, m)
+    f, row, column = _inverse_gaps(s * s), expand_dims(s, -2), expand_dims(s, -1)
+    of_u, of_v = f * _matmul(matrix_transpose(u), gu), f * _matmul(matrix_transpose(v), gv)
+    inner = (of_u + matrix_transpose(of_u)) * row + column * (of_v + matrix_transpose(of_v))
+    inner = inner + expand_dims(gs, -1) * _eye(s.shape[-1], s)
+    found = _matmul(_matmul(u, inner), matrix_transpose(v))
+    found = found + _matmul(_per(_beyond(u, gu), s), matrix_transpose(v))
+    return found + _matmul(u, matrix_transpose(_per(_beyond(v, gv), s)))
+
+
+@opaque(
+    vjp=lambda g, y, m: _svd_pull(g, y, m), jvp=lambda t, y, m: _svd_push(t, y, m),
+    samples=lambda d: _svd_sample(d),
+)  # fmt: skip
+def _svd(x: Array, m: int) -> Array:
+    """[Uᵀ, S, Vh] of matrices with m rows. Derivative: S: the diagonal of Uᵀ t V; vectors: see the sources above."""
+    u, s, vh = np.linalg.svd(x, full_matrices=False)
+    return np.concatenate([np.swapaxes(u, -1, -2), s[..., None], vh], axis=-1)
+
+
+def _svd_sample(d: Any) -> Any:
+    """Matrices whose singular values are at least 0.5 apart, and from 0."""
+    m, n, batch = d.integer(1, 3), d.integer(1, 3), d.shape(max_ndim=1)
+    k = np.minimum(m, n)
+    u = np.linalg.qr(d.rng.standard_normal((*batch, m, m)))[0][..., :k]
+    v = np.linalg.qr(d.rng.standard_normal((*batch, n, n)))[0][..., :k]
+    s = 0.75 * np.arange(k, 0, -1) + d.rng.uniform(-0.1, 0.1, (*batch, k))
+    return ((u * s[..., None, :]) @ np.swapaxes(v, -1, -2),), {"m": m}
+
+
+def svd(x: Array, full_matrices: bool = True, compute_uv: bool = True) -> Any:
+    """The singular value decomposition x = U diag(S) Vh; with ``full_matrices=False`` without what only fills U or Vh.
+
+    Raises ArgumentError for full matrices of what a gradient follows and is not square: what fills them is arbitrary.
+
+    >>> u, s, vh = svd(Tensor([[3.0, 0.0], [0.0, 2.0]]))
+    >>> s
+    Tensor([3., 2.])
+    """
+    *_, m, n = _matrices("svd", x)
+    if compute_uv and full_matrices and m != n:
+        _refuse_filling("svd: expected full_matrices=False", x)
+        return SVD(*_filled_svd(x))
+    u, s, v = _cut_svd(_svd(x, m=m), m)
+    return SVD(u, s, matrix_transpose(v)) if compute_uv else s
+
+
+@plain
+def _filled_svd(x: Array) -> Any:
+    return tuple(np.linalg.svd(x))
+
+
+@plain
+def _filled_qr(x: Array) -> Any:
+    return tuple(np.linalg.qr(x, "complete"))
+
+
+def _refuse_filling(what: str, x: Array) -> None:
+    if isinstance(x, Tensor) and x.node is not None:
+        m, n = x.shape[-2:]
+        raise ArgumentError(
+            f"{what} for matrices of {m} by {n} that a gradient follows: further vectors are arbitrary, and have no "
+            "derivative"
+        )
+
+
+def svdvals(x: Array) -> Tensor:
+    """The singular values, descending. Derivative: u vᵀ for each.
+
+    >>> svdvals(Tensor([[3.0, 0.0], [0.0, 2.0]]))
+    Tensor([3., 2.])
+    """
+    return svd(x, compute_uv=False)  # type: ignore[no-any-return]
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Pseudo-inverses, least squares, norms of matrices
+
+
+def _pinv_push(t: Any, x: Any, y: Any) -> Any:
+    turned = matrix_transpose(t)
+    first = _matmul(_matmul(y, matrix_transpose(y)), turned - _matmul(_matmul(turned, x), y))
+    second = _matmul(turned - _matmul(_matmul(y, x), turned), _matmul(matrix_transpose(y), y))
+    return first + second - _matmul(_matmul(y, t), y)
+
+
+def _pinv_pull(g: Any, x: Any, y: Any) -> Any:
+    turned, yt = matrix_transpose(g), matrix_transpose(y)
+    first = _matmul(turned - _matmul(_matmul(x, y), turned), _matmul(y, yt))
+    second = _matmul(_matmul(yt, y), turned - _matmul(_matmul(turned, y), x))
+    return first + second - _matmul(_matmul(yt, g), yt)
+
+
+@opaque(
+    vjp=lambda g, x, y: _pinv_pull(g, x, y), jvp=lambda t, x, y: _pinv_push(t, x, y),
+    samples=lambda d: (_svd_sample(d)[0], {}),
+)  # fmt: skip
+def _pinv(x: Array, rcond: Any = None) -> Array:
+    """The pseudo-inverse. Derivative, where the rank stays: Golub and Pereyra (1973)."""
+    return np.linalg.pinv(x) if rcond is None else np.linalg.pinv(x, rcond)
+
+
+def pinv(x: Array, rcond: Any = None, *, rtol: Any = None) -> Tensor:
+    """The Moore-Penrose pseudo-inverse of matrices; singular values up to `rtol` times the largest count as 0.
+
+    Derivative: that of matrices of the same rank.
+
+    >>> pinv(Tensor([[2.0], [0.0]]))
+    Tensor([[0.5, 0. ]])
+    """
+    _matrices("pinv", x)
+    return _pinv(x, rcond=rcond if rtol is None else rtol)
+
+
+def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Tensor, Tensor, int, Tensor]:
+    """Least squares: x of the smallest |a x - b|, then the sums of squares left, the rank, and a's singular values.
+
+    >>> lstsq(Tensor([[1.0], [1.0]]), Tensor([1.0, 3.0]))[0]
+    Tensor([2.])
+    """
+    shapes = _matrices("lstsq", a), np.shape(_raw(b))
+    (m, n) = shapes[0][-2:]
+    if len(shapes[0]) != 2 or len(shapes[1]) not in (1, 2) or shapes[1][0] != m:
+        raise ShapeError(f"lstsq: expected a (M, N) and b (M,) or (M, K), got {shapes[0]} and {shapes[1]}")
+    s = svdvals(a)
+    dtype = np.asarray(_raw(s)).dtype
+    least = np.finfo(dtype).eps * (m if m > n else n) if rcond is None else rcond
+    values = s.numpy() if isinstance(s, Tensor) else s
+    rank = int((values > least * values.max(initial=0)).sum())
+    columns = b if len(shapes[1]) == 2 else expand_dims(b, 1)
+    x = _matmul(pinv(a, least), columns)
+    rest = columns - _matmul(a, x)
+    left: Any = sum(rest * rest, axis=0) if rank == n and m > n else constant(np.zeros(0, dtype))
+    return x if len(shapes[1]) == 2 else squeeze(x, 1), left, rank, s
+
+
+def matrix_norm(x: Array, *, keepdims: bool = False, ord: Any = "fro") -> Tensor:
+    """A norm of matrices: "fro", "nuc" (sum of singular values), 2 and -2 (largest and smallest), 1, -1, inf, -inf.
+
+    >>> matrix_norm(Tensor([[3.0, 0.0], [0.0, 2.0]]), ord=2)
+    Tensor(3.)
+    """
+    _matrices("matrix_norm", x)
+    if ord in (None, "fro"):
+        return linalg_norm(x, axis=(-2, -1), keepdims=keepdims)
+    extreme: Any = min if isinstance(ord, (int, float)) and ord < 0 else max
+    if ord in (1, -1, np.inf, -np.inf):
+        sums = sum(abs(x), axis=-2 if ord in (1, -1) else -1)
+    elif ord in (2, -2, "nuc"):
+        sums, extreme = svdvals(x), sum if ord == "nuc" else extreme
+    else:
+        raise ArgumentError(f"matrix_norm: expected ord 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, got {ord!r}")
+    y = extreme(sums, axis=-1)
+    return expand_dims(y, (-2, -1)) if keepdims else y
+
+
+def cond(x: Array, p: Any = None) -> Tensor:
+    """The condition number of matrices: the norm times that of the inverse; with p None or 2, largest / smallest S.
+
+    >>> cond(Tensor([[4.0, 0.0], [0.0, 2.0]]))
+    Tensor(2.)
+    """
+    _matrices("cond", x)
+    if p in (None, 2, -2):
+        s = svdvals(x)
+        return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
+    return matrix_norm(x, ord=p) * matrix_norm(inv(x), ord=p)
+
+
+@plain
+def matrix_rank(x: Array, tol: Any = None) -> Any:
+    """How many singular values are not 0, as integers without a gradient."""
+    return np.linalg.matrix_rank(x, tol=tol)
+
+
+__all__ = [
+    "cholesky", "cond", "eigh", "eigvalsh", "lstsq", "matrix_norm", "matrix_rank", "pinv", "qr", "svd", "svdvals",
+]  # fmt: skip

@@ -1,0 +1,135 @@
+"""Products of vectors and matrices under NumPy's further names, composed of `matmul` and elementwise products."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, ShapeError
+from ..modes import constant
+from ..primitive import Array
+from ..tensor import Tensor
+from .elementwise import _raw
+from .indexing import scatter
+from .linalg import diagonal, inv, matmul, tensordot
+from .reductions import sum
+from .shape import broadcast_to, moveaxis, reshape, stack
+
+
+def inner(x1: Array, x2: Array) -> Tensor:
+    """The sums of products along the last axes of both.
+
+    >>> inner(Tensor([1.0, 2.0]), Tensor([3.0, 4.0]))
+    Tensor(11.)
+    """
+    a, b = np.shape(_raw(x1)), np.shape(_raw(x2))
+    if not a or not b:
+        return x1 * x2  # type: ignore[no-any-return]
+    if a[-1] != b[-1]:
+        raise ShapeError(f"inner: expected last axes of equal size, got x1 {a} and x2 {b}")
+    return tensordot(x1, x2, axes=([-1], [-1]))
+
+
+def vdot(x1: Array, x2: Array) -> Tensor:
+    """The sum of all products of two arrays of one size.
+
+    >>> vdot(Tensor([1.0, 2.0]), Tensor([3.0, 4.0]))
+    Tensor(11.)
+    """
+    a, b = reshape(x1, (-1,)), reshape(x2, (-1,))
+    if np.shape(_raw(a)) != np.shape(_raw(b)):
+        raise ShapeError(f"vdot: expected arrays of one size, got {np.shape(_raw(x1))} and {np.shape(_raw(x2))}")
+    return sum(a * b)
+
+
+def kron(x1: Array, x2: Array) -> Tensor:
+    """The Kronecker product: each element of x1 times the whole of x2, as blocks.
+
+    >>> kron(Tensor([1.0, 10.0]), Tensor([1.0, 2.0]))
+    Tensor([ 1.,  2., 10., 20.])
+    """
+    a, b = np.shape(_raw(x1)), np.shape(_raw(x2))
+    n = len(a) if len(a) > len(b) else len(b)
+    a, b = (1,) * (n - len(a)) + a, (1,) * (n - len(b)) + b
+    apart = [size for k in a for size in (k, 1)], [size for k in b for size in (1, k)]
+    y = reshape(x1, tuple(apart[0])) * reshape(x2, tuple(apart[1]))
+    return reshape(y, tuple(i * j for i, j in zip(a, b, strict=True)))
+
+
+def cross(x1: Array, x2: Array, axis: int = -1) -> Tensor:
+    """The vector product of vectors of three elements along an axis; the other axes broadcast.
+
+    >>> cross(Tensor([1.0, 0.0, 0.0]), Tensor([0.0, 1.0, 0.0]))
+    Tensor([0., 0., 1.])
+    """
+    sizes = [np.shape(_raw(x))[axis] if np.ndim(_raw(x)) else 0 for x in (x1, x2)]
+    if sizes != [3, 3]:
+        raise ShapeError(
+            f"cross: expected 3 elements along axis {axis}, got shapes {np.shape(_raw(x1))} and {np.shape(_raw(x2))}"
+        )
+    a, b = (moveaxis(x, axis, -1) for x in (x1, x2))
+    (a1, a2, a3), (b1, b2, b3) = ([x[..., k] for k in range(3)] for x in (a, b))
+    return stack([a2 * b3 - a3 * b2, a3 * b1 - a1 * b3, a1 * b2 - a2 * b1], axis=axis)
+
+
+def multi_dot(arrays: Sequence[Array]) -> Tensor:
+    """The product of matrices from left to right; the first may be a row vector and the last a column vector.
+
+    >>> multi_dot([Tensor([[1.0, 2.0]]), Tensor([[3.0], [4.0]]), Tensor([[2.0]])])
+    Tensor([[22.]])
+    """
+    if len(arrays) < 2:
+        raise ArgumentError(f"multi_dot: expected at least two arrays, got {len(arrays)}")
+    product: Any = reduce(matmul, arrays)
+    return product  # type: ignore[no-any-return]
+
+
+def matrix_power(x: Array, n: int) -> Tensor:
+    """Square matrices times themselves, n times; of the inverse for n < 0.
+
+    >>> matrix_power(Tensor([[2.0]]), 3)
+    Tensor([[8.]])
+    """
+    shape = np.shape(_raw(x))
+    if len(shape) < 2 or shape[-1] != shape[-2]:
+        raise ShapeError(f"matrix_power: expected square matrices, got shape {shape}")
+    power: Any = None
+    base: Any = inv(x) if n < 0 else x
+    left = -n if n < 0 else n
+    while left:
+        if left % 2:
+            power = base if power is None else matmul(power, base)
+        left //= 2
+        base = matmul(base, base) if left else base
+    if power is None:
+        power = broadcast_to(constant(np.eye(shape[-1], dtype=np.asarray(_raw(x)).dtype)), shape) + x * 0
+    return power  # type: ignore[no-any-return]
+
+
+def diag(x: Array, k: int = 0) -> Tensor:
+    """Of a vector the matrix with it on the k-th diagonal; of a matrix its k-th diagonal.
+
+    >>> diag(Tensor([1.0, 2.0]))
+    Tensor([[1., 0.],
+            [0., 2.]])
+    """
+    shape = np.shape(_raw(x))
+    if len(shape) == 2:
+        return diagonal(x, k)
+    if len(shape) != 1:
+        raise ShapeError(f"diag: expected 1 or 2 axes, got shape {shape}")
+    n, places = shape[0], np.arange(shape[0])
+    shift = -k if k < 0 else k
+    index = (places + (shift if k < 0 else 0), places + (shift if k > 0 else 0))
+    return scatter(x, index, (n + shift, n + shift))
+
+
+def diagflat(x: Array, k: int = 0) -> Tensor:
+    """The matrix with the flattened array on its k-th diagonal."""
+    return diag(reshape(x, (-1,)), k)
+
+
+__all__ = ["cross", "diag", "diagflat", "inner", "kron", "matrix_power", "multi_dot", "vdot"]
