@@ -16,6 +16,7 @@ Operations are here (``tg.conv2d``, ``tg.relu``, ...); the rest is in submodules
 ``tg.optim``   optimisers and schedules
 ``tg.keras``   the Keras-shaped front: ``Sequential``, ``compile``, ``fit``
 ``tg.data``    MNIST and batches
+``tg.fft``     discrete Fourier transforms
 ``tg.graph``   pictures of graphs: ``tg.draw(y).render("graph.svg")``
 =============  ====================================================================
 """
@@ -38,6 +39,7 @@ from .tensor import ops as _methods
 
 if TYPE_CHECKING:
     from . import data as data
+    from . import fft as fft
     from . import graph as graph
     from . import keras as keras
     from . import nn as nn
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_LAZY = {"data", "graph", "keras", "nn", "optim", "testing"}
+_LAZY = {"data", "fft", "graph", "keras", "nn", "optim", "testing"}
 
 __all__ = [
     "NONDIFF", "Primitive", "Tensor", "bilinear", "checkpoint", "detect_anomaly", "elementwise", "enable_grad",

@@ -118,7 +118,11 @@ def _walk(
         if by is not None:
             token = MODE.set(replace(MODE.get(), backward=node))
         rules = primitive.vjps_on_tensors if on_tensors else primitive.vjps
-        variadic = primitive.variadic
+        variadic, conjugated = primitive.variadic, node.dtype.kind == "c" and primitive.joint is None
+        if (
+            conjugated
+        ):  # rules multiply by the derivative, and a gradient is the steepest ascent: that needs its conjugate
+            arrived, g = g, ops.conj(g)
         together = None if primitive.joint is None else primitive.joint.pull_all(node, g, on_tensors)
         if watched:
             outgoing = [None] * len(parents)
@@ -134,9 +138,11 @@ def _walk(
                     continue
             if contribution.shape != parent.shape:
                 contribution = _unbroadcast(primitive, contribution, parent)
+            if conjugated:
+                contribution = ops.conj(contribution)
             dtype = parent.dtype
             if contribution.dtype is not dtype and contribution.dtype != dtype:
-                contribution = ops.astype(contribution, dtype=dtype)
+                contribution = _converted(contribution, dtype)
             if anomaly:
                 _check_cotangent(node, contribution)
             if watched:
@@ -154,7 +160,7 @@ def _walk(
         if by is not None:
             MODE.reset(token)
         if watched:
-            yield node, g, outgoing
+            yield node, arrived if conjugated else g, outgoing
         if not retain:  # node.free()
             node.saved, node.parents, node.guards = FREED, (), None
     if on_tensors and not recording:
@@ -185,16 +191,23 @@ def push(tangents: dict[Node, Any], outputs: Sequence[Node], *, recording: bool 
         for i, t in enumerate(arriving):
             if t is None:
                 continue
+            if primitive.kind == "elementwise" and t.dtype.kind == "c" != node.dtype.kind:  # such as |z|
+                t = ops.conj(t)
             contribution = rules[0 if primitive.variadic else i](t, node, node.saved, node.parents, i)
             if contribution.shape != node.shape:
                 contribution = ops.broadcast_to(contribution, node.shape)
             total = contribution if total is None else total + contribution
         if total is not None:
             if total.dtype != node.dtype:
-                total = ops.astype(total, dtype=node.dtype)
+                total = _converted(total, node.dtype)
             tangents[node] = total
     arrived = [tangents.get(node) for node in outputs]
     return arrived if recording or by is None else [None if t is None else t._array for t in arrived]
+
+
+def _converted(g: Any, dtype: np.dtype[Any]) -> Any:
+    """A gradient or tangent in the dtype of what it belongs to; of a real number, its real part."""
+    return ops.astype(ops.real(g) if g.dtype.kind == "c" != dtype.kind else g, dtype=dtype)
 
 
 _creation = attrgetter("index")  # the order in which nodes were made, a topological order
@@ -300,6 +313,10 @@ def _seeded(what: str, y: Tensor, gradient: Array | None) -> tuple[Node, Tensor]
                 f"{what}: expected a tensor with one element, got shape {y.shape}; "
                 f"reduce it (y.sum().{what}()) or pass gradient= of that shape"
             )
+        if y.dtype.kind == "c":
+            raise GraphError(
+                f"{what}: expected a real number, got {y.dtype}; take real(y) or abs(y), or pass gradient="
+            )
         return node, wrap(constant(np.ones(y.shape, y.dtype)), None)
     return node, _cotangent(what, gradient, y)
 
@@ -313,8 +330,8 @@ def _cotangent(what: str, g: Array, y: Tensor) -> Tensor:
     tensor = g if isinstance(g, Tensor) else Tensor(np.array(g) if type(g) is ndarray else g)
     if tensor.shape != y.shape:
         raise ShapeError(f"{what}: expected a gradient of the output's shape {y.shape}, got {tensor.shape}")
-    if tensor.dtype.kind != "f":
-        tensor = ops.astype(tensor, dtype=y.dtype)
+    if tensor.dtype.kind == "c" != y.dtype.kind:
+        raise DTypeError(f"{what}: expected a real gradient for a result of dtype {y.dtype}, got {tensor.dtype}")
     return tensor if tensor.dtype == y.dtype else ops.astype(tensor, dtype=y.dtype)
 
 
@@ -459,7 +476,7 @@ class _Trace:
 def _fresh(what: str, position: int, value: Any) -> Tensor:
     """A variable of its own for one argument leaf, tied to the outer graph if there is one."""
     tensor = value if isinstance(value, Tensor) else Tensor(value)
-    if tensor.dtype.kind != "f":
+    if tensor.dtype.kind not in "fc":
         raise DTypeError(
             f"{what}: expected floating-point input, argument {position} has dtype {tensor.dtype}; "
             "write 3.0 for 3, or convert with astype('float32')"

@@ -78,7 +78,7 @@ def operation({parameters}):
     if {unfollowed} or not mode.recording:
         return unrecorded(primitive, {xs}, y, mode)
     dtype = y.dtype
-    if dtype is not float32 and dtype is not float64 and dtype.kind != "f":
+    if dtype is not float32 and dtype is not float64 and dtype.kind not in "fc":
         return data(primitive, y)
     guards = None
 {save}
@@ -303,8 +303,6 @@ def _all_params(primitive: Primitive, params: dict[str, Any]) -> dict[str, Any]:
 
 def _data(primitive: Primitive, y: ndarray) -> Tensor:
     """A result that is not floating: integers and bools are data."""
-    if y.dtype.kind == "c":
-        raise DTypeError(f"{primitive.name}: complex results have no gradient; use real and imaginary parts")
     return wrap(_of_numbers(primitive, y), None)
 
 
@@ -379,5 +377,5 @@ _NAMES: dict[str, Any] = {  # what the source means by its names
     "float64": np.dtype(np.float64), "ndarray": ndarray, "new": object.__new__, "next_index": next_index, "np": np,
     "PLAIN": PLAIN, "arrays_in": arrays_in, "expose": expose, "owner": _owner, "plain_array": plain_array,
     "reachable": reachable, "sys": sys, "unrecorded": _unrecorded, "untracked": _untracked, "user_files": _user_files,
-    "user_source": user_source, "written_out": written_out,
+    "user_source": user_source, "wrap": wrap, "written_out": written_out,
 }  # fmt: skip

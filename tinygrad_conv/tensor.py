@@ -510,7 +510,7 @@ class Tensor:
         if not value:
             self.node = None
         elif self.node is None:
-            if self.dtype.kind != "f":
+            if self.dtype.kind not in "fc":
                 raise DTypeError(
                     f"requires_grad: expected a floating dtype, got {self.dtype}; "
                     "write Tensor(data, dtype='float32', requires_grad=True)"
@@ -866,6 +866,21 @@ class Tensor:
     def T(self) -> Tensor:  # noqa: N802
         """The axes reversed."""
         return ops.permute_dims(self, None)  # type: ignore[no-any-return]
+
+    @property
+    def real(self) -> Tensor:
+        """The real part."""
+        return ops.real(self)  # type: ignore[no-any-return]
+
+    @property
+    def imag(self) -> Tensor:
+        """The imaginary part."""
+        return ops.imag(self)  # type: ignore[no-any-return]
+
+    def conj(self) -> Tensor:
+        return ops.conj(self)  # type: ignore[no-any-return]
+
+    conjugate = conj
 
     @property
     def mT(self) -> Tensor:  # noqa: N802

@@ -16,6 +16,8 @@
 `products`         further products of vectors and matrices
 `determinants`     determinants, cofactors
 `decompositions`   Cholesky, QR, eigenvalues, singular values
+`complex`          parts of complex numbers
+`fourier`          Fourier transforms (``tg.fft``)
 `calculus`         differences, integrals, interpolation, polynomials
 `activations`      relu and its relatives, softmax
 `convolution`      conv in 1, 2 and 3 dimensions, and its transposes
@@ -32,11 +34,13 @@ from . import (
     activations,
     calculus,
     choosing,
+    complex,
     convolution,
     creation,
     decompositions,
     determinants,
     elementwise,
+    fourier,
     functions,
     indexing,
     leaving,
@@ -56,6 +60,7 @@ from . import (
 from .activations import *
 from .calculus import *
 from .choosing import *
+from .complex import *
 from .convolution import *
 from .creation import *
 from .decompositions import *
@@ -77,13 +82,14 @@ from .statistics import *
 
 FAMILIES: tuple[ModuleType, ...] = (
     creation, elementwise, functions, reductions, scans, indexing, choosing, shape, joining, sorting, statistics,
-    linalg, products, determinants, decompositions, calculus, activations, convolution, pooling, losses, normalization,
+    complex, linalg, products, determinants, decompositions, fourier, calculus, activations, convolution, pooling, losses, normalization,
 )  # fmt: skip
 
 __all__: list[str] = []
 __all__ += activations.__all__
 __all__ += calculus.__all__
 __all__ += choosing.__all__
+__all__ += complex.__all__
 __all__ += convolution.__all__
 __all__ += creation.__all__
 __all__ += decompositions.__all__

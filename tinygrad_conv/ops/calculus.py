@@ -11,6 +11,7 @@ from ..errors import ArgumentError, ShapeError
 from ..modes import constant
 from ..primitive import Array, plain
 from ..tensor import Tensor
+from .complex import imag, real
 from .convolution import conv1d
 from .elementwise import _raw, not_equal, remainder, where
 from .indexing import getitem, take
@@ -270,7 +271,15 @@ def _slid(what: str, x: Any, w: Any, mode: str) -> Tensor:
     pads = {"full": (k - 1, k - 1), "same": (k // 2, (k - 1) // 2), "valid": (0, 0)}
     if mode not in pads:
         raise ArgumentError(f"{what}: expected mode to be one of {', '.join(pads)}, got {mode!r}")
-    y = conv1d(reshape(x, (1, -1, 1)), reshape(w, (-1, 1, 1)), padding=[pads[mode]])
+    parts = [(real(v), imag(v)) if np.iscomplexobj(_raw(v)) else (v,) for v in (x, w)]
+    rows = [
+        [conv1d(reshape(a, (1, -1, 1)), reshape(b, (-1, 1, 1)), padding=[pads[mode]]) for b in parts[1]]
+        for a in parts[0]
+    ]
+    y: Any = 0
+    for k, row in enumerate(rows):
+        for m, term in enumerate(row):
+            y = y + term * 1j ** (k + m) if k + m else term
     return reshape(y, (-1,))
 
 

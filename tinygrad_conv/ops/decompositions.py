@@ -22,6 +22,7 @@ from ..errors import ArgumentError, ShapeError
 from ..modes import constant
 from ..primitive import Array, opaque, plain
 from ..tensor import Tensor
+from .complex import conj, real
 from .elementwise import _raw, abs, equal, where
 from .linalg import _matmul, _solve, diagonal, inv, linalg_norm, tril
 from .reductions import max, min, sum
@@ -45,19 +46,29 @@ def _eye(n: int, like: Any) -> Any:
     return constant(np.eye(n, dtype=like.dtype))
 
 
+def _h(x: Any) -> Any:
+    """The conjugate transpose."""
+    return conj(matrix_transpose(x))
+
+
+def _pulled(rule: Any, g: Any, *known: Any) -> Any:
+    """A rule that is written for gradients as they are: the engine gives and takes their conjugates."""
+    return conj(rule(conj(g), *known))
+
+
 def _half(x: Any) -> Any:
     """The lower triangle with half of the diagonal: x = h + hᵀ for symmetric x."""
     return x * constant(np.tril(np.ones(x.shape[-2:], x.dtype)) - np.eye(x.shape[-1], dtype=x.dtype) / 2)
 
 
 def _symmetric(x: Any) -> Any:
-    return (x + matrix_transpose(x)) / 2
+    return (x + _h(x)) / 2
 
 
 def _lower_mirrored(x: Array, upper: bool = False) -> Any:
     """The symmetric matrix whose lower (or upper) triangle is x's; the other one is not read, as in LAPACK."""
-    x = matrix_transpose(x) if upper else x
-    return tril(x) + matrix_transpose(tril(x, -1))
+    x = _h(x) if upper else x
+    return tril(x) + _h(tril(x, -1))
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -65,23 +76,23 @@ def _lower_mirrored(x: Array, upper: bool = False) -> Any:
 
 
 def _cholesky_push(t: Any, y: Any) -> Any:
-    inner = _solve(y, matrix_transpose(_solve(y, _symmetric(t))))
+    inner = _solve(y, _h(_solve(y, _symmetric(t))))
     return _matmul(y, _half(inner))
 
 
 def _cholesky_pull(g: Any, y: Any) -> Any:
-    inner = _half(_matmul(matrix_transpose(y), tril(g)))
-    turned = matrix_transpose(y)
-    return _symmetric(_solve(turned, matrix_transpose(_solve(turned, matrix_transpose(inner)))))
+    inner = _half(_matmul(_h(y), tril(g)))
+    turned = _h(y)
+    return _symmetric(_solve(turned, _h(_solve(turned, _h(inner)))))
 
 
 @opaque(
-    vjp=lambda g, y: _cholesky_pull(g, y), jvp=lambda t, y: _cholesky_push(t, y),
+    vjp=lambda g, y: _pulled(_cholesky_pull, g, y), jvp=lambda t, y: _cholesky_push(t, y),
     samples=lambda d: ((_definite(d),), {}),
 )  # fmt: skip
 def _cholesky(x: Array) -> Array:
     """The lower l with l lᵀ = (x + xᵀ) / 2. Derivative: l Φ(l⁻¹ t l⁻ᵀ), Φ being what is below and half the diagonal."""
-    return np.linalg.cholesky((x + np.swapaxes(x, -1, -2)) / 2)
+    return np.linalg.cholesky((x + np.conj(np.swapaxes(x, -1, -2))) / 2)
 
 
 def _definite(d: Any) -> Any:
@@ -100,7 +111,7 @@ def cholesky(x: Array, *, upper: bool = False) -> Tensor:
     """
     _square("cholesky", x)
     lower = _cholesky(_lower_mirrored(x, upper))
-    return matrix_transpose(lower) if upper else lower
+    return _h(lower) if upper else lower
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -121,8 +132,8 @@ def _cut_qr(y: Any, m: int) -> tuple[Any, Any]:
 def _qr_push(t: Any, y: Any, m: int) -> Any:
     q, r = _cut_qr(y, m)
     scaled = matrix_transpose(_solve(matrix_transpose(r), matrix_transpose(t)))  # t r⁻¹
-    inner = _matmul(matrix_transpose(q), scaled)
-    turn = tril(inner, -1) - matrix_transpose(tril(inner, -1))
+    inner = _matmul(_h(q), scaled)
+    turn = tril(inner, -1) - _h(tril(inner, -1)) + _diagonal_part(inner - real(inner))
     dq = scaled + _matmul(q, turn - inner)
     return concat([matrix_transpose(dq), _matmul(inner - turn, r)], axis=-1)
 
@@ -130,10 +141,10 @@ def _qr_push(t: Any, y: Any, m: int) -> Any:
 def _qr_pull(g: Any, y: Any, m: int) -> Any:
     q, r = _cut_qr(y, m)
     gq, gr = _cut_qr(g, m)
-    inner = _matmul(r, matrix_transpose(gr)) - _matmul(matrix_transpose(gq), q)
+    inner = _matmul(r, _h(gr)) - _matmul(_h(gq), q)
     below = tril(inner, -1)
-    mirrored = below + matrix_transpose(below) + _diagonal_part(inner)
-    return matrix_transpose(_solve(r, matrix_transpose(gq + _matmul(q, mirrored))))
+    mirrored = below + _h(below) + _diagonal_part(real(inner))
+    return _h(_solve(r, _h(gq + _matmul(q, mirrored))))
 
 
 def _diagonal_part(x: Any) -> Any:
@@ -141,7 +152,7 @@ def _diagonal_part(x: Any) -> Any:
 
 
 @opaque(
-    vjp=lambda g, y, m: _qr_pull(g, y, m), jvp=lambda t, y, m: _qr_push(t, y, m),
+    vjp=lambda g, y, m: _pulled(_qr_pull, g, y, m), jvp=lambda t, y, m: _qr_push(t, y, m),
     samples=lambda d: ((_tall(d),), {"m": 3}),
 )  # fmt: skip
 def _qr(x: Array, m: int) -> Array:
@@ -174,7 +185,7 @@ def qr(x: Array, *, mode: str = "reduced") -> Any:
     left = x if k == n else x[..., :k]
     q, r = _cut_qr(_qr(left, m=m), m)
     if k < n:  # the columns behind follow from the first: r = qᵀ x
-        r = concat([r, _matmul(matrix_transpose(q), x[..., k:])], axis=-1)
+        r = concat([r, _matmul(_h(q), x[..., k:])], axis=-1)
     return r if mode == "r" else QR(q, r)
 
 
@@ -202,26 +213,26 @@ def _inverse_gaps(w: Any) -> Any:
 
 
 def _eigh_push(t: Any, y: Any) -> Any:
-    v, w = y[..., :-1], y[..., -1]
-    inner = _matmul(_matmul(matrix_transpose(v), _symmetric(t)), v)
+    v, w = y[..., :-1], real(y[..., -1])
+    inner = _matmul(_matmul(_h(v), _symmetric(t)), v)
     dv = _matmul(v, _inverse_gaps(w) * inner)
-    return concat([dv, expand_dims(diagonal(inner, 0, -2, -1), -1)], axis=-1)
+    return concat([dv, expand_dims(real(diagonal(inner, 0, -2, -1)), -1)], axis=-1)
 
 
 def _eigh_pull(g: Any, y: Any) -> Any:
-    v, w = y[..., :-1], y[..., -1]
-    gv, gw = g[..., :-1], g[..., -1]
-    inner = _inverse_gaps(w) * _matmul(matrix_transpose(v), gv)
+    v, w = y[..., :-1], real(y[..., -1])
+    gv, gw = g[..., :-1], real(g[..., -1])
+    inner = _inverse_gaps(w) * _matmul(_h(v), gv)
     inner = inner + expand_dims(gw, -1) * _eye(v.shape[-1], v)
-    return _symmetric(_matmul(_matmul(v, inner), matrix_transpose(v)))
+    return _symmetric(_matmul(_matmul(v, inner), _h(v)))
 
 
 @opaque(
-    vjp=lambda g, y: _eigh_pull(g, y), jvp=lambda t, y: _eigh_push(t, y), samples=lambda d: ((_separate(d),), {}),
+    vjp=lambda g, y: _pulled(_eigh_pull, g, y), jvp=lambda t, y: _eigh_push(t, y), samples=lambda d: ((_separate(d),), {}),
 )  # fmt: skip
 def _eigh(x: Array) -> Array:
     """[V, w] of (x + xᵀ) / 2. Derivatives: w: the diagonal of Vᵀ t V; V: V (F ∘ Vᵀ t V), F_ij = 1 / (w_j - w_i)."""
-    w, v = np.linalg.eigh((x + np.swapaxes(x, -1, -2)) / 2)
+    w, v = np.linalg.eigh((x + np.conj(np.swapaxes(x, -1, -2))) / 2)
     return np.concatenate([v, w[..., None]], axis=-1)
 
 
@@ -245,7 +256,7 @@ def eigh(x: Array, UPLO: str = "L") -> Eigh:
     if UPLO not in ("L", "U"):
         raise ArgumentError(f"eigh: expected UPLO 'L' or 'U', got {UPLO!r}")
     y = _eigh(_lower_mirrored(x, UPLO == "U"))
-    return Eigh(y[..., -1], y[..., :-1])
+    return Eigh(real(y[..., -1]), y[..., :-1])
 
 
 def eigvalsh(x: Array, UPLO: str = "L") -> Tensor:
@@ -270,12 +281,12 @@ class SVD(NamedTuple):
 
 
 def _cut_svd(y: Any, m: int) -> tuple[Any, Any, Any]:
-    """U (m, k), S (k,) and V (n, k)."""
-    return matrix_transpose(y[..., :m]), y[..., m], matrix_transpose(y[..., m + 1 :])
+    """U (m, k), S (k,) and V (n, k), of [Uᵀ, S, Vᴴ]."""
+    return matrix_transpose(y[..., :m]), real(y[..., m]), _h(y[..., m + 1 :])
 
 
 def _joined_svd(u: Any, s: Any, v: Any) -> Any:
-    return concat([matrix_transpose(u), expand_dims(s, -1), matrix_transpose(v)], axis=-1)
+    return concat([matrix_transpose(u), expand_dims(s, -1), _h(v)], axis=-1)
 
 
 def _per(x: Any, s: Any) -> Any:
@@ -286,34 +297,37 @@ def _per(x: Any, s: Any) -> Any:
 
 def _beyond(u: Any, x: Any) -> Any:
     """The part of x's columns that is orthogonal to all of u's."""
-    return x - _matmul(u, _matmul(matrix_transpose(u), x))
+    return x - _matmul(u, _matmul(_h(u), x))
 
 
 def _svd_push(t: Any, y: Any, m: int) -> Any:
     u, s, v = _cut_svd(y, m)
     f, row, column = _inverse_gaps(s * s), expand_dims(s, -2), expand_dims(s, -1)
-    tv, tu = _matmul(t, v), _matmul(matrix_transpose(t), u)
-    inner = _matmul(matrix_transpose(u), tv)
-    turned = matrix_transpose(inner)
-    du = _matmul(u, f * (inner * row + column * turned)) + _per(_beyond(u, tv), s)
-    dv = _matmul(v, f * (column * inner + turned * row)) + _per(_beyond(v, tu), s)
-    return _joined_svd(du, diagonal(inner, 0, -2, -1), dv)
+    tv, tu = _matmul(t, v), _matmul(_h(t), u)
+    inner = _matmul(_h(u), tv)
+    turned = _h(inner)
+    turn = _per(_diagonal_part(inner - real(inner)), 2 * s)  # of complex vectors, whose phases are free: half to each
+    du = _matmul(u, f * (inner * row + column * turned) + turn) + _per(_beyond(u, tv), s)
+    dv = _matmul(v, f * (column * inner + turned * row) - turn) + _per(_beyond(v, tu), s)
+    return _joined_svd(du, real(diagonal(inner, 0, -2, -1)), dv)
 
 
 def _svd_pull(g: Any, y: Any, m: int) -> Any:
     u, s, v = _cut_svd(y, m)
     gu, gs, gv = _cut_svd(g, m)
     f, row, column = _inverse_gaps(s * s), expand_dims(s, -2), expand_dims(s, -1)
-    of_u, of_v = f * _matmul(matrix_transpose(u), gu), f * _matmul(matrix_transpose(v), gv)
-    inner = (of_u + matrix_transpose(of_u)) * row + column * (of_v + matrix_transpose(of_v))
+    turned_u, turned_v = _matmul(_h(u), gu), _matmul(_h(v), gv)
+    turn = turned_u - turned_v
+    of_u, of_v = f * turned_u, f * turned_v
+    inner = _per(_diagonal_part(turn - real(turn)), 2 * s) + (of_u + _h(of_u)) * row + column * (of_v + _h(of_v))
     inner = inner + expand_dims(gs, -1) * _eye(s.shape[-1], s)
-    found = _matmul(_matmul(u, inner), matrix_transpose(v))
-    found = found + _matmul(_per(_beyond(u, gu), s), matrix_transpose(v))
-    return found + _matmul(u, matrix_transpose(_per(_beyond(v, gv), s)))
+    found = _matmul(_matmul(u, inner), _h(v))
+    found = found + _matmul(_per(_beyond(u, gu), s), _h(v))
+    return found + _matmul(u, _h(_per(_beyond(v, gv), s)))
 
 
 @opaque(
-    vjp=lambda g, y, m: _svd_pull(g, y, m), jvp=lambda t, y, m: _svd_push(t, y, m),
+    vjp=lambda g, y, m: _pulled(_svd_pull, g, y, m), jvp=lambda t, y, m: _svd_push(t, y, m),
     samples=lambda d: _svd_sample(d),
 )  # fmt: skip
 def _svd(x: Array, m: int) -> Array:
@@ -346,7 +360,7 @@ def svd(x: Array, full_matrices: bool = True, compute_uv: bool = True) -> Any:
         _refuse_filling("svd: expected full_matrices=False", x)
         return SVD(*_filled_svd(x))
     u, s, v = _cut_svd(_svd(x, m=m), m)
-    return SVD(u, s, matrix_transpose(v)) if compute_uv else s
+    return SVD(u, s, _h(v)) if compute_uv else s
 
 
 @plain
@@ -382,21 +396,21 @@ def svdvals(x: Array) -> Tensor:
 
 
 def _pinv_push(t: Any, x: Any, y: Any) -> Any:
-    turned = matrix_transpose(t)
-    first = _matmul(_matmul(y, matrix_transpose(y)), turned - _matmul(_matmul(turned, x), y))
-    second = _matmul(turned - _matmul(_matmul(y, x), turned), _matmul(matrix_transpose(y), y))
+    turned = _h(t)
+    first = _matmul(_matmul(y, _h(y)), turned - _matmul(_matmul(turned, x), y))
+    second = _matmul(turned - _matmul(_matmul(y, x), turned), _matmul(_h(y), y))
     return first + second - _matmul(_matmul(y, t), y)
 
 
 def _pinv_pull(g: Any, x: Any, y: Any) -> Any:
-    turned, yt = matrix_transpose(g), matrix_transpose(y)
+    turned, yt = _h(g), _h(y)
     first = _matmul(turned - _matmul(_matmul(x, y), turned), _matmul(y, yt))
     second = _matmul(_matmul(yt, y), turned - _matmul(_matmul(turned, y), x))
     return first + second - _matmul(_matmul(yt, g), yt)
 
 
 @opaque(
-    vjp=lambda g, x, y: _pinv_pull(g, x, y), jvp=lambda t, x, y: _pinv_push(t, x, y),
+    vjp=lambda g, x, y: _pulled(_pinv_pull, g, x, y), jvp=lambda t, x, y: _pinv_push(t, x, y),
     samples=lambda d: (_svd_sample(d)[0], {}),
 )  # fmt: skip
 def _pinv(x: Array, rcond: Any = None) -> Array:

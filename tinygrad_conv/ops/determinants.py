@@ -14,6 +14,7 @@ from ..kernels import product
 from ..modes import constant
 from ..primitive import Array, opaque, plain
 from ..tensor import Tensor
+from .complex import conj, real
 from .elementwise import _raw
 from .indexing import scatter
 from .linalg import inv
@@ -82,7 +83,7 @@ def cofactors(x: Array) -> Array:
     for k in range(s.shape[-1]):
         others[..., k] = np.prod(np.delete(s, k, axis=-1), axis=-1)
     sign = np.linalg.det(u) * np.linalg.det(vh)
-    return np.asarray((u * (others * sign[..., None])[..., None, :]) @ vh)
+    return np.asarray((np.conj(u) * (others * sign[..., None])[..., None, :]) @ np.conj(vh))
 
 
 class SlogDet(NamedTuple):
@@ -98,8 +99,8 @@ def _sign_of_det(x: Array) -> Any:
 
 
 @opaque(
-    vjp=lambda g, x: g[..., None, None] * matrix_transpose(inv(x)),
-    jvp=lambda t, x: sum(matrix_transpose(inv(x)) * t, axis=(-2, -1)), samples=lambda d: d.square_sample(),
+    vjp=lambda g, x: g[..., None, None] * conj(matrix_transpose(inv(x))),
+    jvp=lambda t, x: real(sum(matrix_transpose(inv(x)) * t, axis=(-2, -1))), samples=lambda d: d.square_sample(),
 )  # fmt: skip
 def _log_abs_det(x: Array) -> Array:
     """log |det x|. Derivative: x⁻ᵀ."""

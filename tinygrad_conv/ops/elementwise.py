@@ -238,9 +238,14 @@ def erf(x: Array) -> Array:
 # Sign, rounding, bounds
 
 
-@elementwise(lambda x: sign(x), label="|x|", kinks="0 at x = 0", tie="mean")
+def _direction(x: Any, y: Any) -> Any:
+    """x / |x|, and 0 at 0."""
+    return _sign(x) if x.dtype.kind != "c" else x / where(equal(y, 0), 1.0, y)
+
+
+@elementwise(lambda x, y: _direction(x, y), label="|x|", kinks="0 at x = 0", tie="mean")
 def abs(x: Array) -> Array:
-    """|x|. Derivative: sign(x), 0 at 0.
+    """|x|. Derivative: x / |x|, 0 at 0.
 
     >>> abs(Tensor([-2.0, 3.0]))
     Tensor([2., 3.])
@@ -249,13 +254,18 @@ def abs(x: Array) -> Array:
 
 
 @elementwise(lambda: 0.0, kinks="0 at the step", tie="mean")
-def sign(x: Array) -> Array:
-    """-1, 0 or 1. Derivative: 0 everywhere.
+def _sign(x: Array) -> Array:
+    """-1, 0 or 1. Derivative: 0 everywhere."""
+    return np.sign(x)
+
+
+def sign(x: Array) -> Tensor:
+    """-1, 0 or 1; of a complex number x / |x|. Derivative: 0 for real numbers.
 
     >>> sign(Tensor([-2.0, 0.0, 3.0]))
     Tensor([-1.,  0.,  1.])
     """
-    return np.sign(x)
+    return _direction(x, abs(x)) if np.iscomplexobj(_raw(x)) else _sign(x)
 
 
 @elementwise(lambda: 0.0, kinks="0 at the steps", tie="mean")

@@ -12,7 +12,8 @@ from ..errors import DTypeError, ShapeError
 from ..modes import constant
 from ..primitive import Array, linear, opaque, plain
 from ..tensor import Tensor
-from .elementwise import _raw, equal, exp, isnan, logical_and, logical_or, narrow, root, square, where, wide, wide_dtype
+from .complex import squared_size
+from .elementwise import _raw, equal, exp, isnan, logical_and, logical_or, narrow, root, where, wide, wide_dtype
 from .shape import astype, broadcast_to, concat, flip, permute_dims, reshape
 
 Axis = Axes
@@ -165,7 +166,7 @@ def var(
         warnings.warn(f"Degrees of freedom <= 0: var of {n} with ddof={ddof}", RuntimeWarning, stacklevel=2)
         left = 0
     centred = x - mean(x, axis=axis, keepdims=True)
-    y = sum(square(centred), axis=axis, keepdims=keepdims) / left
+    y = sum(squared_size(centred), axis=axis, keepdims=keepdims) / left
     return y if dtype is None else astype(y, dtype)
 
 

@@ -349,7 +349,8 @@ def pad(x: Array, pad_width: Any, mode: str = "constant", constant_values: float
 @linear(lambda g: g, flops=0, samples=lambda d: d.plain_sample(dtype=np.float64))
 def _cast(x: Array, dtype: Any) -> Array:
     """The elements converted to a floating dtype. Derivative: the gradient converted back."""
-    return np.asarray(x).astype(dtype)
+    x = np.asarray(x)
+    return (x.real if x.dtype.kind == "c" != np.dtype(dtype).kind else x).astype(dtype)
 
 
 def astype(x: Array, dtype: Any) -> Tensor:

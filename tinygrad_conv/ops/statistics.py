@@ -9,7 +9,8 @@ import numpy as np
 from ..errors import ArgumentError, ShapeError
 from ..primitive import Array, plain
 from ..tensor import Tensor
-from .elementwise import _raw, clip, divide, isnan, root, sqrt, square, where
+from .complex import squared_size
+from .elementwise import _raw, clip, divide, isnan, root, sqrt, where
 from .joining import vstack
 from .linalg import diagonal, matmul
 from .reductions import all, max, mean, min, normalize_axes, prod, sum
@@ -91,7 +92,7 @@ def nanmean(x: Array, axis: Any = None, keepdims: bool = False) -> Tensor:
 def nanvar(x: Array, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
     """The variance of the n elements that are not NaN, divided by n - ddof; NaN where that is not above 0."""
     centred = where(isnan(x), 0.0, x - nanmean(x, axis=axis, keepdims=True))
-    return sum(square(centred), axis=axis, keepdims=keepdims) / _numbers(x, axis, keepdims, ddof)  # type: ignore[no-any-return]
+    return sum(squared_size(centred), axis=axis, keepdims=keepdims) / _numbers(x, axis, keepdims, ddof)  # type: ignore[no-any-return]
 
 
 def nanstd(x: Array, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Tensor:

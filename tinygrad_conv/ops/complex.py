@@ -1,0 +1,87 @@
+"""Parts of complex numbers.
+
+The gradient of a real loss by a complex number z = a + i b is dL/da + i dL/db, the direction of steepest ascent, as in
+PyTorch (JAX gives its conjugate). It is the engine's business: rules state derivatives as for real numbers, and are
+given and give conjugates (`autodiff`). What is stated here is what is no derivative of a complex function.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..primitive import Array, elementwise, linear
+from .elementwise import _raw, equal, square, where
+
+
+@linear(lambda g: g, flops=0, samples=lambda d: d.plain_sample())
+def _real(x: Array) -> Array:
+    """The real part. Derivative: that of the tangent; the gradient is real."""
+    return np.real(x)
+
+
+@linear(lambda g: g * 1j, flops=0, samples=lambda d: d.plain_sample())
+def _imag(x: Array) -> Array:
+    """The imaginary part. Derivative: that of the tangent; the gradient is imaginary."""
+    return np.imag(x)
+
+
+@linear(lambda g: conj(g), flops=0, samples=lambda d: d.plain_sample())
+def _conj(x: Array) -> Array:
+    """The complex conjugate. Derivative: the conjugate."""
+    return np.conjugate(x)
+
+
+def _is_complex(x: Array) -> bool:
+    return np.iscomplexobj(_raw(x))
+
+
+def real(x: Array) -> Any:
+    """The real part; a real array itself.
+
+    >>> real(Tensor([1 + 2j]))
+    Tensor([1.])
+    """
+    return _real(x) if _is_complex(x) else x
+
+
+def imag(x: Array) -> Any:
+    """The imaginary part; 0 for a real array.
+
+    >>> imag(Tensor([1 + 2j]))
+    Tensor([2.])
+    """
+    return _imag(x) if _is_complex(x) else x * 0
+
+
+def conj(x: Array) -> Any:
+    """The complex conjugate; a real array itself.
+
+    >>> conj(Tensor([1 + 2j]))
+    Tensor([1.-2.j], dtype=complex128)
+    """
+    return _conj(x) if _is_complex(x) else x
+
+
+def squared_size(x: Array) -> Any:
+    """|x|²: of a real number x². Derivative: 2 x."""
+    return real(x * conj(x)) if _is_complex(x) else square(x)
+
+
+def _turn(x: Any) -> Any:
+    zero = equal(x, 0)
+    return where(zero, 0, 1j / where(zero, 1, conj(x))) if x.dtype.kind == "c" else x * 0
+
+
+@elementwise(lambda x: _turn(x), flops=10, kinks="0 at the origin", domain=(0.3, 3))
+def angle(x: Array) -> Array:
+    """The angle of a complex number, in [-π, π]. Derivative: i x / |x|², 0 at 0.
+
+    >>> angle(Tensor([1j]))
+    Tensor([1.57079633])
+    """
+    return np.angle(x)
+
+
+__all__ = ["angle", "conj", "imag", "real"]

@@ -1,0 +1,241 @@
+"""Discrete Fourier transforms: three primitives, linear and closed under transposition, and what is composed of them.
+
+`_fft` (forward or backward) is a symmetric matrix, so its transpose is itself; `_rfft` of real numbers and `_irfft` to
+real numbers are each other's, but for weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, ShapeError
+from ..modes import constant
+from ..primitive import Array, linear
+from ..tensor import Tensor
+from .complex import conj
+from .elementwise import _raw
+from .indexing import getitem
+from .shape import concat, roll
+
+NORMS = {"backward": "forward", "ortho": "ortho", "forward": "backward"}  # and their opposites
+
+
+def _fitted(x: Any, n: int, axis: int) -> Any:
+    """Cut, or filled up with zeros, to n along an axis."""
+    size = x.shape[axis]
+    if n <= size:
+        return x if n == size else getitem(x, (*(slice(None),) * axis, slice(n)))
+    zeros = np.zeros((*x.shape[:axis], n - size, *x.shape[axis + 1 :]), x.dtype)
+    return concat([x, constant(zeros)], axis=axis)
+
+
+@linear(
+    lambda g, axis, norm, inverse: _fft(g, axis=axis, norm=norm, inverse=inverse), flops=lambda x, y, **_: _cost(y),
+    samples=lambda d: _sample(d, inverse=d.boolean()), label="fft",
+)  # fmt: skip
+def _fft(x: Array, axis: int = -1, norm: str = "backward", inverse: bool = False) -> Array:
+    """The discrete Fourier transform along an axis, or its inverse. Its transpose is itself."""
+    return (np.fft.ifft if inverse else np.fft.fft)(x, axis=axis, norm=norm)  # type: ignore[arg-type]
+
+
+@linear(
+    lambda g, x_shape, axis, norm: _fft(_fitted(g, x_shape[axis], axis), axis=axis, norm=norm),
+    flops=lambda x, y, **_: _cost(x), samples=lambda d: _sample(d),
+)  # fmt: skip
+def _rfft(x: Array, axis: int = 0, norm: str = "backward") -> Array:
+    """The first half of the transform of real numbers, n // 2 + 1 of them. Transpose: `_fft` of what is filled up."""
+    return np.fft.rfft(x, axis=axis, norm=norm)  # type: ignore[call-overload]
+
+
+def _weights(n: int, count: int, axis: int, ndim: int, like: Any) -> Any:
+    """How often each of the first half of a spectrum is there: 0 and n / 2 once, the others twice."""
+    weights = np.full(count, 2.0, like.dtype)
+    weights[0] = 1
+    if n % 2 == 0:
+        weights[n // 2 :] = 1
+    return constant(weights.reshape([-1 if k == axis else 1 for k in range(ndim)]))
+
+
+@linear(
+    lambda g, x_shape, n, axis, norm: _weights(n, x_shape[axis], axis, len(x_shape), g)
+    * _rfft(g, axis=axis, norm=NORMS[norm]),
+    flops=lambda x, y, **_: _cost(y), samples=lambda d: _half_sample(d),
+)  # fmt: skip
+def _irfft(x: Array, n: int, axis: int = 0, norm: str = "backward") -> Array:
+    """n real numbers from the n // 2 + 1 first of their transform. Transpose: `_rfft`, weighted."""
+    return np.fft.irfft(x, n, axis=axis, norm=norm)  # type: ignore[arg-type]
+
+
+def _cost(shape: Sequence[int]) -> int:
+    size = int(np.prod(shape, dtype=np.int64))
+    return int(5 * size * np.log2(max(size, 2)))
+
+
+def _sample(d: Any, **params: Any) -> Any:
+    shape = d.shape(min_ndim=1, min_side=1)
+    return (d.array(shape),), {"axis": d.integer(0, len(shape) - 1), "norm": d.choice(list(NORMS)), **params}
+
+
+def _half_sample(d: Any) -> Any:
+    (x,), params = _sample(d)
+    n = 2 * (x.shape[params["axis"]] - 1) + d.integer(0, 1)
+    return (x,), {"n": n or 1, **params}
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# NumPy's names
+
+
+def _prepared(what: str, x: Array, n: int | None, axis: int, norm: str | None) -> tuple[Any, int, int, str]:
+    """x as tensor or array, the number of points, the axis >= 0, the norm."""
+    x = x if isinstance(x, Tensor) else np.asarray(x)
+    if not -x.ndim <= axis < x.ndim:
+        raise ShapeError(f"{what}: axis {axis} is out of bounds for shape {x.shape}")
+    axis %= x.ndim
+    norm = "backward" if norm is None else norm
+    if norm not in NORMS:
+        raise ArgumentError(f"{what}: expected norm to be one of {', '.join(NORMS)}, got {norm!r}")
+    n = x.shape[axis] if n is None else n
+    if n < 1:
+        raise ArgumentError(f"{what}: expected at least 1 point, got {n} (shape {x.shape}, axis {axis})")
+    return x, n, axis, norm
+
+
+def fft(x: Array, n: int | None = None, axis: int = -1, norm: str | None = None) -> Tensor:
+    """The discrete Fourier transform along an axis, cut or filled up with zeros to n: y_k = Σ x_j exp(-2πi j k / n).
+
+    Derivative: the transform of the tangent.
+
+    >>> fft(Tensor([1.0, 0.0, 0.0, 0.0])).real
+    Tensor([1., 1., 1., 1.])
+    """
+    x, n, axis, norm = _prepared("fft", x, n, axis, norm)
+    return _fft(_fitted(x, n, axis), axis=axis, norm=norm)
+
+
+def ifft(x: Array, n: int | None = None, axis: int = -1, norm: str | None = None) -> Tensor:
+    """The inverse of `fft`."""
+    x, n, axis, norm = _prepared("ifft", x, n, axis, norm)
+    return _fft(_fitted(x, n, axis), axis=axis, norm=norm, inverse=True)
+
+
+def rfft(x: Array, n: int | None = None, axis: int = -1, norm: str | None = None) -> Tensor:
+    """The first half of the `fft` of real numbers: the other is its conjugate.
+
+    >>> rfft(Tensor([1.0, 0.0, 0.0, 0.0])).shape
+    (3,)
+    """
+    x, n, axis, norm = _prepared("rfft", x, n, axis, norm)
+    if x.dtype.kind == "c":
+        raise ArgumentError(f"rfft: expected real numbers, got {x.dtype}; use fft")
+    return _rfft(_fitted(x, n, axis), axis=axis, norm=norm)
+
+
+def irfft(x: Array, n: int | None = None, axis: int = -1, norm: str | None = None) -> Tensor:
+    """The inverse of `rfft`: n real numbers, 2 (m - 1) of m points if n is not given."""
+    if n is None:
+        n = 2 * (np.shape(_raw(x))[axis] - 1)
+    x, n, axis, norm = _prepared("irfft", x, n, axis, norm)
+    return _irfft(_fitted(x, n // 2 + 1, axis), n=n, axis=axis, norm=norm)
+
+
+def hfft(x: Array, n: int | None = None, axis: int = -1, norm: str | None = None) -> Tensor:
+    """The transform of what is conjugate-symmetric, given its first half: real numbers."""
+    norm = "backward" if norm is None else norm
+    return irfft(conj(x), n, axis, NORMS.get(norm, norm))
+
+
+def ihfft(x: Array, n: int | None = None, axis: int = -1, norm: str | None = None) -> Tensor:
+    """The inverse of `hfft`: the first half of what real numbers are the transform of."""
+    norm = "backward" if norm is None else norm
+    return conj(rfft(x, n, axis, NORMS.get(norm, norm)))  # type: ignore[no-any-return]
+
+
+def _axes(what: str, x: Array, s: Any, axes: Any) -> list[tuple[int, int | None]]:
+    """Pairs (axis, number of points)."""
+    ndim = np.ndim(_raw(x))
+    if axes is None:
+        axes = range(ndim) if s is None else range(-len(s), 0)
+    sizes = [None] * len(axes) if s is None else list(s)
+    if len(sizes) != len(axes):
+        raise ArgumentError(f"{what}: expected as many sizes as axes, got s={s} and axes={tuple(axes)}")
+    return list(zip(axes, (None if n == -1 else n for n in sizes), strict=True))
+
+
+def fftn(x: Array, s: Any = None, axes: Any = None, norm: str | None = None) -> Tensor:
+    """`fft` along several axes (all when None), the last one first."""
+    y: Any = x
+    for axis, n in reversed(_axes("fftn", x, s, axes)):
+        y = fft(y, n, axis, norm)
+    return y  # type: ignore[no-any-return]
+
+
+def ifftn(x: Array, s: Any = None, axes: Any = None, norm: str | None = None) -> Tensor:
+    """The inverse of `fftn`."""
+    y: Any = x
+    for axis, n in reversed(_axes("ifftn", x, s, axes)):
+        y = ifft(y, n, axis, norm)
+    return y  # type: ignore[no-any-return]
+
+
+def rfftn(x: Array, s: Any = None, axes: Any = None, norm: str | None = None) -> Tensor:
+    """`rfft` along the last of several axes, then `fft` along the others."""
+    *others, (last, n) = _axes("rfftn", x, s, axes)
+    y: Any = rfft(x, n, last, norm)
+    for axis, m in reversed(others):
+        y = fft(y, m, axis, norm)
+    return y  # type: ignore[no-any-return]
+
+
+def irfftn(x: Array, s: Any = None, axes: Any = None, norm: str | None = None) -> Tensor:
+    """The inverse of `rfftn`."""
+    *others, (last, n) = _axes("irfftn", x, s, axes)
+    y: Any = x
+    for axis, m in others:
+        y = ifft(y, m, axis, norm)
+    return irfft(y, n, last, norm)
+
+
+def fft2(x: Array, s: Any = None, axes: Any = (-2, -1), norm: str | None = None) -> Tensor:
+    """`fftn` along two axes."""
+    return fftn(x, s, axes, norm)
+
+
+def ifft2(x: Array, s: Any = None, axes: Any = (-2, -1), norm: str | None = None) -> Tensor:
+    """`ifftn` along two axes."""
+    return ifftn(x, s, axes, norm)
+
+
+def rfft2(x: Array, s: Any = None, axes: Any = (-2, -1), norm: str | None = None) -> Tensor:
+    """`rfftn` along two axes."""
+    return rfftn(x, s, axes, norm)
+
+
+def irfft2(x: Array, s: Any = None, axes: Any = (-2, -1), norm: str | None = None) -> Tensor:
+    """`irfftn` along two axes."""
+    return irfftn(x, s, axes, norm)
+
+
+def _shifts(x: Array, axes: Any, sign: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    shape = np.shape(_raw(x))
+    axes = tuple(range(len(shape))) if axes is None else (axes,) if isinstance(axes, (int, np.integer)) else tuple(axes)
+    return tuple(shape[k] // 2 if sign > 0 else -(shape[k] // 2) for k in axes), axes
+
+
+def fftshift(x: Array, axes: Any = None) -> Tensor:
+    """Frequency 0 in the middle: rolled by half along axes (all when None)."""
+    return roll(x, *_shifts(x, axes, 1))
+
+
+def ifftshift(x: Array, axes: Any = None) -> Tensor:
+    """The inverse of `fftshift`."""
+    return roll(x, *_shifts(x, axes, -1))
+
+
+__all__ = [
+    "fft", "fft2", "fftn", "fftshift", "hfft", "ifft", "ifft2", "ifftn", "ifftshift", "ihfft", "irfft", "irfft2",
+    "irfftn", "rfft", "rfft2", "rfftn",
+]  # fmt: skip
