@@ -33,6 +33,7 @@ LAYERS = {
     "autodiff": {"errors", "arguments", "modes", "tensor", "primitive"},
     "profiling": {"errors", "arguments", "modes", "tensor", "primitive"},
     "ops": {"errors", "arguments", "modes", "tensor", "primitive", "autodiff", "kernels"},
+    "fft": {"ops"},
     "nn": {"errors", "arguments", "modes", "tensor", "primitive", "kernels", "ops"},
     "optim": {"errors", "arguments", "modes", "kernels", "tensor", "nn"},
     "plan": {"errors", "arguments", "modes", "tensor", "primitive", "autodiff", "kernels", "ops", "optim", "graph"},

@@ -81,8 +81,9 @@ from .sorting import *
 from .statistics import *
 
 FAMILIES: tuple[ModuleType, ...] = (
-    creation, elementwise, functions, reductions, scans, indexing, choosing, shape, joining, sorting, statistics,
-    complex, linalg, products, determinants, decompositions, fourier, calculus, activations, convolution, pooling, losses, normalization,
+    creation, elementwise, functions, complex, reductions, scans, indexing, choosing, shape, joining, sorting,
+    statistics, linalg, products, determinants, decompositions, fourier, calculus, activations, convolution, pooling,
+    losses, normalization,
 )  # fmt: skip
 
 __all__: list[str] = []

@@ -228,7 +228,8 @@ def _eigh_pull(g: Any, y: Any) -> Any:
 
 
 @opaque(
-    vjp=lambda g, y: _pulled(_eigh_pull, g, y), jvp=lambda t, y: _eigh_push(t, y), samples=lambda d: ((_separate(d),), {}),
+    vjp=lambda g, y: _pulled(_eigh_pull, g, y), jvp=lambda t, y: _eigh_push(t, y),
+    samples=lambda d: ((_separate(d),), {}),
 )  # fmt: skip
 def _eigh(x: Array) -> Array:
     """[V, w] of (x + xᵀ) / 2. Derivatives: w: the diagonal of Vᵀ t V; V: V (F ∘ Vᵀ t V), F_ij = 1 / (w_j - w_i)."""

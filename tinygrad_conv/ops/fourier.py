@@ -47,7 +47,7 @@ def _fft(x: Array, axis: int = -1, norm: str = "backward", inverse: bool = False
 )  # fmt: skip
 def _rfft(x: Array, axis: int = 0, norm: str = "backward") -> Array:
     """The first half of the transform of real numbers, n // 2 + 1 of them. Transpose: `_fft` of what is filled up."""
-    return np.fft.rfft(x, axis=axis, norm=norm)  # type: ignore[call-overload]
+    return np.fft.rfft(x, axis=axis, norm=norm)  # type: ignore[arg-type]
 
 
 def _weights(n: int, count: int, axis: int, ndim: int, like: Any) -> Any:

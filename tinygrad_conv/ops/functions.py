@@ -10,7 +10,7 @@ import numpy as np
 from ..kernels import special
 from ..primitive import NONDIFF, Array, elementwise, linear, plain
 from ..tensor import Tensor
-from .elementwise import _raw, equal, floor_divide, greater, isnan, remainder, trunc, where
+from .elementwise import _raw, equal, floor_divide, greater, isnan, remainder, sqrt, trunc, where
 
 # ------------------------------------------------------------------------------------------------------------------
 # Powers, roots, logarithms
@@ -81,7 +81,7 @@ def hypot(x1: Array, x2: Array) -> Array:
 # Angles
 
 
-@elementwise(lambda x: 1 / hypot(x, 1.0), flops=20)
+@elementwise(lambda x: 1 / sqrt(x * x + 1) if x.dtype.kind == "c" else 1 / hypot(x, 1.0), flops=20)
 def asinh(x: Array) -> Array:
     """The inverse hyperbolic sine. Derivative: 1 / √(x² + 1).
 

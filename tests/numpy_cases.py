@@ -1,0 +1,328 @@
+"""Calls of NumPy's functions and of ours of the same name, which must agree in value and dtype.
+
+A `Case` is made of the two functions and their arguments. `CASES` holds them in groups, with values from one seed.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import tinygrad_conv as tg
+from tinygrad_conv.ops.sorting import METHODS
+
+rng = np.random.default_rng(0)
+L = np.linalg
+
+
+class Case(NamedTuple):
+    name: str
+    theirs: Any
+    ours: Any
+    args: tuple
+    gradient: bool = True
+
+
+CASES: dict[str, list[Case]] = {}
+_group: list[Case] = []
+
+
+def group(name):
+    global _group
+    _group = CASES.setdefault(name, [])
+
+
+def pair(name, theirs, ours, *args, gradient=True):
+    _group.append(Case(name, theirs, ours, args, gradient))
+
+
+def same(name, *args, gradient=True, **keywords):
+    """NumPy's function and ours, called alike."""
+    theirs, ours = getattr(np, name), getattr(tg, name)
+    shown = ", ".join(f"{key}={value}" for key, value in keywords.items()).replace("\n", "")
+    pair(
+        f"{name}({shown})", lambda *a: theirs(*a, **keywords), lambda *a: ours(*a, **keywords), *args, gradient=gradient
+    )
+
+
+def normal(*shape):
+    return rng.standard_normal(shape)
+
+
+def positive(*shape):
+    return rng.uniform(0.5, 3, shape)
+
+
+# ------------------------------------------------------------------------------------------------------------------
+
+group("sorting")
+for axis in (None, 0, 1, -1):
+    same("sort", normal(3, 4), axis=axis)
+for axis in (None, 0, (0, 1), 1):
+    for keepdims in (False, True):
+        for name in ("median", "ptp", "nanmedian"):
+            same(name, normal(3, 4), axis=axis, keepdims=keepdims)
+        for q in (0.3, np.array([0.0, 0.25, 1.0]), np.array([[0.1, 0.9]])):
+            same("quantile", normal(3, 5), q=q, axis=axis, keepdims=keepdims)
+            same("nanquantile", normal(3, 5), q=q, axis=axis, keepdims=keepdims)
+            same("percentile", normal(3, 5), q=q * 100, axis=axis, keepdims=keepdims)
+for method in METHODS:
+    same("quantile", normal(7), q=np.array([0.0, 0.2, 0.5, 0.77, 1.0]), method=method)
+WITH_NAN = normal(4, 5)
+WITH_NAN[1, 2] = WITH_NAN[0, 0] = np.nan
+same("median", WITH_NAN, axis=1, gradient=False)
+same("quantile", WITH_NAN, q=0.4, axis=0, gradient=False)
+same("nanquantile", WITH_NAN, q=0.3, axis=1, gradient=False)
+same("nanpercentile", WITH_NAN, q=30, axis=0, gradient=False)
+
+group("scans")
+for axis in (None, 0, 1):
+    same("cumprod", normal(3, 4), axis=axis)
+same("cumprod", np.array([1.0, 0, 2, 0, 3]))
+same("nancumsum", WITH_NAN, axis=1, gradient=False)
+same("nancumprod", WITH_NAN, axis=0, gradient=False)
+if hasattr(np, "cumulative_sum"):  # NumPy 2.1
+    same("cumulative_sum", normal(2, 3), axis=1, include_initial=True)
+    same("cumulative_prod", normal(2, 3), axis=0, include_initial=True)
+pair("logcumsumexp", lambda x: np.log(np.cumsum(np.exp(x), 1)), lambda x: tg.logcumsumexp(x, axis=1), normal(2, 7))
+
+group("statistics")
+for name in ("nansum", "nanprod", "nanmax", "nanmin", "nanmean", "nanvar", "nanstd"):
+    for axis in (None, 0, 1, (0, 1)):
+        same(name, normal(3, 4), axis=axis, keepdims=axis == 1)
+        same(name, WITH_NAN, axis=axis, gradient=False)
+same("average", normal(3, 4))
+same("average", normal(3, 4), weights=positive(4), axis=1)
+same("average", normal(3, 4), weights=positive(3, 4), axis=0)
+same("average", normal(3, 4), weights=positive(3, 4))
+same("cov", normal(3, 5))
+same("cov", normal(5))
+same("cov", normal(3, 5), rowvar=False)
+same("cov", normal(3, 5), bias=True)
+same("cov", normal(2, 5), fweights=np.array([1, 2, 1, 3, 1]), aweights=positive(5))
+pair("cov of two", np.cov, tg.cov, normal(2, 5), normal(5))
+same("corrcoef", normal(3, 5))
+same("corrcoef", normal(3, 6), rowvar=False)
+
+group("calculus")
+for n in (0, 1, 2, 3):
+    same("diff", normal(3, 5), n=n)
+    same("diff", normal(5, 3), n=n, axis=0)
+same("diff", normal(3, 5), prepend=1.0, append=normal(3, 2))
+same("ediff1d", normal(2, 3), to_begin=np.array([1.0, 2]), to_end=5.0)
+same("gradient", normal(5))
+same("gradient", normal(6), edge_order=2)
+same("gradient", normal(2, 3), axis=0)
+POINTS = np.array([0.0, 1, 3, 3.5])
+pair("gradient of both axes", lambda x: np.stack(np.gradient(x, 0.5, POINTS)),
+     lambda x: tg.stack(tg.gradient(x, 0.5, POINTS)), normal(3, 4))  # fmt: skip
+pair("gradient at points", lambda x: np.gradient(x, POINTS, axis=1, edge_order=2),
+     lambda x: tg.gradient(x, POINTS, axis=1, edge_order=2), normal(3, 4))  # fmt: skip
+same("trapezoid", normal(3, 4))
+same("trapezoid", normal(3, 4), dx=0.3, axis=0)
+pair("trapezoid at points", np.trapezoid, tg.trapezoid, normal(3, 4), np.sort(normal(4)))
+pair("trapezoid along 0", lambda y, x: np.trapezoid(y, x, axis=0), lambda y, x: tg.trapezoid(y, x, axis=0),
+     normal(3, 4), normal(3))  # fmt: skip
+pair("interp", np.interp, tg.interp, normal(7) * 2, np.sort(normal(5)), normal(5))
+same("interp", normal(2, 3) * 2, np.sort(normal(5)), normal(5), left=-1.0, right=2.0)
+same("interp", normal(6) * 5, normal(5), normal(5), period=3.0)
+same("interp", np.array([0.0, 1, 2, 5, -1]), np.array([0.0, 1, 2]), np.array([1.0, 3, 2]), gradient=False)
+same("unwrap", normal(9) * 4)
+same("unwrap", normal(4, 5) * 4, axis=0, period=3.0)
+pair("polyval", np.polyval, tg.polyval, normal(4), normal(2, 3))
+same("vander", normal(4))
+same("vander", normal(3), N=5, increasing=True)
+same("vander", normal(3), N=0, gradient=False)
+for mode in ("full", "same", "valid"):
+    for n, m in ((5, 3), (3, 5), (4, 4), (6, 2), (2, 6), (1, 3)):
+        same("convolve", normal(n), normal(m), mode=mode)
+        same("correlate", normal(n), normal(m), mode=mode)
+
+group("functions")
+for name in ("hypot", "fmax", "fmin", "copysign", "logaddexp2", "heaviside"):
+    same(name, normal(3, 1), normal(4))
+same("fmod", normal(3, 4), positive(4))
+same("float_power", positive(3), normal(3))
+for name, x in {
+    "exp2": normal(5), "cbrt": normal(5), "asinh": normal(5), "acosh": 1 + positive(5), "atanh": np.tanh(normal(5)),
+    "sinc": normal(9) * 3, "i0": normal(6) * 4, "deg2rad": normal(3), "rad2deg": normal(3), "rint": normal(4),
+}.items():  # fmt: skip
+    same(name, x)
+same("sinc", np.array([0.0, 1, 2, 0.5, -1]), gradient=False)
+same("i0", np.array([0.0, 80.0, -30.0]), gradient=False)
+same("nan_to_num", np.array([1.0, np.nan, np.inf, -np.inf]), gradient=False)
+same("ldexp", normal(4), np.array([1, -2, 0, 3]), gradient=False)
+for k in range(2):
+    same_name = ("divmod", "modf")
+    pair(
+        f"divmod[{k}]",
+        lambda x, y, k=k: np.divmod(x, y)[k],
+        lambda x, y, k=k: tg.divmod(x, y)[k],
+        normal(4),
+        positive(4),
+    )
+    pair(f"modf[{k}]", lambda x, k=k: np.modf(x)[k], lambda x, k=k: tg.modf(x)[k], normal(4) * 3)
+
+group("joining")
+for name in ("hstack", "vstack", "dstack", "column_stack"):
+    for shape in ((3,), (3, 2), (3, 2, 2)):
+        if name != "column_stack" or len(shape) < 3:
+            theirs, ours = getattr(np, name), getattr(tg, name)
+            pair(
+                f"{name} of {shape}", lambda *a, f=theirs: f(a), lambda *a, f=ours: f(a), normal(*shape), normal(*shape)
+            )
+pair("block", lambda a, b: np.block([[a, np.ones((2, 1))], [b, np.zeros((1, 1))]]),
+     lambda a, b: tg.block([[a, np.ones((2, 1))], [b, np.zeros((1, 1))]]), normal(2, 2), normal(1, 2))  # fmt: skip
+pair("block of vectors", lambda a, b: np.block([a, b, 3.0]), lambda a, b: tg.block([a, b, 3.0]), normal(2), normal(3))
+same("append", normal(3), normal(2))
+same("append", normal(3, 2), normal(1, 2), axis=0)
+for at, values in (
+    (1, 9.0), ([0, 2], np.array([5.0, 6.0])), (-1, 3.0), ([1, 1], np.array([7.0, 8.0])), (slice(0, 2), 1.0),
+    (np.array([True, False, True]), np.array([1.0, 2.0])), ([1], np.array([4.0, 5.0])),
+):  # fmt: skip
+    pair(
+        f"insert at {at}",
+        lambda x, i=at, v=values: np.insert(x, i, v),
+        lambda x, i=at, v=values: tg.insert(x, i, v),
+        normal(3),
+    )
+for axis in (0, 1):
+    pair(f"insert along {axis}", lambda x, v, k=axis: np.insert(x, 1, v, axis=k),
+         lambda x, v, k=axis: tg.insert(x, 1, v, axis=k), normal(3, 3), normal(3))  # fmt: skip
+for at in (1, [0, 2], slice(0, 2), -1, np.array([True, False, True])):
+    pair(f"delete {at}", lambda x, i=at: np.delete(x, i), lambda x, i=at: tg.delete(x, i), normal(3))
+    pair(
+        f"delete rows {at}",
+        lambda x, i=at: np.delete(x, i, axis=0),
+        lambda x, i=at: tg.delete(x, i, axis=0),
+        normal(3, 2),
+    )
+same("resize", normal(3), new_shape=(2, 4))
+same("compress", np.array([True, False, True]), normal(3, 2), axis=0, gradient=False)
+same("extract", np.array([[True, False], [False, True]]), normal(2, 2), gradient=False)
+for k in (-1, 0, 1, 2, 3):
+    same("rot90", normal(2, 3), k=k)
+    same("rot90", normal(2, 3, 2), k=k, axes=(2, 0))
+same("fliplr", normal(2, 3))
+same("flipud", normal(3))
+for name, cuts in (("array_split", 3), ("hsplit", 2), ("vsplit", [1]), ("array_split", [1, 3])):
+    theirs, ours = getattr(np, name), getattr(tg, name)
+    pair(f"{name} {cuts}", lambda x, f=theirs, n=cuts: f(x, n)[1], lambda x, f=ours, n=cuts: f(x, n)[1], normal(4, 4))
+for indexing in ("xy", "ij"):
+    pair(f"meshgrid {indexing}", lambda *a, i=indexing: np.stack(np.meshgrid(*a, indexing=i)),
+         lambda *a, i=indexing: tg.stack(tg.meshgrid(*a, indexing=i)), normal(2), normal(3), normal(2))  # fmt: skip
+pair("broadcast_arrays", lambda a, b: np.broadcast_arrays(a, b)[0], lambda a, b: tg.broadcast_arrays(a, b)[0],
+     normal(2, 1), normal(3))  # fmt: skip
+for shape in ((), (3,), (2, 3), (2, 3, 2)):
+    for name in ("atleast_1d", "atleast_2d", "atleast_3d"):
+        same(name, normal(*shape))
+
+group("choosing")
+MASK = np.array([[True, False, True]])
+pair("select", lambda a, b: np.select([MASK, ~MASK], [a, b], 7.0), lambda a, b: tg.select([MASK, ~MASK], [a, b], 7.0),
+     normal(2, 3), normal(2, 3))  # fmt: skip
+for index, mode in ((np.array([0, 1, 1]), "raise"), (np.array([0, 3, -1]), "wrap"), (np.array([0, 3, -1]), "clip")):
+    pair(f"choose {mode}", lambda a, b, i=index, m=mode: np.choose(i, [a, b], mode=m),
+         lambda a, b, i=index, m=mode: tg.choose(i, [a, b], mode=m), normal(3), normal(2, 3))  # fmt: skip
+LOW, HIGH = np.array([True, False, False, False]), np.array([False, False, True, False])
+pair("piecewise", lambda x: np.piecewise(x, [LOW, HIGH], [np.negative, np.square, 5.0]),
+     lambda x: tg.piecewise(x, [LOW, HIGH], [tg.negative, tg.square, 5.0]), normal(4))  # fmt: skip
+pair("apply_along_axis", lambda x: np.apply_along_axis(lambda v: np.array([v.sum(), v.max()]), 1, x),
+     lambda x: tg.apply_along_axis(lambda v: tg.stack([v.sum(), v.max()]), 1, x), normal(3, 4))  # fmt: skip
+
+group("products")
+pair("inner", np.inner, tg.inner, normal(2, 3), normal(4, 3))
+pair("vdot", np.vdot, tg.vdot, normal(2, 3), normal(2, 3))
+for a, b in (((2,), (3,)), ((2, 2), (3,)), ((2, 3), (3, 2)), ((), (2,))):
+    pair(f"kron of {a} and {b}", np.kron, tg.kron, normal(*a), normal(*b))
+pair("cross", np.cross, tg.cross, normal(4, 3), normal(3))
+pair(
+    "cross along 0",
+    lambda a, b: np.cross(a, b, axis=0),
+    lambda a, b: tg.cross(a, b, axis=0),
+    normal(3, 2),
+    normal(3, 2),
+)
+pair("multi_dot", lambda *a: L.multi_dot(a), lambda *a: tg.multi_dot(a), normal(3), normal(3, 4), normal(4))
+for k in (-1, 0, 2):
+    same("diag", normal(3), k=k)
+    same("diag", normal(3, 4), k=k)
+    same("diagflat", normal(2, 2), k=k)
+
+
+def regular(n, *batch):
+    a = normal(*batch, n, n)
+    return a + 3 * np.eye(n) * np.sign(L.det(a))[..., None, None]
+
+
+def symmetric(n, *batch):
+    q = L.qr(normal(*batch, n, n))[0]
+    w = np.arange(n) * 1.3 + rng.uniform(-0.2, 0.2, (*batch, n)) - 1
+    return (q * w[..., None, :]) @ np.swapaxes(q, -1, -2)
+
+
+def definite(n, *batch):
+    a = regular(n, *batch)
+    return a @ np.swapaxes(a, -1, -2)
+
+
+group("decompositions")
+for batch in ((), (2,)):
+    for n in (1, 3):
+        pair("cholesky", L.cholesky, tg.cholesky, definite(n, *batch))
+        pair(
+            "cholesky upper",
+            lambda x: np.swapaxes(L.cholesky(x), -1, -2),
+            lambda x: tg.cholesky(x, upper=True),
+            definite(n, *batch),
+        )
+        pair("eigvalsh", L.eigvalsh, tg.eigvalsh, symmetric(n, *batch))
+        pair("eigh", lambda x: L.eigh(x)[1], lambda x: tg.eigh(x).eigenvectors, symmetric(n, *batch))
+        pair(
+            "eigh U",
+            lambda x: L.eigh(x, "U")[0],
+            lambda x: tg.eigh(x, "U")[0],
+            symmetric(n, *batch) + np.tril(normal(n, n), -1),
+        )
+        pair("slogdet", lambda x: L.slogdet(x)[1], lambda x: tg.slogdet(x)[1], regular(n, *batch))
+        pair("sign of det", lambda x: L.slogdet(x)[0], lambda x: tg.slogdet(x)[0], regular(n, *batch), gradient=False)
+        pair("det", L.det, tg.det, regular(n, *batch))
+        for k in (-2, -1, 0, 1, 5):
+            pair(
+                f"matrix_power {k}",
+                lambda x, k=k: L.matrix_power(x, k),
+                lambda x, k=k: tg.matrix_power(x, k),
+                regular(n, *batch) / 2,
+            )
+        for p in (None, 1, -1, 2, -2, "fro", "nuc", np.inf, -np.inf):
+            pair(f"cond {p}", lambda x, p=p: L.cond(x, p), lambda x, p=p: tg.cond(x, p), regular(n, *batch))
+    for m, n in ((1, 3), (3, 1), (2, 4), (4, 2), (3, 3)):
+        x = normal(*batch, m, n)
+        pair("svdvals", lambda x: L.svd(x, compute_uv=False), tg.svdvals, x)
+        for k in range(3):
+            pair(
+                f"svd[{k}]",
+                lambda x, k=k: L.svd(x, full_matrices=False)[k],
+                lambda x, k=k: tg.svd(x, full_matrices=False)[k],
+                x,
+            )
+        for k in range(2):
+            pair(f"qr[{k}]", lambda x, k=k: L.qr(x)[k], lambda x, k=k: tg.qr(x)[k], x)
+        pair("pinv", L.pinv, tg.pinv, x)
+        for ord in ("fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf):
+            pair(
+                f"matrix_norm {ord}",
+                lambda x, o=ord: L.norm(x, o, axis=(-2, -1)),
+                lambda x, o=ord: tg.matrix_norm(x, ord=o),
+                x,
+            )
+for m, n in ((4, 2), (2, 4)):
+    for b in ((m,), (m, 3)):
+        for k in range(2):
+            pair(
+                f"lstsq[{k}]",
+                lambda a, b, k=k: L.lstsq(a, b)[k],
+                lambda a, b, k=k: tg.lstsq(a, b)[k],
+                normal(m, n),
+                normal(*b),
+                gradient=k == 0 or m > n,
+            )

@@ -1,0 +1,58 @@
+"""Operations under NumPy's names give NumPy's values and dtypes, and derivatives that differences confirm."""
+
+import numpy as np
+import pytest
+from numpy_cases import CASES
+
+import tinygrad_conv as tg
+from tinygrad_conv.testing import check_gradients
+
+
+def plain(value):
+    return value.numpy() if isinstance(value, tg.Tensor) else np.asarray(value)
+
+
+def single(args):
+    return [a.astype(np.float32) if a.dtype.kind == "f" else a for a in args]
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.filterwarnings(
+    "ignore:(All-NaN|Mean of empty|Degrees of freedom|invalid value|divide by zero):RuntimeWarning"
+)
+def test_values_and_dtypes_are_those_of_numpy(name):
+    for case in CASES[name]:
+        expected = np.asarray(case.theirs(*case.args))
+        for found in (case.ours(*map(tg.Tensor, case.args)), case.ours(*case.args)):
+            np.testing.assert_allclose(plain(found), expected, rtol=1e-9, atol=1e-11, err_msg=case.name)
+        args = single(case.args)
+        assert plain(case.ours(*map(tg.Tensor, args))).dtype == np.asarray(case.theirs(*args)).dtype, case.name
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_gradients_are_those_of_differences(name):
+    for case in CASES[name]:
+        if case.gradient:
+            check_gradients(case.ours, *case.args, name=case.name)
+
+
+def test_det_has_a_gradient_where_it_has_no_inverse():
+    found = tg.grad(tg.det)(np.array([[1.0, 2.0], [2.0, 4.0]]))
+    np.testing.assert_allclose(found.numpy(), [[4, -2], [-2, 1]], atol=1e-12)
+    assert not tg.grad(tg.det)(np.zeros((3, 3))).numpy().any()
+    check_gradients(tg.det, np.ones((3, 3)) + np.diag([0.0, 0.0, 1.0]))
+
+
+def test_equal_eigenvalues_leave_finite_gradients():
+    x = np.diag([2.0, 2.0, 5.0])
+    np.testing.assert_allclose(tg.grad(lambda x: tg.eigvalsh(x).sum())(x).numpy(), np.eye(3), atol=1e-12)
+    assert np.isfinite(tg.grad(lambda x: tg.eigh(x).eigenvectors.sum())(x).numpy()).all()
+    np.testing.assert_allclose(tg.grad(lambda x: tg.svdvals(x).sum())(np.eye(2)).numpy(), np.eye(2), atol=1e-12)
+
+
+@pytest.mark.parametrize("f", [lambda x: tg.svd(x), lambda x: tg.qr(x, mode="complete")])
+def test_arbitrary_vectors_have_no_gradient(f):
+    x = np.random.default_rng(0).standard_normal((4, 2))
+    assert f(x)[0].shape == f(tg.Tensor(x))[0].shape == (4, 4)
+    with pytest.raises(tg.errors.ArgumentError, match="arbitrary, and have no derivative"):
+        f(tg.Tensor(x, requires_grad=True))
