@@ -3,8 +3,13 @@
 import inspect
 import pathlib
 import re
+<<<<<<< HEAD
 import textwrap
 from collections.abc import Iterable
+=======
+from collections.abc import Callable
+from typing import Any
+>>>>>>> c44b4ba (Complex results in the battery; references, kinks and pages of the new operations)
 
 import tinygrad_conv as tg
 from tinygrad_conv.ops import overrides, protocols
@@ -14,9 +19,8 @@ from tinygrad_conv.primitive import is_plain
 DOCS = pathlib.Path(__file__).parent
 
 
-def row(name: str) -> str:
+def row(function: Callable[..., Any], name: str) -> str:
     """One line of the table: name with its keywords, kind, the first sentence, the derivative."""
-    function = getattr(tg, name)
     doc = inspect.getdoc(function) or ""
     summary = re.split(r"(?<=[.:])\s", doc.split("\n\n")[0].replace("\n", " "))[0].rstrip(":")
     derivative = re.search(r"Derivatives?:? (.*?)(?:\.\s|\.$|$)", doc.split(">>>")[0].replace("\n", " "))
@@ -46,7 +50,7 @@ def operations() -> str:
         name = family.__name__.rsplit(".", 1)[-1]
         lines += [f"## {name}", "", (family.__doc__ or "").split("\n")[0], ""]
         lines += ["| operation | kind | what it does | derivative |", "|---|---|---|---|"]
-        lines += [row(operation) for operation in family.__all__ if callable(getattr(tg, operation))]
+        lines += [row(getattr(family, operation), operation) for operation in family.__all__]
         lines.append("")
     return "\n".join(lines)
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import ArgumentError, ShapeError
+from ..kernels import product
 from ..modes import constant
 from ..primitive import Array, opaque, plain
 from ..tensor import Tensor
@@ -97,7 +98,7 @@ def _cholesky(x: Array) -> Array:
 
 def _definite(d: Any) -> Any:
     a = d.well_conditioned(d.integer(1, 3), d.shape(max_ndim=1))
-    return a @ np.swapaxes(a, -1, -2)
+    return product.matmul(a, np.swapaxes(a, -1, -2))
 
 
 def cholesky(x: Array, *, upper: bool = False) -> Tensor:
@@ -242,7 +243,7 @@ def _separate(d: Any) -> Any:
     n, batch = d.integer(1, 3), d.shape(max_ndim=1)
     q = np.linalg.qr(d.rng.standard_normal((*batch, n, n)))[0]
     values = np.arange(n) * 1.5 + d.rng.uniform(-0.25, 0.25, (*batch, n))
-    return (q * values[..., None, :]) @ np.swapaxes(q, -1, -2)
+    return product.matmul(q * values[..., None, :], np.swapaxes(q, -1, -2))
 
 
 def eigh(x: Array, UPLO: str = "L") -> Eigh:
@@ -344,7 +345,7 @@ def _svd_sample(d: Any) -> Any:
     u = np.linalg.qr(d.rng.standard_normal((*batch, m, m)))[0][..., :k]
     v = np.linalg.qr(d.rng.standard_normal((*batch, n, n)))[0][..., :k]
     s = 0.75 * np.arange(k, 0, -1) + d.rng.uniform(-0.1, 0.1, (*batch, k))
-    return ((u * s[..., None, :]) @ np.swapaxes(v, -1, -2),), {"m": m}
+    return (product.matmul(u * s[..., None, :], np.swapaxes(v, -1, -2)),), {"m": m}
 
 
 def svd(x: Array, full_matrices: bool = True, compute_uv: bool = True) -> Any:

@@ -78,12 +78,12 @@ def cofactors(x: Array) -> Array:
     Tensor([[ 4., -3.],
             [-2.,  1.]])
     """
-    u, s, vh = np.linalg.svd(x)
+    u, s, vh = product.quietly(np.linalg.svd, x)
     others = s.copy()
     for k in range(s.shape[-1]):
         others[..., k] = np.prod(np.delete(s, k, axis=-1), axis=-1)
-    sign = np.linalg.det(u) * np.linalg.det(vh)
-    return np.asarray((np.conj(u) * (others * sign[..., None])[..., None, :]) @ np.conj(vh))
+    sign = product.quietly(np.linalg.det, u) * product.quietly(np.linalg.det, vh)
+    return product.matmul(np.conj(u) * (others * sign[..., None])[..., None, :], np.conj(vh))
 
 
 class SlogDet(NamedTuple):

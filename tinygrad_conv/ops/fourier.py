@@ -37,7 +37,7 @@ def _fitted(x: Any, n: int, axis: int) -> Any:
     samples=lambda d: _sample(d, inverse=d.boolean()), label="fft",
 )  # fmt: skip
 def _fft(x: Array, axis: int = -1, norm: str = "backward", inverse: bool = False) -> Array:
-    """The discrete Fourier transform along an axis, or its inverse. Its transpose is itself."""
+    """The discrete Fourier transform along an axis, or its inverse. Derivative: itself, which is its own transpose."""
     return (np.fft.ifft if inverse else np.fft.fft)(x, axis=axis, norm=norm)  # type: ignore[arg-type]
 
 
@@ -46,7 +46,7 @@ def _fft(x: Array, axis: int = -1, norm: str = "backward", inverse: bool = False
     flops=lambda x, y, **_: _cost(x), samples=lambda d: _sample(d),
 )  # fmt: skip
 def _rfft(x: Array, axis: int = 0, norm: str = "backward") -> Array:
-    """The first half of the transform of real numbers, n // 2 + 1 of them. Transpose: `_fft` of what is filled up."""
+    """The first half of the transform of real numbers, n // 2 + 1 of them. Derivative: itself."""
     return np.fft.rfft(x, axis=axis, norm=norm)  # type: ignore[arg-type]
 
 
@@ -65,7 +65,7 @@ def _weights(n: int, count: int, axis: int, ndim: int, like: Any) -> Any:
     flops=lambda x, y, **_: _cost(y), samples=lambda d: _half_sample(d),
 )  # fmt: skip
 def _irfft(x: Array, n: int, axis: int = 0, norm: str = "backward") -> Array:
-    """n real numbers from the n // 2 + 1 first of their transform. Transpose: `_rfft`, weighted."""
+    """n real numbers from the n // 2 + 1 first of their transform. Derivative: itself; its transpose is `_rfft`."""
     return np.fft.irfft(x, n, axis=axis, norm=norm)  # type: ignore[arg-type]
 
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from .. import autodiff
 from ..modes import is_grad_enabled, no_grad
-from ..ops.shape import concat, reshape
+from ..ops.complex import imag, real
+from ..ops.shape import concat, expand_dims, reshape
 from ..primitive import Primitive
 from ..tensor import Tensor
 from . import numeric
@@ -76,7 +77,9 @@ class Case:
             full = list(args)
             for k, value in zip(numbers, inputs, strict=True):
                 full[k] = value
-            return primitive.operation(*full, **params)
+            y = primitive.operation(*full, **params)
+            made_complex = y.dtype.kind == "c" and all(x.dtype.kind != "c" for x in inputs)
+            return _in_parts(y) if made_complex else y
 
         return cls(
             f, [args[k] for k in numbers], labels=[f"argument {k}" for k in numbers], kind=primitive.kind,
@@ -332,6 +335,11 @@ class Case:
         )  # fmt: skip
         case.moved, case.over, case.parts, case.before = True, self.over, self.parts, self.before
         return case
+
+
+def _in_parts(y: Any) -> Any:
+    """A complex result as real numbers: its real and imaginary parts side by side."""
+    return concat([expand_dims(real(y), -1), expand_dims(imag(y), -1)], axis=-1)
 
 
 def joined(tensors: Sequence[Any]) -> Any:
