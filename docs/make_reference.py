@@ -3,13 +3,9 @@
 import inspect
 import pathlib
 import re
-<<<<<<< HEAD
 import textwrap
-from collections.abc import Iterable
-=======
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
->>>>>>> c44b4ba (Complex results in the battery; references, kinks and pages of the new operations)
 
 import tinygrad_conv as tg
 from tinygrad_conv.ops import overrides, protocols

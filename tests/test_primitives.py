@@ -61,8 +61,8 @@ SCALAR = {
     "logaddexp2": lambda a, b: math.log2(2.0**a + 2.0**b), "hypot": math.hypot, "asinh": math.asinh,
     "acosh": math.acosh, "atanh": math.atanh, "fmax": max, "fmin": min, "fmod": math.fmod, "copysign": math.copysign,
     "rint": round, "angle": lambda a: math.atan2(0.0, a),
-    "_sinc": lambda a, n: math.sin(math.pi * a) / (math.pi * a) if a else 1.0,
-    "_bessel_i": lambda a, n: sum((a / 2) ** (2 * k) / math.factorial(k) ** 2 for k in range(40)),
+    "_sinc": lambda a, n=0: math.sin(math.pi * a) / (math.pi * a) if a else 1.0,
+    "_bessel_i": lambda a, n=0: sum((a / 2) ** (2 * k) / math.factorial(k) ** 2 for k in range(40)),
 }  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from .complex import conj, real
 from .elementwise import _raw, abs, equal, where
 from .linalg import _matmul, _solve, diagonal, inv, linalg_norm, tril
 from .reductions import max, min, sum
-from .shape import concat, expand_dims, matrix_transpose, squeeze
+from .shape import concat, expand_dims, matrix_transpose, moveaxis, squeeze
 
 
 def _square(what: str, x: Array) -> None:
@@ -474,6 +474,24 @@ def matrix_norm(x: Array, *, keepdims: bool = False, ord: Any = "fro") -> Tensor
     return expand_dims(y, (-2, -1)) if keepdims else y
 
 
+def norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """`numpy.linalg.norm`: of all elements, of vectors along one axis, or of matrices in two axes.
+
+    >>> norm(Tensor([[3.0, 0.0], [0.0, 2.0]]), 2)
+    Tensor(3.)
+    """
+    ndim = np.ndim(_raw(x))
+    if ord is None or (axis is None and ndim == 1) or isinstance(axis, (int, np.integer)):
+        return linalg_norm(x, ord, axis, keepdims)
+    axes = tuple(range(ndim)) if axis is None else tuple(k % ndim for k in axis)
+    if len(axes) != 2:
+        raise ArgumentError(
+            f"norm: expected one axis or two for ord={ord!r}, got shape {np.shape(_raw(x))}, axis={axis}"
+        )
+    y = matrix_norm(moveaxis(x, axes, (-2, -1)), ord=ord)
+    return expand_dims(y, sorted(axes)) if keepdims else y
+
+
 def cond(x: Array, p: Any = None) -> Tensor:
     """The condition number of matrices: the norm times that of the inverse; with p None or 2, largest / smallest S.
 
@@ -494,5 +512,6 @@ def matrix_rank(x: Array, tol: Any = None) -> Any:
 
 
 __all__ = [
-    "cholesky", "cond", "eigh", "eigvalsh", "lstsq", "matrix_norm", "matrix_rank", "pinv", "qr", "svd", "svdvals",
+    "cholesky", "cond", "eigh", "eigvalsh", "lstsq", "matrix_norm", "matrix_rank", "norm", "pinv", "qr", "svd",
+    "svdvals",
 ]  # fmt: skip

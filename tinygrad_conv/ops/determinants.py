@@ -78,7 +78,7 @@ def cofactors(x: Array) -> Array:
     Tensor([[ 4., -3.],
             [-2.,  1.]])
     """
-    u, s, vh = product.quietly(np.linalg.svd, x)
+    u, s, vh = np.linalg.svd(x)
     others = s.copy()
     for k in range(s.shape[-1]):
         others[..., k] = np.prod(np.delete(s, k, axis=-1), axis=-1)
@@ -93,9 +93,15 @@ class SlogDet(NamedTuple):
     logabsdet: Tensor
 
 
+def _signs_and_logarithms(x: Any) -> Any:
+    function = np.linalg.slogdet
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # BLAS flags what is in unused lanes
+        return function(x)
+
+
 @plain
 def _sign_of_det(x: Array) -> Any:
-    return np.linalg.slogdet(x)[0]
+    return _signs_and_logarithms(x)[0]
 
 
 @opaque(
@@ -104,7 +110,7 @@ def _sign_of_det(x: Array) -> Any:
 )  # fmt: skip
 def _log_abs_det(x: Array) -> Array:
     """log |det x|. Derivative: x⁻ᵀ."""
-    return np.linalg.slogdet(x)[1]
+    return _signs_and_logarithms(x)[1]
 
 
 def slogdet(x: Array) -> SlogDet:

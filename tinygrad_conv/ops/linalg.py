@@ -15,12 +15,8 @@ from ..errors import ArgumentError, DTypeError, ShapeError
 from ..kernels import product
 from ..primitive import Array, bilinear, linear, opaque
 from ..tensor import Tensor
-<<<<<<< HEAD
-from .elementwise import _raw, abs, equal, multiply, pow, root, square, where
-=======
 from .complex import squared_size
-from .elementwise import _raw, abs, equal, pow, root, where
->>>>>>> a2b4748 (Complex numbers: gradients conjugate once, in the engine; Fourier transforms; decompositions of complex matrices)
+from .elementwise import _raw, abs, equal, multiply, pow, root, where
 from .reductions import max, min, normalize_axes, sum
 from .shape import astype, expand_dims, matrix_transpose, moveaxis, permute_dims, reshape, squeeze, sum_to
 
@@ -284,15 +280,8 @@ def vector_norm(x: Array, axis: Any = None, keepdims: bool = False, ord: Any = 2
     axes = normalize_axes(axis, np.ndim(_raw(x)), "vector_norm")
     if np.asarray(_raw(x)).dtype.kind in "iub":
         x = astype(x, np.float64)  # as NumPy does; the squares of small integers would run over
-<<<<<<< HEAD
     if ord == 2:
-        return root(sum(square(x), axis=axes, keepdims=keepdims))
-=======
-    if ord in (None, "fro") or (ord == 2 and len(axes) == 1):
         return root(sum(squared_size(x), axis=axes, keepdims=keepdims))
-    if len(axes) != 1:
-        raise ArgumentError(f"linalg_norm: expected ord None or 'fro' over {len(axes)} axes, got {ord!r}; give axis=")
->>>>>>> a2b4748 (Complex numbers: gradients conjugate once, in the engine; Fourier transforms; decompositions of complex matrices)
     if ord == np.inf:
         return max(abs(x), axis=axes, keepdims=keepdims)
     if ord == -np.inf:

@@ -21,7 +21,25 @@ from typing import Any
 import numpy as np
 
 from ..primitive import is_plain
-from . import elementwise, indexing, linalg, reductions, shape
+from . import (
+    calculus,
+    choosing,
+    complex,
+    decompositions,
+    determinants,
+    elementwise,
+    fourier,
+    functions,
+    indexing,
+    joining,
+    linalg,
+    products,
+    reductions,
+    scans,
+    shape,
+    sorting,
+    statistics,
+)
 from .spellings import SPELLINGS
 
 __all__ = ["DATA", "OPERATIONS", "REFUSED", "TEXT", "class_of", "found", "name_of"]
@@ -29,37 +47,26 @@ __all__ = ["DATA", "OPERATIONS", "REFUSED", "TEXT", "class_of", "found", "name_o
 _DATA = """
     allclose argpartition argwhere array2string array_equal array_equiv array_repr array_str can_cast common_type
     diag_indices_from digitize einsum_path empty empty_like eye flatnonzero identity in1d isclose iscomplex
-    iscomplexobj isin isneginf isposinf isreal isrealobj lexsort linalg.matrix_rank may_share_memory
+    iscomplexobj isin isneginf isposinf isreal isrealobj lexsort may_share_memory
     min_scalar_type nanargmax nanargmin ndim nonzero ones ones_like result_type save savetxt savez
     savez_compressed searchsorted shape shares_memory signbit size tri tril_indices_from triu_indices_from unique
     unique_all unique_counts unique_inverse unique_values zeros zeros_like
 """
 
 _REFUSED = """
-    angle append apply_along_axis apply_over_axes arange array array_split asanyarray asarray ascontiguousarray
-    asfortranarray atleast_1d atleast_2d atleast_3d average bincount block broadcast_arrays busday_count
-    busday_offset choose compress convolve copyto corrcoef correlate cov cross cumprod cumulative_prod
-    cumulative_sum datetime_as_string delete diag diagflat diff dsplit ediff1d extract fft.fft fft.fft2 fft.fftn
-    fft.fftshift fft.hfft fft.ifft fft.ifft2 fft.ifftn fft.ifftshift fft.ihfft fft.irfft fft.irfft2 fft.irfftn
-    fft.rfft fft.rfft2 fft.rfftn fill_diagonal fliplr flipud frombuffer fromfile fromfunction fromiter fromstring
-    full genfromtxt geomspace gradient histogram histogram2d histogram_bin_edges histogramdd hsplit i0 imag inner
-    insert interp intersect1d is_busday ix_ kron lib.scimath.arccos lib.scimath.arcsin lib.scimath.arctanh
-    lib.scimath.log lib.scimath.log10 lib.scimath.log2 lib.scimath.logn lib.scimath.power lib.scimath.sqrt
-    lib.stride_tricks.sliding_window_view linalg.cholesky linalg.cond linalg.cross linalg.eig linalg.eigh
-    linalg.eigvals linalg.eigvalsh linalg.lstsq linalg.matrix_power linalg.multi_dot linalg.pinv linalg.qr
-    linalg.slogdet linalg.svd linalg.svdvals linalg.tensorinv linalg.tensorsolve linspace loadtxt logspace median
-    meshgrid nan_to_num nancumprod nancumsum nanmax nanmean nanmedian nanmin nanpercentile nanprod nanquantile
-    nanstd nansum nanvar packbits partition percentile piecewise place poly polyadd polyder polydiv polyfit
-    polyint polymul polynomial.polynomial.polygrid2d polynomial.polynomial.polyval2d
-    polynomial.polynomial.polyvalnd polysub polyval ptp put put_along_axis putmask quantile ravel_multi_index real
-    real_if_close require resize rollaxis roots rot90 select setdiff1d setxor1d sinc sort sort_complex trapezoid
-    trim_zeros union1d unpackbits unravel_index unstack unwrap vander vdot vsplit
     _center _expandtabs _expandtabs_length _ljust _lstrip_chars _lstrip_whitespace _ones_like _partition
     _partition_index _replace _rjust _rpartition _rpartition_index _rstrip_chars _rstrip_whitespace _slice
-    _strip_chars _strip_whitespace _zfill arccosh arcsinh arctanh bitwise_count cbrt conjugate copysign count
-    deg2rad degrees divmod endswith exp2 find float_power fmax fmin fmod frexp gcd heaviside hypot index isalnum
-    isalpha isdecimal isdigit islower isnat isnumeric isspace istitle isupper lcm ldexp left_shift logaddexp2
-    matvec modf nextafter rad2deg radians rfind right_shift rindex spacing startswith str_len vecmat
+    _strip_chars _strip_whitespace _zfill arange array asanyarray asarray ascontiguousarray asfortranarray bincount
+    bitwise_count busday_count busday_offset copyto count datetime_as_string endswith fill_diagonal find frexp
+    frombuffer fromfile fromfunction fromiter fromstring full gcd genfromtxt geomspace histogram histogram2d
+    histogram_bin_edges histogramdd index intersect1d is_busday isalnum isalpha isdecimal isdigit islower isnat
+    isnumeric isspace istitle isupper ix_ lcm left_shift lib.scimath.arccos lib.scimath.arcsin lib.scimath.arctanh
+    lib.scimath.log lib.scimath.log10 lib.scimath.log2 lib.scimath.logn lib.scimath.power lib.scimath.sqrt
+    lib.stride_tricks.sliding_window_view linalg.eig linalg.eigvals linalg.tensorinv linalg.tensorsolve linspace
+    loadtxt logspace matvec nextafter packbits place poly polyadd polyder polydiv polyfit polyint polymul
+    polynomial.polynomial.polygrid2d polynomial.polynomial.polyval2d polynomial.polynomial.polyvalnd polysub put
+    put_along_axis putmask ravel_multi_index real_if_close require rfind right_shift rindex rollaxis roots setdiff1d
+    setxor1d sort_complex spacing startswith str_len trim_zeros union1d unpackbits unravel_index vecmat
 """
 
 DATA, REFUSED = frozenset(_DATA.split()), frozenset(_REFUSED.split())
@@ -74,11 +81,20 @@ def found(name: str) -> Any:
         return None
 
 
+_FAMILIES = {  # where in NumPy the names of a family are
+    "": (
+        elementwise, functions, complex, reductions, scans, indexing, choosing, shape, joining, sorting, statistics,
+        linalg, products, calculus,
+    ),
+    "linalg.": (linalg, products, determinants, decompositions, shape),
+    "fft.": (fourier,),
+}  # fmt: skip
 OPERATIONS: dict[Any, Callable[..., Any]] = {
-    getattr(np, name): getattr(family, name)
-    for family in (elementwise, reductions, indexing, shape, linalg)
+    found(where + name): getattr(family, name)
+    for where, families in _FAMILIES.items()
+    for family in families
     for name in family.__all__
-    if hasattr(np, name) and name not in DATA  # `numpy.identity` makes a matrix
+    if name not in DATA  # `numpy.identity` makes a matrix
 }
 OPERATIONS |= {found(name): operation for name, operation in SPELLINGS.items()}
 OPERATIONS.pop(None, None)

@@ -5,29 +5,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..primitive import Array
 from ..tensor import Tensor
+from .complex import conj
+from .decompositions import norm
 from .elementwise import _raw, abs, clip, pow, round, trunc, where
-from .linalg import (
-    det,
-    diagonal,
-    inv,
-    linalg_norm,
-    matmul,
-    outer,
-    solve,
-    tensordot,
-    trace,
-    vecdot,
-    vector_norm,
-)  # fmt: skip
+from .functions import deg2rad, rad2deg
+from .linalg import diagonal, trace
+from .products import cross
 from .reductions import max, min
-from .shape import astype, broadcast_to, concat, flatten, identity, matrix_transpose, reshape
+from .shape import astype, broadcast_to, expand_dims, flatten, identity
 
 __all__ = ["SPELLINGS"]
 
@@ -52,35 +44,21 @@ def _matrix_diagonal(x: Array, offset: int = 0) -> Tensor:
     return diagonal(x, offset, -2, -1)
 
 
-def _matrix_norm(x: Array, ord: Any = "fro", keepdims: bool = False) -> Tensor:
-    return linalg_norm(x, ord, (-2, -1), keepdims)
+def _apply_over_axes(func: Any, a: Array, axes: Any) -> Any:
+    for axis in axes if isinstance(axes, (tuple, list)) else (axes,):
+        made = func(a, axis)
+        a = made if np.ndim(_raw(made)) == np.ndim(_raw(a)) else expand_dims(made, axis)
+    return a
 
 
-def _vstack(tup: Sequence[Array]) -> Tensor:
-    return concat([a if np.ndim(_raw(a)) > 1 else reshape(a, (1, -1)) for a in tup])
-
-
-def _hstack(tup: Sequence[Array]) -> Tensor:
-    parts = [a if np.ndim(_raw(a)) else reshape(a, (1,)) for a in tup]
-    return concat(parts, 0 if parts and np.ndim(_raw(parts[0])) == 1 else 1)
-
-
-def _column_stack(tup: Sequence[Array]) -> Tensor:
-    return concat([a if np.ndim(_raw(a)) > 1 else reshape(a, (-1, 1)) for a in tup], 1)
-
-
-def _dstack(tup: Sequence[Array]) -> Tensor:
-    parts = [a if np.ndim(_raw(a)) > 1 else reshape(a, (1, -1)) for a in tup]
-    return concat([a if np.ndim(_raw(a)) > 2 else reshape(a, (*np.shape(_raw(a)), 1)) for a in parts], 2)
+def _linalg_cross(x1: Array, x2: Array, axis: int = -1) -> Tensor:
+    return cross(x1, x2, axis=axis)
 
 
 SPELLINGS: dict[str, Callable[..., Any]] = {
-    "absolute": abs, "fabs": abs, "positive": identity, "power": pow, "rint": round, "fix": trunc, "around": round,
-    "_core.umath.clip": clip, "where": _where, "full_like": _full_like, "ravel": flatten,
-    "amax": max, "amin": min,
-    "vstack": _vstack, "hstack": _hstack, "column_stack": _column_stack, "dstack": _dstack,
-    "linalg.det": det, "linalg.diagonal": _matrix_diagonal, "linalg.inv": inv, "linalg.matmul": matmul,
-    "linalg.matrix_norm": _matrix_norm, "linalg.matrix_transpose": matrix_transpose, "linalg.norm": linalg_norm,
-    "linalg.outer": outer, "linalg.solve": solve, "linalg.tensordot": tensordot, "linalg.trace": _matrix_trace,
-    "linalg.vecdot": vecdot, "linalg.vector_norm": vector_norm,
+    "absolute": abs, "fabs": abs, "positive": identity, "power": pow, "fix": trunc, "around": round,
+    "_core.umath.clip": clip, "where": _where, "full_like": _full_like, "ravel": flatten, "amax": max, "amin": min,
+    "degrees": rad2deg, "radians": deg2rad, "conjugate": conj, "apply_over_axes": _apply_over_axes,
+    "linalg.diagonal": _matrix_diagonal, "linalg.norm": norm, "linalg.trace": _matrix_trace,
+    "linalg.cross": _linalg_cross,
 }  # fmt: skip
