@@ -103,7 +103,7 @@ OPERATIONS.pop(None, None)
 def class_of(function: Callable[..., Any]) -> str:
     """``"operation"``, ``"data"`` or ``"refused"``.
 
-    >>> class_of(np.exp), class_of(np.argmax), class_of(np.sort)
+    >>> class_of(np.exp), class_of(np.argmax), class_of(np.frexp)
     ('operation', 'data', 'refused')
     """
     operation = OPERATIONS.get(function)
