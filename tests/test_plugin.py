@@ -136,7 +136,7 @@ def test_wrong(x):
     return wrong(x)
 """
     text = text_of(session(TESTS + code, "-k", "wrong"))
-    pasted = re.search(r"a test that fails alone:\n(.*?)\nE +Failing test case", text, re.S)[1]
+    pasted = re.search(r"a test that fails alone:\n(.*?)\nE +(Failing test case|Falsifying example)", text, re.S)[1]
     path = pytester.makepyfile(alone="\n".join(line[8:] for line in pasted.splitlines()))
     result = pytester.runpytest(*PLUGIN, "-p", "no:cacheprovider", path)
     result.assert_outcomes(failed=1)

@@ -85,7 +85,8 @@ def test_elementwise_value(name, data):
 
 
 NUMPY = {
-    "sum": np.sum, "max": np.max, "min": np.min, "reshape": np.reshape, "permute_dims": np.transpose, "flip": np.flip,
+    "sum": np.sum, "max": np.max, "min": np.min, "permute_dims": np.transpose, "flip": np.flip,
+    "reshape": lambda x, shape: np.reshape(x, shape),
     "roll": np.roll, "tril": np.tril, "triu": np.triu, "cumsum": np.cumsum, "broadcast_to": np.broadcast_to,
     "inv": np.linalg.inv, "det": np.linalg.det, "_solve": np.linalg.solve, "_matmul": np.matmul,
     "_cast": lambda x, dtype: x.astype(dtype), "identity": np.array, "copy": np.array,
