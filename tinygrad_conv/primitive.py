@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache, cached_property, partial, wraps
+from functools import cache, partial, wraps
 from types import MappingProxyType
 from typing import Any, ParamSpec, TypeAlias
 
@@ -229,7 +229,7 @@ class Primitive:
             {name: values[name] for name in self.params if name in values},
         )
 
-    @cached_property
+    @property
     def kinds(self) -> dict[str, Kind]:
         """The kinds of the keywords: of the library's own operations, for elsewhere annotations may mean anything."""
         if not self.forward.__module__.startswith(f"{__package__}."):

@@ -18,6 +18,7 @@ tinygrad_conv.errors.ArgumentError: mix: expected share to be a number in [0, 1]
 from .arrays import as_array, bare_array, is_not_bare
 from .calls import OF_NUMPY, RAW, checked, explained, kinds_of, told, unchecked
 from .kinds import (
+    LATER,
     Axes,
     Count,
     DType,
@@ -33,6 +34,7 @@ from .kinds import (
     ShapeLike,
     Size,
     Sizes,
+    SomeAxes,
     check,
     described,
     instances,
@@ -44,8 +46,8 @@ from .kinds import (
 from .memory import afford
 
 __all__ = [
-    "OF_NUMPY", "RAW", "Axes", "Count", "DType", "Finite", "FloatDType", "Fraction", "Kind", "NewShape",
-    "NonNegative", "Path", "Positive", "Probability", "ShapeLike", "Size", "Sizes", "afford", "as_array", "bare_array",
-    "check", "checked", "described", "explained", "instances", "is_not_bare", "items_of", "kind_of", "kinds_of",
-    "one_of", "several", "told", "unchecked",
+    "LATER", "OF_NUMPY", "RAW", "Axes", "Count", "DType", "Finite", "FloatDType", "Fraction", "Kind", "NewShape",
+    "NonNegative", "Path", "Positive", "Probability", "ShapeLike", "Size", "Sizes", "SomeAxes", "afford", "as_array",
+    "bare_array", "check", "checked", "described", "explained", "instances", "is_not_bare", "items_of", "kind_of",
+    "kinds_of", "one_of", "several", "told", "unchecked",
 ]  # fmt: skip

@@ -31,9 +31,9 @@ import numpy as np
 from ..errors import ArgumentError, DTypeError, TinygradConvError
 
 __all__ = [
-    "Axes", "Count", "DType", "Finite", "FloatDType", "Fraction", "Kind", "NewShape", "NonNegative", "Path", "Positive",
-    "Probability", "ShapeLike", "Size", "Sizes", "check", "described", "instances", "integers", "items_of", "kind_of",
-    "numbers", "one_of", "outlined", "several",
+    "LATER", "Axes", "Count", "DType", "Finite", "FloatDType", "Fraction", "Kind", "NewShape", "NonNegative", "Path",
+    "Positive", "Probability", "ShapeLike", "Size", "Sizes", "SomeAxes", "check", "described", "instances",
+    "integers", "items_of", "kind_of", "numbers", "one_of", "outlined", "several",
 ]  # fmt: skip
 
 
@@ -166,9 +166,10 @@ def _real(value: Any) -> Any:
     if isinstance(value, (int, float)):
         float(value)  # refuses an int that no float can hold
         return value
-    if getattr(value, "ndim", 0) or getattr(getattr(value, "dtype", None), "kind", "f") not in "fiu":
+    kind = getattr(getattr(value, "dtype", None), "kind", "f")
+    if getattr(value, "ndim", 0) or kind not in "fiu":
         raise TypeError
-    return float(value)
+    return float(value) if kind == "f" else int(value)
 
 
 def _function(value: Any) -> Any:
@@ -202,9 +203,7 @@ def items_of(value: Any) -> list[Any]:
 
 
 def _axes(value: Any) -> Any:
-    if value is None or isinstance(value, (int, np.integer)):
-        return value if value is None else _integer(value)
-    return tuple(map(_integer, items_of(value)))
+    return _integer(value) if isinstance(value, (int, np.integer)) else tuple(map(_integer, items_of(value)))
 
 
 def _shape(least: int, value: Any) -> tuple[int, ...]:
@@ -324,6 +323,8 @@ def _either(kinds: tuple[Kind, ...]) -> Kind:
 # ------------------------------------------------------------------------------------------------------------------
 # Python's annotations
 
+LATER = "looked at by the work itself"  # in Annotated: not checked at the call
+
 _OWN: dict[Any, Kind] = {
     bool: Kind("True or False", _flag, quick="{0} is True or {0} is False"),
     int: Kind("an int", _integer, quick="type({0}) is int"),
@@ -338,6 +339,8 @@ _FUNCTION = Kind("a function", _function, quick="type({0}) is FunctionType", nam
 def kind_of(annotation: Any) -> Kind | None:
     """The kind that an annotation stands for; None for what may be anything."""
     origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated and LATER in inner:
+        return None
     if origin is Annotated:
         return next((it for it in inner[1:] if isinstance(it, Kind)), None) or kind_of(inner[0])
     if origin in (Union, UnionType):
@@ -379,9 +382,8 @@ Probability: TypeAlias = Annotated[float, numbers("a number in [0, 1]", 0, 1, to
 
 # For what NumPy looks at again: to look into a tuple would cost more than some operations do.
 _INT_OR_TUPLE = "type({0}) is int or type({0}) is tuple"
-Axes: TypeAlias = Annotated[
-    int | tuple[int, ...] | None, Kind("None, an axis or a tuple of axes", _axes, quick=_INT_OR_TUPLE)
-]
+SomeAxes: TypeAlias = Annotated[int | tuple[int, ...], Kind("an axis or a tuple of axes", _axes, quick=_INT_OR_TUPLE)]
+Axes: TypeAlias = SomeAxes | None
 ShapeLike: TypeAlias = Annotated[
     Any, Kind("a shape (an int, or ints >= 0)", partial(_shape, 0), quick="type({0}) is tuple")
 ]

@@ -15,13 +15,17 @@ _LARGE = 1 << 28  # bytes; what is smaller fits anywhere, and nobody is asked
 
 
 def afford(what: str, shape: Iterable[int], itemsize: int = 8) -> None:
-    """Raise SizeError if an array of this shape would take more memory than this machine has to give."""
+    """Raise SizeError if an array of this shape, and another one for its gradient, would not fit into memory."""
     size = prod(shape) * itemsize
-    if size > _LARGE and size > (free := _available()):
+    if size > _LARGE and 2 * size > (free := _available()):
         raise SizeError(
-            f"{what}: expected a result that fits into memory, got shape {tuple(shape)}, which takes "
-            f"{size / 2**30:,.1f} GiB of {free / 2**30:,.1f} GiB that are free; make it smaller"
+            f"{what}: expected a result that fits into memory with its gradient, got shape {tuple(shape)}, which takes "
+            f"{_gib(size)} of {_gib(free)} that are free; make it smaller"
         )
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:,.1f} GiB" if size < 1 << 60 else "more"
 
 
 def _available() -> int:

@@ -9,19 +9,20 @@ import operator
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
-from math import gcd, prod
-from typing import Any, NamedTuple, TypeAlias
+from math import gcd, isqrt, prod
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
+from ..arguments import LATER, afford, described
 from ..errors import ArgumentError, DTypeError, ShapeError
 from .window import Pads, Sizes, Window, out_size, same_pads
 
 __all__ = [
-    "IntOrInts", "Padding", "Window", "bias_fits", "channels_first", "conv_window", "depthwise_window", "local_window",
-    "pool_window", "transpose_window",
+    "IntOrInts", "Padding", "Window", "bias_fits", "channels_first", "conv_window", "depthwise_window", "divisors",
+    "local_window", "nearest_divisor", "pool_window", "transpose_window",
 ]  # fmt: skip
 
-Padding: TypeAlias = str | int | Sequence[int | Sequence[int]]
-IntOrInts: TypeAlias = int | Sequence[int]
+Padding: TypeAlias = Annotated[str | int | Sequence[int | Sequence[int]], LATER]  # here, where the rank is known
+IntOrInts: TypeAlias = Annotated[int | Sequence[int], LATER]
 
 
 class _Names(NamedTuple):
@@ -79,7 +80,7 @@ def _conv_window(
         fixes = []
         if per_group and channels and channels % per_group == 0 and c_out % (channels // per_group) == 0:
             fixes.append(f"groups={channels // per_group}")
-        fits = _nearest_divisor(groups, gcd(channels, c_out))
+        fits = nearest_divisor(groups, gcd(channels, c_out))
         fixes.append(_with_groups(groups, fits, f"w of shape {(*kernel, channels // fits, c_out)}"))
         if x_shape[-1 if first else 1] == expected and _works(again, x_shape, not first):
             fixes.append(f'data_format="{"channels_last" if first else "channels_first"}"')
@@ -92,7 +93,9 @@ def _conv_window(
             f"{what}: expected groups to divide C_out = w.shape[{rank + 1}], got groups={groups} and {c_out} {given}: "
             f"use w of shape {(*kernel, per_group, -(-c_out // groups) * groups)}"
         )
-    return _fit(what, "kernel", sizes, kernel, stride, padding, dilation, groups, given)
+    window = _fit(what, "kernel", sizes, kernel, stride, padding, dilation, groups, given)
+    _affordable(what, x_shape[0], window.out_sizes, c_out)
+    return window
 
 
 def depthwise_window(
@@ -112,10 +115,12 @@ def depthwise_window(
             f"{what}: expected x.shape[{1 if first else 3}] == {w}.shape[2], got {channels} and {w_shape[2]} {given}: "
             f"use {w} of shape {(*w_shape[:2], channels, w_shape[3])}"
         )
-    return _fit(
+    window = _fit(
         what, "kernel", sizes, w_shape[:2], _ints(what, "stride", stride, 2), _padding(what, padding, 2),
         _ints(what, "dilation", dilation, 2), channels, given,
     )  # fmt: skip
+    _affordable(what, x_shape[0], window.out_sizes, channels * w_shape[3])
+    return window
 
 
 def local_window(
@@ -197,12 +202,12 @@ def _transpose_window(
         raise ShapeError(
             f"{what}: expected x.shape[{1 if first else rank + 1}] == w.shape[{rank + 1}] (its kernels are "
             f"{', '.join(_names(rank).kernel)}, C_out/groups, C_in), got {channels} and {expected} {given}: "
-            f"use {_with_groups(groups, _nearest_divisor(groups, channels), fix)}"
+            f"use {_with_groups(groups, nearest_divisor(groups, channels), fix)}"
         )
     if expected % groups:
         raise ShapeError(
             f"{what}: expected groups to divide C_in = {expected}, got groups={groups} {given}: "
-            f"use groups={_nearest_divisor(groups, expected)}"
+            f"use groups={nearest_divisor(groups, expected)}"
         )
     most = tuple(max(s, d) - 1 for s, d in zip(stride, dilation, strict=True))
     if output_padding is not None and any(map(operator.gt, output_padding, most)):
@@ -230,6 +235,7 @@ def _transpose_window(
             pads = (*pads[:axis], (before, min(after, max(room - out, 0))), *pads[axis + 1 :])
             beyond[axis] = max(out - room, 0)
             outs = (*outs[:axis], out - beyond[axis], *outs[axis + 1 :])
+    _affordable(what, x_shape[0], outs, per_group * groups)
     return Window(kernel, stride, dilation, pads, outs, sizes, groups), tuple(beyond)
 
 
@@ -287,7 +293,7 @@ def _pool_window(
 ) -> Window:
     rank = len(kernel)
     given = f"(x {x_shape}, pool_size {kernel})"
-    sizes, _ = _image(
+    sizes, channels = _image(
         what, x_shape, rank, first, given,
         lambda shape: _pool_window(what, shape, kernel, stride, padding, dilation, first),
     )  # fmt: skip
@@ -304,6 +310,7 @@ def _pool_window(
                 f"pool: {kernel[axis]} elements, {dilation[axis]} apart, over {before} + {n} + {after} {given}; "
                 f"use {_milder(window)}"
             )
+    _affordable(what, x_shape[0], window.out_sizes, channels)
     return window
 
 
@@ -312,19 +319,28 @@ def _has_no_empty_window(window: Window) -> bool:
 
 
 def _window_in_padding(window: Window, axis: int) -> int | None:
-    """The first output along an axis all of whose elements are padding."""
+    """The first output along an axis all of whose elements are padding, without a look at each of many."""
     k, s, d = window.kernel[axis], window.stride[axis], window.dilation[axis]
-    n, before = window.in_sizes[axis], window.pads[axis][0]
-    for o in range(window.out_sizes[axis]):
-        if not any(0 <= o * s - before + i * d < n for i in range(k)):
+    n, before, out = window.in_sizes[axis], window.pads[axis][0], window.out_sizes[axis]
+    for o in range(min(out, before // s + 1)):  # it begins in the padding: some element must fall on the image
+        start = o * s - before
+        if start % d >= n or start + (k - 1) * d < 0:
             return o
-    return None
+        if d <= n:  # no later one can step over the image, and each ends further right
+            break
+    first = -(-(before + n) // s)  # that begins behind the image
+    return first if first < out else None
+
+
+_FEW = 100  # paddings that are tried for a suggestion
 
 
 def _milder(window: Window) -> str:
     """Less padding, then less dilation, until no window is empty."""
     for dilation in (window.dilation, (1,) * window.rank):
-        for most in range(max(map(max, window.pads)), -1, -1):
+        reach = max(d * (k - 1) for k, d in zip(window.kernel, dilation, strict=True))
+        tried = min(max(map(max, window.pads)), reach)  # with more, the first window is empty
+        for most in (*range(tried, max(tried - _FEW, 0), -1), 0):
             pads = tuple((min(before, most), min(after, most)) for before, after in window.pads)
             milder = _sized(window.in_sizes, window.kernel, window.stride, dilation, pads)
             if min(milder.out_sizes) > 0 and _has_no_empty_window(milder):
@@ -359,6 +375,12 @@ def _image(
             f"{what}: expected at least 1 element along {', '.join(_names(rank).axes)}, got {sizes} {given}"
         )
     return sizes, x_shape[1] if first else x_shape[-1]
+
+
+def _affordable(what: str, n: int | None, sizes: Sizes, channels: int | None) -> None:
+    """Raise SizeError for outputs that do not fit into memory; of a layer that knows its batch, that is."""
+    if n is not None and channels is not None:
+        afford(what, (n, *sizes, channels), 4)
 
 
 def _works(build: Callable[..., Any], *arguments: Any) -> bool:
@@ -446,17 +468,20 @@ def channels_first(what: str, data_format: str | None) -> bool:
         return True
     near = _nearest_word(data_format, ("channels_last", "channels_first"))
     raise ArgumentError(
-        f'{what}: expected data_format "channels_last", "channels_first" or None, got {data_format!r}; '
+        f'{what}: expected data_format "channels_last", "channels_first" or None, got {described(data_format)}; '
         f'use data_format="{near}"'
     )
 
 
+_MOST = 1 << 31  # sizes from here on are those of no image
+
+
 def _ints(what: str, name: str, value: Any, rank: int, least: int = 1) -> Sizes:
     """An int for each spatial axis, from one int or one per axis."""
-    if type(value) is int and value >= least:
+    if type(value) is int and least <= value < _MOST:
         return (value,) * rank
     each = "" if rank == 1 else f", or {rank} of them ({', '.join(_names(rank).axes)})"
-    expected = f"{what}: expected {name} to be an int >= {least}{each}, got {value!r}; use {name}="
+    expected = f"{what}: expected {name} to be an int >= {least}{each}, got {described(value)}; use {name}="
     values = list(value) if isinstance(value, (tuple, list)) else [value]
     try:
         ints = [int(operator.index(v)) for v in values]
@@ -464,13 +489,13 @@ def _ints(what: str, name: str, value: Any, rank: int, least: int = 1) -> Sizes:
         raise DTypeError(expected + str(_nearest_ints(values, rank, least))) from None
     if len(ints) == 1:
         ints *= rank
-    if len(ints) != rank or min(ints) < least:
+    if len(ints) != rank or min(ints) < least or max(ints) >= _MOST:
         raise ArgumentError(expected + str(_nearest_ints(ints, rank, least)))
     return tuple(ints)
 
 
 def _nearest_ints(values: Sequence[Any], rank: int, least: int) -> Any:
-    near = [max(least, round(v)) if isinstance(v, (int, float)) and abs(v) < 2**31 else least for v in values]
+    near = [max(least, round(v)) if isinstance(v, (int, float)) and abs(v) < _MOST else least for v in values]
     return _brief(tuple((near + (near[-1:] or [least]) * rank)[:rank]))
 
 
@@ -482,11 +507,11 @@ def _padding(what: str, padding: Any, rank: int) -> str | Pads:
     """Padding as "valid", "same", or one pair per spatial axis."""
     if isinstance(padding, str) and padding in ("valid", "same"):
         return padding
-    if type(padding) is int and padding >= 0:
+    if type(padding) is int and 0 <= padding < _MOST:
         return ((padding, padding),) * rank
     expected = (
         f'{what}: expected padding to be "valid", "same", an int >= 0, or for each of {", ".join(_names(rank).axes)} '
-        f"an int or a pair (before, after), got {padding!r}; use padding="
+        f"an int or a pair (before, after), got {described(padding)}; use padding="
     )
     if isinstance(padding, str):
         raise ArgumentError(f'{expected}"{_nearest_word(padding, ("valid", "same"))}"')
@@ -498,7 +523,7 @@ def _padding(what: str, padding: Any, rank: int) -> str | Pads:
         pads = [tuple(int(operator.index(p)) for p in pair) for pair in pairs]
     except TypeError:
         raise DTypeError(expected + _nearest_pads(pairs, rank)) from None
-    if len(pads) != rank or any(len(pair) != 2 or min(pair) < 0 for pair in pads):
+    if len(pads) != rank or any(len(pair) != 2 or min(pair) < 0 or max(pair) >= _MOST for pair in pads):
         raise ArgumentError(expected + _nearest_pads(pairs, rank))
     return tuple((before, after) for before, after in pads)
 
@@ -528,6 +553,16 @@ def _nearest_word(word: Any, words: tuple[str, ...]) -> str:
     return (get_close_matches(str(word).lower(), words, 1, 0.0) or words)[0]
 
 
-def _nearest_divisor(value: int, n: int) -> int:
-    """The divisor of n nearest to value (0 has every divisor)."""
-    return min((d for d in range(1, n + 1) if n % d == 0), key=lambda d: (abs(d - value), d)) if n else value
+def divisors(n: int) -> list[int]:
+    """The divisors of n, the least first; of a number beyond any size, the small ones and what they leave."""
+    small = [d for d in range(1, min(isqrt(n), 1_000_000) + 1) if n % d == 0]
+    return sorted({*small, *(n // d for d in small)})
+
+
+def nearest_divisor(value: int, n: int) -> int:
+    """The divisor of n nearest to a value (0 has every divisor).
+
+    >>> nearest_divisor(3, 8)
+    2
+    """
+    return min(divisors(n), key=lambda d: (abs(d - value), d)) if n else value

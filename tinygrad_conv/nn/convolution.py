@@ -16,13 +16,14 @@ from ..kernels.geometry import (
     channels_first,
     conv_window,
     depthwise_window,
+    nearest_divisor,
     transpose_window,
 )
 from ..ops import convolution as ops
 from ..tensor import Array, Tensor
 from ..tensor import ops as methods
 from . import activations, init
-from .fixes import Edit, Exchange, Set, Shape, nearest_divisor
+from .fixes import Edit, Exchange, Set, Shape
 from .image import Image, check_window
 from .layer import Weight, size_of
 from .module import Parameter

@@ -234,12 +234,3 @@ def _factored(problem: str, chain: Chain, shapes: list[Shape], chosen: Sequence[
 def brief(shape: Shape) -> str:
     """A shape with N for a batch size that is not known."""
     return f"({', '.join('N' if n is None else str(n) for n in shape)}{',' if len(shape) == 1 else ''})"
-
-
-def nearest_divisor(value: int, n: int) -> int:
-    """The divisor of n nearest to a value.
-
-    >>> nearest_divisor(3, 8)
-    2
-    """
-    return min((d for d in range(1, n + 1) if n % d == 0), key=lambda d: (abs(d - value), d), default=1)

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..errors import ArgumentError, ShapeError
+from ..kernels.geometry import nearest_divisor
 from ..modes import MODE, effect
 from ..ops import normalization as ops
 from ..ops.shape import moveaxis
 from ..tensor import Array, Tensor
 from . import init
-from .fixes import Edit, Set, Shape, nearest_divisor
+from .fixes import Edit, Set, Shape
 from .layer import Layer, Weight, size_of
 from .module import Buffer, Parameter
 

@@ -10,11 +10,12 @@ Everything below the public functions has channels last: images (N, *spatial, C)
 from __future__ import annotations
 
 from math import prod
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
-from ..errors import DTypeError, ShapeError
+from ..arguments import Kind, Size, checked
+from ..errors import ShapeError
 from ..kernels import registry as kernels
 from ..kernels.geometry import (
     IntOrInts,
@@ -27,7 +28,7 @@ from ..kernels.geometry import (
     transpose_window,
 )
 from ..primitive import Array, bilinear, linear
-from ..tensor import Shape, Tensor
+from ..tensor import Shape, Tensor, plain_array
 from .elementwise import add
 from .linalg import matmul
 from .shape import pad, permute_dims, reshape
@@ -138,12 +139,21 @@ def patches_transpose(x: Array, window: Window) -> Array:
 # The public edge: lists, layouts, biases
 
 
-def numbers(what: str, name: str, value: Array) -> Array:
-    """An argument as a tensor or array of real numbers."""
-    value = value if isinstance(value, (Tensor, np.ndarray)) else Tensor(value)._array
+def _real(value: Any) -> Any:
+    """A tensor or an array of real numbers."""
+    value = value if isinstance(value, (Tensor, np.ndarray)) else np.asarray(plain_array(value, "images"))
     if value.dtype.kind not in "fiub":
-        raise DTypeError(f"{what}: expected {name} to hold real numbers, got dtype {value.dtype} {value.shape}")
+        raise TypeError
     return value
+
+
+Real: TypeAlias = Annotated[
+    Any, Kind(
+        "an array of real numbers", _real,
+        quick="(type({0}) is Tensor or type({0}) is ndarray) and {0}.dtype.kind in 'fiub'",
+        names={"Tensor": Tensor, "ndarray": np.ndarray},
+    ),
+]  # fmt: skip
 
 
 def to_last(x: Array, first: bool) -> Array:
@@ -159,7 +169,6 @@ def to_first(y: Array, first: bool) -> Array:
 def _biased(what: str, y: Array, b: Array | None) -> Array:
     if b is None:
         return y
-    b = numbers(what, "b", b)
     bias_fits(what, b.shape, y.shape[-1])
     return add(y, b)
 
@@ -168,7 +177,6 @@ def _conv(
     what: str, rank: int, x: Array, w: Array, b: Array | None, stride: IntOrInts, padding: Padding,
     dilation: IntOrInts, groups: int, data_format: str | None,
 ) -> Any:  # fmt: skip
-    x, w = numbers(what, "x", x), numbers(what, "w", w)
     window = conv_window(what, rank, x.shape, w.shape, stride, padding, dilation, groups, data_format)
     first = data_format == "channels_first"
     return to_first(_biased(what, conv(to_last(x, first), w, window=window), b), first)
@@ -178,7 +186,6 @@ def _conv_transpose(
     what: str, rank: int, x: Array, w: Array, b: Array | None, stride: IntOrInts, padding: Padding,
     output_padding: IntOrInts | None, dilation: IntOrInts, groups: int, data_format: str | None,
 ) -> Any:  # fmt: skip
-    x, w = numbers(what, "x", x), numbers(what, "w", w)
     window, beyond = transpose_window(
         what, rank, x.shape, w.shape, stride, padding, output_padding, dilation, groups, data_format
     )
@@ -193,9 +200,10 @@ def _conv_transpose(
 # Convolution
 
 
+@checked
 def conv1d(
-    x: Array, w: Array, b: Array | None = None, stride: IntOrInts = 1, padding: Padding = "valid",
-    dilation: IntOrInts = 1, groups: int = 1, data_format: str | None = "channels_last",
+    x: Real, w: Real, b: Real | None = None, stride: IntOrInts = 1, padding: Padding = "valid",
+    dilation: IntOrInts = 1, groups: Size = 1, data_format: str | None = "channels_last",
 ) -> Tensor:  # fmt: skip
     """`conv2d` along one axis: x (N, L, C), w (k, C / groups, C_out), y (N, ol, C_out).
 
@@ -206,9 +214,10 @@ def conv1d(
     return _conv("conv1d", 1, x, w, b, stride, padding, dilation, groups, data_format)  # type: ignore[no-any-return]
 
 
+@checked
 def conv2d(
-    x: Array, w: Array, b: Array | None = None, stride: IntOrInts = 1, padding: Padding = "valid",
-    dilation: IntOrInts = 1, groups: int = 1, data_format: str | None = "channels_last",
+    x: Real, w: Real, b: Real | None = None, stride: IntOrInts = 1, padding: Padding = "valid",
+    dilation: IntOrInts = 1, groups: Size = 1, data_format: str | None = "channels_last",
 ) -> Tensor:  # fmt: skip
     """The convolution (cross-correlation: the kernel is not flipped) of a batch of images with a bank of kernels.
 
@@ -255,9 +264,10 @@ def conv2d(
     return _conv("conv2d", 2, x, w, b, stride, padding, dilation, groups, data_format)  # type: ignore[no-any-return]
 
 
+@checked
 def conv3d(
-    x: Array, w: Array, b: Array | None = None, stride: IntOrInts = 1, padding: Padding = "valid",
-    dilation: IntOrInts = 1, groups: int = 1, data_format: str | None = "channels_last",
+    x: Real, w: Real, b: Real | None = None, stride: IntOrInts = 1, padding: Padding = "valid",
+    dilation: IntOrInts = 1, groups: Size = 1, data_format: str | None = "channels_last",
 ) -> Tensor:  # fmt: skip
     """`conv2d` over three axes: x (N, D, H, W, C), w (kd, kh, kw, C / groups, C_out), y (N, od, oh, ow, C_out).
 
@@ -267,8 +277,9 @@ def conv3d(
     return _conv("conv3d", 3, x, w, b, stride, padding, dilation, groups, data_format)  # type: ignore[no-any-return]
 
 
+@checked
 def depthwise_conv2d(
-    x: Array, w: Array, b: Array | None = None, stride: IntOrInts = 1, padding: Padding = "valid",
+    x: Real, w: Real, b: Real | None = None, stride: IntOrInts = 1, padding: Padding = "valid",
     dilation: IntOrInts = 1, data_format: str | None = "channels_last",
 ) -> Tensor:  # fmt: skip
     """Each channel convolved by itself: x (N, H, W, C), w (kh, kw, C, multiplier), y (N, oh, ow, C * multiplier).
@@ -288,15 +299,15 @@ def _depthwise(
     what: str, name: str, x: Array, w: Array, b: Array | None, stride: IntOrInts, padding: Padding,
     dilation: IntOrInts, data_format: str | None,
 ) -> Any:  # fmt: skip
-    x, w = numbers(what, "x", x), numbers(what, name, w)
     window = depthwise_window(what, x.shape, w.shape, stride, padding, dilation, data_format, name)
     first = data_format == "channels_first"
     taps = reshape(w, (*w.shape[:2], 1, w.shape[2] * w.shape[3]))  # (kh, kw, 1, C * multiplier)
     return to_first(_biased(what, conv(to_last(x, first), taps, window=window), b), first)
 
 
+@checked
 def separable_conv2d(
-    x: Array, depthwise: Array, pointwise: Array, b: Array | None = None, stride: IntOrInts = 1,
+    x: Real, depthwise: Real, pointwise: Real, b: Real | None = None, stride: IntOrInts = 1,
     padding: Padding = "valid", dilation: IntOrInts = 1, data_format: str | None = "channels_last",
 ) -> Tensor:  # fmt: skip
     """`depthwise_conv2d`, which mixes places, then a 1 by 1 `conv2d`, which mixes channels.
@@ -312,7 +323,6 @@ def separable_conv2d(
     (1, 3, 3, 8)
     """
     what = "separable_conv2d"
-    depthwise, pointwise = numbers(what, "depthwise", depthwise), numbers(what, "pointwise", pointwise)
     between = _depthwise(what, "depthwise", x, depthwise, None, stride, padding, dilation, data_format)
     channels = prod(depthwise.shape[2:])
     if len(pointwise.shape) != 4 or pointwise.shape[:3] != (1, 1, channels):
@@ -323,8 +333,9 @@ def separable_conv2d(
     return _conv(what, 2, between, pointwise, b, 1, "valid", 1, 1, data_format)  # type: ignore[no-any-return]
 
 
+@checked
 def locally_connected2d(
-    x: Array, w: Array, b: Array | None = None, kernel_size: IntOrInts = 3, stride: IntOrInts = 1,
+    x: Real, w: Real, b: Real | None = None, kernel_size: IntOrInts = 3, stride: IntOrInts = 1,
     padding: Padding = "valid", dilation: IntOrInts = 1, data_format: str | None = "channels_last",
 ) -> Tensor:  # fmt: skip
     """A convolution without weight sharing: every place has a kernel of its own.
@@ -348,14 +359,12 @@ def locally_connected2d(
     (1, 2, 2, 5)
     """
     what = "locally_connected2d"
-    x, w = numbers(what, "x", x), numbers(what, "w", w)
     window = local_window(what, x.shape, w.shape, kernel_size, stride, padding, dilation, data_format)
     first = data_format == "channels_first"
     columns = patches(to_last(x, first), window=window)  # (N, oh, ow, K)
     y = matmul(permute_dims(columns, (1, 2, 0, 3)), w)  # (oh, ow, N, K) @ (oh, ow, K, filters)
     y = permute_dims(y, (2, 0, 1, 3))  # (N, oh, ow, filters)
     if b is not None:
-        b = numbers(what, "b", b)
         if b.shape not in (y.shape[1:], y.shape[3:]):
             raise ShapeError(
                 f"{what}: expected b of shape (oh, ow, filters) or (filters,), got {b.shape}: "
@@ -369,9 +378,10 @@ def locally_connected2d(
 # Transposed convolution
 
 
+@checked
 def conv1d_transpose(
-    x: Array, w: Array, b: Array | None = None, stride: IntOrInts = 1, padding: Padding = "valid",
-    output_padding: IntOrInts | None = None, dilation: IntOrInts = 1, groups: int = 1,
+    x: Real, w: Real, b: Real | None = None, stride: IntOrInts = 1, padding: Padding = "valid",
+    output_padding: IntOrInts | None = None, dilation: IntOrInts = 1, groups: Size = 1,
     data_format: str | None = "channels_last",
 ) -> Tensor:  # fmt: skip
     """`conv2d_transpose` along one axis: x (N, L, C_in), w (k, C_out / groups, C_in), y (N, ol, C_out).
@@ -384,9 +394,10 @@ def conv1d_transpose(
     )
 
 
+@checked
 def conv2d_transpose(
-    x: Array, w: Array, b: Array | None = None, stride: IntOrInts = 1, padding: Padding = "valid",
-    output_padding: IntOrInts | None = None, dilation: IntOrInts = 1, groups: int = 1,
+    x: Real, w: Real, b: Real | None = None, stride: IntOrInts = 1, padding: Padding = "valid",
+    output_padding: IntOrInts | None = None, dilation: IntOrInts = 1, groups: Size = 1,
     data_format: str | None = "channels_last",
 ) -> Tensor:  # fmt: skip
     """The transpose of `conv2d`: every element of x adds a multiple of the kernel to the larger y.
@@ -437,9 +448,10 @@ def conv2d_transpose(
     )
 
 
+@checked
 def conv3d_transpose(
-    x: Array, w: Array, b: Array | None = None, stride: IntOrInts = 1, padding: Padding = "valid",
-    output_padding: IntOrInts | None = None, dilation: IntOrInts = 1, groups: int = 1,
+    x: Real, w: Real, b: Real | None = None, stride: IntOrInts = 1, padding: Padding = "valid",
+    output_padding: IntOrInts | None = None, dilation: IntOrInts = 1, groups: Size = 1,
     data_format: str | None = "channels_last",
 ) -> Tensor:  # fmt: skip
     """`conv2d_transpose` over three axes: x (N, D, H, W, C_in), w (kd, kh, kw, C_out / groups, C_in).

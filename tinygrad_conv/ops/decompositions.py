@@ -489,7 +489,7 @@ def norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) ->
             f"norm: expected one axis or two for ord={ord!r}, got shape {np.shape(_raw(x))}, axis={axis}"
         )
     y = matrix_norm(moveaxis(x, axes, (-2, -1)), ord=ord)
-    return expand_dims(y, sorted(axes)) if keepdims else y
+    return expand_dims(y, tuple(sorted(axes))) if keepdims else y
 
 
 def cond(x: Array, p: Any = None) -> Tensor:

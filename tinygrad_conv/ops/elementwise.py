@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import checked
 from ..kernels import special
 from ..primitive import NONDIFF, Array, elementwise, linear, plain
 from ..tensor import Tensor
@@ -379,6 +380,7 @@ def _clip_to(x: Array, low: Array, high: Array) -> Array:
     return np.minimum(np.maximum(x, low), high)
 
 
+@checked
 def clip(x: Array, min: Any = None, max: Any = None) -> Tensor:
     """x limited to [min, max], by NumPy's rules. Derivative: 1 inside and at the bounds, 0 outside, where a bound that
     is followed has derivative 1.
@@ -537,102 +539,119 @@ def tanh(x: Array) -> Array:
 # Comparisons and predicates: plain values
 
 
+@checked
 @plain
 def equal(x1: Array, x2: Array) -> Array:
     """x1 == x2, elementwise, as bools without a gradient."""
     return np.equal(x1, x2)
 
 
+@checked
 @plain
 def not_equal(x1: Array, x2: Array) -> Array:
     """x1 != x2, elementwise, as bools without a gradient."""
     return np.not_equal(x1, x2)
 
 
+@checked
 @plain
 def less(x1: Array, x2: Array) -> Array:
     """x1 < x2, elementwise, as bools without a gradient."""
     return np.less(x1, x2)
 
 
+@checked
 @plain
 def less_equal(x1: Array, x2: Array) -> Array:
     """x1 <= x2, elementwise, as bools without a gradient."""
     return np.less_equal(x1, x2)
 
 
+@checked
 @plain
 def greater(x1: Array, x2: Array) -> Array:
     """x1 > x2, elementwise, as bools without a gradient."""
     return np.greater(x1, x2)
 
 
+@checked
 @plain
 def greater_equal(x1: Array, x2: Array) -> Array:
     """x1 >= x2, elementwise, as bools without a gradient."""
     return np.greater_equal(x1, x2)
 
 
+@checked
 @plain
 def logical_and(x1: Array, x2: Array) -> Array:
     """Both true, elementwise."""
     return np.logical_and(x1, x2)
 
 
+@checked
 @plain
 def logical_or(x1: Array, x2: Array) -> Array:
     """Either true, elementwise."""
     return np.logical_or(x1, x2)
 
 
+@checked
 @plain
 def logical_xor(x1: Array, x2: Array) -> Array:
     """Exactly one true, elementwise."""
     return np.logical_xor(x1, x2)
 
 
+@checked
 @plain
 def logical_not(x: Array) -> Array:
     """Not true, elementwise."""
     return np.logical_not(x)
 
 
+@checked
 @plain
 def bitwise_and(x1: Array, x2: Array) -> Array:
     """x1 & x2 of integers, bit by bit, or of bools."""
     return np.bitwise_and(x1, x2)
 
 
+@checked
 @plain
 def bitwise_or(x1: Array, x2: Array) -> Array:
     """x1 | x2 of integers, bit by bit, or of bools."""
     return np.bitwise_or(x1, x2)
 
 
+@checked
 @plain
 def bitwise_xor(x1: Array, x2: Array) -> Array:
     """x1 ^ x2 of integers, bit by bit, or of bools."""
     return np.bitwise_xor(x1, x2)
 
 
+@checked
 @plain
 def bitwise_invert(x: Array) -> Array:
     """~x of integers, bit by bit, or of bools."""
     return np.invert(x)
 
 
+@checked
 @plain
 def isnan(x: Array) -> Array:
     """Is it not a number? Elementwise."""
     return np.isnan(x)
 
 
+@checked
 @plain
 def isinf(x: Array) -> Array:
     """Is it infinite? Elementwise."""
     return np.isinf(x)
 
 
+@checked
 @plain
 def isfinite(x: Array) -> Array:
     """Is it neither infinite nor NaN? Elementwise."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import ShapeLike, as_array
+from ..arguments import Count, DType, ShapeLike, afford, as_array, checked
 from ..errors import ArgumentError, DTypeError, IndexingError, ShapeError
 from ..modes import constant
 from ..primitive import Array, linear, plain
@@ -80,6 +80,7 @@ def scatter(x: Array, index: Any, shape: ShapeLike) -> Array:
     return out
 
 
+@checked
 def getitem(x: Array, index: Any) -> Tensor:
     """``x[index]``: basic (slices, integers, None, ...) and advanced (integer and bool arrays) indexing as in NumPy.
 
@@ -93,6 +94,7 @@ def getitem(x: Array, index: Any) -> Tensor:
     return _getitem(x, _freeze(index))
 
 
+@checked
 def take(x: Array, indices: Array, axis: int | None = None) -> Tensor:
     """The slices at `indices` along an axis (of the flattened array when None).
 
@@ -124,6 +126,7 @@ def _integer_array(what: str, indices: Any) -> Any:
     return index
 
 
+@checked
 def take_along_axis(x: Array, indices: Array, axis: int = -1) -> Tensor:
     """One element per index along an axis: ``y[i, j] = x[i, indices[i, j]]`` for the last of two axes.
 
@@ -187,6 +190,7 @@ def _set_at(x: Array, value: Array, index: Any) -> Array:
     return out
 
 
+@checked
 def set_at(x: Array, index: Any, value: Array) -> Tensor:
     """A copy of x with ``x[index] = value``: what to write instead of assignment in place.
 
@@ -211,6 +215,7 @@ def _add_at(x: Array, value: Array, index: Any) -> Array:
     return out
 
 
+@checked
 def add_at(x: Array, index: Any, value: Array) -> Tensor:
     """A copy of x with `value` added at an index; a place named twice gets both.
 
@@ -243,7 +248,8 @@ def place(x: Array, labels: Any, classes: int) -> Array:
     return out.reshape(*labels.shape, classes)
 
 
-def one_hot(labels: Array, num_classes: int | None = None, dtype: Any = np.float32) -> Tensor:
+@checked
+def one_hot(labels: Array, num_classes: Count | None = None, dtype: DType = np.float32) -> Tensor:
     """Rows of zeros with a 1 at each label, of shape ``labels.shape + (num_classes,)``; data, without a gradient.
 
     Raises ArgumentError when a label is not in 0 ... num_classes - 1.
@@ -264,11 +270,13 @@ def _one_hot(labels: Any, num_classes: int | None, dtype: Any) -> Any:
     top = int(index.max()) + 1 if index.size else 0
     n = top if num_classes is None else num_classes
     check_labels("one_hot", index, n)
+    afford("one_hot", (*index.shape, n), np.dtype(dtype).itemsize)
     out = np.zeros((*index.shape, n), dtype)
     np.put_along_axis(out, index[..., None], 1, axis=-1)
     return out
 
 
+@checked
 @plain
 def check_labels(what: str, labels: Any, num_classes: int) -> None:
     """Raise ArgumentError unless every label is in 0 ... num_classes - 1, naming the first that is not."""

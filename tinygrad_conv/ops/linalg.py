@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from string import ascii_letters
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from ..arguments import Axes, Count, SomeAxes, afford, checked
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..kernels import product
 from ..primitive import Array, bilinear, linear, opaque
@@ -18,11 +19,11 @@ from ..tensor import Tensor
 from .complex import squared_size
 from .elementwise import _raw, abs, equal, multiply, pow, root, where
 from .reductions import max, min, normalize_axes, sum
-from .shape import astype, expand_dims, matrix_transpose, moveaxis, permute_dims, reshape, squeeze, sum_to
+from .shape import astype, expand_dims, moveaxis, permute_dims, reshape, squeeze, sum_to, transposed
 
 
 @bilinear(
-    lambda g, x2: _matmul(g, matrix_transpose(x2)), lambda g, x1: _matmul(matrix_transpose(x1), g), label="@",
+    lambda g, x2: _matmul(g, transposed(x2)), lambda g, x1: _matmul(transposed(x1), g), label="@",
     flops=lambda x1, x2, y: 2 * int(np.prod(y)) * x1[-1], broadcasts=True,
     samples=lambda d: d.matmul_sample(),
 )  # fmt: skip
@@ -31,6 +32,7 @@ def _matmul(x1: Array, x2: Array) -> Array:
     return product.matmul(x1, x2)
 
 
+@checked
 def matmul(x1: Array, x2: Array) -> Tensor:
     """The matrix product, by NumPy's rules: stacks of matrices broadcast, a vector becomes a row or a column.
 
@@ -66,6 +68,7 @@ def _matmul_fix(a: tuple[int, ...], b: tuple[int, ...]) -> str:
     return ""
 
 
+@checked
 def dot(x1: Array, x2: Array) -> Tensor:
     """NumPy's dot: a product of scalars, `matmul` up to two axes, else a sum over x1's last and x2's last but one."""
     a, b = np.ndim(_raw(x1)), np.ndim(_raw(x2))
@@ -73,25 +76,22 @@ def dot(x1: Array, x2: Array) -> Tensor:
         return multiply(x1, x2)
     if a <= 2 and b <= 2:
         return matmul(x1, x2)
-    return tensordot(x1, x2, axes=([-1], [-2 if b > 1 else -1]))
+    return tensordot(x1, x2, axes=(-1, -2 if b > 1 else -1))
 
 
-def tensordot(x1: Array, x2: Array, axes: int | Sequence[Sequence[int]] = 2) -> Tensor:
+@checked
+def tensordot(x1: Array, x2: Array, axes: Count | tuple[SomeAxes, SomeAxes] = 2) -> Tensor:
     """The sum of products over pairs of axes; an int n pairs x1's last n with x2's first n.
 
     >>> tensordot(Tensor([[1.0, 2.0]]), Tensor([3.0, 4.0]), axes=1)
     Tensor([11.])
     """
     a, b = np.shape(_raw(x1)), np.shape(_raw(x2))
-    if isinstance(axes, (int, np.integer)):
+    if isinstance(axes, int):
         left, right = tuple(range(len(a) - axes, len(a))), tuple(range(axes))
     else:
-        pair: list[Any] = [(k,) if isinstance(k, (int, np.integer)) else tuple(k) for k in axes]
-        try:
-            left = np.lib.array_utils.normalize_axis_tuple(pair[0], len(a))
-            right = np.lib.array_utils.normalize_axis_tuple(pair[1], len(b))
-        except ValueError as error:
-            raise ShapeError(f"tensordot: {error} (x1 {a}, x2 {b})") from None
+        left = np.lib.array_utils.normalize_axis_tuple(axes[0], len(a))
+        right = np.lib.array_utils.normalize_axis_tuple(axes[1], len(b))
     sizes = [a[k] if 0 <= k < len(a) else None for k in left], [b[k] if k < len(b) else None for k in right]
     if sizes[0] != sizes[1] or None in sizes[0]:
         raise ShapeError(f"tensordot: expected equal sizes on axes {left} and {right}, got x1 {a} and x2 {b}")
@@ -121,6 +121,7 @@ def _space(terms: Sequence[str], shapes: Sequence[Sequence[int]]) -> int:
     return int(np.prod(list(sizes.values()), dtype=np.int64))
 
 
+@checked
 def einsum(subscripts: str, *operands: Array) -> Tensor:
     """Einstein's summation: ``einsum("ij,jk->ik", a, b)``, with repeated axes, "..." and any number of operands.
 
@@ -197,6 +198,7 @@ def _tidy(term: str, x: Array, wanted: set[str]) -> tuple[str, Array]:
     return term, x
 
 
+@checked
 def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     """The elements whose index on axis2 is `offset` more than that on axis1, as a new last axis.
 
@@ -209,6 +211,7 @@ def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tenso
     return moved[..., [i for i, _ in places], [j for _, j in places]]
 
 
+@checked
 def outer(x1: Array, x2: Array) -> Tensor:
     """All products of two vectors: ``y[i, j] = x1[i] * x2[j]``.
 
@@ -216,9 +219,12 @@ def outer(x1: Array, x2: Array) -> Tensor:
     Tensor([[3.],
             [6.]])
     """
-    return reshape(x1, (-1, 1)) * reshape(x2, (1, -1))
+    rows, columns = reshape(x1, (-1, 1)), reshape(x2, (1, -1))
+    afford("outer", (rows.shape[0], columns.shape[1]))
+    return rows * columns
 
 
+@checked
 def vecdot(x1: Array, x2: Array, axis: int = -1) -> Tensor:
     """The sum of products along an axis, the other axes broadcast.
 
@@ -228,6 +234,7 @@ def vecdot(x1: Array, x2: Array, axis: int = -1) -> Tensor:
     return sum(multiply(x1, x2), axis=axis)
 
 
+@checked
 def trace(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     """The sum of the `diagonal`: of the first two axes, if no others are given.
 
@@ -259,7 +266,10 @@ def triu(x: Array, k: int = 0) -> Array:
     return np.triu(x, k)
 
 
-def linalg_norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
+@checked
+def linalg_norm(
+    x: Array, ord: float | Literal["fro"] | None = None, axis: Axes = None, keepdims: bool = False
+) -> Tensor:
     """A norm over axes: Euclidean (None, 2, "fro"), 1, inf, -inf, or any power p > 0 of vectors.
 
     Derivative of the Euclidean norm: x / |x|; of every norm: 0 at x = 0.
@@ -267,7 +277,7 @@ def linalg_norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = Fa
     >>> linalg_norm(Tensor([3.0, 4.0]))
     Tensor(5.)
     """
-    axes = normalize_axes(axis, np.ndim(_raw(x)), "linalg_norm")
+    axes = normalize_axes(axis, np.ndim(_raw(x)))
     if ord in (None, "fro"):
         ord = 2
     elif len(axes) != 1:
@@ -277,7 +287,7 @@ def linalg_norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = Fa
 
 def vector_norm(x: Array, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Tensor:
     """A norm of all elements along some axes as one vector: Euclidean (2), 1, inf, -inf, or any power p > 0."""
-    axes = normalize_axes(axis, np.ndim(_raw(x)), "vector_norm")
+    axes = normalize_axes(axis, np.ndim(_raw(x)))
     if np.asarray(_raw(x)).dtype.kind in "iub":
         x = astype(x, np.float64)  # as NumPy does; the squares of small integers would run over
     if ord == 2:
@@ -288,7 +298,7 @@ def vector_norm(x: Array, axis: Any = None, keepdims: bool = False, ord: Any = 2
         return min(abs(x), axis=axes, keepdims=keepdims)
     if ord == 1:
         return sum(abs(x), axis=axes, keepdims=keepdims)
-    if isinstance(ord, (int, float)) and ord > 0:
+    if not isinstance(ord, str) and ord > 0:
         total = sum(pow(abs(x), ord), axis=axes, keepdims=keepdims)
         zero = equal(total, 0)  # the power has an infinite slope at 0, so 0 must not reach it
         return where(zero, 0.0, pow(where(zero, 1.0, total), 1 / ord))
@@ -303,8 +313,8 @@ def _square_matrices(what: str, x: Any) -> None:
 
 @opaque(
     vjp=(
-        lambda g, a, y: -_matmul(_solve(matrix_transpose(a), g), matrix_transpose(y)),
-        lambda g, a: _solve(matrix_transpose(a), g),
+        lambda g, a, y: -_matmul(_solve(transposed(a), g), transposed(y)),
+        lambda g, a: _solve(transposed(a), g),
     ),
     jvp=(lambda t, a, y: -_solve(a, _matmul(t, y)), lambda t, a: _solve(a, t)),
     samples=lambda d: d.solve_sample(), broadcasts=True,
@@ -314,6 +324,7 @@ def _solve(a: Array, b: Array) -> Array:
     return np.linalg.solve(a, b)
 
 
+@checked
 def solve(a: Array, b: Array) -> Tensor:
     """x such that a x = b; b is a vector (1-d) or a stack of matrices. Derivatives: a⁻ᵀ g for b, -a⁻ᵀ g xᵀ for a.
 
@@ -332,7 +343,7 @@ def solve(a: Array, b: Array) -> Tensor:
 
 
 @opaque(
-    vjp=lambda g, y: -_matmul(_matmul(matrix_transpose(y), g), matrix_transpose(y)),
+    vjp=lambda g, y: -_matmul(_matmul(transposed(y), g), transposed(y)),
     jvp=lambda t, y: -_matmul(_matmul(y, t), y),
     samples=lambda d: d.square_sample(),
 )

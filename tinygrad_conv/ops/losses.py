@@ -7,11 +7,11 @@ told apart by their dtype and number of axes.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
-from ..arguments import as_array
+from ..arguments import Fraction, Positive, as_array, checked, one_of
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..modes import is_grad_enabled
 from ..primitive import Array, opaque, plain
@@ -22,8 +22,10 @@ from .indexing import check_labels, one_hot, pick, place
 from .reductions import mean, sum
 from .shape import astype, expand_dims
 
+Reduction: TypeAlias = Annotated[str, one_of("mean", "sum", "none")]
 
-def _reduce(losses: Array, weights: Array | None, reduction: str, what: str) -> Tensor:
+
+def _reduce(losses: Array, weights: Array | None, reduction: Reduction, what: str) -> Tensor:
     if weights is not None:
         shape = np.shape(_raw(losses))
         if np.shape(_raw(weights)) not in (shape, ()):
@@ -35,9 +37,7 @@ def _reduce(losses: Array, weights: Array | None, reduction: str, what: str) -> 
         return mean(losses)
     if reduction == "sum":
         return sum(losses)
-    if reduction == "none":
-        return losses  # type: ignore[no-any-return]
-    raise ArgumentError(f"{what}: expected reduction 'mean', 'sum' or 'none', got {reduction!r}")
+    return losses  # type: ignore[no-any-return]
 
 
 def _same_shape(what: str, prediction: Array, target: Array) -> Array:
@@ -90,9 +90,11 @@ def cross_entropy(x: Array, labels: Any) -> Array:
     return np.negative(pick(log_p, labels)), log_p
 
 
+@checked
 def softmax_cross_entropy(
-    logits: Array, labels: Array, weights: Array | None = None, reduction: str = "mean", label_smoothing: float = 0.0
-) -> Tensor:
+    logits: Array, labels: Array, weights: Array | None = None, reduction: Reduction = "mean",
+    label_smoothing: Fraction = 0.0,
+) -> Tensor:  # fmt: skip
     """-Σ t log softmax(logits) over the last axis, from logits: stable for any logits.
 
     Parameters
@@ -113,8 +115,6 @@ def softmax_cross_entropy(
     target: Array = labels if isinstance(labels, Tensor) else as_array(labels, "softmax_cross_entropy")
     if not shape:
         raise ShapeError("softmax_cross_entropy: expected logits (..., K), got a scalar")
-    if not 0 <= label_smoothing < 1:
-        raise ArgumentError(f"softmax_cross_entropy: expected label_smoothing in [0, 1), got {label_smoothing}")
     sparse = target.shape != shape
     if sparse:
         if target.shape == (*shape[:-1], 1):
@@ -150,7 +150,10 @@ def _class_numbers(labels: Any, classes: int) -> Any:
     return labels
 
 
-def binary_cross_entropy(logits: Array, labels: Array, weights: Array | None = None, reduction: str = "mean") -> Tensor:
+@checked
+def binary_cross_entropy(
+    logits: Array, labels: Array, weights: Array | None = None, reduction: Reduction = "mean"
+) -> Tensor:
     """-(t log p + (1 - t) log(1 - p)), p = sigmoid(logits), from logits: stable for any logits.
 
     `labels` are in [0, 1] and of the logits' shape. Derivative: sigmoid(logits) - t.
@@ -171,7 +174,8 @@ def _check_unit_interval(labels: Any) -> None:
         raise ArgumentError(f"binary_cross_entropy: expected labels in [0, 1], got {labels.min()} to {labels.max()}")
 
 
-def mse(prediction: Array, target: Array, weights: Array | None = None, reduction: str = "mean") -> Tensor:
+@checked
+def mse(prediction: Array, target: Array, weights: Array | None = None, reduction: Reduction = "mean") -> Tensor:
     """The mean of (prediction - target)². Derivative: 2 (prediction - target) / n.
 
     >>> mse(Tensor([1.0, 3.0]), [0.0, 0.0])
@@ -181,7 +185,8 @@ def mse(prediction: Array, target: Array, weights: Array | None = None, reductio
     return _reduce(_per_example(square(prediction - target)), weights, reduction, "mse")
 
 
-def mae(prediction: Array, target: Array, weights: Array | None = None, reduction: str = "mean") -> Tensor:
+@checked
+def mae(prediction: Array, target: Array, weights: Array | None = None, reduction: Reduction = "mean") -> Tensor:
     """The mean of |prediction - target|. Derivative: the sign over n, 0 where they are equal.
 
     >>> mae(Tensor([1.0, -3.0]), [0.0, 0.0])
@@ -191,8 +196,9 @@ def mae(prediction: Array, target: Array, weights: Array | None = None, reductio
     return _reduce(_per_example(abs(prediction - target)), weights, reduction, "mae")
 
 
+@checked
 def huber(
-    prediction: Array, target: Array, weights: Array | None = None, reduction: str = "mean", delta: float = 1.0
+    prediction: Array, target: Array, weights: Array | None = None, reduction: Reduction = "mean", delta: Positive = 1.0
 ) -> Tensor:
     """Half the square for errors up to delta, linear beyond: robust to outliers. Source: Huber (1964).
 
@@ -201,15 +207,14 @@ def huber(
     >>> huber(Tensor([0.5, 3.0]), [0.0, 0.0], reduction="none")
     Tensor([0.125, 2.5  ])
     """
-    if not delta > 0:
-        raise ArgumentError(f"huber: expected delta above 0, got {delta}")
     error = prediction - _same_shape("huber", prediction, target)
     size = abs(error)
     losses = where(less_equal(size, delta), 0.5 * square(error), delta * (size - 0.5 * delta))
     return _reduce(_per_example(losses), weights, reduction, "huber")
 
 
-def hinge(prediction: Array, target: Array, weights: Array | None = None, reduction: str = "mean") -> Tensor:
+@checked
+def hinge(prediction: Array, target: Array, weights: Array | None = None, reduction: Reduction = "mean") -> Tensor:
     """The mean of max(0, 1 - t * prediction), t in {-1, 1} (or {0, 1}, which are read as -1 and 1).
 
     Derivative: -t where the margin is violated, else 0; half of it at the kink.
@@ -233,7 +238,10 @@ def _to_signs(target: Any) -> tuple[Any, Any]:
     return (number(2), number(-1)) if values <= {0.0, 1.0} else (number(1), number(0))
 
 
-def kl_divergence(prediction: Array, target: Array, weights: Array | None = None, reduction: str = "mean") -> Tensor:
+@checked
+def kl_divergence(
+    prediction: Array, target: Array, weights: Array | None = None, reduction: Reduction = "mean"
+) -> Tensor:
     """Σ t log(t / p) over the last axis: how far the distribution `prediction` is from `target`.
 
     Terms with t = 0 are 0. Derivative with respect to p: -t / p.

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import as_array
+from ..arguments import Axes as Axis
+from ..arguments import Fraction, NonNegative, Size, Sizes, as_array, checked
 from ..errors import ArgumentError, ShapeError
 from ..kernels import registry as kernels
+from ..kernels.geometry import divisors
 from ..modes import MODE, effect, is_grad_enabled
 from ..primitive import Array, opaque, plain
 from ..tensor import Tensor, wrap
@@ -85,7 +87,8 @@ def standardized(x: Any, axes: Axes, epsilon: float, statistics: Any = None, *, 
     return np.multiply(centred, scale, centred)
 
 
-def standardize(x: Array, axis: int | Axes = -1, epsilon: float = 1e-3) -> Tensor:
+@checked
+def standardize(x: Array, axis: Axis = -1, epsilon: NonNegative = 1e-3) -> Tensor:
     """Mean 0 and variance 1 over axes: (x - mean) / √(var + epsilon).
 
     Derivative: (1 - 1/n - y yᵀ/n) / √(var + epsilon). Source: Ioffe & Szegedy (2015).
@@ -93,7 +96,7 @@ def standardize(x: Array, axis: int | Axes = -1, epsilon: float = 1e-3) -> Tenso
     >>> standardize(Tensor([-1.0, 1.0]), epsilon=0.0)
     Tensor([-1.,  1.])
     """
-    y, _ = _standardized("standardize", x, normalize_axes(axis, np.ndim(_raw(x)), "standardize"), epsilon)
+    y, _ = _standardized("standardize", x, normalize_axes(axis, np.ndim(_raw(x))), epsilon)
     return y
 
 
@@ -101,8 +104,6 @@ def _standardized(what: str, x: Array, axes: Axes, epsilon: float) -> tuple[Tens
     raw = as_array(_raw(x), what)
     if raw.dtype.kind != "f":
         raise ArgumentError(f"{what}: expected floating-point x, got dtype {raw.dtype}; convert with astype('float32')")
-    if not epsilon >= 0:
-        raise ArgumentError(f"{what}: expected epsilon of at least 0, got {epsilon}")
     if not math.prod(raw.shape[k] for k in axes):
         raise ShapeError(f"{what}: expected at least one element to normalise over, got x {raw.shape}")
     source: Any = x if isinstance(x, Tensor) else raw
@@ -126,9 +127,10 @@ def _affine(what: str, y: Array, gamma: Array | None, beta: Array | None) -> Ten
     return y if beta is None else y + beta  # type: ignore[no-any-return]
 
 
+@checked
 def batch_norm(
     x: Array, gamma: Array | None = None, beta: Array | None = None, mean: Array | None = None,
-    var: Array | None = None, epsilon: float = 1e-3,
+    var: Array | None = None, epsilon: NonNegative = 1e-3,
 ) -> Any:  # fmt: skip
     """Each channel (last axis) to mean 0 and variance 1, then scaled by gamma and shifted by beta.
 
@@ -163,20 +165,22 @@ def batch_norm(
     return _affine("batch_norm", y, gamma, beta), *(s if s.dtype == y.dtype else astype(s, y.dtype) for s in statistics)
 
 
+@checked
 def layer_norm(
-    x: Array, gamma: Array | None = None, beta: Array | None = None, axis: int | Axes = -1, epsilon: float = 1e-3
+    x: Array, gamma: Array | None = None, beta: Array | None = None, axis: Axis = -1, epsilon: NonNegative = 1e-3
 ) -> Tensor:
     """Each example to mean 0 and variance 1 over `axis`, then gamma and beta per channel. Source: Ba et al. (2016).
 
     >>> layer_norm(Tensor([[1.0, 3.0]]), epsilon=0.0)
     Tensor([[-1.,  1.]])
     """
-    y, _ = _standardized("layer_norm", x, normalize_axes(axis, np.ndim(_raw(x)), "layer_norm"), epsilon)
+    y, _ = _standardized("layer_norm", x, normalize_axes(axis, np.ndim(_raw(x))), epsilon)
     return _affine("layer_norm", y, gamma, beta)
 
 
+@checked
 def group_norm(
-    x: Array, gamma: Array | None = None, beta: Array | None = None, groups: int = 1, epsilon: float = 1e-3
+    x: Array, gamma: Array | None = None, beta: Array | None = None, groups: Size = 1, epsilon: NonNegative = 1e-3
 ) -> Tensor:
     """Each example's groups of channels to mean 0 and variance 1. Source: Wu & He (2018).
 
@@ -186,8 +190,8 @@ def group_norm(
     shape = np.shape(_raw(x))
     if len(shape) < 2:
         raise ShapeError(f"group_norm: expected x (N, ..., C), got shape {shape}")
-    if groups < 1 or shape[-1] % groups:
-        fits = [k for k in range(1, shape[-1] + 1) if shape[-1] % k == 0]
+    if shape[-1] % groups:
+        fits = divisors(shape[-1])
         raise ArgumentError(f"group_norm: expected groups that divide {shape[-1]} channels, got {groups}; use {fits}")
     apart = reshape(x, (*shape[:-1], groups, shape[-1] // groups))  # (N, ..., G, C/G)
     axes = (*range(1, len(shape) - 1), len(shape))
@@ -195,7 +199,10 @@ def group_norm(
     return _affine("group_norm", reshape(y, shape), gamma, beta)
 
 
-def instance_norm(x: Array, gamma: Array | None = None, beta: Array | None = None, epsilon: float = 1e-3) -> Tensor:
+@checked
+def instance_norm(
+    x: Array, gamma: Array | None = None, beta: Array | None = None, epsilon: NonNegative = 1e-3
+) -> Tensor:
     """Each example's channels to mean 0 and variance 1 over space. Source: Ulyanov et al. (2016).
 
     >>> instance_norm(Tensor([[[1.0], [3.0]]]), epsilon=0.0).tolist()
@@ -208,9 +215,8 @@ def instance_norm(x: Array, gamma: Array | None = None, beta: Array | None = Non
     return _affine("instance_norm", y, gamma, beta)
 
 
-def dropout(
-    x: Array, rate: float, rng: np.random.Generator, noise_shape: tuple[int | None, ...] | None = None
-) -> Tensor:
+@checked
+def dropout(x: Array, rate: Fraction, rng: np.random.Generator, noise_shape: Sizes | None = None) -> Tensor:
     """Each element is 0 with probability `rate`, else divided by 1 - rate. Derivative: the same mask.
 
     `noise_shape` is the mask's shape, where it is not that of x: along an axis where it has 1, elements are dropped
@@ -221,10 +227,6 @@ def dropout(
     >>> dropout(Tensor([1.0, 1.0, 1.0, 1.0]), 0.5, np.random.default_rng(0)).tolist()
     [2.0, 2.0, 2.0, 0.0]
     """
-    if not 0 <= rate < 1:
-        raise ArgumentError(f"dropout: expected a rate in [0, 1), got {rate}")
-    if not isinstance(rng, np.random.Generator):
-        raise ArgumentError(f"dropout: expected a numpy.random.Generator as rng, got {type(rng).__name__}")
     if rate == 0:
         return x  # type: ignore[no-any-return]
     used = MODE.get().generators
@@ -254,6 +256,7 @@ def _kept(rng: np.random.Generator, shape: tuple[int, ...], rate: float) -> Any:
     return rng.random(shape, dtype=np.float32) >= rate
 
 
+@checked
 def embedding(indices: Array, table: Array) -> Tensor:
     """The rows of a table (V, D) at integer indices (...): an array (..., D). Derivative: row by row, adding up.
 

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import checked
 from ..errors import ShapeError
 from ..kernels import registry as kernels
 from ..kernels.geometry import IntOrInts, Padding, Window, channels_first, pool_window
 from ..primitive import Array, linear, opaque, plain
 from ..tensor import Tensor
-from .convolution import numbers, to_first, to_last
+from .convolution import Real, to_first, to_last
 from .elementwise import _raw
 from .shape import reshape
 
@@ -138,15 +139,15 @@ def _max_pool(
     what: str, rank: int | None, x: Array, pool_size: IntOrInts, stride: IntOrInts | None, padding: Padding,
     dilation: IntOrInts, data_format: str | None,
 ) -> Any:  # fmt: skip
-    x = numbers(what, "x", x)
     rank = rank or _spatial_rank(what, x)
     window = pool_window(what, rank, x.shape, pool_size, stride, padding, dilation, data_format)
     first = data_format == "channels_first"
     return to_first(pool_max(to_last(x, first), window=window), first)
 
 
+@checked
 def max_pool(
-    x: Array, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
+    x: Real, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
     dilation: IntOrInts = 1, data_format: str | None = "channels_last",
 ) -> Tensor:  # fmt: skip
     """`max_pool2d` over all axes between the first and the last: x (N, *spatial, C).
@@ -157,8 +158,9 @@ def max_pool(
     return _max_pool("max_pool", None, x, pool_size, stride, padding, dilation, data_format)  # type: ignore[no-any-return]
 
 
+@checked
 def max_pool1d(
-    x: Array, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
+    x: Real, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
     dilation: IntOrInts = 1, data_format: str | None = "channels_last",
 ) -> Tensor:  # fmt: skip
     """`max_pool2d` along one axis: x (N, L, C), y (N, ol, C).
@@ -169,8 +171,9 @@ def max_pool1d(
     return _max_pool("max_pool1d", 1, x, pool_size, stride, padding, dilation, data_format)  # type: ignore[no-any-return]
 
 
+@checked
 def max_pool2d(
-    x: Array, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
+    x: Real, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
     dilation: IntOrInts = 1, data_format: str | None = "channels_last",
 ) -> Tensor:  # fmt: skip
     """The maximum of each window of each channel.
@@ -210,8 +213,9 @@ def max_pool2d(
     return _max_pool("max_pool2d", 2, x, pool_size, stride, padding, dilation, data_format)  # type: ignore[no-any-return]
 
 
+@checked
 def max_pool3d(
-    x: Array, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
+    x: Real, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
     dilation: IntOrInts = 1, data_format: str | None = "channels_last",
 ) -> Tensor:  # fmt: skip
     """`max_pool2d` over three axes: x (N, D, H, W, C), y (N, od, oh, ow, C).
@@ -230,16 +234,16 @@ def _avg_pool(
     what: str, rank: int | None, x: Array, pool_size: IntOrInts, stride: IntOrInts | None, padding: Padding,
     dilation: IntOrInts, data_format: str | None, count_include_pad: bool,
 ) -> Any:  # fmt: skip
-    x = numbers(what, "x", x)
     rank = rank or _spatial_rank(what, x)
     window = pool_window(what, rank, x.shape, pool_size, stride, padding, dilation, data_format)
-    include = bool(count_include_pad) and padding != "same"  # cells that "same" made up are never counted, as in Keras
+    include = count_include_pad and padding != "same"  # cells that "same" made up are never counted, as in Keras
     first = data_format == "channels_first"
     return to_first(pool_mean(to_last(x, first), window=window, count_include_pad=include), first)
 
 
+@checked
 def avg_pool(
-    x: Array, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
+    x: Real, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
     dilation: IntOrInts = 1, data_format: str | None = "channels_last", count_include_pad: bool = False,
 ) -> Tensor:  # fmt: skip
     """`avg_pool2d` over all axes between the first and the last: x (N, *spatial, C).
@@ -252,8 +256,9 @@ def avg_pool(
     )
 
 
+@checked
 def avg_pool1d(
-    x: Array, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
+    x: Real, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
     dilation: IntOrInts = 1, data_format: str | None = "channels_last", count_include_pad: bool = False,
 ) -> Tensor:  # fmt: skip
     """`avg_pool2d` along one axis: x (N, L, C), y (N, ol, C).
@@ -266,8 +271,9 @@ def avg_pool1d(
     )
 
 
+@checked
 def avg_pool2d(
-    x: Array, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
+    x: Real, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
     dilation: IntOrInts = 1, data_format: str | None = "channels_last", count_include_pad: bool = False,
 ) -> Tensor:  # fmt: skip
     """The mean of each window of each channel.
@@ -295,8 +301,9 @@ def avg_pool2d(
     )
 
 
+@checked
 def avg_pool3d(
-    x: Array, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
+    x: Real, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
     dilation: IntOrInts = 1, data_format: str | None = "channels_last", count_include_pad: bool = False,
 ) -> Tensor:  # fmt: skip
     """`avg_pool2d` over three axes: x (N, D, H, W, C), y (N, od, oh, ow, C).
@@ -319,7 +326,6 @@ def _whole(what: str, x: Array) -> Window:
 
 
 def _global(what: str, pool: Callable[..., Any], x: Array, keepdims: bool, data_format: str | None) -> Any:
-    x = numbers(what, "x", x)
     rank, first = _spatial_rank(what, x), channels_first(what, data_format)
     sizes = x.shape[2:] if first else x.shape[1:-1]
     if 0 in sizes:
@@ -331,7 +337,8 @@ def _global(what: str, pool: Callable[..., Any], x: Array, keepdims: bool, data_
     return y if shape == y.shape else reshape(y, shape)
 
 
-def global_max_pool(x: Array, keepdims: bool = False, data_format: str | None = "channels_last") -> Tensor:
+@checked
+def global_max_pool(x: Real, keepdims: bool = False, data_format: str | None = "channels_last") -> Tensor:
     """The maximum of each channel over all spatial axes: (N, *spatial, C) to (N, C), or (N, 1, ..., C) with `keepdims`.
 
     Derivative: 1 at the first maximum in row-major order, 0 elsewhere. Raises ShapeError for fewer than 3 axes or an
@@ -345,7 +352,8 @@ def global_max_pool(x: Array, keepdims: bool = False, data_format: str | None = 
     return _global("global_max_pool", pool, x, keepdims, data_format)  # type: ignore[no-any-return]
 
 
-def global_avg_pool(x: Array, keepdims: bool = False, data_format: str | None = "channels_last") -> Tensor:
+@checked
+def global_avg_pool(x: Real, keepdims: bool = False, data_format: str | None = "channels_last") -> Tensor:
     """The mean of each channel over all spatial axes: (N, *spatial, C) to (N, C), or (N, 1, ..., C) with `keepdims`.
 
     Derivative: 1 over the number of elements. Raises ShapeError for fewer than 3 axes or an empty image.

@@ -30,7 +30,7 @@ def inner(x1: Array, x2: Array) -> Tensor:
         return x1 * x2  # type: ignore[no-any-return]
     if a[-1] != b[-1]:
         raise ShapeError(f"inner: expected last axes of equal size, got x1 {a} and x2 {b}")
-    return tensordot(x1, x2, axes=([-1], [-1]))
+    return tensordot(x1, x2, axes=(-1, -1))
 
 
 def vdot(x1: Array, x2: Array) -> Tensor:

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import Axes
-from ..errors import DTypeError, ShapeError
+from ..arguments import Axes, checked
 from ..modes import constant
 from ..primitive import Array, linear, opaque, plain
 from ..tensor import Tensor
@@ -19,20 +18,9 @@ from .shape import astype, broadcast_to, concat, flip, permute_dims, reshape
 Axis = Axes
 
 
-def normalize_axes(axis: Axis, ndim: int, what: str = "axis") -> tuple[int, ...]:
-    """The axes that a reduction goes over, as sorted numbers from 0.
-
-    Raises ShapeError, beginning with `what`, for an axis that is not there or there twice.
-    """
-    if axis is None:
-        return tuple(range(ndim))
-    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
-    try:
-        return tuple(sorted(np.lib.array_utils.normalize_axis_tuple(axes, ndim)))
-    except ValueError as error:
-        raise ShapeError(f"{what}: {error}") from None
-    except TypeError:
-        raise DTypeError(f"{what}: expected an int, or a tuple of some, got {axis!r}") from None
+def normalize_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
+    """The axes that a reduction goes over, as sorted numbers from 0. Raises as NumPy for one that is not there."""
+    return tuple(range(ndim)) if axis is None else tuple(sorted(np.lib.array_utils.normalize_axis_tuple(axis, ndim)))
 
 
 def _keep(g: Array, x_shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Array:
@@ -56,6 +44,7 @@ def sum(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     return np.add.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
 
 
+@checked
 def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The average over axes, of float16 added up in float32 and of integers in float64. Derivative: 1/n everywhere.
 
@@ -82,6 +71,7 @@ def _count(x: Array, axis: Axis) -> int:
     return n
 
 
+@checked
 def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The product over axes, multiplied pairwise. Derivative: the product of all the others (exact with zeros too).
 
@@ -89,7 +79,7 @@ def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
     Tensor(24.)
     """
     shape = np.shape(_raw(x))
-    axes = normalize_axes(axis, len(shape), "prod")
+    axes = normalize_axes(axis, len(shape))
     kept = tuple(k for k in range(len(shape)) if k not in axes)
     n = _count(x, axis)
     x = _as_numpy_multiplies(x)
@@ -147,6 +137,7 @@ def min(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     return np.min(x, axis=axis, keepdims=keepdims)
 
 
+@checked
 def var(
     x: Array, axis: Axis = None, ddof: float = 0, keepdims: bool = False, correction: float | None = None
 ) -> Tensor:
@@ -170,6 +161,7 @@ def var(
     return y if dtype is None else astype(y, dtype)
 
 
+@checked
 def std(
     x: Array, axis: Axis = None, ddof: float = 0, keepdims: bool = False, correction: float | None = None
 ) -> Tensor:
@@ -224,36 +216,42 @@ def cumsum(x: Array, axis: int | None = None) -> Array:
 # Plain values
 
 
+@checked
 @plain
 def argmax(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
     """The index of the first largest element, as an integer without a gradient."""
     return np.argmax(x, axis=axis, keepdims=keepdims)
 
 
+@checked
 @plain
 def argmin(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
     """The index of the first smallest element, as an integer without a gradient."""
     return np.argmin(x, axis=axis, keepdims=keepdims)
 
 
+@checked
 @plain
 def argsort(x: Array, axis: int = -1) -> Array:
     """The indices that would sort, stably, as integers without a gradient."""
     return np.argsort(x, axis=axis, kind="stable")
 
 
+@checked
 @plain
 def all(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Are all true? As bools without a gradient."""
     return np.all(x, axis=axis, keepdims=keepdims)
 
 
+@checked
 @plain
 def any(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Is any true? As bools without a gradient."""
     return np.any(x, axis=axis, keepdims=keepdims)
 
 
+@checked
 @plain
 def count_nonzero(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """How many are not 0? As integers without a gradient."""

@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
-from ..arguments import NewShape, ShapeLike, as_array, bare_array
+from ..arguments import (
+    Axes,
+    Count,
+    DType,
+    Kind,
+    NewShape,
+    ShapeLike,
+    SomeAxes,
+    afford,
+    checked,
+    items_of,
+    one_of,
+)
 from ..errors import ArgumentError, DTypeError, ShapeError
+from ..kernels.geometry import divisors
 from ..kernels.product import sum_rows
 from ..modes import constant
 from ..primitive import Array, linear
-from ..tensor import Shape, Tensor, wrap
+from ..tensor import Shape, Tensor, plain_array, wrap
 from .elementwise import _raw, where
 from .indexing import getitem, take
 
 
-def _ints(value: Any) -> tuple[int, ...]:
-    return tuple(map(operator.index, value)) if isinstance(value, (tuple, list)) else (operator.index(value),)
+def _itemsize(x: Array) -> int:
+    return int(np.result_type(_raw(x)).itemsize)
+
+
+Arrays: TypeAlias = Annotated[Sequence[Array], Kind("a sequence of arrays", items_of, quick="type({0}) is list")]
 
 
 @linear(lambda g, x_shape: reshape(g, x_shape), flops=0, samples=lambda d: d.reshape_sample())
@@ -42,7 +57,7 @@ def _inverse(axes: Sequence[int] | None, ndim: int) -> tuple[int, ...] | None:
 @linear(
     lambda g, axes: permute_dims(g, _inverse(axes, len(g.shape))), flops=0, samples=lambda d: d.permutation_sample()
 )
-def permute_dims(x: Array, axes: Sequence[int] | None = None) -> Array:
+def permute_dims(x: Array, axes: Axes = None) -> Array:
     """The axes in another order; reversed when None. Derivative: the inverse permutation.
 
     >>> permute_dims(Tensor([[1.0, 2.0]]), (1, 0))
@@ -52,24 +67,30 @@ def permute_dims(x: Array, axes: Sequence[int] | None = None) -> Array:
     return np.asarray(x).transpose(axes)
 
 
-def transpose(x: Array, axes: Sequence[int] | None = None) -> Tensor:
+@checked
+def transpose(x: Array, axes: Axes = None) -> Tensor:
     """NumPy's name for `permute_dims`."""
     return permute_dims(x, axes)
 
 
+@checked
 def matrix_transpose(x: Array) -> Tensor:
     """The last two axes swapped.
 
     >>> matrix_transpose(Tensor([[1.0, 2.0]])).shape
     (2, 1)
     """
-    if type(x) is np.ndarray and x.ndim > 1:  # in the rules of matrix products
-        return x.swapaxes(-1, -2)  # type: ignore[return-value]
     if np.ndim(_raw(x)) < 2:
         raise ShapeError(f"matrix_transpose: expected at least 2 axes, got shape {np.shape(_raw(x))}")
     return swapaxes(x, -1, -2)
 
 
+def transposed(x: Array) -> Array:
+    """`matrix_transpose` for rules, in which most are bare arrays."""
+    return x.swapaxes(-1, -2) if type(x) is np.ndarray else matrix_transpose(x)
+
+
+@checked
 def swapaxes(x: Array, axis1: int, axis2: int) -> Tensor:
     """Two axes swapped."""
     shape = np.shape(_raw(x))
@@ -80,18 +101,16 @@ def swapaxes(x: Array, axis1: int, axis2: int) -> Tensor:
     return permute_dims(x, tuple(axes))
 
 
-def moveaxis(x: Array, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
+@checked
+def moveaxis(x: Array, source: SomeAxes, destination: SomeAxes) -> Tensor:
     """Some axes moved to other places, the rest kept in order.
 
     >>> moveaxis(Tensor(np.zeros((2, 3, 4))), 0, -1).shape
     (3, 4, 2)
     """
     ndim = np.ndim(_raw(x))
-    try:
-        sources = np.lib.array_utils.normalize_axis_tuple(source, ndim)
-        places = np.lib.array_utils.normalize_axis_tuple(destination, ndim)
-    except ValueError as error:
-        raise ShapeError(f"moveaxis: {error} (x {np.shape(_raw(x))})") from None
+    sources = np.lib.array_utils.normalize_axis_tuple(source, ndim)
+    places = np.lib.array_utils.normalize_axis_tuple(destination, ndim)
     if len(sources) != len(places):
         raise ShapeError(f"moveaxis: expected as many destinations as sources, got {len(places)} and {len(sources)}")
     order = [k for k in range(ndim) if k not in sources]
@@ -100,7 +119,8 @@ def moveaxis(x: Array, source: int | Sequence[int], destination: int | Sequence[
     return permute_dims(x, tuple(order))
 
 
-def expand_dims(x: Array, axis: int | Sequence[int] = 0) -> Tensor:
+@checked
+def expand_dims(x: Array, axis: SomeAxes = 0) -> Tensor:
     """New axes of size 1 at these places of the result.
 
     >>> expand_dims(Tensor([1.0, 2.0]), 1).shape
@@ -110,26 +130,20 @@ def expand_dims(x: Array, axis: int | Sequence[int] = 0) -> Tensor:
     if isinstance(axis, int) and 0 <= axis + len(shape) + 1 <= 2 * len(shape) + 1:
         axis %= len(shape) + 1
         return reshape(x, (*shape[:axis], 1, *shape[axis:]))
-    try:
-        return reshape(x, np.expand_dims(_raw(x), axis).shape)
-    except ValueError as error:
-        raise ShapeError(f"expand_dims: {error} (x {shape})") from None
+    return reshape(x, np.expand_dims(_raw(x), axis).shape)
 
 
-def squeeze(x: Array, axis: int | Sequence[int] | None = None) -> Tensor:
+@checked
+def squeeze(x: Array, axis: Axes = None) -> Tensor:
     """Axes of size 1 taken away: these, or all.
 
     >>> squeeze(Tensor([[1.0], [2.0]])).shape
     (2,)
     """
-    raw = np.asarray(_raw(x))
-    try:
-        shape = np.squeeze(raw, axis=axis if axis is None else _ints(axis)).shape
-    except ValueError as error:
-        raise ShapeError(f"squeeze: {error} (x {raw.shape})") from None
-    return reshape(x, shape)
+    return reshape(x, np.squeeze(np.asarray(_raw(x)), axis=axis).shape)
 
 
+@checked
 def flatten(x: Array, start: int = 0) -> Tensor:
     """All axes from `start` on as one: ``flatten(x, 1)`` keeps the batch axis.
 
@@ -195,35 +209,37 @@ def _cuts(sizes: Sequence[int]) -> tuple[int, ...]:
     return (0, *accumulate(sizes))
 
 
-def concat(arrays: Sequence[Array], axis: int | None = 0) -> Tensor:
+@checked
+def concat(arrays: Arrays, axis: int | None = 0) -> Tensor:
     """Arrays joined along an axis (flattened first when None). Derivative: each gets its part back.
 
     >>> concat([Tensor([1.0]), Tensor([2.0, 3.0])])
     Tensor([1., 2., 3.])
     """
-    if not len(arrays):
+    if not arrays:
         raise ArgumentError("concat: expected at least one array, got an empty sequence")
-    parts = [a if isinstance(a, Tensor) else as_array(a, "concat") for a in bare_array(arrays, "concat")]
+    parts = [a if isinstance(a, Tensor) else np.asarray(plain_array(a, "concat")) for a in arrays]
     if axis is None:
         parts, axis = [reshape(a, (-1,)) for a in parts], 0
     fits = all(-a.ndim <= axis < a.ndim for a in parts)
     return _concat(*parts, axis=axis, cuts=_cuts([a.shape[axis] for a in parts]) if fits else None)
 
 
-def stack(arrays: Sequence[Array], axis: int = 0) -> Tensor:
+@checked
+def stack(arrays: Arrays, axis: int = 0) -> Tensor:
     """Arrays of one shape joined along a new axis.
 
     >>> stack([Tensor([1.0, 2.0]), Tensor([3.0, 4.0])], axis=1)
     Tensor([[1., 3.],
             [2., 4.]])
     """
-    arrays = bare_array(arrays, "stack")
     shapes = {np.shape(_raw(a)) for a in arrays}
     if len(shapes) != 1:
         raise ShapeError(f"stack: expected arrays of one shape, got {sorted(shapes) or 'none'}")
     return concat([expand_dims(a, axis) for a in arrays], axis)
 
 
+@checked
 def split(x: Array, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     """Cut along an axis: into so many equal parts, or at these indices.
 
@@ -234,20 +250,20 @@ def split(x: Array, indices_or_sections: int | Sequence[int], axis: int = 0) -> 
     if not -len(shape) <= axis < len(shape):
         raise ShapeError(f"split: axis {axis} is out of bounds for shape {shape}")
     axis, n = axis % len(shape), shape[axis]
-    if isinstance(indices_or_sections, (int, np.integer)):
-        sections = int(indices_or_sections)
-        if sections <= 0 or n % sections:
-            fits = [k for k in range(1, n + 1) if n % k == 0]
+    if isinstance(indices_or_sections, int):
+        sections = indices_or_sections
+        if sections <= 0 or n % sections or sections > max(n, 1):
+            fits = divisors(n) or [1]
             raise ShapeError(f"split: axis {axis} of size {n} has no {sections} equal parts; use one of {fits}")
-        cuts = list(range(0, n + 1, n // sections))
+        cuts = [k * (n // sections) for k in range(sections + 1)]
     else:
-        cuts = [0, *map(operator.index, indices_or_sections), n]
+        cuts = [0, *indices_or_sections, n]
     before = (slice(None),) * axis
     return [getitem(x, (*before, slice(a, b))) for a, b in pairwise(cuts)]
 
 
 @linear(lambda g, axis: flip(g, axis), flops=0, samples=lambda d: d.axis_sample())
-def flip(x: Array, axis: int | tuple[int, ...] | None = None) -> Array:
+def flip(x: Array, axis: Axes = None) -> Array:
     """The elements in reverse order along axes (all when None). Derivative: the same flip.
 
     >>> flip(Tensor([1.0, 2.0]))
@@ -261,7 +277,7 @@ def _opposite(shift: Any) -> Any:
 
 
 @linear(lambda g, shift, axis: roll(g, _opposite(shift), axis), flops=0, samples=lambda d: d.axis_sample(shift=2))
-def roll(x: Array, shift: int | tuple[int, ...], axis: int | tuple[int, ...] | None = None) -> Array:
+def roll(x: Array, shift: int | tuple[int, ...], axis: Axes = None) -> Array:
     """The elements moved along axes, those that leave coming back at the other end. Derivative: the opposite roll.
 
     >>> roll(Tensor([1.0, 2.0, 3.0]), 1)
@@ -270,23 +286,26 @@ def roll(x: Array, shift: int | tuple[int, ...], axis: int | tuple[int, ...] | N
     return np.roll(x, shift, axis)
 
 
-def tile(x: Array, reps: int | Sequence[int]) -> Tensor:
+@checked
+def tile(x: Array, reps: Count | Sequence[Count]) -> Tensor:
     """The array laid out `reps` times along each axis.
 
     >>> tile(Tensor([1.0, 2.0]), 2)
     Tensor([1., 2., 1., 2.])
     """
-    shape, counts = np.shape(_raw(x)), _ints(reps)
+    shape, counts = np.shape(_raw(x)), (reps,) if isinstance(reps, int) else tuple(reps)
     ndim = len(shape) if len(shape) > len(counts) else len(counts)
     shape = (1,) * (ndim - len(shape)) + shape
     counts = (1,) * (ndim - len(counts)) + counts
     apart = tuple(n for size in shape for n in (1, size))
     repeated = tuple(n for pair in zip(counts, shape, strict=True) for n in pair)
     whole = tuple(c * n for c, n in zip(counts, shape, strict=True))
+    afford("tile", whole, _itemsize(x))
     return reshape(broadcast_to(reshape(x, apart), repeated), whole)
 
 
-def repeat(x: Array, repeats: int | Sequence[int], axis: int | None = None) -> Tensor:
+@checked
+def repeat(x: Array, repeats: Array, axis: int | None = None) -> Tensor:
     """Each element (or slice along an axis) repeated: so often each, or one count for all.
 
     >>> repeat(Tensor([1.0, 2.0]), 2)
@@ -297,11 +316,11 @@ def repeat(x: Array, repeats: int | Sequence[int], axis: int | None = None) -> T
     shape = np.shape(_raw(x))
     if isinstance(repeats, Tensor):
         repeats._leaves("repeat, whose counts decide a shape,")
-    try:
-        index = np.repeat(np.arange(shape[axis]), _raw(repeats))
-    except (ValueError, IndexError) as error:
-        raise ShapeError(f"repeat: {error} (x {shape}, axis {axis})") from None
-    return take(x, index, axis=axis)
+    counts, n = np.asarray(_raw(repeats)), shape[axis]
+    if counts.dtype.kind not in "iu":
+        raise DTypeError(f"repeat: expected integers as repeats, got dtype {counts.dtype}")
+    afford("repeat", (int(counts.sum()) * (n if counts.size == 1 else 1), math.prod(shape) // (n or 1)), _itemsize(x))
+    return take(x, np.repeat(np.arange(n), counts), axis=axis)
 
 
 @linear(
@@ -313,7 +332,19 @@ def _pad(x: Array, pairs: tuple[tuple[int, int], ...]) -> Array:
     return np.pad(x, pairs) if pairs else np.array(x)
 
 
-def pad(x: Array, pad_width: Any, mode: str = "constant", constant_values: float = 0) -> Tensor:
+def _widths(value: Any) -> Any:
+    widths = np.asarray(value)
+    if widths.dtype.kind not in "iu":
+        raise TypeError
+    return widths
+
+
+Widths: TypeAlias = Annotated[Any, Kind("an int, a pair, or a pair for each axis", _widths, lambda value: 1)]
+Mode: TypeAlias = Annotated[str, one_of("constant", "edge", "reflect", "symmetric", "wrap")]
+
+
+@checked
+def pad(x: Array, pad_width: Widths, mode: Mode = "constant", constant_values: float = 0) -> Tensor:
     """Elements added around, as `numpy.pad`: zeros, another constant, or the array's own (edge, reflect, ...).
 
     Derivative: each original element gets the sum of the gradients of its copies.
@@ -323,13 +354,14 @@ def pad(x: Array, pad_width: Any, mode: str = "constant", constant_values: float
     """
     shape = np.shape(_raw(x))
     try:
-        pairs = tuple((int(a), int(b)) for a, b in np.broadcast_to(np.asarray(pad_width), (len(shape), 2)))
+        pairs = tuple((int(a), int(b)) for a, b in np.broadcast_to(pad_width, (len(shape), 2)))
     except ValueError:
         raise ShapeError(
             f"pad: expected pad_width as an int, a pair, or one pair for each of {len(shape)} axes, got {pad_width!r}"
         ) from None
     if any(n < 0 for pair in pairs for n in pair):
         raise ArgumentError(f"pad: expected widths of at least 0, got {pad_width!r}; cut with x[a:b] instead")
+    afford("pad", [before + n + after for n, (before, after) in zip(shape, pairs, strict=True)], _itemsize(x))
     if mode == "constant":
         y = _pad(x, pairs)
         if constant_values == 0:
@@ -338,10 +370,7 @@ def pad(x: Array, pad_width: Any, mode: str = "constant", constant_values: float
         return where(inside, y, constant_values)
     for axis, pair in enumerate(pairs):
         if pair != (0, 0):
-            try:
-                index = np.pad(np.arange(shape[axis]), pair, mode=mode)  # type: ignore[call-overload]
-            except (ValueError, TypeError) as error:
-                raise ArgumentError(f"pad: {error} (mode={mode!r}, x {shape})") from None
+            index = np.pad(np.arange(shape[axis]), pair, mode=mode)  # type: ignore[call-overload]
             x = take(x, index, axis=axis)
     return x  # type: ignore[no-any-return]
 
@@ -353,7 +382,8 @@ def _cast(x: Array, dtype: Any) -> Array:
     return (x.real if x.dtype.kind == "c" != np.dtype(dtype).kind else x).astype(dtype)
 
 
-def astype(x: Array, dtype: Any) -> Tensor:
+@checked
+def astype(x: Array, dtype: DType) -> Tensor:
     """The elements converted to a dtype. Derivative: the gradient converted back; integers and bools have none.
 
     >>> astype(Tensor([1.5]), np.float32).dtype
@@ -361,10 +391,6 @@ def astype(x: Array, dtype: Any) -> Tensor:
     >>> astype(Tensor([1.5], requires_grad=True), int)
     Tensor([1])
     """
-    try:
-        dtype = np.dtype(dtype)
-    except TypeError as error:
-        raise DTypeError(f"astype: {error}") from None
     given = np.asarray(x).dtype if not isinstance(x, Tensor) else x.dtype
     if given.kind == "c" and dtype.kind not in "cb":
         raise DTypeError(f"astype: expected a complex dtype for complex numbers, got {dtype}; take the real part first")
@@ -387,6 +413,7 @@ def copy(x: Array) -> Array:
     return np.array(x)
 
 
+@checked
 def stop_gradient(x: Array) -> Tensor:
     """x as data: the same values, through which no gradient flows.
 
@@ -395,7 +422,7 @@ def stop_gradient(x: Array) -> Tensor:
     Tensor(3.)
     """
     if not isinstance(x, Tensor):
-        return bare_array(x, "stop_gradient")  # type: ignore[no-any-return]
+        return x  # type: ignore[no-any-return]
     out = wrap(x._shared(), None)
     out._no_graph = ("it was cut by stop_gradient()", None)
     return out

@@ -197,7 +197,7 @@ def _quantile_data(what: str, q: Array, method: str) -> Any:
 def _rows(what: str, x: Array, axis: Any, keepdims: bool) -> tuple[Any, tuple[int, ...]]:
     """x with the axes to be reduced as one last axis, and the shape of a result."""
     shape = np.shape(_raw(x))
-    axes = normalize_axes(axis, len(shape), what)
+    axes = normalize_axes(axis, len(shape))
     others = tuple(k for k in range(len(shape)) if k not in axes)
     left = tuple(shape[k] for k in others)
     size = int(np.prod([shape[k] for k in axes], dtype=np.int64))

@@ -28,7 +28,7 @@ def average(
     shape = np.shape(_raw(x))
     if weights is None:
         y = mean(x, axis=axis, keepdims=keepdims)
-        n = int(np.prod([shape[k] for k in normalize_axes(axis, len(shape), "average")], dtype=np.int64))
+        n = int(np.prod([shape[k] for k in normalize_axes(axis, len(shape))], dtype=np.int64))
         return (y, np.full(np.shape(_raw(y)), n, np.asarray(_raw(y)).dtype)) if returned else y
     given = np.shape(_raw(weights))
     if given != shape:
