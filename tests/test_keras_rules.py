@@ -244,6 +244,30 @@ def test_a_loss_of_ones_own_is_computed_from_what_the_model_puts_out():
     assert seen == [(8, 1)]
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", [*sorted(losses._KINDS), "logits", "a function", "a class"])
+def test_steps_are_replayed_with_every_loss(name, weighted):
+    """Python code of the model runs when a step is recorded, and no more."""
+
+    class Own(losses.Loss):
+        def call(self, y_true, y_pred):
+            return abs(y_true - y_pred).mean(axis=-1)
+
+    own = {"a function": lambda a, b: abs(a - b).mean(axis=-1), "a class": Own(),
+           "logits": losses.SparseCategoricalCrossentropy(from_logits=True)}  # fmt: skip
+    ran, x = [], np.random.default_rng(0).uniform(0.1, 0.9, (6, 4))
+    last = layers.Activation(lambda z: ran.append(1) or tg.softmax(z))
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3), last])
+    model.compile("sgd", own.get(name, name), metrics=["accuracy", "mae" if "sparse" not in name else "accuracy"])
+    y = np.array([0, 1, 2, 0, 1, 2])
+    y = y if "sparse" in name or name == "logits" else np.eye(3)[y]
+    extra = {"sample_weight": np.arange(6.0)[:, None], "class_weight": {0: 2.0}} if weighted else {}
+    if name == "logits":
+        model.compile("sgd", own[name])
+    model.fit(x, y, epochs=9, verbose=0, **extra)
+    assert len(ran) <= 2
+
+
 # --- metrics ------------------------------------------------------------------------------------------------------
 
 SPARSE = "sparse_categorical_crossentropy"

@@ -157,6 +157,7 @@ class ModelCheckpoint(_Watching):
     """Save the weights after each epoch, or only when a number improved.
 
     `filepath` may hold ``{epoch:02d}`` and the names of logs, such as ``{val_loss:.2f}``. Its folder is made.
+    `save_weights_only` is accepted for compatibility: only weights can be saved.
 
     Raises DataError, before any training, where no file can be written there.
     """

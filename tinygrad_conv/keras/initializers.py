@@ -168,7 +168,7 @@ class _ForLayers:
 def get(initializer: Any, argument: str = "kernel_initializer") -> Any:
     """What layers take: a name in Keras' spelling, a class or an object; a function of (shape) or (shape, dtype).
 
-    Raises ArgumentError for an unknown name, DTypeError for what is none of these.
+    Raises ArgumentError for an unknown name, DTypeError for what is none of these, which came as this argument.
     """
     if isinstance(initializer, type) and issubclass(initializer, Initializer):
         initializer = initializer()

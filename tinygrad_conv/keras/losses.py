@@ -132,7 +132,7 @@ def spread(what: str, weights: Array, shape: tuple[int, ...]) -> Array:
 
     Raises ShapeError where there are more or fewer.
     """
-    given = np.shape(weights)
+    given = weights.shape
     sizes = given[: len(shape)] if given[len(shape) :] in ((), (1,)) else given
     sizes = (*sizes, *(1,) * (len(shape) - len(sizes)))
     if (

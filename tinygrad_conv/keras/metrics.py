@@ -146,8 +146,8 @@ class Mean(Metric):
     """
 
     @strict
-    def __init__(self, name: str | None = None, dtype: DType | None = None) -> None:
-        super().__init__(name, dtype)
+    def __init__(self, name: str | None = None) -> None:
+        super().__init__(name)
         self.reset_state()
 
     def reset_state(self) -> None:
@@ -205,8 +205,8 @@ class CategoricalAccuracy(OfOutputs):
     """
 
     @strict
-    def __init__(self, name: str = "categorical_accuracy", dtype: DType | None = None) -> None:
-        super().__init__(name, dtype)
+    def __init__(self, name: str = "categorical_accuracy") -> None:
+        super().__init__(name)
 
     def values(self, y: Array, outputs: Array, logits: bool) -> Any:
         return _classes(y, outputs) == outputs.argmax(-1)
@@ -216,16 +216,16 @@ class SparseCategoricalAccuracy(CategoricalAccuracy):
     """`CategoricalAccuracy` by its name for integer labels."""
 
     @strict
-    def __init__(self, name: str = "sparse_categorical_accuracy", dtype: DType | None = None) -> None:
-        super().__init__(name, dtype)
+    def __init__(self, name: str = "sparse_categorical_accuracy") -> None:
+        super().__init__(name)
 
 
 class BinaryAccuracy(OfOutputs):
     """How often a label is 1 where the output is above the threshold, and 0 where it is not."""
 
     @strict
-    def __init__(self, name: str = "binary_accuracy", dtype: DType | None = None, threshold: Within = 0.5) -> None:
-        super().__init__(name, dtype)
+    def __init__(self, name: str = "binary_accuracy", threshold: Within = 0.5) -> None:
+        super().__init__(name)
         self.threshold = threshold
 
     def values(self, y: Array, outputs: Array, logits: bool) -> Any:
@@ -238,8 +238,8 @@ class TopKCategoricalAccuracy(OfOutputs):
     """How often the label, one-hot or an integer, is among the k largest outputs."""
 
     @strict
-    def __init__(self, k: Size = 5, name: str = "top_k_categorical_accuracy", dtype: DType | None = None) -> None:
-        super().__init__(name, dtype)
+    def __init__(self, k: Size = 5, name: str = "top_k_categorical_accuracy") -> None:
+        super().__init__(name)
         self.k = k
 
     def values(self, y: Array, outputs: Array, logits: bool) -> Any:
@@ -252,10 +252,8 @@ class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
     """`TopKCategoricalAccuracy` by its name for integer labels."""
 
     @strict
-    def __init__(
-        self, k: Size = 5, name: str = "sparse_top_k_categorical_accuracy", dtype: DType | None = None
-    ) -> None:
-        super().__init__(k, name, dtype)
+    def __init__(self, k: Size = 5, name: str = "sparse_top_k_categorical_accuracy") -> None:
+        super().__init__(k, name)
 
 
 class _Function(Mean):

@@ -4,6 +4,9 @@ Scales depend on how many inputs (`fan_in`) and outputs (`fan_out`) one unit has
 ``(..., fan_in, fan_out)`` with the leading axes counted into both: right for `Dense` (in, out) and for kernels
 (kh, kw, C_in, C_out). Layers whose weights are laid out otherwise pass `fans`.
 
+Each is called in the same way, ``f(shape, seed, dtype, fans)``: what some of them do not need (a seed for zeros, fans
+for a given spread) is accepted all the same.
+
 Without a seed, numbers come from the package's generator: ``tg.nn.seed(0)`` makes everything that follows
 reproducible to the bit; else each run differs.
 """

@@ -26,6 +26,7 @@ from .shape import expand_dims, flip, permute_dims, reshape
 def sort(x: Array, axis: int | None = -1, *, descending: bool = False, stable: bool = True) -> Tensor:
     """The elements in order along an axis (of the flattened array when None), equal ones as they stood; NaN last.
 
+    `stable` is accepted for compatibility: it is always so.
     Derivative: each gradient goes back to where its element came from.
 
     >>> sort(Tensor([3.0, 1.0, 2.0]))
