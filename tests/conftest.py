@@ -16,6 +16,13 @@ register_profiles()
 settings.load_profile(f"tinygrad_conv-{PROFILE}")
 
 
+def pytest_generate_tests(metafunc):
+    """Sets have another order in each process, and pytest-xdist runs what all of its processes list in one order."""
+    for mark in metafunc.definition.iter_markers("parametrize"):
+        if any(isinstance(arg, (set, frozenset)) for arg in mark.args):
+            raise pytest.UsageError(f"{metafunc.definition.nodeid} is parametrized by a set: write sorted(...)")
+
+
 def pytest_collection_modifyitems(items):
     """At night a test draws at least as many examples as the profile says, however few it is given by day."""
     for item in items if PROFILE == "nightly" else ():
