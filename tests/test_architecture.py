@@ -36,7 +36,10 @@ LAYERS = {
     "fft": {"ops"},
     "nn": {"errors", "arguments", "modes", "tensor", "primitive", "kernels", "ops"},
     "optim": {"errors", "arguments", "modes", "kernels", "tensor", "nn"},
-    "plan": {"errors", "arguments", "modes", "tensor", "primitive", "autodiff", "kernels", "ops", "optim", "graph"},
+    "plan": {
+        "errors", "arguments", "modes", "tensor", "operation", "primitive", "autodiff", "kernels", "ops", "nn", "optim",
+        "graph",
+    },
     "keras": {"errors", "arguments", "files", "modes", "plan", "tensor", "kernels", "ops", "nn", "optim", "plots"},
     "data": {"errors", "arguments", "files"},
     "graph": {"errors", "arguments", "files", "modes", "tensor", "primitive", "autodiff", "nn"},

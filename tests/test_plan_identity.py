@@ -27,7 +27,7 @@ def weights_after(make, form, **attributes):
         ((w * x) ** 2).sum().backward()
         optimizer.step()
 
-    run = step if form is None else tg.compile(step)
+    run = step if form is None else tg.compile(step, warn=False)
     with tg.use_kernels(form or "plain"):
         for k in range(5):
             run(tg.Tensor(np.linspace(1, 2, 5) + k))

@@ -300,8 +300,12 @@ def test_another_observer_goes_on_observing(clock, slow):
         y.item() if y.size == 1 else y.tolist()
         modes.constant(x._array)
         modes.observer().same(x._array, x._array)
+        modes.observer().copied(x._array, x._array)
+        modes.observer().gradient(x.node)
+        tg.Tensor([1.0])
     kinds = [kind for kind, *_ in heard]
-    assert [kind for kind in ("run", "compute", "effect", "enter", "touch", "escape", "constant", "same")
+    assert [kind for kind in ("run", "compute", "effect", "enter", "touch", "escape", "constant", "same",
+                               "copied", "gradient", "made")
             if kind not in kinds] == []  # fmt: skip
     assert next(args for kind, _, args in (h for h in heard if h[0] == "run"))[0] is x
     assert next(h for h in heard if h[0] == "compute")[2] == (y, x)

@@ -12,8 +12,10 @@ for the gradients of those.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import copy_context
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from heapq import heapify, heappop, heappush
@@ -151,12 +153,14 @@ def _walk(
             if before is None:
                 pending[parent] = contribution
                 heappush(heap, (-parent.index, parent))
-            elif parent in owned:
+            elif parent in owned and type(contribution) is ndarray:
                 before += contribution
             else:
                 pending[parent] = before + contribution
                 if not on_tensors and type(pending[parent]) is ndarray:
                     owned.add(parent)
+                else:  # somebody's rule gave a tensor
+                    owned.discard(parent)
         if by is not None:
             MODE.reset(token)
         if watched:
@@ -244,13 +248,13 @@ def _own(g: Any) -> Any:
     own = np.array(g) if type(g) is ndarray else np.asarray(g)
     by = observer()
     if by is not None:
-        by.same(own, g)
+        by.copied(own, g)
     return own
 
 
 def _run_hooks(node: Node, g: Any, recording: bool) -> Any:
     if not isinstance(g, Tensor):
-        view = g.view()  # other nodes may be given the same array, so a hook returns what it wants changed
+        view = np.asarray(g).view()  # other nodes may be given the same array, so a hook returns what it wants changed
         view.flags.writeable = False
         g = wrap(view, None)
     tensor = g
@@ -357,9 +361,7 @@ def flatten(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
                 around.append((items, build, size, key))
                 if len(around) == deep:
                     deep = _deeper(around)
-                items, build, size, key = iter(item), _builder(kind, item), 0, id(item)
-                if isinstance(item, dict):
-                    items = iter(item.values())
+                items, build, size, key = _items(item), _builder(kind, item), 0, id(item)
                 break
             leaves.append(item)
             plan.append(None)
@@ -370,19 +372,55 @@ def flatten(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
             items, build, size, key = around.pop()
 
 
-def _builder(kind: Callable[..., Any], tree: Any) -> Callable[[Any], Any]:
-    """What makes a container like this one of its parts. It does not hold the container."""
+def _items(tree: Any) -> Iterator[Any]:
+    """What a container holds, whatever a class of one's own makes of going through it."""
     if isinstance(tree, dict):
-        return partial(_dictionary, kind, list(tree))
-    return partial(_called, kind) if hasattr(tree, "_fields") else kind  # of a namedtuple
+        return iter(dictionary(tree).values(tree))
+    return list.__iter__(tree) if isinstance(tree, list) else tuple.__iter__(tree)
 
 
-def _dictionary(kind: Callable[..., Any], keys: list[Any], parts: Sequence[Any]) -> Any:
-    return kind(zip(keys, parts, strict=True))
+def _builder(kind: Any, tree: Any) -> Callable[[Any], Any]:
+    """What makes a container like this one of its parts. It does not hold the container."""
+    if kind is list or kind is tuple:
+        return kind
+    if isinstance(tree, tuple):
+        return partial(_tuple, kind, dict(getattr(tree, "__dict__", {})))
+    if isinstance(tree, list):
+        return partial(_list, _emptied(tree, list))
+    base = dictionary(tree)
+    return partial(_dictionary, {} if kind is dict else _emptied(tree, base), base, list(base.keys(tree)))
 
 
-def _called(kind: Callable[..., Any], parts: Sequence[Any]) -> Any:
-    return kind(*parts)
+def dictionary(tree: Any) -> Any:
+    """The class of Python's that keeps the items of a dictionary, whatever is derived from it."""
+    return OrderedDict if isinstance(tree, OrderedDict) else dict
+
+
+def _emptied(tree: Any, base: Any) -> Any:
+    """A container of a class of one's own, with what that keeps beside what is in it."""
+    empty = copy(tree)
+    base.clear(empty)
+    return empty
+
+
+def _tuple(kind: Any, more: dict[str, Any], parts: Sequence[Any]) -> Any:
+    new = tuple.__new__(kind, parts)
+    if more:
+        new.__dict__.update(more)
+    return new
+
+
+def _list(empty: Any, parts: Sequence[Any]) -> Any:
+    new = copy(empty)
+    list.extend(new, parts)
+    return new
+
+
+def _dictionary(empty: Any, base: Any, keys: list[Any], parts: Sequence[Any]) -> Any:
+    new = copy(empty)
+    for key, part in zip(keys, parts, strict=True):
+        base.__setitem__(new, key, part)
+    return new
 
 
 def _deeper(around: Sequence[tuple[Any, Any, int, int]]) -> int:

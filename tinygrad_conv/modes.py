@@ -7,7 +7,7 @@ there is one: a profile that times them, or a recording that will replay them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from .tensor import Node, Tensor
 
 __all__ = [
-    "MODE", "Mode", "Observer", "constant", "detect_anomaly", "effect", "enable_grad", "is_grad_enabled",
-    "mode", "no_grad", "observed", "observer",
+    "CLEARED", "MODE", "Mode", "Observer", "clears", "constant", "detect_anomaly", "effect", "enable_grad",
+    "is_grad_enabled", "mode", "no_grad", "observed", "observer",
 ]  # fmt: skip
 
 P = ParamSpec("P")
@@ -44,14 +44,23 @@ class Observer(Protocol):
     def constant(self, array: Any) -> None:
         """An array was made from shapes alone."""
 
+    def made(self, array: Any) -> None:
+        """A tensor was made around an array."""
+
     def same(self, array: Any, original: Any) -> None:
-        """An array holds what another one does."""
+        """An array holds what another one does, and nobody outside will have it."""
+
+    def copied(self, array: Any, original: Any) -> None:
+        """An array was made as a copy of another one."""
 
     def enter(self, module: Any) -> None:
         """A module is called."""
 
     def touch(self, tensor: Tensor) -> None:
-        """A tensor's array is about to be shared with another tensor."""
+        """A tensor's array is about to be shared with another tensor, or what is known of the tensor to change."""
+
+    def gradient(self, node: Node) -> None:
+        """The gradient that a node has is about to be read."""
 
     def escape(self, why: str) -> None:
         """Something happens here that cannot be seen: values leave the library, for example."""
@@ -71,6 +80,11 @@ class Mode:
     observer: Observer | None = None  # told of all computing, for profiles and compiled steps
     training: bool | None = None  # are modules called in training mode? None: each as its `train` and `eval` said
     backward: Node | None = None  # whose rules a backward pass runs; noted for observers only
+
+    @cached_property
+    def is_watched(self) -> bool:
+        """Is each operation to be seen, or run as a checkpoint has it, so that no plan may be replayed?"""
+        return self.anomaly or self.watch is not None or self.generators is not None or self.replaying
 
     def but(self, **changes: Any) -> Mode:
         """The same with some fields changed."""
@@ -169,6 +183,19 @@ def effect(function: Callable[P, T]) -> Callable[P, T]:
         return function(*args, **kwargs) if by is None else by.effect(function, args, kwargs)
 
     return call
+
+
+def clears(tensors: Callable[[Any], Iterable[Tensor]]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """An `effect` after which some tensors have no gradient, whatever they had before; those of its first argument."""
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        CLEARED[function] = tensors
+        return effect(function)
+
+    return decorate
+
+
+CLEARED: dict[Callable[..., Any], Callable[[Any], Iterable[Tensor]]] = {}  # of functions that forget gradients: whose
 
 
 def constant(array: T) -> T:

@@ -50,7 +50,7 @@ from .tensor import (
 if TYPE_CHECKING:
     from .primitive import Primitive
 
-__all__ = ["MISSING", "operation_of", "source_of", "written_out"]
+__all__ = ["MISSING", "explain", "operation_of", "source_of", "written_out"]
 
 MISSING: Any = object()  # in place of an input that was not given, or by name
 
@@ -346,7 +346,7 @@ def _check_finite(primitive: Primitive, y: ndarray, values: Sequence[Any]) -> No
         )
 
 
-def _explain(primitive: Primitive, error: Exception, values: Sequence[Any]) -> Exception:
+def explain(primitive: Primitive, error: Exception, values: Sequence[Any]) -> Exception:
     """The library's error for what NumPy raised inside `primitive`."""
     names = [f"{primitive.inputs[0]}[{k}]" for k in range(len(values))] if primitive.variadic else primitive.inputs
     if primitive.broadcasts and isinstance(error, ValueError):
@@ -373,7 +373,7 @@ def _broadcast_fix(shapes: Sequence[Shape]) -> str:
 _NAMES: dict[str, Any] = {  # what the source means by its names
     "MISSING": MISSING, "MODE": MODE, "Node": Node, "OBSERVED": OBSERVED, "OF_NUMPY": OF_NUMPY, "Tensor": Tensor,
     "TinygradConvError": TinygradConvError, "all_params": _all_params, "check_finite": _check_finite, "data": _data,
-    "explain": _explain, "exposed": _exposed, "fingerprint": fingerprint, "float32": np.dtype(np.float32),
+    "explain": explain, "exposed": _exposed, "fingerprint": fingerprint, "float32": np.dtype(np.float32),
     "float64": np.dtype(np.float64), "ndarray": ndarray, "new": object.__new__, "next_index": next_index, "np": np,
     "PLAIN": PLAIN, "arrays_in": arrays_in, "expose": expose, "owner": _owner, "plain_array": plain_array,
     "reachable": reachable, "sys": sys, "unrecorded": _unrecorded, "untracked": _untracked, "user_files": _user_files,

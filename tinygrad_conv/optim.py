@@ -21,7 +21,7 @@ A schedule is a function from the number of the step (0, 1, 2, ...) to a learnin
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from inspect import signature
 from typing import Annotated, Any, TypeAlias
@@ -45,7 +45,7 @@ from .arguments import (
 from .errors import ArgumentError, DTypeError, ShapeError
 from .kernels import registry as kernels
 from .kernels.product import quietly
-from .modes import effect
+from .modes import clears, effect
 from .tensor import Tensor, cast, unshared
 
 __all__ = [
@@ -108,6 +108,7 @@ class Optimizer:
     kernel: Any = None  # of `kernels.update`
     arrays: Sequence[str] = ()  # the slots that it takes, in order; None for one that is not kept
     _in_place = True  # does update take `out`?
+    _ignored = frozenset(("_corrections",))
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -172,12 +173,17 @@ class Optimizer:
         new: Array = self.kernel(p, g, *map(state.get, self.arrays), *self.numbers(lr), out=out)
         return new
 
-    @effect
+    @clears(lambda self: self.params)
     def zero_grad(self) -> None:
         """Forget the accumulated gradients."""
         for param in self.params:
             if param.node is not None:
                 param.node.grad = None
+
+    def _assumed(self, named: Set[str]) -> Set[str]:
+        """The attributes on which what a compiled step does depends, if its code names these; an update reads anew."""
+        rate = {"_lr", "steps"} if callable(self._lr) else {"_lr"}
+        return named | (rate if named & {"lr", "learning_rate"} else set())
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of the state, with which `load_state_dict` continues to the bit: plain numbers and arrays.

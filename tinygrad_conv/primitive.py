@@ -482,8 +482,7 @@ def plain(function: Callable[P, Any]) -> Callable[P, Any]:
         except TinygradConvError:
             raise
         except ValueError as error:
-            shapes = ", ".join(str(np.shape(v)) for v in values if isinstance(v, ndarray))
-            raise ShapeError(f"{function.__name__}: {error} (got {shapes})") from error
+            raise explain_plain(function, error, values) from error
 
     operation.plain = True  # type: ignore[attr-defined]
     return operation
@@ -492,6 +491,12 @@ def plain(function: Callable[P, Any]) -> Callable[P, Any]:
 def is_plain(operation: Callable[..., Any]) -> bool:
     """Does an operation give data, that no gradient flows through?"""
     return hasattr(operation, "plain")
+
+
+def explain_plain(function: Callable[..., Any], error: ValueError, values: Sequence[Any]) -> ShapeError:
+    """The library's error for what NumPy raised inside a `plain` function."""
+    shapes = ", ".join(str(np.shape(v)) for v in values if isinstance(v, ndarray))
+    return ShapeError(f"{function.__name__}: {error} (got {shapes})")
 
 
 def _as_arrays(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

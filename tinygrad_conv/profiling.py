@@ -342,10 +342,25 @@ class Profile:
         if self._outer is not None:
             self._outer.constant(array)
 
+    def made(self, array: Any) -> None:
+        """For the observer around this one."""
+        if self._outer is not None:
+            self._outer.made(array)
+
     def same(self, array: Any, original: Any) -> None:
         """For the observer around this one."""
         if self._outer is not None:
             self._outer.same(array, original)
+
+    def copied(self, array: Any, original: Any) -> None:
+        """For the observer around this one."""
+        if self._outer is not None:
+            self._outer.copied(array, original)
+
+    def gradient(self, node: Node) -> None:
+        """For the observer around this one."""
+        if self._outer is not None:
+            self._outer.gradient(node)
 
     def touch(self, tensor: Tensor) -> None:
         """For the observer around this one."""

@@ -33,7 +33,7 @@ import numpy as np
 
 from .arguments import Kind, bare_array, described
 from .errors import ArgumentError, DTypeError, GraphError, MutationError, ShapeError
-from .modes import effect, is_grad_enabled, observer
+from .modes import clears, effect, is_grad_enabled, observer
 
 if TYPE_CHECKING:
     from .primitive import Primitive
@@ -306,12 +306,26 @@ def _lock(node: Node) -> Any:
     return _LOCKS[node.index % 61]
 
 
+def accumulate_grad(node: Node, gradient: Tensor) -> None:
+    """Add to a node's ``.grad``, as `backward` does, whatever other threads add."""
+    by = observer()
+    if by is not None:
+        by.gradient(node)
+    add_grad(node, gradient)
+
+
 @effect
-def accumulate_grad(node: Node, gradient: Tensor) -> Tensor:
-    """Add to a node's ``.grad``, as `backward` does, whatever other threads add; the new one."""
+def add_grad(node: Node, gradient: Tensor) -> Tensor:
+    """Add to a node's ``.grad``; the new one."""
     with _lock(node):
         node.grad = total = gradient if node.grad is None else node.grad + gradient
     return total
+
+
+@effect
+def set_grad(node: Node, gradient: Tensor | None) -> None:
+    """Give a node another ``.grad``, or none."""
+    node.grad = gradient
 
 
 def _retain(node: Callable[[], Node | None], gradient: Tensor) -> None:
@@ -381,6 +395,9 @@ class Tensor:
         self.node = node
         self.name = name
         self._no_graph = None
+        by = observer()
+        if by is not None:
+            by.made(array)
         if isinstance(data, ndarray) and (array is data or np.may_share_memory(array, data)):
             expose(array, late=False)
         elif not isinstance(data, (list, tuple, int, float, complex, np.generic)):
@@ -507,6 +524,9 @@ class Tensor:
             if not value:
                 raise GraphError("requires_grad: this tensor was computed; use detach() to cut it from its graph")
             return
+        by = observer()
+        if by is not None:
+            by.touch(self)
         if not value:
             self.node = None
         elif self.node is None:
@@ -531,6 +551,11 @@ class Tensor:
     @property
     def grad(self) -> Tensor | None:
         """The gradient that `backward` accumulated here; None before, or on a tensor that keeps none."""
+        by = observer()
+        if by is not None:
+            by.touch(self)
+            if self.node is not None:
+                by.gradient(self.node)
         return None if self.node is None else self.node.grad
 
     @grad.setter
@@ -546,7 +571,7 @@ class Tensor:
         if value is not None and value.dtype != self.dtype:
             followed = value.node is not None
             value = ops.astype(value, self.dtype) if followed else wrap(cast("grad", value._array, self.dtype), None)
-        self.node.grad = value
+        set_grad(self.node, value)
 
     def retain_grad(self) -> Tensor:
         """Keep the gradient of this computed tensor in `grad` at the next `backward`; returns the tensor."""
@@ -568,6 +593,9 @@ class Tensor:
         Tensor([30.])
         """
         node = self._needs_node("register_hook")
+        by = observer()
+        if by is not None:
+            by.touch(self)
         with _lock(node):
             if node.hooks is None:
                 node.hooks = {}
@@ -623,7 +651,7 @@ class Tensor:
         out._no_graph = ("it was made by detach()", None)
         return out
 
-    @effect
+    @clears(lambda self: [self])
     def zero_grad(self) -> None:
         """Forget the accumulated gradient."""
         if self.node is not None:

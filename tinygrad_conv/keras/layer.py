@@ -7,7 +7,7 @@ the outer call; a bare call is inference.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,7 @@ class Layer(nn.Module):
     built = False
     dtype: np.dtype[Any] = np.dtype("float32")
     trainable = nn.Layer.trainable
+    _ignored = nn.Layer._ignored
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Let a subclass' own ``call`` be what the layer computes."""
@@ -68,6 +69,9 @@ class Layer(nn.Module):
     @strict
     def __init__(self, *, name: str | None = None, dtype: FloatDType = "float32", trainable: bool = True) -> None:
         self.name, self.dtype, self._trainable = name, np.dtype(dtype), trainable
+
+    def _assumed(self, named: Set[str]) -> Set[str]:
+        return super()._assumed(named) | {"call"}
 
     @checked
     def __call__(self, x: Any, *args: Any, training: bool | None = None, mask: Any = None, **kwargs: Any) -> Any:

@@ -7,7 +7,7 @@ ends in that softmax: the same value, without overflow. See `Model`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from difflib import get_close_matches
 from typing import Annotated, Any, TypeAlias
 
@@ -62,6 +62,11 @@ class Loss:
     from_logits: bool = False
     reduction: str | None = "sum_over_batch_size"
     name: str = "loss"
+    _ignored = frozenset[str]()
+
+    def _assumed(self, named: Set[str]) -> Set[str]:
+        """The attributes on which what a compiled step does depends."""
+        return vars(self).keys() | named | {"call", "each"}
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Let a subclass' own ``call`` be what the loss computes, from what the model puts out."""

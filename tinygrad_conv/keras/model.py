@@ -55,6 +55,9 @@ class Model(Layer):
     loss: losses.Loss | None = None
     metrics: list[metrics.Metric] = []  # noqa: RUF012  (those of the last run, set anew by each)
     _metrics: tuple[list[Any], list[Any]] = ([], [])
+    _ignored = Layer._ignored | {
+        "stop_training", "stop_evaluating", "stop_predicting", "run_eagerly", "history", "loss", "metrics", "_metrics",
+    }  # fmt: skip
 
     def __init__(self, *args: Any, **options: Any) -> None:
         if args or {"inputs", "outputs"} & set(options):

@@ -42,6 +42,8 @@ class Sequential(nn.Sequential, Model):
     7960
     """
 
+    _ignored = Model._ignored | {"_counts"}
+
     @strict
     def __init__(self, layers: Iterable[Any] | None = None, name: str | None = None, trainable: bool = True) -> None:
         self.batch_input_shape: Shape | None = None

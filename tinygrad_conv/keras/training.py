@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -77,6 +77,12 @@ class Trainer:
         self.replay = self.learn if eagerly or model.run_eagerly else compile(self.learn, warn=False)
         self._outputs: dict[Any, Shape] = {}  # the output's shape, by that of the inputs
         self.forgives_nan = False
+
+    _ignored = None  # what it counts changes at each batch
+
+    def _assumed(self, named: Set[str]) -> Set[str]:
+        """The attributes on which a step depends."""
+        return {"model", "run", "loss", "logits"}
 
     # -- checks ----------------------------------------------------------------------------------------------------
 

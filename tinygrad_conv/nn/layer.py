@@ -72,6 +72,7 @@ class Layer(Module):
     seed: init.Seed = None
     _made_for: Shape = ()  # the input shape that the weights were made for
     _seen: Shape | None = None  # the input shape that was checked last
+    _ignored = Module._ignored | {"_seen", "_made_for", "name", "weight_init", "bias_init", "beta_init", "gamma_init"}
 
     def __init__(self, name: str | None = None, dtype: Any = "float32", seed: init.Seed = None) -> None:
         self.name = name

@@ -7,14 +7,14 @@ need not call ``super().__init__()``, and a list of layers is just a list.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping, Set
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from ..arguments import as_array
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ..modes import MODE, effect
+from ..modes import MODE, clears, observer
 from ..tensor import Array, Tensor, cast
 
 __all__ = ["Buffer", "Module", "Parameter"]
@@ -48,7 +48,7 @@ class Parameter(Tensor):
 
     def __init__(self, data: Array, dtype: Any = None, name: str | None = None, requires_grad: bool = True) -> None:
         super().__init__(data, dtype=dtype, name=name)
-        self._array = np.array(self._array)  # a copy of its own, which user code cannot reach
+        self._array = _own(self._array)
         self.requires_grad = requires_grad
 
 
@@ -63,7 +63,16 @@ class Buffer(Tensor):
 
     def __init__(self, data: Array, dtype: Any = None, name: str | None = None) -> None:
         super().__init__(data, dtype=dtype, name=name)
-        self._array = np.array(self._array)
+        self._array = _own(self._array)
+
+
+def _own(array: Any) -> Any:
+    """A copy, which user code cannot reach."""
+    own = np.array(array)
+    by = observer()
+    if by is not None:
+        by.copied(own, array)
+    return own
 
 
 class Module:
@@ -90,6 +99,7 @@ class Module:
     name: str | None = None  # what the module is called in its `Sequential`; elsewhere the attribute's name counts
     _paths: dict[int, tuple[Module, str]] | None = None  # the modules inside and their names, once asked for
     _entered: Any = None  # the modes outside and inside of the last call, which the next often repeats
+    _ignored: ClassVar[frozenset[str]] = frozenset(("_paths", "_entered"))  # attributes that decide nothing
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; to be defined by subclasses."""
@@ -119,6 +129,10 @@ class Module:
             entry = self._paths.get(id(child))
         name = entry[1] if entry is not None else child.name or type(child).__name__
         return f"{path}.{name}" if path else name
+
+    def _assumed(self, named: Set[str]) -> Set[str]:
+        """The attributes on which what a compiled step does depends, if its code names these."""
+        return (vars(self).keys() - self._ignored) | named | {"forward"}
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles hold: all attributes but the caches."""
@@ -199,7 +213,7 @@ class Module:
         """Inference behaviour, here and in all modules inside."""
         return self.train(False)
 
-    @effect
+    @clears(lambda self: self.parameters())
     def zero_grad(self) -> None:
         """Forget the accumulated gradient of every parameter."""
         for parameter in self.parameters():

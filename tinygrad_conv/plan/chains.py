@@ -21,9 +21,9 @@ import numpy as np
 from ..kernels import registry as kernels
 from ..kernels.scratch import blocks, scratch
 from ..kernels.threads import shared, worth
+from .calls import Call, Slot, parts, replaced
 from .into import ROUNDED, into, is_ufunc
 from .ours import ours
-from .tape import Call, Slot, parts, replaced
 
 __all__ = ["Chain", "between", "chained", "unchained"]
 

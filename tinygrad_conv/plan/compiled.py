@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import update_wrapper
 from threading import Lock
 from types import MethodType
-from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import numpy as np
 
-from ..autodiff import flatten
 from ..errors import CompileWarning, DTypeError, GraphError
 from ..kernels.registry import choice
 from ..modes import MODE, OBSERVED, observed
-from ..tensor import Tensor, describe_source, ndarray, wrap
+from ..tensor import Tensor, ndarray
 from .plan import Plan
-from .tape import Slot, Tape
+from .reach import Reach
+from .recorded import Recorded
+from .signature import is_array, taken_apart, told_apart
+from .tape import Tape
 
 __all__ = ["Compiled", "compile"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-MOST_PLANS = 64  # signatures that one step keeps plans for
+MOST_SIGNATURES = 64  # that one step keeps plans for
+MOST_PLANS = 4  # of one signature, for what it reads may be one thing or another
+MOST_IN_VAIN = 8  # recordings in a row of one signature, of which none was ever replayed
 
 
 def compile(step: Callable[P, T], *, warn: bool = True) -> Compiled[P, T]:
@@ -38,8 +42,8 @@ def compile(step: Callable[P, T], *, warn: bool = True) -> Compiled[P, T]:
     step : callable
         Its arguments may hold arrays and tensors in nested lists, tuples and dicts; inside, arrays arrive as tensors.
         Anything else among them (numbers, strings, models) is part of the signature. Python code in it runs when
-        recording only. Parameters, buffers and other tensors that it uses are read anew at each call, so they may be
-        changed from outside between calls; other arrays that it uses are held, not copied.
+        recording only, which is done anew where something is another that this code can read. Parameters, buffers and
+        other tensors that it uses are read at each call; other arrays that it uses are held, not copied.
 
     warn : bool
         Warn when something runs as it is; `Compiled.reasons` tells in any case.
@@ -48,8 +52,8 @@ def compile(step: Callable[P, T], *, warn: bool = True) -> Compiled[P, T]:
     -------
     Compiled
         Called as the step is. What cannot be replayed runs as it is, and a `CompileWarning` says why, once: a value
-        that is read out (``if loss > 1``, ``loss.item()``, printing) with its line, a result that still has its graph,
-        an argument that does.
+        that is read out (``if loss > 1``, ``loss.item()``, printing) with its line, Python state that the step changes,
+        a result that still has its graph.
 
     Raises
     ------
@@ -82,70 +86,57 @@ class Compiled(Generic[P, T]):
     Attributes
     ----------
     plans : list of Plan
-        One for each signature that was recorded.
+        Those that may be replayed: one or more for each signature, as what the step reads was different.
     plan : Plan
         The last one that was used.
     reasons : list of str
         Why some signatures run as they are.
     """
 
+    _ignored = None
+
     def __init__(self, step: Callable[P, T], warn: bool = True) -> None:
         update_wrapper(self, step)
         self._warn = warn
         self._step = step
         self._name = getattr(step, "__name__", type(step).__name__)
-        self._cache: dict[Any, list[_Recorded]] = {}
+        self._cache: dict[Hashable, _Recordings] = {}
         self._lock = Lock()
         self._last: Plan | None = None
         self.reasons: list[str] = []
 
     @property
     def plans(self) -> list[Plan]:
-        return [recorded.plan for entry in self._cache.values() for recorded in entry if recorded.plan is not None]
+        return [one.plan for recordings in self._cache.values() for one in recordings.all if one.plan is not None]
 
     @property
     def plan(self) -> Plan:
         if self._last is None:
-            why = f"; it runs as it is: {self.reasons[-1]}" if self.reasons else ": call it once"
+            why = ": call it once, or twice if the first call makes weights"
+            why = f"; it runs as it is: {self.reasons[-1]}" if self.reasons else why
             raise DTypeError(f"compile: {self._name} has no plan{why}")
         return self._last
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         mode = MODE.get()
-        leaves, rebuild = _taken_apart(args, kwargs)
-        if mode.anomaly or mode.watch is not None or (OBSERVED and mode.observer is not None):
+        leaves, rebuild, structure = taken_apart(args, kwargs)
+        if mode.is_watched or (OBSERVED and mode.observer is not None):
             return self._as_it_is(leaves, rebuild)  # somebody wants to see each operation
-        arrays: list[Any] = []
-        key: list[Any] = [mode.recording, mode.training, choice()]
-        for leaf in leaves:
-            if type(leaf) is not ndarray:
-                if isinstance(leaf, Tensor):
-                    if leaf.node is None:
-                        leaf = leaf._array
-                    elif leaf.node.primitive is None:
-                        key.append(id(leaf))
-                        continue
-                    else:
-                        return self._as_it_is(leaves, rebuild)  # a gradient is to flow through
-                if not isinstance(leaf, (ndarray, np.generic)):
-                    key.append((type(leaf), leaf) if isinstance(leaf, _BY_VALUE) else id(leaf))
-                    continue
-                leaf = np.asarray(leaf)
-            arrays.append(leaf)
-            key.append((leaf.shape, leaf.dtype, None if leaf.flags.c_contiguous else leaf.strides))
-        signature = tuple(key)
-        if not self._lock.acquire(blocking=False):
-            return self._as_it_is(leaves, rebuild)  # in use in another thread, or called by itself
+        key, arrays = told_apart(leaves, mode.recording, mode.training, choice(), structure)
+        if key is None or not self._lock.acquire(False):  # in use in another thread, or called by itself
+            return self._as_it_is(leaves, rebuild)
         try:
-            for recorded in self._cache.get(signature, ()):
-                if recorded.plan is None or recorded.plan.fits():
-                    break
-            else:
-                return self._record(signature, leaves, rebuild)
-            if recorded.unproven is not None:
-                return self._record(signature, leaves, rebuild, recorded)
-            if recorded.plan is None:
+            recordings = self._cache.get(key)
+            if recordings is None:
+                recordings = self._cache[key] = _Recordings()
+                while len(self._cache) > MOST_SIGNATURES:
+                    self._cache.pop(next(iter(self._cache)))
+            if recordings.reason is not None:
                 return self._as_it_is(leaves, rebuild)
+            recorded = recordings.fitting()
+            if recorded is None or recorded.plan is None:
+                return self._record(leaves, rebuild, recordings, recorded)
+            recordings.in_vain = 0
             self._last = recorded.plan
             return recorded.result(recorded.plan.run(arrays))  # type: ignore[no-any-return]
         finally:
@@ -153,44 +144,43 @@ class Compiled(Generic[P, T]):
 
     def _as_it_is(self, leaves: Sequence[Any], rebuild: Callable[[Sequence[Any]], Any]) -> T:
         """Run the step itself, on tensors as when recording."""
-        args, kwargs = rebuild([Tensor(x) if isinstance(x, (ndarray, np.generic)) else x for x in leaves])
+        args, kwargs = rebuild(_as_tensors(leaves))
         return self._step(*args, **kwargs)
 
     def _record(
-        self, key: Any, leaves: Sequence[Any], rebuild: Callable[[Sequence[Any]], Any], earlier: _Recorded | None = None
-    ) -> T:
-        tape = Tape()
-        given = []
+        self, leaves: Sequence[Any], rebuild: Callable[[Sequence[Any]], Any], recordings: _Recordings,
+        earlier: Recorded | None,
+    ) -> T:  # fmt: skip
+        reach = Reach()
+        reach.add(self._name, self._step)
         for leaf in leaves:
-            plain = isinstance(leaf, Tensor) and leaf.node is None
-            if plain or isinstance(leaf, (ndarray, np.generic)):
-                given.append(tape.argument(leaf._array if plain else np.asarray(leaf)))
-            else:
-                given.append(leaf)
-        args, kwargs = rebuild(given)
-        with observed(tape):
-            result = self._step(*args, **kwargs)
-        recorded = _Recorded(self._name, tape, result, leaves)
-        del given, args, kwargs
-        recorded.finish(tape, earlier)
-        entry = self._cache.setdefault(key, [])
-        if earlier is not None:
-            entry.remove(earlier)
-        entry.insert(0, recorded)
-        del entry[MOST_PLANS:]
-        while len(self._cache) > MOST_PLANS:
-            self._cache.pop(next(iter(self._cache)))
-        self._last = recorded.plan or self._last
-        if recorded.reason is not None and recorded.reason not in self.reasons:
-            self.reasons.append(recorded.reason)
+            if not is_array(leaf):
+                reach.add("an argument", leaf)
+        tape = Tape(reach)
+        args, kwargs = rebuild(tape.arguments_of(leaves))
+        try:
+            with observed(tape):
+                result = self._step(*args, **kwargs)
+        finally:
+            tape.give_back()
+        del args, kwargs
+        recordings.add(Recorded(self._name, tape, result, earlier), earlier)
+        if recordings.all and recordings.all[0].plan is not None:
+            self._last = recordings.all[0].plan
+        reason = recordings.reason
+        if reason is not None and reason not in self.reasons:
+            self.reasons.append(reason)
             if self._warn:
-                message = f"compile: {self._name} runs as it is: {recorded.reason}"
-                warnings.warn(message, CompileWarning, stacklevel=3)
+                warnings.warn(f"compile: {self._name} runs as it is: {reason}", CompileWarning, stacklevel=3)
         return result
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """As a method: the instance is its first argument."""
         return self if instance is None else MethodType(self, instance)
+
+    def _assumed(self, named: frozenset[str]) -> set[str]:
+        """What another step that calls this one assumes of it: the step."""
+        return {"_step"} | (named & vars(self).keys() - {"reasons"})
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise GraphError(
@@ -202,97 +192,54 @@ class Compiled(Generic[P, T]):
         return f"<compiled {self._name}: {len(self.plans)} plan{'s' if len(self.plans) != 1 else ''}>"
 
 
-def _taken_apart(args: Any, kwargs: Any) -> tuple[Sequence[Any], Callable[[Sequence[Any]], Any]]:
-    """`flatten` of a call's arguments; most calls have arrays and nothing else."""
-    if not kwargs:
-        for arg in args:
-            if type(arg) is not ndarray and type(arg) is not Tensor:
-                break
-        else:
-            return args, _as_arguments
-    return flatten((args, kwargs))
+def _as_tensors(leaves: Any) -> list[Any]:
+    """Arrays as tensors; one that is there twice is one tensor."""
+    tensors: dict[int, Tensor] = {}
+    given = []
+    for leaf in leaves:
+        if isinstance(leaf, (ndarray, np.generic)):
+            leaf = tensors.setdefault(id(leaf), Tensor(leaf))
+        given.append(leaf)
+    return given
 
 
-def _as_arguments(leaves: Sequence[Any]) -> tuple[Sequence[Any], dict[str, Any]]:
-    return leaves, {}
+class _Recordings:
+    """What the recordings of one signature came to.
 
+    Attributes
+    ----------
+    all : those that may be replayed, or will be when a second one has shown that they may; the last one used first
+    reason : why this signature runs as it is, if it does
+    in_vain : how many there were since the last replay
+    """
 
-_BY_VALUE = (int, float, complex, str, bytes, bool, type(None), type, np.dtype)
+    def __init__(self) -> None:
+        self.all: list[Recorded] = []
+        self.reason: str | None = None
+        self.in_vain = 0
+        self._changed = False  # did the step change what it reads when it was recorded last?
 
+    def fitting(self) -> Recorded | None:
+        """The recording whose assumptions hold."""
+        for recorded in self.all:
+            if recorded.assumptions.hold() or recorded.assumptions.look():
+                if recorded is not self.all[0]:
+                    self.all.remove(recorded)
+                    self.all.insert(0, recorded)
+                return recorded
+        return None
 
-class _Recorded:
-    """What one signature's recording came to: a plan, or the reason why there is none."""
-
-    def __init__(self, name: str, tape: Tape, result: Any, leaves: Sequence[Any]) -> None:
-        self.plan: Plan | None = None
-        self.unproven: list[Any] | None = None  # constants to compare with those of a second recording
-        self.reason = tape.broken
-        self._name, self._leaves = name, leaves  # held, so that no id in the signature is used again
-        self._outputs: list[Slot] = []
-        self._rebuild: Callable[[Sequence[Any]], Any] | None
-        parts, self._rebuild = flatten(result)
-        self._fixed: list[Any] = []  # per part of the result: what is returned, where it is no array
-        for part in parts:
-            slot = None
-            if isinstance(part, Tensor):
-                node = part.node
-                if node is not None and node.primitive is not None and not node.freed:
-                    self.reason = self.reason or (
-                        f"it returns a tensor of shape {part.shape} with its graph; return it after backward(), "
-                        "detached, or compute it in no_grad()"
-                    )
-                slot = None if node is not None and node.primitive is None else tape.slot_of(part)
-            elif isinstance(part, (ndarray, np.generic)):
-                slot = tape.known(part)
-            if slot is None:
-                self._fixed.append(part)
-            else:
-                self._fixed.append(_Output(len(self._outputs), isinstance(part, Tensor)))
-                self._outputs.append(slot)
-        if len(parts) == 1 and result is parts[0] and isinstance(self._fixed[0], _Output):
-            self._rebuild = None  # one array or tensor, which most steps return
-
-    def finish(self, tape: Tape, earlier: _Recorded | None) -> None:
-        """Make the plan, if the recording allows it."""
-        kept = [] if self.reason else tape.kept(self._outputs)
-        if kept:
-            self.reason = (
-                f"it keeps a value that it computed ({kept[0].name}, shape {kept[0].outputs[0].seen.shape}) at "
-                f"{describe_source(kept[0].source)}; return it instead"
-            )
-        unproven = tape.unproven()
-        values = [np.array(slot.value) for slot in unproven]
-        if self.reason is None and unproven:
-            if earlier is None:
-                self.unproven = values
-                return
-            before = earlier.unproven or []
-            same = len(before) == len(values) and all(map(_equal, before, values))
-            if not same:
-                line = describe_source(unproven[0].source)
-                self.reason = f"it uses an array that is made anew, with other values, at each call, at {line}"
-        if self.reason is None:
-            for slot in unproven:
-                slot.checked = True
-            self.plan = Plan(self._name, tape, self._outputs)
-
-    def result(self, arrays: Sequence[Any]) -> Any:
-        """What the step returns, with the outputs of a replay in it."""
-        if self._rebuild is None:
-            return self._fixed[0].of(arrays)
-        return self._rebuild([part.of(arrays) if isinstance(part, _Output) else part for part in self._fixed])
-
-
-class _Output(NamedTuple):
-    """A part of the result that is an array or a tensor: which output of the plan."""
-
-    number: int
-    is_tensor: bool
-
-    def of(self, arrays: Sequence[Any]) -> Any:
-        array = arrays[self.number]
-        return wrap(np.asarray(array), None) if self.is_tensor else array
-
-
-def _equal(a: Any, b: Any) -> bool:
-    return bool(a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes())
+    def add(self, recorded: Recorded, earlier: Recorded | None) -> None:
+        """Take in another recording, in the place of the earlier one that it was compared with."""
+        self.in_vain += 1
+        self.reason = recorded.reason or (recorded.changed or None if self._changed else None)
+        self._changed = bool(recorded.changed)  # once may be getting ready: a layer makes its weights
+        if self.reason is None and self.in_vain > MOST_IN_VAIN:
+            self.reason = f"{self.all[0].assumptions.broken or 'what it reads'} is another at each call"
+        if earlier is not None:
+            self.all.remove(earlier)
+        if self.reason is not None:
+            self.all.clear()
+        elif not recorded.changed:
+            self.all.insert(0, recorded)
+            del self.all[MOST_PLANS:]

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from ..kernels import registry as kernels
+from .calls import Call, Path, Seen, Slot
 from .ours import ours
-from .tape import Call, Path, Seen, Slot
 
 __all__ = ["fused"]
 

@@ -17,10 +17,10 @@ from ..kernels import registry as kernels
 from ..ops.activations import log_softmax
 from ..ops.normalization import standardized
 from ..ops.shape import sum_to
+from .calls import Call
 from .ours import ours
-from .tape import Call
 
-__all__ = ["INTO", "ROUNDED", "VIEWS", "into", "is_elementwise", "is_ufunc", "is_view"]
+__all__ = ["INTO", "ROUNDED", "VIEWS", "into", "is_elementwise", "is_total", "is_ufunc", "is_view"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -111,7 +111,7 @@ INTO: dict[str, Callable[..., Any]] = {
     "add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.true_divide, "negative": np.negative,
     "floor_divide": np.floor_divide, "remainder": np.remainder, "square": np.square, "sqrt": np.sqrt, "exp": np.exp,
     "expm1": np.expm1, "log": np.log, "log1p": np.log1p, "log2": np.log2, "log10": np.log10, "abs": np.absolute,
-    "sign": np.sign, "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos,
+    "_sign": np.sign, "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos,
     "atan": np.arctan, "atan2": np.arctan2, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh,
     "maximum": np.maximum, "minimum": np.minimum, "greater": np.greater,
     "greater_equal": np.greater_equal, "less": np.less, "less_equal": np.less_equal, "equal": np.equal,
@@ -148,7 +148,13 @@ def into(call: Call) -> Callable[..., Any] | None:
 
 def is_view(call: Call) -> bool:
     """Does a call but look at the memory of its input in another way?"""
-    return ours(call) in VIEWS and len(call.outputs) == 1
+    return ours(call) in VIEWS and len(call.outputs) == len(set(call.inputs)) == 1  # an index may be an array
+
+
+def is_total(call: Call) -> bool:
+    """Does a call give something whatever the numbers are, and nothing else? Integers may be labels and indices."""
+    total = call.kind == "load" or ours(call) in INTO or is_view(call)
+    return total and bool(call.outputs) and all(slot.seen.dtype.kind in "fb" for slot in call.inputs)
 
 
 def is_elementwise(call: Call) -> bool:

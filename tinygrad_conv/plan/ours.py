@@ -8,7 +8,7 @@ from typing import Any
 
 from ..kernels.registry import KERNELS
 from ..ops import FAMILIES
-from .tape import Call
+from .calls import Call
 
 __all__ = ["ours"]
 

@@ -16,14 +16,17 @@ from weakref import finalize
 import numpy as np
 
 from ..errors import ArgumentError
-from ..tensor import Tensor
 from . import telling
+from .calls import Call, Slot, replaced
 from .chains import Chain, between, chained
 from .fusing import fused
-from .into import into, is_elementwise, is_view
+from .into import into, is_elementwise, is_total, is_view
+from .ours import ours
+from .owning import owned
 from .program import Program, Programs, wanted
+from .raising import explained, raised_by
 from .source import written
-from .tape import Call, Slot, Tape, replaced
+from .tape import Tape
 from .updates import Update
 
 if TYPE_CHECKING:
@@ -50,9 +53,9 @@ class Plan:
 
     def __init__(self, name: str, tape: Tape, outputs: Sequence[Slot]) -> None:
         self.name = name
-        self.arguments, self.outputs = tape.arguments, list(outputs)
-        self.modules = [(module, module.training) for module in tape.modules.values()]  # as they are between steps
-        self.calls = chained(fused(_needed(tape.calls, self.outputs), self.outputs), self.outputs)
+        self.arguments = tape.arguments
+        calls, self.outputs = owned(_needed(tape.calls, outputs), outputs, tape.fresh())
+        self.calls = chained(fused(calls, self.outputs), self.outputs)
         self.recorded = len(tape.calls)
         self._groups = _Groups(self)
         self._memory = _Memory(self.calls, self._groups)
@@ -64,29 +67,19 @@ class Plan:
         if wanted():
             self.steps = Programs(self.calls, self.arguments, self.static).steps
             self.updates = {call: update for call in self.calls if (update := Update.of(call)) is not None}
-        file, self.source, self._function = written(self, self.steps)
+        file, self.source, self._function, self._lines = written(self, self.steps)
         finalize(self, linecache.cache.pop, file, None)
-        self._tensors = [  # all that the step looked at, with what must stay as it was
-            (tensor, a.shape, a.dtype, a.strides, tensor.node, _hooks(tensor))
-            for tensor, a in ((call.args[0], call.outputs[0].seen) for call in tape.calls if call.kind == "load")
-        ]
-
-    def fits(self) -> bool:
-        """Is everything outside as it was: modes of modules, shapes and kinds of parameters?"""
-        for module, training in self.modules:
-            if module.training is not training:
-                return False
-        for tensor, shape, dtype, strides, node, hooks in self._tensors:
-            array = tensor._array
-            if array.shape != shape or array.dtype != dtype or array.strides != strides or tensor.node is not node:
-                return False
-            if node is not None and node.hooks is not None and _hooks(tensor) != hooks:
-                return False
-        return True
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """The outputs for other arguments of the same signature."""
-        return self._function(arrays)
+        try:
+            return self._function(arrays)  # type: ignore[no-any-return]
+        except (ValueError, TypeError, IndexError) as error:
+            call = raised_by(error.__traceback__, self._function.__code__, self._lines)
+            told = explained(call, error) if isinstance(call, Call) else error
+            if told is error:
+                raise
+            raise told from error
 
     # -- telling ---------------------------------------------------------------------------------------------------
 
@@ -162,21 +155,16 @@ class Plan:
         return self.static[leaf] if isinstance(leaf, Slot) else leaf
 
 
-def _hooks(tensor: Tensor) -> tuple[int, ...]:
-    """Which hooks a tensor has: they ran while recording."""
-    return tuple(tensor.node.hooks or ()) if tensor.node is not None else ()
-
-
 # ------------------------------------------------------------------------------------------------------------------
 # Passes over the calls
 
 
 def _needed(calls: Sequence[Call], outputs: Sequence[Slot]) -> list[Call]:
-    """The calls that something depends on: an output, an effect, or a check that may raise."""
+    """The calls that something depends on: an output, or an effect; and those that may raise."""
     wanted = set(outputs)
     kept = []
     for call in reversed(calls):
-        if call.kind == "effect" or not call.outputs or not wanted.isdisjoint(call.outputs):
+        if not is_total(call) or not wanted.isdisjoint(call.outputs):
             wanted.update(call.inputs)
             kept.append(call)
     return kept[::-1]
@@ -190,9 +178,7 @@ class _Groups:
         for call in plan.calls:
             if call.kind in ("effect", "load", "compute"):
                 foreign += call.outputs if into(call) is None else ()
-            if call.kind == "effect":
-                foreign += call.inputs
-            foreign += (slot for slot in call.inputs if slot.origin != "call")
+            foreign += (slot for slot in call.inputs if slot.origin != "call" or not ours(call))
         self._foreign = {slot.seen.memory for slot in foreign}
 
     def escapes(self, slot: Slot) -> bool:

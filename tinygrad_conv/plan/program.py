@@ -25,9 +25,10 @@ import numpy as np
 from ..kernels.loops import known, loop
 from ..kernels.registry import choice, failed
 from ..tensor import _owner
+from .calls import Call, Slot, replaced
 from .into import INTO, is_view
 from .ours import ours
-from .tape import Call, Slot, replaced
+from .raising import explained
 
 __all__ = ["LOWERINGS", "Program", "Programs", "machine", "wanted"]
 
@@ -551,7 +552,13 @@ class Program:
                 return self._code.memory.of(leaf)
             return view.function(*replaced(view.args, value), **replaced(view.kwargs, value))
 
-        check.function(*replaced(check.args, value), **replaced(check.kwargs, value))
+        try:
+            check.function(*replaced(check.args, value), **replaced(check.kwargs, value))
+        except Exception as error:
+            told = explained(check, error)
+            if told is error:
+                raise
+            raise told from error
         raise RuntimeError(f"compile: {check.name} stopped a program, and finds nothing wrong")
 
 
@@ -613,7 +620,7 @@ class Programs:
         if call.kind == "load":
             self._memory.given(call.outputs[0])
             return True
-        if not is_view(call) or len(set(call.inputs)) != 1:
+        if not is_view(call):
             return False
         try:
             args, kwargs = (replaced(tree, self._given) for tree in (call.args, call.kwargs))

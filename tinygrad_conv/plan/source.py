@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import linecache
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ..tensor import wrap
+from ..tensor import Node, wrap
+from .calls import Call, Slot, Wrapped, parts
 from .into import into, is_view
 from .program import Program
-from .tape import Call, Slot, Wrapped, parts
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -21,24 +22,25 @@ if TYPE_CHECKING:
 __all__ = ["written"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
-Function: TypeAlias = Callable[[Sequence[Array]], list[Array]]
 
 _files = count(1)
 
 
-def written(plan: Plan, steps: Sequence[Call | Program]) -> tuple[str, str, Function]:
-    """The name of a file that tracebacks show, its text, and the function."""
+def written(plan: Plan, steps: Sequence[Call | Program]) -> tuple[str, str, FunctionType, list[Call | Program | None]]:
+    """The name of a file that tracebacks show, its text, the function, and what each of its lines is of."""
     writer = _Writer(plan, steps)
-    source = "def step(arrays):\n" + "".join(f"    {line}\n" for line in writer.lines())
+    lines = [(line, writer.step) for line in writer.lines()]
+    source = "def step(arrays):\n" + "".join(f"    {line}\n" for line, _ in lines)
     file = f"<plan of {plan.name} {next(_files)}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     exec(compile(source, file, "exec"), writer.scope)
-    return file, source, writer.scope["step"]
+    return file, source, writer.scope.pop("step"), [step for _, step in lines]
 
 
 class _Writer:
     def __init__(self, plan: Plan, steps: Sequence[Call | Program]) -> None:
         self.plan, self.steps = plan, steps
+        self.step: Call | Program | None = None  # of which the lines are
         self.scope: dict[str, Any] = {"wrap": wrap, "empty": np.empty, "asarray": np.asarray}
         self._names: dict[int, str] = {}
         self._made: set[Slot] = set()  # arrays that were made for programs to write in
@@ -83,6 +85,7 @@ class _Writer:
             if slot in self._last:
                 yield f"v{slot.index} = arrays[{k}]"
         for number, step in enumerate(self.steps):
+            self.step = step
             if isinstance(step, Program):
                 yield from self._program(step, f"program_{next(numbers)}")
                 inputs: Sequence[Slot] = step.objects
@@ -110,8 +113,12 @@ class _Writer:
         yield f"{name}(({objects}{',' if len(program.objects) == 1 else ''}))  # {told}"
 
     def _object(self, slot: Slot) -> str:
-        text = f"{self._read(self._loads[slot].args[0])}._array" if slot in self._inline else self._read(slot)
+        text = self._loaded(self._loads[slot]) if slot in self._inline else self._read(slot)
         return text if slot.seen.shape or slot in self._made else f"asarray({text})"  # NumPy may give a number
+
+    def _loaded(self, call: Call) -> str:
+        of = call.args[0]
+        return f"{self._read(of)}.grad._array" if isinstance(of, Node) else f"{self._read(of)}._array"
 
     def _empty(self, slot: Slot) -> str:
         return f"{self._read(slot)} = empty({slot.seen.shape}, {self._constant(slot.seen.dtype)})"
@@ -120,7 +127,7 @@ class _Writer:
         """A call as a line or two of Python."""
         read = self._read
         if call.kind == "load":
-            yield f"v{call.outputs[0].index} = {read(call.args[0])}._array"
+            yield f"v{call.outputs[0].index} = {self._loaded(call)}"
             return
         if call in self.plan.updates:
             yield f"{self._named(self.plan.updates[call], 'update')}()  # {call.name} of {call.args[0]!r}"

@@ -11,136 +11,24 @@ what is done with it, such as an `if`, will not be seen.
 from __future__ import annotations
 
 import gc
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
-from math import prod
-from typing import Any, Literal, TypeAlias
+from typing import Any
 from weakref import ref
 
 import numpy as np
 
-from ..modes import MODE, observed
+from ..modes import CLEARED, MODE, observed
 from ..primitive import Primitive
-from ..tensor import Source, Tensor, _owner, describe_source, ndarray, user_source, wrap
+from ..tensor import Node, Tensor, _owner, describe_source, fingerprint, ndarray, next_index, user_source, wrap
+from .calls import COPY, Call, Found, Kind, Origin, Path, Seen, Slot, Wrapped, copying, kind_of, parts, replaced
+from .naming import whose
+from .reach import Reach
+from .signature import is_array
+from .values import is_plain
 
-__all__ = ["Call", "Seen", "Slot", "Tape", "parts", "replaced"]
-
-Origin: TypeAlias = Literal["argument", "tensor", "constant", "call"]
-Path: TypeAlias = tuple[int, ...]  # where in nested tuples a value is
-
-
-class Seen:
-    """What is remembered of an array that was seen while recording: all but its numbers.
-
-    ``memory`` is the same for arrays that share theirs.
-    """
-
-    __slots__ = ("contiguous", "dtype", "memory", "shape", "strides", "whole")
-
-    def __init__(self, array: Any, memory: int) -> None:
-        self.shape, self.dtype, self.strides = array.shape, array.dtype, getattr(array, "strides", ())
-        self.contiguous = array.flags.c_contiguous
-        self.whole = _owner(array).size == array.size  # is it all of its memory?
-        self.memory = memory
-
-    @property
-    def nbytes(self) -> int:
-        return int(prod(self.shape) * self.dtype.itemsize)
-
-    @property
-    def dense(self) -> bool:
-        """Does the array fill its memory, each element once, in some order of its axes?"""
-        expected = self.dtype.itemsize
-        for stride, size in sorted(zip(self.strides, self.shape, strict=False)):
-            if size > 1:
-                if stride != expected:
-                    return False
-                expected *= size
-        return True
-
-
-@dataclass(eq=False, slots=True)
-class Slot:
-    """A value of the step: an array that some calls make or read.
-
-    Attributes
-    ----------
-    origin : "argument" of the step, "tensor" that lives on, "constant", or result of a "call"
-    seen : the array that was there while recording
-    value : the array itself, of a constant
-    checked : for a constant: is it known to be one?
-    """
-
-    index: int
-    origin: Origin
-    seen: Seen
-    value: Any = None
-    checked: bool = True
-    source: Source | None = None
-
-    def __repr__(self) -> str:
-        return f"%{self.index}"
-
-
-@dataclass(eq=False, slots=True)
-class Call:
-    """One instruction: ``outputs = function(*args, **kwargs)``, the slots among the arguments standing for arrays.
-
-    ``results`` says where in what the function returns (nested tuples) each output is. A "load" reads a
-    tensor, a "chain" is several calls in one.
-    """
-
-    kind: Literal["primitive", "compute", "effect", "load", "chain"]
-    name: str
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    outputs: list[Slot] = field(default_factory=list)
-    results: list[Path] = field(default_factory=list)
-    primitive: Primitive | None = None
-    path: str = ""
-    source: Source | None = None
-    backward: str = ""  # the operation whose rule this call belongs to
-
-    @property
-    def inputs(self) -> Iterator[Slot]:
-        """The slots that the call reads, as often as it names them."""
-        return (part for part in parts((self.args, self.kwargs)) if isinstance(part, Slot))
-
-
-@dataclass(frozen=True, slots=True)
-class Wrapped:
-    """An argument of an effect that is to be a tensor again."""
-
-    slot: Slot
-
-
-def parts(tree: Any) -> Iterator[Any]:
-    """The leaves of nested tuples, lists and dictionaries."""
-    if isinstance(tree, (tuple, list)):
-        for item in tree:
-            yield from parts(item)
-    elif isinstance(tree, dict):
-        for item in tree.values():
-            yield from parts(item)
-    elif isinstance(tree, Wrapped):
-        yield tree.slot
-    else:
-        yield tree
-
-
-def replaced(tree: Any, leaf: Callable[[Any], Any]) -> Any:
-    """The same nested tuples, lists and dictionaries with other leaves."""
-    if type(tree) in (tuple, list):
-        return type(tree)([replaced(item, leaf) for item in tree])
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return type(tree)(*[replaced(item, leaf) for item in tree])
-    if type(tree) is dict:
-        return {key: replaced(item, leaf) for key, item in tree.items()}
-    return leaf(tree)
+__all__ = ["Tape"]
 
 
 class Tape:
@@ -150,22 +38,36 @@ class Tape:
     ----------
     calls : in the order in which they ran
     arguments : the slots of the step's arrays, in order
-    modules : every module that was called
+    reach : what the step's Python code can read
+    tensors : those that live on and that the step can look at, as it found them
+    leaves : the nodes of some of them, whose gradients it read or set
+    gradients : what kind of gradient these had at first, where it was read before it was forgotten
     broken : why this run cannot be replayed, or None
+    unknown : why not, unless it was the first and made what it was done to
     """
 
-    def __init__(self) -> None:
+    def __init__(self, reach: Reach) -> None:
+        self.reach = reach
         self.calls: list[Call] = []
         self.constants: list[Slot] = []
         self.arguments: list[Slot] = []
-        self.modules: dict[int, Any] = {}
+        self.tensors: dict[int, Found] = {}
+        self.leaves: set[Node] = set()
+        self.gradients: dict[Node, Kind | None] = {}
         self.broken: str | None = None
+        self.unknown: str | None = None
+        self._start = next_index()  # nodes with a larger index were made during the step
+        self._cleared: set[Node] = set()
+        self._changed = ""
+        self._prints: list[tuple[Slot, bytes | int]] = []
+        self._lent: list[tuple[Tensor, Tensor, ndarray]] = []
         self._count = count()
         self._memories = count()
         self._known: dict[int, Slot] = {}  # by the id of an array, as long as it lives
         self._memory: dict[int, int] = {}  # by the id of the array that owns it
         self._alive: list[Any] = []  # watches over these, and what cannot be watched
         self._pinned: set[int] = set()  # the ids of the latter
+        self._look()
 
     # -- slots -----------------------------------------------------------------------------------------------------
 
@@ -174,6 +76,8 @@ class Tape:
         if origin == "constant":
             slot.value = array
             self.constants.append(slot)
+            if isinstance(array, ndarray):
+                self._prints.append((slot, fingerprint(array)))
         self._know(array, slot)
         return slot
 
@@ -197,24 +101,72 @@ class Tape:
             self._alive.append(array)
             self._pinned.add(id(array))
 
-    def argument(self, array: ndarray) -> Tensor:
-        """The next array that the step is called with, as the tensor to give it."""
-        view = array.view()  # an array of its own, should the step be called with one array twice
-        self.arguments.append(self._slot("argument", view))
-        return wrap(view, None)
+    def arguments_of(self, leaves: Sequence[Any]) -> list[Any]:
+        """What the step is called with: for arrays, and tensors that nobody follows, tensors of their own."""
+        own: dict[int, Tensor] = {}
+        given = []
+        for leaf in leaves:
+            if is_array(leaf):
+                tensor = leaf if isinstance(leaf, Tensor) else Tensor(leaf)
+                view = tensor._array.view()
+                self.arguments.append(self._slot("argument", view))
+                if id(leaf) not in own:
+                    own[id(leaf)] = wrap(view, None)
+                    own[id(leaf)].name, own[id(leaf)]._no_graph = tensor.name, tensor._no_graph
+                    if tensor is leaf:
+                        self._lent.append((tensor, own[id(leaf)], view))
+                leaf = own[id(leaf)]
+            given.append(leaf)
+        return given
+
+    def give_back(self) -> None:
+        """Tensors that the step was called with are as it left the ones that it had for them."""
+        for tensor, own, view in self._lent:
+            if own._array is not view or own.node is not None or own.name != tensor.name:
+                if own._array is not view:
+                    tensor._array = own._array
+                tensor.node, tensor.name = own.node, own.name
+                self._changed = self._changed or "it changes an argument"
+        self._lent.clear()
 
     def known(self, array: Any) -> Slot | None:
         """The slot of an array, if it has one."""
         return self._known.get(id(array))
 
+    def slot_of_array(self, array: ndarray) -> Slot:
+        """The slot of an array; one not seen before is a constant."""
+        slot: Slot = self._operand(array)
+        return slot
+
+    def _look(self) -> None:
+        """Tensors that the step can read are as they are now, before it does anything with them."""
+        while new := [tensor for key, tensor in self.reach.tensors.items() if key not in self.tensors]:
+            for tensor in new:
+                self.tensors[id(tensor)] = Found.of(tensor)
+                for hook in (tensor.node.hooks or {}).values() if tensor.node is not None else ():
+                    self.reach.add("a hook", hook)
+
+    def _reach(self, label: str, value: Any) -> None:
+        """Something that the step comes by in another way than by its names."""
+        self.reach.add(label, value)
+        self._look()
+
+    def _find(self, tensor: Tensor) -> None:
+        if id(tensor) not in self.tensors:
+            self._reach("a tensor", tensor)
+
     def slot_of(self, tensor: Tensor) -> Slot:
         """The slot of a tensor's array; a tensor not seen before is read now, as at every replay."""
         slot = self._known.get(id(tensor._array))
         if slot is None:
-            slot = self._slot("tensor", tensor._array)
-            self._alive.append(tensor._array)  # held to the end, so that no update in place makes it another value
-            call = Call("load", "load", lambda tensor: tensor._array, (tensor,), {}, [slot], [()])
-            self.calls.append(call)
+            self._find(tensor)
+            slot = self._load(_read, tensor, tensor._array)
+        return slot
+
+    def _load(self, read: Callable[[Any], Any], of: Any, array: Any) -> Slot:
+        slot = self._slot("tensor", array)
+        self._alive.append(array)  # held to the end, so that no update in place makes it another value
+        self.calls.append(Call("load", read.__name__.strip("_"), read, (of,), {}, [slot], [()]))
         return slot
 
     def _operand(self, value: Any) -> Any:
@@ -232,11 +184,13 @@ class Tape:
         """What an effect is given: computed arrays and tensors as slots, lasting objects as they are."""
         if isinstance(value, Tensor):
             slot = self._known.get(id(value._array))
-            return value if slot is None or slot.origin in ("tensor", "constant") else Wrapped(slot)
+            if slot is None:
+                self._find(value)
+            return value if id(value) in self.tensors else Wrapped(slot)  # type: ignore[arg-type]
         return self._operand(value)
 
-    def _note(self, call: Call, result: Any) -> None:
-        if self._is_constant(call):
+    def _note(self, call: Call, result: Any, *, constants: bool = True) -> None:
+        if constants and self._is_constant(call):
             for _, leaf in _leaves(result):
                 self.constant(leaf._array if isinstance(leaf, Tensor) else leaf)
             return
@@ -262,6 +216,8 @@ class Tape:
             array = np.asarray(array)
             y = (array, y[1]) if primitive.has_residual else array
         if self.broken is None:
+            if whose(primitive.forward.__code__.co_filename) != "library":
+                self._reach(primitive.name, primitive.operation)  # its rules run later, and are Python of others
             operands = tuple(map(self._operand, args))
             named = {name: replaced(value, self._operand) for name, value in params.items() if name != "shapes"}
             if any(array is value for value in values):  # the identity: nothing to do
@@ -288,11 +244,48 @@ class Tape:
         args = [tuple(arg) if isinstance(arg, Iterator) else arg for arg in args]  # a replay goes through it again
         given = tuple(replaced(arg, self._given) for arg in args)
         named = {name: replaced(value, self._given) for name, value in kwargs.items()}
+        node = args[0] if args and isinstance(args[0], Node) else None
+        if node is not None and self._is_own(node):
+            return function(*args, **kwargs)  # nobody sees its gradient later: what is done to it is like all else
+        objects = [
+            part for part in parts((args, kwargs)) if not isinstance(part, (Tensor, Node)) and not is_plain(part)
+        ]
+        for of in objects:
+            if not isinstance(of, ndarray) and not self.reach.includes(of):
+                self._use(f"something is done to a {type(of).__name__} that it makes, or that only it knows,")
+        if objects:
+            self._changed = self._changed or self._by_itself()
+        tensors = [value for value in args if isinstance(value, Tensor) and id(value) not in self.tensors]
+        before = [(value, value._array) for value in tensors]
         with observed(None):
             result = function(*args, **kwargs)
+        if objects:
+            for place in self.reach.places:
+                place.settle()
+        if any(value._array is not array for value, array in before):
+            self._use("a tensor is changed that it makes, or is given,")
         if self.broken is None:
             self._note(Call("effect", _name(function), function, given, named, source=user_source(3)), result)
+        if node is not None:
+            self.leaves.add(node)
+        if function in CLEARED:
+            self._cleared.update(tensor.node for tensor in CLEARED[function](args[0]) if tensor.node is not None)
         return result
+
+    def _use(self, why: str) -> None:
+        """Something is done that another call would do to another object."""
+        self.unknown = self.unknown or f"{why} at {describe_source(user_source(4))}"
+
+    def _by_itself(self) -> str:
+        """What the step's Python code changed since the last effect, if anything."""
+        for place in self.reach.places:
+            if place.changed():
+                return place.CHANGED.format(label=place.label) + self.reach.line(place.label)
+        return ""
+
+    def _is_own(self, node: Node) -> bool:
+        """Was a node made during the step, so that nobody sees its gradient later?"""
+        return node.index > self._start
 
     def _is_constant(self, call: Call) -> bool:
         """Does a call depend on nothing but constants that were made from shapes?"""
@@ -304,20 +297,53 @@ class Tape:
         if isinstance(array, (ndarray, np.generic)) and id(array) not in self._known:
             self._slot("constant", array)
 
+    def made(self, array: Any) -> None:
+        self._operand(array)
+
     def same(self, array: Any, original: Any) -> None:
         self._know(array, self._operand(original))
+
+    def copied(self, array: Any, original: Any) -> None:
+        self._note(copying(self._operand(original)), array, constants=False)
 
     def touch(self, tensor: Tensor) -> None:
         self.slot_of(tensor)
 
+    def gradient(self, node: Node) -> None:
+        if self._is_own(node):
+            return
+        self.leaves.add(node)
+        gradient = node.grad
+        if node not in self._cleared:
+            self.gradients.setdefault(node, None if gradient is None else kind_of(gradient._array))
+        if gradient is not None and self.known(gradient._array) is None:
+            self._load(_read_gradient, node, gradient._array)
+
     def enter(self, module: Any) -> None:
-        self.modules[id(module)] = module
+        if not self.reach.includes(module):
+            self._reach("a layer", module)
 
     def escape(self, why: str) -> None:
         if self.broken is None:
             self.broken = f"{why} at {describe_source(user_source(3))}"
 
     # -- the end ---------------------------------------------------------------------------------------------------
+
+    def changed(self) -> str:
+        """What the step changed in a way that a replay would not, if anything."""
+        if why := self._changed or self._by_itself():
+            return why
+        for found in self.tensors.values():
+            if not found.is_followed_alike():
+                return f"it changes requires_grad or hooks of a tensor of shape {found.tensor.shape}"
+        for slot, print_ in self._prints:
+            if fingerprint(slot.value) != print_:
+                return f"it changes an array after it used it, at {describe_source(slot.source)}"
+        for node in self.leaves:
+            graph = None if node.grad is None else node.grad.node
+            if graph is not None and graph.primitive is not None and not graph.freed:
+                return f"it leaves a gradient of shape {node.shape} with its graph"
+        return ""
 
     def kept(self, outputs: Sequence[Slot]) -> list[Call]:
         """The calls whose results somebody still holds, though the step has ended and they are no outputs.
@@ -327,6 +353,8 @@ class Tape:
         known = {slot.seen.memory for slot in outputs}
         effects = [call for call in self.calls if call.kind == "effect"]
         known |= {slot.seen.memory for call in effects for slot in (*call.inputs, *call.outputs)}
+        copies = [call for call in self.calls if call.primitive is COPY]  # such as a layer's weights
+        known |= {call.outputs[0].seen.memory for call in copies if call.args[0].origin == "constant"}
         for collect in (False, True):
             if collect:
                 gc.collect()
@@ -338,23 +366,34 @@ class Tape:
                 return []
         return [call for call in self.calls if not alive.isdisjoint(call.outputs)]
 
+    def fresh(self) -> list[Slot]:
+        """The constants that nobody else holds, which are arrays."""
+        return [slot for slot in self.constants if slot.checked and isinstance(slot.value, ndarray)]
+
     def unproven(self) -> list[Slot]:
-        """The constants that nobody else holds, so that they were made during the step and may differ next time."""
-        # Who else refers to the array: the slot, and the argument of getrefcount.
-        return [
-            slot for slot in self.constants
-            if not slot.checked and sys.getrefcount(slot.value) <= 2 and not _owned(slot.value)
-        ]  # fmt: skip
+        """The arrays that were made during the step, so that they may be others next time."""
+        return [slot for slot in self.constants if not slot.checked and not self._lasts(slot.value)]
+
+    def _lasts(self, array: ndarray) -> bool:
+        """Can the step read an array, or the one that it is a view of, next time as well?"""
+        of: Any = array
+        while isinstance(of, ndarray):
+            if self.reach.includes(of):
+                return True
+            of = of.base
+        return False
 
 
 def _forget(table: dict[int, Any], key: int, _: Any) -> None:
     table.pop(key, None)
 
 
-def _owned(array: ndarray) -> bool:
-    """Is the array a view of one that somebody holds?"""
-    base = array.base
-    return isinstance(base, ndarray) and sys.getrefcount(base) > 3  # `array`, `base`, the argument
+def _read(tensor: Tensor) -> Any:
+    return tensor._array
+
+
+def _read_gradient(node: Node) -> Any:
+    return node.grad._array  # type: ignore[union-attr]
 
 
 def _plain(value: Any) -> Any:

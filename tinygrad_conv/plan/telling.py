@@ -7,10 +7,10 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from ..primitive import Primitive
-from ..tensor import describe_source
+from ..tensor import Node, describe_source
+from .calls import Call, Slot, parts
 from .chains import unchained
 from .ours import ours
-from .tape import Call, Slot, parts
 
 if TYPE_CHECKING:
     from ..graph.value import Graph, GraphNode
@@ -92,10 +92,12 @@ def graph(plan: Plan) -> Graph:
         if call.kind == "load":
             tensor = call.args[0]
             counts["tensor"] += 1
-            name = tensor.name or f"tensor_{counts['tensor']}"
+            is_gradient = isinstance(tensor, Node)
+            name = (tensor.extra if is_gradient else tensor.name) or f"tensor_{counts['tensor']}"
+            name = f"gradient of {name}" if is_gradient else name
             counts[name] += 1
             unique = name if counts[name] == 1 else f"{name}_{counts[name]}"
-            leaf(call.outputs[0], unique, "parameter" if tensor.requires_grad else "constant")
+            leaf(call.outputs[0], unique, "constant" if is_gradient or not tensor.requires_grad else "parameter")
             continue
         for slot in call.inputs:
             if slot not in names and slot.origin == "constant":

@@ -10,8 +10,8 @@ import numpy as np
 from ..kernels import registry as kernels
 from ..optim import Optimizer
 from ..tensor import ndarray, unshared
+from .calls import Call
 from .program import machine
-from .tape import Call
 
 __all__ = ["Update"]
 

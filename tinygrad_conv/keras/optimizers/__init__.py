@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from difflib import get_close_matches
 from inspect import signature
 from typing import Any, NoReturn
@@ -39,6 +39,7 @@ class Optimizer:
     """
 
     inner: optim.Optimizer | None = None
+    _ignored = frozenset[str]()
 
     def __init__(self, *args: Any, **options: Any) -> None:
         raise ArgumentError(
@@ -88,6 +89,10 @@ class Optimizer:
         """Take these parameters, unless they are those it has."""
         if self.inner is None or [id(p) for p in self.inner.params] != [id(p) for p in params]:
             self.inner = self._make(params, lr=self._learning_rate, **self._options)
+
+    def _assumed(self, named: Set[str]) -> Set[str]:
+        """The attributes on which what a compiled step does depends, if its code names these."""
+        return named | {"inner"} | ({"_learning_rate"} if named & {"lr", "learning_rate"} else set())
 
     def zero_grad(self) -> None:
         """Forget the accumulated gradients."""

@@ -1,0 +1,40 @@
+"""What a call of a plan raises, in the words in which the operation that it was recorded of raises it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from ..errors import TinygradConvError
+from ..operation import explain
+from ..primitive import explain_plain
+from .calls import Call, Slot
+
+__all__ = ["explained", "raised_by"]
+
+
+def explained(call: Call, error: Exception) -> Exception:
+    """The error that the step itself would raise in the place of what a call raised."""
+    if isinstance(error, TinygradConvError) or not isinstance(error, (ValueError, TypeError, IndexError)):
+        return error
+    if call.primitive is not None:
+        return explain(call.primitive, error, [_like(arg) for arg in call.args])
+    if isinstance(call.function, partial) and isinstance(error, ValueError):  # a function of data, on tensors
+        return explain_plain(call.function.args[0], error, [_like(arg) for arg in call.args])
+    return error
+
+
+def raised_by(traceback: TracebackType | None, code: Any, lines: Sequence[Any]) -> Any:
+    """Of what stands in the lines of some code, the one that an error came through."""
+    while traceback is not None and traceback.tb_frame.f_code is not code:
+        traceback = traceback.tb_next
+    return None if traceback is None else lines[traceback.tb_lineno - 2]
+
+
+def _like(arg: Any) -> Any:
+    """An array of the shape and dtype of an argument, for messages."""
+    return np.broadcast_to(np.empty((), arg.seen.dtype), arg.seen.shape) if isinstance(arg, Slot) else arg
