@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import tinygrad_conv as tg
+from tinygrad_conv.files import write
 from tinygrad_conv.ops import overrides, protocols
 from tinygrad_conv.ops.spellings import SPELLINGS
 from tinygrad_conv.primitive import is_plain
@@ -126,4 +127,4 @@ PAGES = {DOCS / "operations.md": operations, DOCS / "numpy.md": numpys}
 
 if __name__ == "__main__":
     for path, page in PAGES.items():
-        path.write_text(page(), encoding="utf-8")
+        write(path, page())

@@ -119,7 +119,7 @@ def test_a_writer_killed_at_any_step_leaves_the_old_file_or_the_new(tmp_path):
     done = subprocess.run([sys.executable, "-c", KILL, str(tmp_path / "file")], capture_output=True, text=True)
     assert done.stdout.split() == ["6", "6", "8", "6"], done.stderr  # steps before the new file is there, and after
     left = {path.name for path in tmp_path.iterdir()} - {"file"}
-    assert left == {path.name for path in tmp_path.glob(files.PART)}
+    assert left == {path.name for path in tmp_path.glob(files.UNFINISHED)}
 
 
 class Stop(BaseException):

@@ -15,9 +15,9 @@ from .arrays import arrays_in, write_arrays
 from .packed import unpacking
 from .reading import Expected, exactly
 from .records import parsed, record, value
-from .writing import PART, Content, folder_for, name_of, write
+from .writing import UNFINISHED, Content, folder_for, name_of, unfinished, write
 
 __all__ = [
-    "PART", "Content", "Expected", "arrays_in", "exactly", "folder_for", "name_of", "parsed", "record", "unpacking",
-    "value", "write", "write_arrays",
+    "UNFINISHED", "Content", "Expected", "arrays_in", "exactly", "folder_for", "name_of", "parsed", "record",
+    "unfinished", "unpacking", "value", "write", "write_arrays",
 ]  # fmt: skip

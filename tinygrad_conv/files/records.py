@@ -28,11 +28,9 @@ def record(of: type[T], found: Any, expected: Expected) -> T:
     Raises DataError for a value that is not of the kind that its field is annotated with: it names the field, what that
     may be, and what is there.
 
-    >>> from dataclasses import dataclass
+    >>> from dataclasses import make_dataclass
     >>> from tinygrad_conv.arguments import Size
-    >>> @dataclass
-    ... class Settings:
-    ...     epochs: Size
+    >>> Settings = make_dataclass("Settings", [("epochs", Size)])
     >>> try:
     ...     record(Settings, {"epochs": 0}, Expected("settings.json", "settings"))
     ... except DataError as error:

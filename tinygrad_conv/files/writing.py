@@ -13,11 +13,11 @@ from typing import IO, Any, TypeAlias
 
 from ..errors import DataError, DTypeError
 
-__all__ = ["PART", "Content", "folder_for", "name_of", "write"]
+__all__ = ["UNFINISHED", "Content", "folder_for", "name_of", "unfinished", "write"]
 
 Content: TypeAlias = bytes | str | Callable[[IO[bytes]], Any]
 
-PART = ".*.part"  # what the files are called that a killed process leaves unfinished; nobody reads them
+UNFINISHED = f".{'[0-9a-f]' * 16}.part"  # what is called so was left by a killed process; nobody reads it
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -94,6 +94,11 @@ def name_of(path: Any, what: str) -> str:
     raise DTypeError(f"{what}: expected a path as str or pathlib.Path, got {type(path).__name__}: {path!r}")
 
 
+def unfinished() -> str:
+    """A name for what is not whole yet, which nobody else has."""
+    return f".{token_hex(8)}.part"
+
+
 def _mode(name: str) -> int | None:
     """What is there already, if anything. Raises OSError where it must not be written over."""
     try:
@@ -111,7 +116,7 @@ def _mode(name: str) -> int | None:
 
 def _replace(target: str, content: bytes | Callable[[IO[bytes]], Any], mode: int | None) -> None:
     folder = os.path.dirname(target)
-    part = os.path.join(folder, PART.replace("*", token_hex(8)))
+    part = os.path.join(folder, unfinished())
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     handle = os.open(part, flags, 0o666)  # less what the user's umask takes away
     try:

@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 import numpy as np
 
 from ..errors import ArgumentError, DataError
-from ..files import PART
+from ..files import unfinished
 from . import outputs
 from .results import Results
 from .run import Images, Run, Settings, predict
@@ -44,21 +43,35 @@ def train(
     plots : draw PNG pictures
     """
     base = Path(out, name or f"mnist-{given.get('model') or 'cnn'}")
-    old = (base if name else newest(base)) if resume else None
-    settings = Settings.of(given) if old is None else resumed(old, given)
+    if resume:
+        folder = base if name else newest(base)
+        settings = resumed(folder, given)
+    else:
+        settings = Settings.of(given)
     if data_dir is not None and not settings.full:
         raise ArgumentError("--data-dir: expected together with --full, as the sample comes with the package")
     run = Run(settings)
-    if old is not None:
-        if (old / "checkpoint.npz").exists():  # else it was stopped in its first epoch
-            run.load(old / "checkpoint.npz")
-        if len(run.history) > settings.epochs:
-            raise ArgumentError(f"--epochs: {old} has had {len(run.history)} epochs, got {settings.epochs}")
+    if resume:
+        go_back(run, folder)
     images = Images.of(settings, data_dir)
-    folder = fresh(base, settings) if old is None else old
-    if old is not None and run.settings != Settings.load(folder / "settings.json"):
+    if not resume:
+        folder = fresh(base, settings)
+    elif settings != Settings.load(folder / "settings.json"):
         settings.save(folder / "settings.json")
+    return work(run, images, folder, quiet, plots)
 
+
+def go_back(run: Run, folder: Path) -> None:
+    """To where the run in a folder was after its last whole epoch."""
+    if (folder / "checkpoint.npz").exists():  # else it was stopped in its first epoch
+        run.load(folder / "checkpoint.npz")
+    if len(run.history) > run.settings.epochs:
+        raise ArgumentError(f"--epochs: {folder} has had {len(run.history)} epochs, got {run.settings.epochs}")
+
+
+def work(run: Run, images: Images, folder: Path, quiet: bool, plots: bool) -> int:
+    """Train, write everything into the folder, and print the test accuracy."""
+    settings = run.settings
     note = NO_PLOTS if plots and find_spec("matplotlib") is None else ""
     if not quiet:
         size = run.model.count_parameters()
@@ -71,7 +84,7 @@ def train(
     outputs.write(run, images, results, folder, plots and not note, note)
     if stopped:
         where = f"stopped in epoch {min(len(run.history) + 1, settings.epochs)} of {settings.epochs}"
-        print(f"tinygrad-conv: {where}; to go on: --resume --out {out} --name {folder.name}", file=sys.stderr)
+        print(f"tinygrad-conv: {where}; to go on: --resume --out {folder.parent} --name {folder.name}", file=sys.stderr)
     if not quiet:
         print(f"see {folder / 'report.html'}")
     print(results)
@@ -153,7 +166,7 @@ def fresh(base: Path, settings: Settings) -> Path:
     run-3
     """
     path, number = base, 1
-    made = base.with_name(PART.replace("*", token_hex(8)))
+    made = base.with_name(unfinished())
     try:
         made.mkdir(parents=True)
         try:

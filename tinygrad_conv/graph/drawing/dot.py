@@ -201,7 +201,7 @@ def _label(node: GraphNode, show: Collection[str], path: str, alarm: str, ink: s
     first = _wrapped(path)
     if "options" in show:
         first += _wrapped(", ".join(_option(node, name, value) for name, value in node.params if name in node.changed))
-    if node.kind == "parameter" and shape:
+    if node.kind == "parameter" and shape and bold:
         bold[-1] += f" {_small(shape, ink)}"
     else:
         first.append(shape)
