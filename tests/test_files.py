@@ -15,7 +15,7 @@ import pytest
 
 import tinygrad_conv as tg
 from tinygrad_conv import files
-from tinygrad_conv.errors import DataError, DTypeError
+from tinygrad_conv.errors import ArgumentError, DataError, DTypeError
 from tinygrad_conv.keras import callbacks, layers
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -281,9 +281,15 @@ def test_callbacks_refuse_before_training(tmp_path, monkeypatch, kind, path):
     (tmp_path / "file").touch()
     seen = []
     watch = callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs=None: seen.append(epoch))
-    with pytest.raises(DataError, match=f"^{kind.__name__}: cannot write"):
+    with pytest.raises(ArgumentError, match=f"^{kind.__name__}: (cannot write|expected file.* to be a path)"):
         fitted(watch, kind(path))
     assert not seen
+
+
+@pytest.mark.parametrize("path", ["w-{epoch", "w-}", "w-{0}", "w-{epoch:q}", "w-{epoch.nothing}", "w-{epoch[0]}"])
+def test_a_name_that_cannot_be_filled_in_is_refused(tmp_path, path):
+    with pytest.raises(ArgumentError, match=r"^ModelCheckpoint: expected .*filepath"):
+        fitted(callbacks.ModelCheckpoint(tmp_path / path))
 
 
 def test_a_log_has_whole_lines_whatever_ends_training(tmp_path):

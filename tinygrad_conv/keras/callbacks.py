@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Callable
 from inspect import signature
+from string import Formatter
 from typing import Annotated, Any, TypeAlias
 
 from ..arguments import Count, Finite, Kind, NonNegative, Path, checked, one_of
@@ -174,6 +175,12 @@ class ModelCheckpoint(_Watching):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Make the folder, as far as its name is known, and find out now whether a file can be written there."""
+        try:
+            list(Formatter().parse(self.filepath))
+        except ValueError as error:
+            raise ArgumentError(
+                f"ModelCheckpoint: expected braces in pairs in filepath, got {self.filepath!r}: {error}"
+            ) from None
         fixed, brace, _ = self.filepath.partition("{")
         folder_for(os.path.join(os.path.dirname(fixed), "") if brace else fixed, "ModelCheckpoint")
 
@@ -185,7 +192,7 @@ class ModelCheckpoint(_Watching):
             self.best = value
         try:
             path = self.filepath.format(epoch=epoch + 1, **(logs or {}))
-        except KeyError as error:
+        except (LookupError, ValueError, TypeError, AttributeError) as error:
             raise ArgumentError(
                 f"ModelCheckpoint: expected names among epoch, {', '.join(logs or {})} in filepath, got {error}"
             ) from None
