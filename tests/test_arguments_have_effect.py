@@ -190,18 +190,17 @@ def method(name):
         model = keras.Sequential([keras.Input((4,)), layers.Dropout(0.5, seed=1), layers.Dense(2)])
         model.build()
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        eagerly = []
         model.compile("sgd", loss, metrics=["accuracy"])
         out = io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
             result = getattr(model, name)(*args, **kwargs)
             if name == "compile":
-                model.add(layers.Activation(lambda x: eagerly.append(type(x)) or x))
+                model.add(layers.Activation(lambda x: print("ran") or x))
                 result = model.fit(X, Y, verbose=0, sample_weight=WEIGHTS, epochs=9)
         if isinstance(result, callbacks.History):
             result = result.history
         words = [word for word in out.getvalue().split() if word.isalpha()]
-        return seen(result), [seen(w) for w in model.get_weights()], words, len(eagerly)
+        return seen(result), [seen(w) for w in model.get_weights()], words
 
     call.__signature__ = inspect.Signature([p for p in inspect.signature(of).parameters.values() if p.name != "self"])
     call.__doc__ = of.__doc__

@@ -162,6 +162,27 @@ def test_threads_train_and_ask_one_model_at_once():
     assert not wrong
 
 
+@pytest.mark.parametrize("eagerly", [False, True])
+@pytest.mark.parametrize("loss", ["mse", "categorical_crossentropy"])
+def test_fit_trains_the_layers_that_the_model_has(loss, eagerly):
+    """Also the last one, whose softmax is left to the loss: what a callback puts there is what counts."""
+
+    class Change(callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                self.model.layers[-1].weight = nn.Parameter(np.ones((4, 2)), "float32")
+            if epoch == 2:
+                self.model.layers[-1].activation = tg.tanh
+
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(2, activation="softmax")])
+    model.compile(optimizers.SGD(0.0), loss, run_eagerly=eagerly)
+    y = np.eye(2)[[0, 1] * 6]
+    for epochs in (2, 3) if loss == "mse" else (2,):
+        history = model.fit(X, y, epochs=epochs, verbose=0, callbacks=Change()).history["loss"]
+        assert history[-1] == pytest.approx(model.evaluate(X, y), rel=1e-5)
+        assert history[-1] != pytest.approx(history[0], rel=1e-5)
+
+
 def test_layers_of_ones_own():
     class Scale(layers.Layer):
         def __init__(self, start="ones", **kwargs):
@@ -201,6 +222,13 @@ def test_shapes_are_attributes_of_a_sequential():
     model = regression()
     assert (model.input_shape, model.output_shape) == ((None, 4), (None, 2))
     assert model.compute_output_shape((7, 4)) == (7, 2)
+    series = keras.Sequential([layers.Conv1D(3, 2, padding="causal"), layers.GlobalMaxPooling1D(), layers.Dense(1)])
+    series.compile("sgd", "mse")
+    series.fit(np.ones((4, 9, 2)), np.ones(4), verbose=0)
+    assert series.predict(np.ones((2, 14, 2))).shape == (2, 1)  # the size of the first data binds nobody
+    assert (series.input_shape, series.output_shape) == ((None, 9, 2), (None, 1))
+    with pytest.raises(DTypeError, match="for inputs of many sizes leave it out"):
+        keras.Input((None, 2))
     with pytest.raises(AttributeError, match="no shape yet"):
         keras.Sequential([layers.Dense(2)]).output_shape  # noqa: B018
     fixed = keras.Sequential([keras.Input((4,), batch_size=3), layers.Dense(2)])
@@ -258,6 +286,12 @@ def test_events_and_their_logs_come_as_keras_sends_them():
         "set_params 1 1 0", "on_predict_begin", "on_predict_batch_begin 0", "on_predict_batch_end 0 outputs",
         "on_predict_end",
     ]  # fmt: skip
+
+
+def test_a_history_of_ones_own_is_the_history():
+    history = callbacks.History()
+    assert regression().fit(X, Y, verbose=0, callbacks=[history]) is history
+    assert len(history.epoch) == 1
 
 
 def test_each_kind_of_run_can_be_stopped():

@@ -79,6 +79,7 @@ class Mode:
     watch: Callable[[Node, Any, Sequence[Any]], None] | None = None  # for pictures: told of each node, output, inputs
     observer: Observer | None = None  # told of all computing, for profiles and compiled steps
     training: bool | None = None  # are modules called in training mode? None: each as its `train` and `eval` said
+    bare: Any = None  # a layer that leaves out its activation, because a loss that follows takes logits
     backward: Node | None = None  # whose rules a backward pass runs; noted for observers only
 
     @cached_property

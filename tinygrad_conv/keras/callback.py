@@ -74,10 +74,14 @@ EVENTS = tuple(name for name in vars(Callback) if name.startswith("on_"))
 
 
 class CallbackList:
-    """The callbacks of a run, who are told of each event in their order."""
+    """The callbacks of a run, who are told of each event in their order; the last of them is a `History`."""
 
     def __init__(self, what: str, callbacks: Any, model: Any, params: dict[str, Any]) -> None:
         self.callbacks = list(_flat(what, callbacks))
+        given = [callback for callback in self.callbacks if isinstance(callback, History)]
+        self.history = given[0] if given else History()
+        if not given:
+            self.callbacks.append(self.history)
         for callback in self.callbacks:
             callback.set_model(model)
         for callback in self.callbacks:

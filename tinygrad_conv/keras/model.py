@@ -232,13 +232,9 @@ class Model(Layer):
 
     # -- what `Trainer` asks -----------------------------------------------------------------------------------------
 
-    def ends_in(self, activation: str | None) -> bool:
-        """Is this activation the last thing the model does, so that `without_activation` makes sense?"""
-        return False
-
-    def without_activation(self) -> Callable[[Array], Any]:
-        """This model without its last activation: other modules around the same weights."""
-        return self
+    def ending(self, activation: str | None) -> nn.Layer | None:
+        """The layer of which this activation is the last thing that the model does, if there is one."""
+        return None
 
     def output_for(self, x: np.ndarray[Any, Any]) -> Shape:
         """The output's shape for this data. Raises ShapeError when they do not fit the model."""

@@ -46,7 +46,8 @@ class Sequential(nn.Sequential, Model):
 
     @strict
     def __init__(self, layers: Iterable[Any] | None = None, name: str | None = None, trainable: bool = True) -> None:
-        self.batch_input_shape: Shape | None = None
+        self.batch_input_shape: Shape | None = None  # as it was declared
+        self._first_shape: Shape | None = None  # or as that of the first data was
         self._input_dtype: np.dtype[Any] | None = None
         self._counts: dict[str, int] = {}
         super().__init__(name=name)
@@ -90,14 +91,14 @@ class Sequential(nn.Sequential, Model):
     @property
     def input_shape(self) -> Shape | None:
         """The input's shape, as far as it is known."""
-        return self.batch_input_shape
+        return self.batch_input_shape or self._first_shape
 
     @property
     def output_shape(self) -> Shape:  # type: ignore[override]
         """The output's shape, the batch axis None. Raises MissingError while the input's shape is not known."""
-        if self.batch_input_shape is None:
+        if self.input_shape is None:
             raise MissingError(f"{self.name or 'Sequential'}: its output has no shape yet: {_BEGIN}")
-        return self.compute_output_shape((None, *self.batch_input_shape[1:]))
+        return self.compute_output_shape((None, *self.input_shape[1:]))
 
     @strict
     def summary(self, line_length: Size | None = None, print_fn: Callable[[str], Any] | None = None) -> None:
@@ -111,9 +112,9 @@ class Sequential(nn.Sequential, Model):
     # -- shapes and weights ------------------------------------------------------------------------------------------
 
     def _known_input(self, what: str) -> Shape:
-        if self.batch_input_shape is None:
+        if self.input_shape is None:
             raise GraphError(f"{what}: the input's shape is not known yet: {_BEGIN}")
-        return self.batch_input_shape
+        return self.input_shape
 
     def _make(self, what: str) -> None:
         self.build(self._known_input(what))
@@ -122,8 +123,7 @@ class Sequential(nn.Sequential, Model):
     def build(self, input_shape: Sizes | None = None) -> None:
         """Make the weights of all layers."""
         shape = self._known_input("build") if input_shape is None else tuple(input_shape)
-        if self.batch_input_shape is None:
-            self.batch_input_shape = (None, *shape[1:])
+        self._first_shape = self._first_shape or (None, *shape[1:])
         super().build(shape)
 
     def count_params(self) -> int:
@@ -178,20 +178,12 @@ class Sequential(nn.Sequential, Model):
         if not all(isinstance(layer, nn.Layer) for layer in self.layers):
             super().make_for(x)
 
-    def ends_in(self, activation: str | None) -> bool:
+    def ending(self, activation: str | None) -> nn.Layer | None:
         last = self.layers[-1] if self.layers else None
         if activation is None or not isinstance(last, nn.Layer) or last.activation is None:
-            return False
-        return activations.get(last.activation) is activations.get(activation)  # by its name, or as a function
-
-    def without_activation(self) -> Callable[[Array], Any]:
-        bare, last = copy.copy(self), self.layers[-1]
-        bare.layers = self.layers[:-1]
-        if not isinstance(last, nn.Activation):
-            linear: Any = copy.copy(last)
-            linear.activation = None
-            bare.layers = [*bare.layers, linear]
-        return bare
+            return None
+        known = activations.get(last.activation) is activations.get(activation)  # by its name, or as a function
+        return last if known else None
 
     def mend_output(self, x: Shape, wanted: int) -> str:
         if not all(isinstance(layer, nn.Layer) for layer in self.layers):

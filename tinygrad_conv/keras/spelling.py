@@ -153,6 +153,11 @@ def as_shape(what: str, shape: Any) -> tuple[int, ...]:
         raise DTypeError(f"{what}: expected a shape of integers without the batch axis, got {shape!r}")
     sizes = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
     for size in sizes:
+        if size is None:
+            raise DTypeError(
+                f"{what}: expected a shape of integers without the batch axis, got {shape!r}: for inputs of many sizes "
+                "leave it out, and weights are made for the first of them"
+            )
         if not isinstance(size, (int, np.integer)) or isinstance(size, bool):
             raise DTypeError(f"{what}: expected a shape of integers without the batch axis, got {shape!r}")
         if size < 1:

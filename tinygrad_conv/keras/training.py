@@ -10,8 +10,9 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from .. import nn
 from ..errors import AnomalyError, ArgumentError, DTypeError, ShapeError
-from ..modes import effect, mode, no_grad
+from ..modes import MODE, effect, mode, no_grad
 from ..nn.fixes import Shape
 from ..ops.activations import sigmoid, softmax
 from ..plan import compile
@@ -46,11 +47,8 @@ class Trained(Protocol):
 
     def __call__(self, x: Array) -> Any: ...
 
-    def ends_in(self, activation: str | None) -> bool:
-        """Is this activation the last thing the model does, so that `without_activation` makes sense?"""
-
-    def without_activation(self) -> Callable[[Array], Any]:
-        """The model without its last activation: other modules around the same weights."""
+    def ending(self, activation: str | None) -> nn.Layer | None:
+        """The layer of which this activation is the last thing that the model does, if there is one."""
 
     def output_for(self, x: np.ndarray[Any, Any]) -> Shape:
         """The output's shape for this data. Raises ShapeError when they do not fit the model."""
@@ -69,30 +67,30 @@ class Trainer:
     """One call of `fit`, `evaluate` or `predict` (`what`, for messages) on a model."""
 
     loss: Loss
-    logits: bool  # does the model leave out its last activation, since the loss knows a stabler way?
-    run: Callable[[Array], Any]  # the model, or the model without that activation
 
     def __init__(self, model: Trained, what: str, eagerly: bool = False) -> None:
         self.model, self.what = model, what
-        self.replay = self.learn if eagerly or model.run_eagerly else compile(self.learn, warn=False)
+        self.learns = self.learn if eagerly or model.run_eagerly else compile(self.learn, warn=False)
         self._outputs: dict[Any, Shape] = {}  # the output's shape, by that of the inputs
         self.forgives_nan = False
+        self._last: nn.Layer | None = None  # whose activation is left out, since the loss knows a stabler way
+        self._modes: tuple[Any, Any, Any] = (None, None, None)  # a mode, a layer, and the mode in which it is left out
 
     _ignored = None  # what it counts changes at each batch
 
     def _assumed(self, named: Set[str]) -> Set[str]:
         """The attributes on which a step depends."""
-        return {"model", "run", "loss", "logits"}
+        return {"model", "loss", "_last"}
 
     # -- checks ----------------------------------------------------------------------------------------------------
 
     def settle(self, feed: Feed, class_weight: dict[int, float] | None = None) -> None:
         """Look at the first batch: do data, model and loss fit each other, and how is the loss computed?"""
         assert self.model.loss is not None  # `Model` has seen to that
-        loss = self.loss = self.model.loss
+        self.loss = self.model.loss
         first = feed.look()
         output = self.output_for(first.x)
-        if self.model.ends_in("softmax") and output[-1] == 1:
+        if self.model.ending("softmax") is not None and output[-1] == 1:
             raise ArgumentError(
                 f"{self.what}: the model ends in a softmax over one unit, which is always 1: use "
                 'activation="sigmoid" and loss="binary_crossentropy", or one unit per class'
@@ -101,8 +99,6 @@ class Trainer:
         if isinstance(feed, Arrays):
             feed.data = ready
         self.model.make_for(first.x)
-        self.logits = not loss.from_logits and self.model.ends_in(loss.activation)
-        self.run = self.model.without_activation() if self.logits else self.model
         shapes = first.y.shape, output
         self.plain, self.weighted = (
             [metrics.get(metric, *shapes) for metric in given] for given in self.model._metrics
@@ -167,10 +163,27 @@ class Trainer:
 
     # -- one batch -------------------------------------------------------------------------------------------------
 
+    def run(self, what: Callable[..., tuple[Tensor, Tensor]], batch: Batch) -> tuple[Tensor, Tensor]:
+        """`forward`, or what learns, on a batch; the model leaves out a last activation that the loss makes up for."""
+        self._last = None if self.loss.from_logits else self.model.ending(self.loss.activation)
+        here = MODE.get()
+        if self._modes[0] is not here or self._modes[1] is not self._last:  # kept, as modules know modes by identity
+            self._modes = here, self._last, here.but(bare=self._last)
+        token = MODE.set(self._modes[2])
+        try:
+            return what(batch.x, batch.targets, batch.weights)
+        finally:
+            MODE.reset(token)
+
+    @property
+    def on_logits(self) -> bool:
+        """Are the model's outputs logits, as it is run here?"""
+        return self._last is not None or self.loss.from_logits
+
     def forward(self, x: Array, y: Array, weights: Array | None) -> tuple[Tensor, Tensor]:
         """The model's outputs (logits where the loss takes them) and the loss."""
-        outputs: Tensor = self.run(self.model.as_input(x))
-        return outputs, self.loss.of(y, outputs, weights, self.logits or self.loss.from_logits)
+        outputs: Tensor = self.model(self.model.as_input(x))
+        return outputs, self.loss.of(y, outputs, weights, self.on_logits)
 
     def learn(self, x: Array, y: Array, weights: Array | None) -> tuple[Tensor, Tensor]:
         """`forward`, backward, and the optimiser's step."""
@@ -188,10 +201,10 @@ class Trainer:
         for metric in self.metrics:
             given: dict[str, Any] = {"sample_weight": batch.weights} if metric in self.weighted else {}
             if isinstance(metric, metrics.OfOutputs) and metric.on_logits:
-                metric.update_state(batch.y, raw, **given, logits=self.logits or self.loss.from_logits)
+                metric.update_state(batch.y, raw, **given, logits=self.on_logits)
                 continue
             if probabilities is None:
-                activation = _ACTIVATIONS[self.loss.activation] if self.logits else np.asarray
+                activation = _ACTIVATIONS[self.loss.activation] if self._last is not None else np.asarray
                 probabilities = wrap(np.asarray(activation(raw)), None)
             metric.update_state(wrap(batch.y, None), probabilities, **given)
 
@@ -199,7 +212,7 @@ class Trainer:
         """Forward, backward, and the optimiser's step; the loss before it."""
         batch = self.ready(batch, class_weight)
         try:
-            outputs, loss = self.replay(batch.x, batch.targets, batch.weights)
+            outputs, loss = self.run(self.learns, batch)
         except _NotFiniteError as error:
             if self.forgives_nan:
                 return float(error.args[0])
@@ -255,9 +268,9 @@ class Trainer:
             tester.settle(held_out)
         model.metrics = self.metrics
         self.bind()
-        history = model.history = History()
         bar = Bar(what, verbose, feed.batches)
-        calls = self.calls([callbacks, history], bar, epochs)
+        calls = self.calls(callbacks, bar, epochs)
+        history = model.history = calls.history
         self.forgives_nan = any(getattr(callback, "forgives_nan", False) for callback in calls.callbacks)
         model.stop_training = False
         epoch, logs = initial_epoch, {}
@@ -326,7 +339,7 @@ class Trainer:
                 if begins:
                     calls.tell("on_test_batch_begin", number, {})
                 batch = self.ready(batch)
-                outputs, loss = self.forward(batch.x, batch.targets, batch.weights)
+                outputs, loss = self.run(self.forward, batch)
                 total += float(loss._array) * len(batch)
                 seen += len(batch)
                 self.count(batch, outputs)

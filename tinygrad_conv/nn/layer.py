@@ -214,7 +214,7 @@ class Layer(Module):
 
     def activated(self, y: Tensor) -> Tensor:
         """The layer's activation of y."""
-        if self.activation is not None:
+        if self.activation is not None and MODE.get().bare is not self:
             y = activations.get(self.activation)(y)
         return y
 
