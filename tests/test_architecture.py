@@ -24,6 +24,7 @@ LAYERS = {
     "starting": set(),
     "arguments": {"errors"},
     "files": {"errors", "arguments"},
+    "legible": set(),
     "blocks": {"errors"},
     "modes": {"blocks"},
     "kernels": {"errors", "arguments", "files", "blocks"},
@@ -34,7 +35,7 @@ LAYERS = {
     "profiling": {"errors", "arguments", "modes", "tensor", "primitive"},
     "ops": {"errors", "arguments", "modes", "tensor", "primitive", "autodiff", "kernels"},
     "fft": {"ops"},
-    "nn": {"errors", "arguments", "modes", "tensor", "primitive", "kernels", "ops"},
+    "nn": {"errors", "arguments", "legible", "modes", "tensor", "primitive", "kernels", "ops"},
     "optim": {"errors", "arguments", "modes", "kernels", "tensor", "nn"},
     "plan": {
         "errors", "arguments", "modes", "tensor", "operation", "primitive", "autodiff", "kernels", "ops", "nn", "optim",
@@ -42,7 +43,7 @@ LAYERS = {
     },
     "keras": {"errors", "arguments", "files", "modes", "plan", "tensor", "kernels", "ops", "nn", "optim", "plots"},
     "data": {"errors", "arguments", "files"},
-    "graph": {"errors", "arguments", "files", "modes", "tensor", "primitive", "autodiff", "nn"},
+    "graph": {"errors", "arguments", "legible", "files", "modes", "tensor", "primitive", "autodiff", "nn"},
     "plots": {"errors", "arguments", "tensor", "graph"},
     "testing": {"errors", "arguments", "modes", "kernels", "tensor", "primitive", "autodiff", "ops"},
     "train": {

@@ -919,6 +919,9 @@ class _Segment(Primitive):
         """Its rules share their work. (An attribute would be a reference cycle.)"""
         return self
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise GraphError(f"{self.name} is a part of a graph, which is neither copied nor pickled")
+
     def __repr__(self) -> str:
         return f"<{self.name}>"
 

@@ -249,8 +249,18 @@ class Primitive:
     def __call__(self, *args: Any, **params: Any) -> Any:
         return self.operation(*args, **params)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _declared, (self.name,)  # copies are the primitive itself; a pickle finds it where it is declared too
+
     def __repr__(self) -> str:
         return f"<{self.kind} primitive {self.name}{self.signature}>"
+
+
+def _declared(name: str) -> Primitive:
+    """The primitive of a name, for pickles."""
+    if name not in _registry:
+        raise DeclarationError(f"pickle: nobody has declared a primitive {name!r} here; import it first")
+    return _registry[name]
 
 
 @cache

@@ -258,6 +258,7 @@ class Profile:
     def __exit__(self, *exc: Any) -> None:
         self._total, self._start = self.total, None
         self._block.__exit__(*exc)
+        self._block, self._outer, self._profiles = None, None, ()  # which hold the profile itself
 
     @property
     def total(self) -> float:

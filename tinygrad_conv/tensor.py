@@ -23,6 +23,7 @@ import sys
 import weakref
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from functools import partial
 from itertools import count
 from threading import RLock
@@ -271,6 +272,11 @@ class Node:
             "wrong. Change a copy (x.numpy().copy()), or change it after backward()"
         )
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise GraphError(
+            "a graph is neither copied nor pickled: take the values of its tensors (x.numpy(), x.detach())"
+        )
+
     @property
     def label(self) -> str:
         return self.primitive.shown if self.primitive is not None else "leaf"
@@ -284,6 +290,9 @@ class HookHandle:
 
     def __init__(self, hooks: dict[int, Any], key: int) -> None:
         self._hooks, self._key = hooks, key
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise GraphError("the handle of a hook is neither copied nor pickled: register the hook on the copied tensor")
 
     def remove(self) -> None:
         """Take the hook away; calling it twice is fine."""
@@ -626,6 +635,7 @@ class Tensor:
             Keep the graph for another backward. By default it is freed on the way.
         create_graph : bool
             Record the backward pass itself, so that gradients can be differentiated again (implies `retain_graph`).
+            A `grad` then holds a graph that holds its tensor's node: forget it (`zero_grad`), or use `tg.grad`.
 
         Raises
         ------
@@ -712,14 +722,26 @@ class Tensor:
         self._leaves("a condition")
         return bool((self._array == (value._array if isinstance(value, Tensor) else value)).any())
 
+    def __copy__(self) -> Tensor:
+        """The same values, in shared memory, at the same place in the graph; of a leaf, a leaf of its own."""
+        out = self.__class__.__new__(self.__class__)
+        out._array, out.name, out._no_graph = self._shared(), self.name, self._no_graph
+        out.node = None if self.is_leaf else self.node
+        if hasattr(self, "__dict__"):  # a subclass
+            out.__dict__.update(self.__dict__)
+        if self.is_leaf and self.requires_grad:
+            out.requires_grad = True
+        return out
+
     def __deepcopy__(self, memo: Any) -> Tensor:
         if not self.is_leaf:
             raise GraphError("deepcopy: only leaves can be copied; use x.detach() first")
         self._leaves("a copy")
         out = self.__class__.__new__(self.__class__)
+        memo[id(self)] = out
         out._array, out.node, out.name, out._no_graph = self._array.copy(), None, self.name, None
-        if hasattr(self, "__dict__"):  # a subclass
-            out.__dict__.update(self.__dict__)
+        if hasattr(self, "__dict__"):
+            out.__dict__.update(deepcopy(self.__dict__, memo))
         out.requires_grad = self.requires_grad
         if self.grad is not None:
             out.grad = wrap(self.grad._array.copy(), None)
@@ -729,7 +751,8 @@ class Tensor:
         if not self.is_leaf:
             raise GraphError("pickle: only leaves can be saved; use x.detach() first")
         self._leaves("a pickle")
-        return _unpickle, (self.__class__, self._array, self.requires_grad, self.name)
+        made = _unpickle, (self.__class__, self._array, self.requires_grad, self.name)
+        return (*made, self.__dict__) if getattr(self, "__dict__", None) else made
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(_IN_PLACE_HELP)

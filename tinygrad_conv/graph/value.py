@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from ..legible import legible
 from ..tensor import Shape, ndarray, ops
 
 __all__ = ["Graph", "GraphModule", "GraphNode", "Kind", "Values"]
@@ -248,6 +249,14 @@ class Graph:
     modules: tuple[GraphModule, ...] = ()
     known: tuple[str, ...] = ()  # what was asked for: "values", "gradients", "time"
     notes: tuple[str, ...] = ()  # what a folded graph leaves out, in words
+
+    def __post_init__(self) -> None:
+        for part in (self, *self.nodes, *self.modules):
+            for name in ("title", "label", "module", "source", "path", "params"):
+                text = getattr(part, name, "")
+                shown = legible(text) if isinstance(text, str) else tuple((key, legible(value)) for key, value in text)
+                if shown != text:
+                    object.__setattr__(part, name, shown)
 
     @property
     def edges(self) -> tuple[tuple[str, str], ...]:

@@ -8,16 +8,20 @@ need not call ``super().__init__()``, and a list of layers is just a list.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
+from copy import deepcopy
 from typing import Any, ClassVar, TypeVar
+from weakref import ref
 
 import numpy as np
 
 from ..arguments import as_array
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..errors import ArgumentError, DTypeError, GraphError, ShapeError
 from ..modes import MODE, clears, observer
 from ..tensor import Array, Tensor, cast
 
 __all__ = ["Buffer", "Module", "Parameter"]
+
+_DEEP = 80  # Python's pickle calls itself a dozen times for each module in a module
 
 M = TypeVar("M", bound="Module")
 
@@ -97,7 +101,8 @@ class Module:
 
     _training: bool = True  # what `train` and `eval` said last
     name: str | None = None  # what the module is called in its `Sequential`; elsewhere the attribute's name counts
-    _paths: dict[int, tuple[Module, str]] | None = None  # the modules inside and their names, once asked for
+    # Caches. They hold modules weakly: what holds itself stays until the cycle collector runs.
+    _paths: dict[int, tuple[ref[Module], str]] | None = None  # the names of modules inside, as far as asked for
     _entered: Any = None  # the modes outside and inside of the last call, which the next often repeats
     _ignored: ClassVar[frozenset[str]] = frozenset(("_paths", "_entered"))  # attributes that decide nothing
 
@@ -107,28 +112,35 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`forward`, with the module's path noted so that the graph and error messages know it."""
-        mode, entered = MODE.get(), self._entered
-        if entered is None or entered[0] is not mode:
-            path = "" if mode.module is None else mode.module._path_of(self, mode.path)
-            entered = mode, mode.but(module=self, path=path)
-            if mode.observer is None:
-                self._entered = entered
-        if mode.observer is not None:
-            mode.observer.enter(self)
-        token = MODE.set(entered[1])
+        token = self._enter()
         try:
             return self.forward(*args, **kwargs)
         finally:
             MODE.reset(token)
 
+    def _enter(self) -> Any:
+        """Note that the module is running now; what undoes it."""
+        mode, entered = MODE.get(), self._entered
+        if entered is None or entered[0] is not mode:
+            outer = mode.module and mode.module()
+            path = "" if outer is None else outer._path_of(self, mode.path)
+            entered = mode, mode.but(module=ref(self), path=path)
+            if mode.observer is None and mode.watch is None and mode.generators is None:  # which would be held
+                self._entered = entered
+        if mode.observer is not None:
+            mode.observer.enter(self)
+        return MODE.set(entered[1])
+
     def _path_of(self, child: Module, path: str) -> str:
         """The dotted path of a module called while this one (at `path`) runs."""
-        entry = None if self._paths is None else self._paths.get(id(child))
-        if entry is None or entry[0] is not child:
-            self._paths = {id(m): (m, name) for name, m in self.named_modules()}
-            entry = self._paths.get(id(child))
-        name = entry[1] if entry is not None else child.name or type(child).__name__
-        return f"{path}.{name}" if path else name
+        entry = (self._paths or {}).get(id(child))
+        if entry is None or entry[0]() is not child:
+            names = ((name, m) for modules in (self.named_children, self.named_modules) for name, m in modules())
+            found = (name for name, m in names if m is child)  # directly inside, most often
+            entry = ref(child), next(found, child.name or type(child).__name__)
+            known = {key: known for key, known in (self._paths or {}).items() if known[0]() is not None}
+            self._paths = {**known, id(child): entry}
+        return f"{path}.{entry[1]}" if path else entry[1]
 
     def _assumed(self, named: Set[str]) -> Set[str]:
         """The attributes on which what a compiled step does depends, if its code names these."""
@@ -137,6 +149,27 @@ class Module:
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles hold: all attributes but the caches."""
         return {name: value for name, value in vars(self).items() if name not in ("_paths", "_entered")}
+
+    def __copy__(self) -> Module:
+        out: Module = type(self).__new__(type(self))
+        return _filled(out, self.__getstate__())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Module:
+        inside = [module for module in self.modules() if type(module).__deepcopy__ is Module.__deepcopy__]
+        for module in inside:  # all before any attribute, so that no copy waits for an inner one
+            memo.setdefault(id(module), type(module).__new__(type(module)))
+        for module in inside:
+            _filled(memo[id(module)], deepcopy(module.__getstate__(), memo))
+        return memo[id(self)]  # type: ignore[no-any-return]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        depth = max(depth for *_, depth in self._walk())
+        if depth > _DEEP:
+            raise GraphError(
+                f"pickle: expected modules at most {_DEEP} deep in each other, got {depth}; save state_dict() instead, "
+                "and load it into a model that was built anew"
+            )
+        return super().__reduce_ex__(protocol)
 
     # -- what is inside --------------------------------------------------------------------------------------------
 
@@ -150,14 +183,24 @@ class Module:
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """(dotted path, module) for this module (path "") and all inside it, each once, outer ones first."""
-        return self._walk(prefix, set())
+        return ((path, module) for path, module, _ in self._walk(prefix))
 
-    def _walk(self, path: str, seen: set[int]) -> Iterator[tuple[str, Module]]:
-        if id(self) not in seen:
-            seen.add(id(self))
-            yield path, self
-            for name, child in self.named_children():
-                yield from child._walk(f"{path}.{name}" if path else name, seen)
+    def _walk(self, path: str = "") -> Iterator[tuple[str, Module, int]]:
+        """The same with the depth of each."""
+        seen = {id(self)}
+        yield path, self, 0
+        around = [(path, self.named_children())]
+        while around:
+            path, children = around[-1]
+            for name, child in children:
+                if id(child) not in seen:
+                    seen.add(id(child))
+                    inner = f"{path}.{name}" if path else name
+                    yield inner, child, len(around)
+                    around.append((inner, child.named_children()))
+                    break
+            else:
+                around.pop()
 
     def modules(self) -> Iterator[Module]:
         """This module and all inside it."""
@@ -278,14 +321,51 @@ class Module:
         return f"{type(self).__name__}()"
 
     def __repr__(self) -> str:
-        own, inner = self.count_parameters(), list(self.named_children())
-        count = f"  # {own:,} parameters" if own else ""
-        if not inner:
-            return self._brief() + count
-        lines = [f"{type(self).__name__}({count}"]
-        for name, child in inner:
-            lines += f"({name}): {child!r}".splitlines()
-        return "\n  ".join(lines) + "\n)"
+        counts = _counts(self)
+        lines: list[str] = []
+        around: list[Iterator[tuple[str, Module]]] = [iter([("", self)])]
+        while around:
+            indent = "  " * (len(around) - 1)
+            for name, child in around[-1]:
+                start = f"{indent}({name}): " if name else indent
+                if child is not self and type(child).__repr__ is not Module.__repr__:  # a class with a way of its own
+                    lines += f"{start}{child!r}".replace("\n", f"\n{indent}").splitlines()
+                    continue
+                count = f"  # {counts[id(child)]:,} parameters" if counts[id(child)] else ""
+                if inner := list(child.named_children()):
+                    lines.append(f"{start}{type(child).__name__}({count}")
+                    around.append(iter(inner))
+                    break
+                lines.append(start + child._brief() + count)
+            else:
+                around.pop()
+                if around:
+                    lines.append(f"{'  ' * (len(around) - 1)})")
+        return "\n".join(lines)
+
+
+def _filled(module: Module, state: Any) -> Module:
+    """A module that has no attributes yet, with those that `__getstate__` gave."""
+    if hasattr(module, "__setstate__"):
+        module.__setstate__(state)
+    else:
+        vars(module).update(state)
+    return module
+
+
+def _counts(top: Module) -> dict[int, int]:
+    """By the id of each module inside: how many numbers its parameters hold, and those of all inside it, each once."""
+    found: dict[int, dict[int, int]] = {}
+    around: list[dict[int, int]] = []
+    for _, module, depth in top._walk():
+        del around[depth:]
+        found[id(module)] = {}
+        around.append(found[id(module)])
+        for _, item in items(module):
+            if isinstance(item, Parameter):
+                for sizes in around:
+                    sizes[id(item)] = item.size
+    return {key: sum(sizes.values()) for key, sizes in found.items()}
 
 
 def items(module: Module) -> Iterator[tuple[str, Any]]:
@@ -299,12 +379,27 @@ def unpacked(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     """(name, tensor or module) of a value: itself, or what is in a list, tuple or dictionary."""
     if isinstance(value, (Tensor, Module)):
         yield name, value
-    elif isinstance(value, (list, tuple)):
-        for k, item in enumerate(value):
-            yield from unpacked(f"{name}.{k}", item)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from unpacked(f"{name}.{key}", item)
+        return
+    names, around, open_ = [name], [(_named(value), id(value))], {id(value)}
+    while around:
+        for key, item in around[-1][0]:
+            if isinstance(item, (Tensor, Module)):
+                yield ".".join((*names, str(key))), item
+            elif isinstance(item, (list, tuple, dict)) and id(item) not in open_:  # else it holds itself
+                names.append(str(key))
+                around.append((_named(item), id(item)))
+                open_.add(id(item))
+                break
+        else:
+            names.pop()
+            open_.remove(around.pop()[1])
+
+
+def _named(value: Any) -> Iterator[tuple[Any, Any]]:
+    """The parts of a list, tuple or dictionary, by number or key; of anything else none."""
+    if isinstance(value, dict):
+        return iter(value.items())
+    return iter(enumerate(value)) if isinstance(value, (list, tuple)) else iter(())
 
 
 def _plain(name: str, value: Any) -> Any:

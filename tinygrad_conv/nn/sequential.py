@@ -121,15 +121,24 @@ class Sequential(Layer):
     # -- shapes ----------------------------------------------------------------------------------------------------
 
     def chain(self, path: str) -> list[tuple[str, Layer]]:
-        """(path, layer) of the layers inside, up to the first module without shape rules."""
+        """(path, layer) of the layers inside, those of inner sequences too, up to the first without shape rules."""
         chain: list[tuple[str, Layer]] = []
-        for name, layer in self.named_children():
-            if not isinstance(layer, Layer):
-                break
-            chain += layer.chain(f"{path}.{name}" if path else name)
+        around = [(path, self.named_children())]
+        while around:
+            path, layers = around[-1]
+            for name, layer in layers:
+                inner = f"{path}.{name}" if path else name
+                if isinstance(layer, Sequential):
+                    around.append((inner, layer.named_children()))
+                    break
+                if not isinstance(layer, Layer):
+                    return chain
+                chain += layer.chain(inner)
+            else:
+                around.pop()
         return chain
 
-    def _known(self) -> list[Layer]:
+    def _known_layers(self) -> list[Layer]:
         """The layers inside, all of which must have shape rules."""
         for name, layer in self.named_children():
             if not isinstance(layer, Layer):
@@ -139,28 +148,42 @@ class Sequential(Layer):
                 )
         return self.layers  # type: ignore[return-value]
 
+    def _steps(self, shape: Shape) -> Iterator[tuple[Layer, Shape, Shape]]:
+        """(layer, shape before, shape after) of the layers inside, those of inner sequences too."""
+        around = [iter(self._known_layers())]
+        while around:
+            for layer in around[-1]:
+                if isinstance(layer, Sequential) and type(layer).infer is Sequential.infer:
+                    around.append(iter(layer._known_layers()))
+                    break
+                after = layer.infer(shape)
+                yield layer, shape, after
+                shape = after
+            else:
+                around.pop()
+
     def infer(self, shape: Shape) -> Shape:
-        for layer in self._known():
-            shape = layer.infer(shape)
+        for _, _, after in self._steps(shape):
+            shape = after
         return shape
 
     def shapes(self, input_shape: Sequence[int | None]) -> list[Shape]:
         """The shape of the input and after each layer."""
         self.compute_output_shape(input_shape)
         shapes: list[Shape] = [tuple(input_shape)]
-        for layer in self._known():
+        for layer in self._known_layers():
             shapes.append(layer.infer(shapes[-1]))
         return shapes
 
     def count_parameters(self, input_shape: Sequence[int | None] | None = None) -> int:
         if input_shape is None:
             return super().count_parameters()
-        shapes = self.shapes(input_shape)
-        return sum(layer.count_parameters(shape) for layer, shape in zip(self._known(), shapes, strict=False))
+        self.compute_output_shape(input_shape)
+        return sum(layer.count_parameters(shape) for layer, shape, _ in self._steps(tuple(input_shape)))
 
     def flops(self, input_shape: Sequence[int | None]) -> int:
-        shapes = self.shapes(input_shape)
-        return sum(layer.flops(shape) for layer, shape in zip(self._known(), shapes, strict=False))
+        self.compute_output_shape(input_shape)
+        return sum(layer.flops(shape) for layer, shape, _ in self._steps(tuple(input_shape)))
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Make the weights of all layers, as far as shapes are known."""
@@ -178,10 +201,35 @@ class Sequential(Layer):
             self._seen = tensor.shape
         return tensor
 
+    @property
+    def _is_plain(self) -> bool:
+        """Is it called as any sequence is?"""
+        kind = type(self)
+        return kind.forward is Sequential.forward and kind.__call__ is Layer.__call__ and kind.ready is Sequential.ready
+
     def forward(self, x: Array) -> Tensor:
+        checked = not isinstance(x, Tensor) or x.shape != self._seen  # now, and with it what is inside
         y = self.ready(x)
-        for layer in self.layers:
-            y = layer(y)
+        around, tokens = [iter(self.layers)], []
+        try:
+            while around:
+                for layer in around[-1]:
+                    if isinstance(layer, Sequential) and layer._is_plain:  # its layers, without a call of a call
+                        tokens.append(layer._enter())
+                        if checked:
+                            layer._seen = y.shape
+                        y = layer.ready(y)
+                        around.append(iter(layer.layers))
+                        break
+                    y = layer(y)
+                    checked = checked and isinstance(layer, Layer)
+                else:
+                    around.pop()
+                    if tokens:
+                        MODE.reset(tokens.pop())
+        finally:
+            for token in reversed(tokens):
+                MODE.reset(token)
         return y
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import DTypeError
+from ..legible import legible
 from .fixes import Shape
 from .layer import Layer
 from .sequential import Sequential
@@ -66,7 +67,7 @@ def rows(model: Layer, input_shape: Sequence[int | None]) -> list[Row]:
         fixed = sum(weight.size for weight in weights) - learned
         table.append(
             Row(
-                path or type(layer).__name__, type(layer).__name__, y, learned, fixed, layer.formula(shape),
+                legible(path) or type(layer).__name__, type(layer).__name__, y, learned, fixed, layer.formula(shape),
                 layer.flops(shape), math.prod(y[1:]) * layer.dtype.itemsize,
                 (learned + fixed) * layer.dtype.itemsize, layer.note(shape),
             )
