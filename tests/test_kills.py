@@ -198,7 +198,7 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
-@pytest.mark.parametrize("name", ["settings.json", "checkpoint.npz", "graph.svg"])
+@pytest.mark.parametrize("name", ["settings.json", "graph.svg"])
 def test_on_a_full_disk_there_is_one_line_and_the_old_files(name, tmp_path):
     assert main(training(tmp_path, "dense", "--epochs", "1")) == 0
     before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
