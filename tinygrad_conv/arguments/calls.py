@@ -78,9 +78,9 @@ _CALL = """\
 def call({parameters}):
 {checks}
     try:
-        return function({passed})
+        return FUNCTION({passed})
     except RAW as error:
-        if (better := told({what}, error, {arguments})) is error:
+        if (better := TOLD({what}, error, {arguments})) is error:
             raise
         raise better from error
 """
@@ -146,15 +146,15 @@ def _written_out(call: Any, function: Any, sets: str) -> Any:
     """A checked function, after its code was made from its source."""
     parameters = list(signature(function).parameters.values())
     kinds, what = kinds_of(function), _what("__init__" if sets else function.__name__, parameters)
-    names: dict[str, Any] = {"function": function, "RAW": RAW, "told": told}
+    names: dict[str, Any] = {"FUNCTION": function, "RAW": RAW, "TOLD": told}
     checks = []
     for p in parameters:
         kind = kinds.get(p.name)
         if kind is not None:
-            names |= {**kind.names, f"check_{p.name}": kind.check}
+            names |= {**kind.names, f"CHECK_{p.name}": kind.check}
             checks.append(_check(p, kind, what, sets or p.name))
         if p.default is not p.empty:
-            names[f"default_{p.name}"] = p.default
+            names[f"DEFAULT_{p.name}"] = p.default
     arguments = ", ".join(f"{p.name!r}: {p.name}" for p in parameters if p.name != "self")
     source = _CALL.format(
         parameters=_declared(parameters), checks="\n".join(checks), what=what, arguments=f"{{{arguments}}}",
@@ -193,7 +193,7 @@ def _declared(parameters: Sequence[Parameter]) -> str:
     for p, after in zip(parameters, [*parameters[1:], None], strict=True):
         if p.kind is p.KEYWORD_ONLY and not any(part.startswith("*") for part in parts):
             parts.append("*")
-        parts.append(f"{_star(p)}{p.name}" + ("" if p.default is p.empty else f"=default_{p.name}"))
+        parts.append(f"{_star(p)}{p.name}" + ("" if p.default is p.empty else f"=DEFAULT_{p.name}"))
         if p.kind is p.POSITIONAL_ONLY and (after is None or after.kind is not p.POSITIONAL_ONLY):
             parts.append("/")
     return ", ".join(parts)
@@ -209,11 +209,11 @@ def _what(name: str, parameters: Sequence[Parameter]) -> str:
 def _check(p: Parameter, kind: Kind, what: str, shown: str) -> str:
     """The line that looks at one argument."""
     if p.kind is p.VAR_POSITIONAL:
-        return f"    {p.name} = [check_{p.name}({what}, f'{p.name}[{{k}}]', it) for k, it in enumerate({p.name})]"
+        return f"    {p.name} = [CHECK_{p.name}({what}, f'{p.name}[{{k}}]', it) for k, it in enumerate({p.name})]"
     if p.kind is p.VAR_KEYWORD:
-        return f"    {p.name} = {{k: check_{p.name}({what}, k, it) for k, it in {p.name}.items()}}"
-    tests = [f"{p.name} is not default_{p.name}"] if p.default is not p.empty else []
+        return f"    {p.name} = {{k: CHECK_{p.name}({what}, k, it) for k, it in {p.name}.items()}}"
+    tests = [f"{p.name} is not DEFAULT_{p.name}"] if p.default is not p.empty else []
     tests += [f"not ({kind.quick.format(p.name)})"] if kind.quick else []
-    given = f"{what}, {shown!r}, {p.name}" + (f", default_{p.name}" if p.default is not p.empty else "")
+    given = f"{what}, {shown!r}, {p.name}" + (f", DEFAULT_{p.name}" if p.default is not p.empty else "")
     condition = f"if {' and '.join(tests)}: " if tests else ""
-    return f"    {condition}{p.name} = check_{p.name}({given})"
+    return f"    {condition}{p.name} = CHECK_{p.name}({given})"

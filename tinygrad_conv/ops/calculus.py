@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
+from ..arguments import Axes, Count, checked, one_of
 from ..errors import ArgumentError, ShapeError
 from ..modes import constant
 from ..primitive import Array, plain
@@ -34,7 +35,8 @@ def _cut(x: Any, axis: int, start: int | None, stop: int | None, step: int | Non
 # Differences and integrals
 
 
-def diff(x: Array, n: int = 1, axis: int = -1, prepend: Array | None = None, append: Array | None = None) -> Tensor:
+@checked
+def diff(x: Array, n: Count = 1, axis: int = -1, prepend: Array | None = None, append: Array | None = None) -> Tensor:
     """The n-th differences of neighbours along an axis, which gets n shorter. Of bools: do they differ?
 
     `prepend` and `append` are joined to x along the axis before.
@@ -60,6 +62,7 @@ def diff(x: Array, n: int = 1, axis: int = -1, prepend: Array | None = None, app
     return y  # type: ignore[no-any-return]
 
 
+@checked
 def ediff1d(x: Array, to_end: Array | None = None, to_begin: Array | None = None) -> Tensor:
     """The differences of neighbours of the flattened array, with what is to stand before and behind.
 
@@ -72,7 +75,8 @@ def ediff1d(x: Array, to_end: Array | None = None, to_begin: Array | None = None
     return concat([part for part in (ends[0], y, ends[1]) if part is not None])
 
 
-def gradient(f: Array, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
+@checked
+def gradient(f: Array, *varargs: Any, axis: Axes = None, edge_order: Annotated[int, one_of(1, 2)] = 1) -> Any:
     """Central differences along axes, one-sided at the ends, as `numpy.gradient`: the same shape for each axis.
 
     `varargs` are spacings (a number) or coordinates (a vector), one for all axes or one each; they are data.
@@ -131,6 +135,7 @@ def _weighted(parts: Sequence[Any], weights: Sequence[float]) -> Any:
     return parts[0] * weights[0] + parts[1] * weights[1] + parts[2] * weights[2]
 
 
+@checked
 def trapezoid(y: Array, x: Array | None = None, dx: Array = 1.0, axis: int = -1) -> Tensor:
     """The integral along an axis by the trapezoidal rule, at points x or with steps dx.
 
@@ -157,6 +162,7 @@ def _interval(xp: Array, x: Array) -> Any:
     return np.clip(np.searchsorted(xp, x, side="right") - 1, 0, len(xp) - 2), x < xp[0], x > xp[-1]
 
 
+@checked
 def interp(
     x: Array, xp: Array, fp: Array, left: Array | None = None, right: Array | None = None, period: float | None = None
 ) -> Tensor:
@@ -190,6 +196,7 @@ def interp(
     return where(below, first, where(above, last, y))
 
 
+@checked
 def unwrap(p: Array, discont: float | None = None, axis: int = -1, *, period: float = 2 * np.pi) -> Tensor:
     """Angles with multiples of the period added, so that neighbours differ by half of it at most. Derivative: 1.
 
@@ -208,6 +215,7 @@ def _turns(p: Array, discont: float | None, axis: int, period: float) -> Any:
 # Polynomials, and convolution
 
 
+@checked
 def polyval(p: Array, x: Array) -> Tensor:
     """The polynomial with coefficients p, the highest power first, at x (Horner's rule).
 
@@ -221,7 +229,8 @@ def polyval(p: Array, x: Array) -> Tensor:
     return y  # type: ignore[no-any-return]
 
 
-def vander(x: Array, N: int | None = None, increasing: bool = False) -> Tensor:
+@checked
+def vander(x: Array, N: Count | None = None, increasing: bool = False) -> Tensor:
     """Powers of a vector as columns, the highest first.
 
     >>> vander(Tensor([2.0, 3.0]), 3)
@@ -240,7 +249,11 @@ def vander(x: Array, N: int | None = None, increasing: bool = False) -> Tensor:
     return powers if increasing else flip(powers, 1)
 
 
-def convolve(x1: Array, x2: Array, mode: str = "full") -> Tensor:
+Mode: TypeAlias = Annotated[str, one_of("full", "same", "valid")]
+
+
+@checked
+def convolve(x1: Array, x2: Array, mode: Mode = "full") -> Tensor:
     """The convolution of two vectors, y_n = Σ x1_k x2_(n-k): "full", "same" size as the longer, or "valid".
 
     >>> convolve(Tensor([1.0, 2.0, 3.0]), [0.0, 1.0, 0.5])
@@ -251,7 +264,8 @@ def convolve(x1: Array, x2: Array, mode: str = "full") -> Tensor:
     return _slid("convolve", x1, flip(x2 if isinstance(x2, Tensor) else np.asarray(x2), 0), mode)
 
 
-def correlate(x1: Array, x2: Array, mode: str = "valid") -> Tensor:
+@checked
+def correlate(x1: Array, x2: Array, mode: Mode = "valid") -> Tensor:
     """The cross-correlation of two vectors, y_n = Σ x1_(n+k) x2_k.
 
     >>> correlate(Tensor([1.0, 2.0, 3.0]), [0.0, 1.0])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
+from ..arguments import checked, one_of
 from ..errors import ArgumentError, ShapeError
 from ..modes import constant
 from ..primitive import Array, plain
@@ -14,10 +15,11 @@ from ..tensor import Tensor
 from .elementwise import _raw, equal, isnan, where
 from .indexing import getitem, set_at
 from .joining import decided
-from .shape import broadcast_to, moveaxis, reshape, stack
+from .shape import Arrays, broadcast_to, moveaxis, reshape, stack
 
 
-def select(conditions: Sequence[Array], choices: Sequence[Array], default: Array = 0) -> Tensor:
+@checked
+def select(conditions: Arrays, choices: Arrays, default: Array = 0) -> Tensor:
     """For each element the choice of the first condition that holds, or the default.
 
     >>> select([np.array([True, False])], [Tensor([1.0, 2.0])], -1.0)
@@ -35,14 +37,13 @@ def select(conditions: Sequence[Array], choices: Sequence[Array], default: Array
     return y  # type: ignore[no-any-return]
 
 
-def choose(index: Any, choices: Sequence[Array], mode: str = "raise") -> Tensor:
+@checked
+def choose(index: Array, choices: Arrays, mode: Annotated[str, one_of("raise", "wrap", "clip")] = "raise") -> Tensor:
     """For each element the one of the choice that the integer index names there; they broadcast together.
 
     >>> choose(np.array([0, 1]), [Tensor([1.0, 2.0]), Tensor([3.0, 4.0])])
     Tensor([1., 4.])
     """
-    if mode not in ("raise", "wrap", "clip"):
-        raise ArgumentError(f"choose: expected mode 'raise', 'wrap' or 'clip', got {mode!r}")
     number = _choice_numbers(index, len(choices), mode)
     shape = np.broadcast_shapes(np.shape(_raw(number)), *(np.shape(_raw(c)) for c in choices))
     table = stack([broadcast_to(c, shape) for c in choices])
@@ -66,7 +67,8 @@ def _choice_numbers(index: Any, n: int, mode: str) -> Any:
     return number
 
 
-def piecewise(x: Array, conditions: Sequence[Array], functions: Sequence[Any], *args: Any, **kwargs: Any) -> Tensor:
+@checked
+def piecewise(x: Array, conditions: Any, functions: Sequence[Any], *args: Any, **kwargs: Any) -> Tensor:
     """Each function, or number, where its condition holds (the last that does); one more is for all the rest, else 0.
 
     >>> piecewise(Tensor([-1.0, 2.0]), [np.array([True, False])], [lambda x: -x, lambda x: x * 10])
@@ -90,6 +92,7 @@ def piecewise(x: Array, conditions: Sequence[Array], functions: Sequence[Any], *
     return y  # type: ignore[no-any-return]
 
 
+@checked
 def apply_along_axis(function: Callable[..., Any], axis: int, x: Array, *args: Any, **kwargs: Any) -> Tensor:
     """The function of each vector along an axis; its result's axes take the place of that axis.
 
@@ -110,6 +113,7 @@ def apply_along_axis(function: Callable[..., Any], axis: int, x: Array, *args: A
     return moveaxis(y, tuple(range(len(others), y.ndim)), tuple(range(axis, axis + len(own))))
 
 
+@checked
 def nan_to_num(x: Array, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
     """NaN as 0 and infinities as the largest numbers of the dtype, or as asked. Derivative: 1 where x is finite.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import checked
 from ..primitive import Array, elementwise, linear
 from .elementwise import _raw, equal, square, where
 
@@ -37,6 +38,7 @@ def _is_complex(x: Array) -> bool:
     return np.iscomplexobj(_raw(x))
 
 
+@checked
 def real(x: Array) -> Any:
     """The real part; a real array itself.
 
@@ -46,6 +48,7 @@ def real(x: Array) -> Any:
     return _real(x) if _is_complex(x) else x
 
 
+@checked
 def imag(x: Array) -> Any:
     """The imaginary part; 0 for a real array.
 
@@ -55,6 +58,7 @@ def imag(x: Array) -> Any:
     return _imag(x) if _is_complex(x) else x * 0
 
 
+@checked
 def conj(x: Array) -> Any:
     """The complex conjugate; a real array itself.
 

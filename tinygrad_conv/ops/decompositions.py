@@ -14,10 +14,11 @@ pseudo-inverses" (1973).
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
+from ..arguments import checked, one_of
 from ..errors import ArgumentError, ShapeError
 from ..kernels import product
 from ..modes import constant
@@ -101,6 +102,7 @@ def _definite(d: Any) -> Any:
     return product.matmul(a, np.swapaxes(a, -1, -2))
 
 
+@checked
 def cholesky(x: Array, *, upper: bool = False) -> Tensor:
     """The triangular factor of symmetric positive definite matrices, of which one triangle is read: x = l lᵀ.
 
@@ -166,6 +168,7 @@ def _tall(d: Any) -> Any:
     return d.well_conditioned(3, d.shape(max_ndim=1))[..., : d.integer(1, 3)]
 
 
+@checked
 def qr(x: Array, *, mode: str = "reduced") -> Any:
     """The QR decomposition: "reduced" or "complete" (Q, R), or "r", R alone. Of full rank where differentiated.
 
@@ -246,7 +249,8 @@ def _separate(d: Any) -> Any:
     return product.matmul(q * values[..., None, :], np.swapaxes(q, -1, -2))
 
 
-def eigh(x: Array, UPLO: str = "L") -> Eigh:
+@checked
+def eigh(x: Array, UPLO: Annotated[str, one_of("L", "U")] = "L") -> Eigh:
     """Eigenvalues and eigenvectors of symmetric matrices, of which the lower triangle is read (the upper with "U").
 
     Derivative of vectors: infinite as eigenvalues come together; between equal ones it is left out.
@@ -261,7 +265,8 @@ def eigh(x: Array, UPLO: str = "L") -> Eigh:
     return Eigh(real(y[..., -1]), y[..., :-1])
 
 
-def eigvalsh(x: Array, UPLO: str = "L") -> Tensor:
+@checked
+def eigvalsh(x: Array, UPLO: Annotated[str, one_of("L", "U")] = "L") -> Tensor:
     """The eigenvalues of symmetric matrices in ascending order. Derivative: v vᵀ for each.
 
     >>> eigvalsh(Tensor([[2.0, 0.0], [0.0, 1.0]]))
@@ -348,6 +353,7 @@ def _svd_sample(d: Any) -> Any:
     return (product.matmul(u * s[..., None, :], np.swapaxes(v, -1, -2)),), {"m": m}
 
 
+@checked
 def svd(x: Array, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     """The singular value decomposition x = U diag(S) Vh; with ``full_matrices=False`` without what only fills U or Vh.
 
@@ -384,6 +390,7 @@ def _refuse_filling(what: str, x: Array) -> None:
         )
 
 
+@checked
 def svdvals(x: Array) -> Tensor:
     """The singular values, descending. Derivative: u vᵀ for each.
 
@@ -420,6 +427,7 @@ def _pinv(x: Array, rcond: Any = None) -> Array:
     return np.linalg.pinv(x) if rcond is None else np.linalg.pinv(x, rcond)
 
 
+@checked
 def pinv(x: Array, rcond: Any = None, *, rtol: Any = None) -> Tensor:
     """The Moore-Penrose pseudo-inverse of matrices; singular values up to `rtol` times the largest count as 0.
 
@@ -432,6 +440,7 @@ def pinv(x: Array, rcond: Any = None, *, rtol: Any = None) -> Tensor:
     return _pinv(x, rcond=rcond if rtol is None else rtol)
 
 
+@checked
 def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Tensor, Tensor, int, Tensor]:
     """Least squares: x of the smallest |a x - b|, then the sums of squares left, the rank, and a's singular values.
 
@@ -454,6 +463,7 @@ def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Tensor, Tenso
     return x if len(shapes[1]) == 2 else squeeze(x, 1), left, rank, s
 
 
+@checked
 def matrix_norm(x: Array, *, keepdims: bool = False, ord: Any = "fro") -> Tensor:
     """A norm of matrices: "fro", "nuc" (sum of singular values), 2 and -2 (largest and smallest), 1, -1, inf, -inf.
 
@@ -474,6 +484,7 @@ def matrix_norm(x: Array, *, keepdims: bool = False, ord: Any = "fro") -> Tensor
     return expand_dims(y, (-2, -1)) if keepdims else y
 
 
+@checked
 def norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
     """`numpy.linalg.norm`: of all elements, of vectors along one axis, or of matrices in two axes.
 
@@ -492,6 +503,7 @@ def norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) ->
     return expand_dims(y, tuple(sorted(axes))) if keepdims else y
 
 
+@checked
 def cond(x: Array, p: Any = None) -> Tensor:
     """The condition number of matrices: the norm times that of the inverse; with p None or 2, largest / smallest S.
 
@@ -505,6 +517,7 @@ def cond(x: Array, p: Any = None) -> Tensor:
     return matrix_norm(x, ord=p) * matrix_norm(inv(x), ord=p)
 
 
+@checked
 @plain
 def matrix_rank(x: Array, tol: Any = None) -> Any:
     """How many singular values are not 0, as integers without a gradient."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arguments import checked
 from ..errors import ShapeError
 from ..kernels import product
 from ..modes import constant
@@ -113,6 +114,7 @@ def _log_abs_det(x: Array) -> Array:
     return _signs_and_logarithms(x)[1]
 
 
+@checked
 def slogdet(x: Array) -> SlogDet:
     """The sign and the logarithm of the size of determinants, without overflow. Derivative of the latter: x⁻ᵀ.
 

@@ -260,6 +260,7 @@ def _sign(x: Array) -> Array:
     return np.sign(x)
 
 
+@checked
 def sign(x: Array) -> Tensor:
     """-1, 0 or 1; of a complex number x / |x|. Derivative: 0 for real numbers.
 

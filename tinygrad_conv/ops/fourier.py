@@ -7,10 +7,11 @@ real numbers are each other's, but for weights.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
+from ..arguments import Axes, Size, afford, checked, one_of
 from ..errors import ArgumentError, ShapeError
 from ..modes import constant
 from ..primitive import Array, linear
@@ -21,6 +22,7 @@ from .indexing import getitem
 from .shape import concat, roll
 
 NORMS = {"backward": "forward", "ortho": "ortho", "forward": "backward"}  # and their opposites
+Norm: TypeAlias = Annotated[str | None, one_of(None, *NORMS)]
 
 
 def _fitted(x: Any, n: int, axis: int) -> Any:
@@ -96,15 +98,15 @@ def _prepared(what: str, x: Array, n: int | None, axis: int, norm: str | None) -
         raise ShapeError(f"{what}: axis {axis} is out of bounds for shape {x.shape}")
     axis %= x.ndim
     norm = "backward" if norm is None else norm
-    if norm not in NORMS:
-        raise ArgumentError(f"{what}: expected norm to be one of {', '.join(NORMS)}, got {norm!r}")
     n = x.shape[axis] if n is None else n
+    afford(what, (*x.shape[:axis], n, *x.shape[axis + 1 :]), 16)
     if n < 1:
         raise ArgumentError(f"{what}: expected at least 1 point, got {n} (shape {x.shape}, axis {axis})")
     return x, n, axis, norm
 
 
-def fft(x: Array, n: int | None = None, axis: int = -1, norm: str | None = None) -> Tensor:
+@checked
+def fft(x: Array, n: Size | None = None, axis: int = -1, norm: Norm = None) -> Tensor:
     """The discrete Fourier transform along an axis, cut or filled up with zeros to n: y_k = Σ x_j exp(-2πi j k / n).
 
     Derivative: the transform of the tangent.
@@ -116,13 +118,15 @@ def fft(x: Array, n: int | None = None, axis: int = -1, norm: str | None = None)
     return _fft(_fitted(x, n, axis), axis=axis, norm=norm)
 
 
-def ifft(x: Array, n: int | None = None, axis: int = -1, norm: str | None = None) -> Tensor:
+@checked
+def ifft(x: Array, n: Size | None = None, axis: int = -1, norm: Norm = None) -> Tensor:
     """The inverse of `fft`."""
     x, n, axis, norm = _prepared("ifft", x, n, axis, norm)
     return _fft(_fitted(x, n, axis), axis=axis, norm=norm, inverse=True)
 
 
-def rfft(x: Array, n: int | None = None, axis: int = -1, norm: str | None = None) -> Tensor:
+@checked
+def rfft(x: Array, n: Size | None = None, axis: int = -1, norm: Norm = None) -> Tensor:
     """The first half of the `fft` of real numbers: the other is its conjugate.
 
     >>> rfft(Tensor([1.0, 0.0, 0.0, 0.0])).shape
@@ -134,7 +138,8 @@ def rfft(x: Array, n: int | None = None, axis: int = -1, norm: str | None = None
     return _rfft(_fitted(x, n, axis), axis=axis, norm=norm)
 
 
-def irfft(x: Array, n: int | None = None, axis: int = -1, norm: str | None = None) -> Tensor:
+@checked
+def irfft(x: Array, n: Size | None = None, axis: int = -1, norm: Norm = None) -> Tensor:
     """The inverse of `rfft`: n real numbers, 2 (m - 1) of m points if n is not given."""
     if n is None:
         n = 2 * (np.shape(_raw(x))[axis] - 1)
@@ -142,13 +147,15 @@ def irfft(x: Array, n: int | None = None, axis: int = -1, norm: str | None = Non
     return _irfft(_fitted(x, n // 2 + 1, axis), n=n, axis=axis, norm=norm)
 
 
-def hfft(x: Array, n: int | None = None, axis: int = -1, norm: str | None = None) -> Tensor:
+@checked
+def hfft(x: Array, n: Size | None = None, axis: int = -1, norm: Norm = None) -> Tensor:
     """The transform of what is conjugate-symmetric, given its first half: real numbers."""
     norm = "backward" if norm is None else norm
     return irfft(conj(x), n, axis, NORMS.get(norm, norm))
 
 
-def ihfft(x: Array, n: int | None = None, axis: int = -1, norm: str | None = None) -> Tensor:
+@checked
+def ihfft(x: Array, n: Size | None = None, axis: int = -1, norm: Norm = None) -> Tensor:
     """The inverse of `hfft`: the first half of what real numbers are the transform of."""
     norm = "backward" if norm is None else norm
     return conj(rfft(x, n, axis, NORMS.get(norm, norm)))  # type: ignore[no-any-return]
@@ -165,7 +172,8 @@ def _axes(what: str, x: Array, s: Any, axes: Any) -> list[tuple[int, int | None]
     return list(zip(axes, (None if n == -1 else n for n in sizes), strict=True))
 
 
-def fftn(x: Array, s: Any = None, axes: Any = None, norm: str | None = None) -> Tensor:
+@checked
+def fftn(x: Array, s: Sequence[Size] | None = None, axes: Axes = None, norm: Norm = None) -> Tensor:
     """`fft` along several axes (all when None), the last one first."""
     y: Any = x
     for axis, n in reversed(_axes("fftn", x, s, axes)):
@@ -173,7 +181,8 @@ def fftn(x: Array, s: Any = None, axes: Any = None, norm: str | None = None) -> 
     return y  # type: ignore[no-any-return]
 
 
-def ifftn(x: Array, s: Any = None, axes: Any = None, norm: str | None = None) -> Tensor:
+@checked
+def ifftn(x: Array, s: Sequence[Size] | None = None, axes: Axes = None, norm: Norm = None) -> Tensor:
     """The inverse of `fftn`."""
     y: Any = x
     for axis, n in reversed(_axes("ifftn", x, s, axes)):
@@ -181,7 +190,8 @@ def ifftn(x: Array, s: Any = None, axes: Any = None, norm: str | None = None) ->
     return y  # type: ignore[no-any-return]
 
 
-def rfftn(x: Array, s: Any = None, axes: Any = None, norm: str | None = None) -> Tensor:
+@checked
+def rfftn(x: Array, s: Sequence[Size] | None = None, axes: Axes = None, norm: Norm = None) -> Tensor:
     """`rfft` along the last of several axes, then `fft` along the others."""
     *others, (last, n) = _axes("rfftn", x, s, axes)
     y: Any = rfft(x, n, last, norm)
@@ -190,7 +200,8 @@ def rfftn(x: Array, s: Any = None, axes: Any = None, norm: str | None = None) ->
     return y  # type: ignore[no-any-return]
 
 
-def irfftn(x: Array, s: Any = None, axes: Any = None, norm: str | None = None) -> Tensor:
+@checked
+def irfftn(x: Array, s: Sequence[Size] | None = None, axes: Axes = None, norm: Norm = None) -> Tensor:
     """The inverse of `rfftn`."""
     *others, (last, n) = _axes("irfftn", x, s, axes)
     y: Any = x
@@ -199,22 +210,26 @@ def irfftn(x: Array, s: Any = None, axes: Any = None, norm: str | None = None) -
     return irfft(y, n, last, norm)
 
 
-def fft2(x: Array, s: Any = None, axes: Any = (-2, -1), norm: str | None = None) -> Tensor:
+@checked
+def fft2(x: Array, s: Sequence[Size] | None = None, axes: Axes = (-2, -1), norm: Norm = None) -> Tensor:
     """`fftn` along two axes."""
     return fftn(x, s, axes, norm)
 
 
-def ifft2(x: Array, s: Any = None, axes: Any = (-2, -1), norm: str | None = None) -> Tensor:
+@checked
+def ifft2(x: Array, s: Sequence[Size] | None = None, axes: Axes = (-2, -1), norm: Norm = None) -> Tensor:
     """`ifftn` along two axes."""
     return ifftn(x, s, axes, norm)
 
 
-def rfft2(x: Array, s: Any = None, axes: Any = (-2, -1), norm: str | None = None) -> Tensor:
+@checked
+def rfft2(x: Array, s: Sequence[Size] | None = None, axes: Axes = (-2, -1), norm: Norm = None) -> Tensor:
     """`rfftn` along two axes."""
     return rfftn(x, s, axes, norm)
 
 
-def irfft2(x: Array, s: Any = None, axes: Any = (-2, -1), norm: str | None = None) -> Tensor:
+@checked
+def irfft2(x: Array, s: Sequence[Size] | None = None, axes: Axes = (-2, -1), norm: Norm = None) -> Tensor:
     """`irfftn` along two axes."""
     return irfftn(x, s, axes, norm)
 
@@ -225,12 +240,14 @@ def _shifts(x: Array, axes: Any, sign: int) -> tuple[tuple[int, ...], tuple[int,
     return tuple(shape[k] // 2 if sign > 0 else -(shape[k] // 2) for k in axes), axes
 
 
-def fftshift(x: Array, axes: Any = None) -> Tensor:
+@checked
+def fftshift(x: Array, axes: Axes = None) -> Tensor:
     """Frequency 0 in the middle: rolled by half along axes (all when None)."""
     return roll(x, *_shifts(x, axes, 1))
 
 
-def ifftshift(x: Array, axes: Any = None) -> Tensor:
+@checked
+def ifftshift(x: Array, axes: Axes = None) -> Tensor:
     """The inverse of `fftshift`."""
     return roll(x, *_shifts(x, axes, -1))
 

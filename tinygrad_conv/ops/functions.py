@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import checked
 from ..kernels import special
 from ..primitive import NONDIFF, Array, elementwise, linear, plain
 from ..tensor import Tensor
@@ -46,6 +47,7 @@ def logaddexp2(x1: Array, x2: Array) -> Array:
     return np.logaddexp2(x1, x2)
 
 
+@checked
 def float_power(x1: Array, x2: Array) -> Tensor:
     """x1 ** x2 in float64 at least, so that integers may have negative powers.
 
@@ -111,6 +113,7 @@ def atanh(x: Array) -> Array:
     return np.arctanh(x)
 
 
+@checked
 def deg2rad(x: Array) -> Tensor:
     """Degrees as radians: x π / 180.
 
@@ -120,6 +123,7 @@ def deg2rad(x: Array) -> Tensor:
     return x * (math.pi / 180)  # type: ignore[no-any-return]
 
 
+@checked
 def rad2deg(x: Array) -> Tensor:
     """Radians as degrees: x 180 / π.
 
@@ -135,6 +139,7 @@ def _sinc(x: Array, n: int = 0) -> Array:
     return special.sinc(np.asarray(x), n)
 
 
+@checked
 def sinc(x: Array) -> Tensor:
     """sin(π x) / (π x), and 1 at 0. Derivative: (cos(π x) - y) / x, and 0 at 0.
 
@@ -150,6 +155,7 @@ def _bessel_i(x: Array, n: int = 0) -> Array:
     return special.bessel_i(np.asarray(x), n)
 
 
+@checked
 def i0(x: Array) -> Tensor:
     """The modified Bessel function of order 0. Derivative: I₁(x).
 
@@ -235,6 +241,7 @@ def copysign(x1: Array, x2: Array) -> Array:
     return np.copysign(x1, x2)
 
 
+@checked
 def heaviside(x1: Array, x2: Array) -> Tensor:
     """0 for x1 < 0, x2 at 0, 1 for x1 > 0. Derivatives: 0, and 1 by x2 where x1 is 0.
 
@@ -268,6 +275,7 @@ def rint(x: Array) -> Array:
     return np.rint(x)
 
 
+@checked
 def divmod(x1: Array, x2: Array) -> tuple[Tensor, Tensor]:
     """`floor_divide` and `remainder` together.
 
@@ -277,6 +285,7 @@ def divmod(x1: Array, x2: Array) -> tuple[Tensor, Tensor]:
     return floor_divide(x1, x2), remainder(x1, x2)
 
 
+@checked
 def modf(x: Array) -> tuple[Tensor, Tensor]:
     """The part behind the point, and the whole part, both with x's sign. Derivatives: 1 and 0.
 

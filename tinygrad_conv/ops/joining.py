@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
+from ..arguments import ShapeLike, checked, one_of
 from ..errors import ArgumentError, ShapeError
 from ..primitive import Array
 from ..tensor import Tensor
 from .elementwise import _raw
 from .indexing import getitem
-from .shape import astype, broadcast_to, concat, flip, matrix_transpose, moveaxis, reshape, split, swapaxes
+from .shape import Arrays, astype, broadcast_to, concat, flip, matrix_transpose, moveaxis, reshape, split, swapaxes
 
 # ------------------------------------------------------------------------------------------------------------------
 # More axes
 
 
+@checked
 def atleast_1d(*arrays: Array) -> Any:
     """Each array with at least one axis; a list of them if there are several.
 
@@ -28,6 +29,7 @@ def atleast_1d(*arrays: Array) -> Any:
     return _each(lambda x: reshape(x, (1,)) if np.ndim(_raw(x)) == 0 else _tensor(x), arrays)
 
 
+@checked
 def atleast_2d(*arrays: Array) -> Any:
     """Each array with at least two axes: a vector becomes a row.
 
@@ -37,6 +39,7 @@ def atleast_2d(*arrays: Array) -> Any:
     return _each(_as_rows, arrays)
 
 
+@checked
 def atleast_3d(*arrays: Array) -> Any:
     """Each array with at least three axes: (N,) becomes (1, N, 1), and (M, N) becomes (M, N, 1).
 
@@ -46,7 +49,7 @@ def atleast_3d(*arrays: Array) -> Any:
     return _each(lambda x: _as_rows(x)[..., None] if np.ndim(_raw(x)) < 3 else _tensor(x), arrays)
 
 
-def _each(function: Any, arrays: Sequence[Array]) -> Any:
+def _each(function: Any, arrays: Arrays) -> Any:
     made = [function(x) for x in arrays]
     return made[0] if len(made) == 1 else made
 
@@ -60,6 +63,7 @@ def _as_rows(x: Array) -> Any:
     return reshape(x, (1, -1)) if ndim < 2 else _tensor(x)
 
 
+@checked
 def broadcast_arrays(*arrays: Array) -> list[Tensor]:
     """The arrays, all repeated to one shape.
 
@@ -76,7 +80,8 @@ def broadcast_arrays(*arrays: Array) -> list[Tensor]:
     return [broadcast_to(x, shape) for x in arrays]
 
 
-def meshgrid(*arrays: Array, indexing: str = "xy", sparse: bool = False) -> list[Tensor]:
+@checked
+def meshgrid(*arrays: Array, indexing: Annotated[str, one_of("xy", "ij")] = "xy", sparse: bool = False) -> list[Tensor]:
     """Coordinate grids of coordinate vectors; with "xy" the first vector runs along the second axis.
 
     >>> [x.tolist() for x in meshgrid(Tensor([1.0, 2.0]), Tensor([3.0]))]
@@ -95,7 +100,8 @@ def meshgrid(*arrays: Array, indexing: str = "xy", sparse: bool = False) -> list
 # Together
 
 
-def hstack(arrays: Sequence[Array]) -> Tensor:
+@checked
+def hstack(arrays: Arrays) -> Tensor:
     """Arrays side by side: joined along axis 1, vectors along axis 0.
 
     >>> hstack([Tensor([1.0]), Tensor([2.0])])
@@ -105,7 +111,8 @@ def hstack(arrays: Sequence[Array]) -> Tensor:
     return concat(parts, axis=0 if np.ndim(_raw(parts[0])) == 1 else 1)
 
 
-def vstack(arrays: Sequence[Array]) -> Tensor:
+@checked
+def vstack(arrays: Arrays) -> Tensor:
     """Arrays on top of each other: vectors as rows, joined along axis 0.
 
     >>> vstack([Tensor([1.0, 2.0]), Tensor([3.0, 4.0])])
@@ -115,7 +122,8 @@ def vstack(arrays: Sequence[Array]) -> Tensor:
     return concat(_list(atleast_2d(*arrays)), axis=0)
 
 
-def dstack(arrays: Sequence[Array]) -> Tensor:
+@checked
+def dstack(arrays: Arrays) -> Tensor:
     """Arrays behind each other: joined along axis 2.
 
     >>> dstack([Tensor([1.0]), Tensor([2.0])])
@@ -124,7 +132,8 @@ def dstack(arrays: Sequence[Array]) -> Tensor:
     return concat(_list(atleast_3d(*arrays)), axis=2)
 
 
-def column_stack(arrays: Sequence[Array]) -> Tensor:
+@checked
+def column_stack(arrays: Arrays) -> Tensor:
     """Vectors as columns, and matrices, side by side.
 
     >>> column_stack([Tensor([1.0, 2.0]), Tensor([3.0, 4.0])])
@@ -139,6 +148,7 @@ def _list(made: Any) -> list[Any]:
     return made if isinstance(made, list) else [made]
 
 
+@checked
 def block(arrays: Any) -> Tensor:
     """An array of blocks in nested lists: the innermost are joined along the last axis, their outer ones before it.
 
@@ -171,6 +181,7 @@ def _flat(tree: Any) -> list[Any]:
     return [leaf for item in tree for leaf in _flat(item)] if isinstance(tree, list) else [tree]
 
 
+@checked
 def append(x: Array, values: Array, axis: int | None = None) -> Tensor:
     """`values` behind x along an axis (both flattened when None).
 
@@ -184,22 +195,27 @@ def append(x: Array, values: Array, axis: int | None = None) -> Tensor:
 # Apart
 
 
+_MOST_PARTS = 1000  # of an axis that has fewer elements: the rest are empty
+
+
+@checked
 def array_split(x: Array, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     """`split` where the parts need not be equal: the first ones are one longer.
 
     >>> [len(part) for part in array_split(Tensor([1.0, 2.0, 3.0]), 2)]
     [2, 1]
     """
-    if not isinstance(indices_or_sections, (int, np.integer)):
+    if not isinstance(indices_or_sections, int):
         return split(x, indices_or_sections, axis)
-    sections, n = operator.index(indices_or_sections), np.shape(_raw(x))[axis]
-    if sections < 1:
-        raise ArgumentError(f"array_split: expected at least 1 section, got {sections}")
+    sections, n = indices_or_sections, np.shape(_raw(x))[axis]
+    if sections < 1 or sections > max(n, _MOST_PARTS):
+        raise ArgumentError(f"array_split: expected from 1 to {max(n, _MOST_PARTS)} sections, got {sections}")
     sizes = [n // sections + (k < n % sections) for k in range(sections)]
     cuts = np.cumsum(sizes)[:-1].tolist()
     return split(x, cuts, axis)
 
 
+@checked
 def hsplit(x: Array, indices_or_sections: int | Sequence[int]) -> list[Tensor]:
     """`split` along axis 1; of a vector along axis 0."""
     ndim = np.ndim(_raw(x))
@@ -208,12 +224,14 @@ def hsplit(x: Array, indices_or_sections: int | Sequence[int]) -> list[Tensor]:
     return split(x, indices_or_sections, 1 if ndim > 1 else 0)
 
 
+@checked
 def vsplit(x: Array, indices_or_sections: int | Sequence[int]) -> list[Tensor]:
     """`split` along axis 0, of at least two axes."""
     _needs_axes("vsplit", x, 2)
     return split(x, indices_or_sections, 0)
 
 
+@checked
 def dsplit(x: Array, indices_or_sections: int | Sequence[int]) -> list[Tensor]:
     """`split` along axis 2."""
     _needs_axes("dsplit", x, 3)
@@ -225,6 +243,7 @@ def _needs_axes(what: str, x: Array, n: int) -> None:
         raise ShapeError(f"{what}: expected at least {n} axes, got shape {np.shape(_raw(x))}")
 
 
+@checked
 def unstack(x: Array, axis: int = 0) -> tuple[Tensor, ...]:
     """The slices along an axis, which is gone: the opposite of `stack`.
 
@@ -249,6 +268,7 @@ def decided(what: str, value: Any) -> Any:
     return _raw(value)
 
 
+@checked
 def insert(x: Array, index: Any, values: Array, axis: int | None = None) -> Tensor:
     """`values` put in before the given positions along an axis (of the flattened array when None), as `numpy.insert`.
 
@@ -276,6 +296,7 @@ def insert(x: Array, index: Any, values: Array, axis: int | None = None) -> Tens
     return getitem(concat([x, new], axis=axis), (*before, taken))
 
 
+@checked
 def delete(x: Array, index: Any, axis: int | None = None) -> Tensor:
     """x without the given positions along an axis (of the flattened array when None).
 
@@ -311,13 +332,14 @@ def _positions(what: str, x: Array, index: Any, axis: int | None) -> tuple[Any, 
     return np.where(places < 0, places + n, places), x, axis
 
 
-def resize(x: Array, new_shape: int | tuple[int, ...]) -> Tensor:
+@checked
+def resize(x: Array, new_shape: ShapeLike) -> Tensor:
     """The elements in order, again from the first when they run out, in a new shape (`numpy.resize`, not the method).
 
     >>> resize(Tensor([1.0, 2.0]), (3,))
     Tensor([1., 2., 1.])
     """
-    shape = (new_shape,) if isinstance(new_shape, (int, np.integer)) else tuple(new_shape)
+    shape = new_shape
     flat = reshape(x, (-1,))
     size, n = int(np.prod(shape, dtype=np.int64)), np.shape(_raw(flat))[0]
     if any(k < 0 for k in shape) or (n == 0 and size):
@@ -325,6 +347,7 @@ def resize(x: Array, new_shape: int | tuple[int, ...]) -> Tensor:
     return reshape(getitem(flat, np.arange(size) % max(n, 1)), shape)
 
 
+@checked
 def compress(condition: Any, x: Array, axis: int | None = None) -> Tensor:
     """The slices along an axis (of the flattened array when None) where the condition is true.
 
@@ -340,6 +363,7 @@ def compress(condition: Any, x: Array, axis: int | None = None) -> Tensor:
     return getitem(x, (*(slice(None),) * axis, np.flatnonzero(kept)))
 
 
+@checked
 def extract(condition: Any, x: Array) -> Tensor:
     """The elements where the condition, of x's size, is true.
 
@@ -353,19 +377,22 @@ def extract(condition: Any, x: Array) -> Tensor:
 # Turned
 
 
+@checked
 def fliplr(x: Array) -> Tensor:
     """Columns in reverse order: `flip` along axis 1."""
     _needs_axes("fliplr", x, 2)
     return flip(x, 1)
 
 
+@checked
 def flipud(x: Array) -> Tensor:
     """Rows in reverse order: `flip` along axis 0."""
     _needs_axes("flipud", x, 1)
     return flip(x, 0)
 
 
-def rot90(x: Array, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor:
+@checked
+def rot90(x: Array, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Tensor:
     """Turned by k right angles in the plane of two axes, from the first towards the second.
 
     >>> rot90(Tensor([[1.0, 2.0]]))

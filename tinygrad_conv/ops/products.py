@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
 import numpy as np
 
+from ..arguments import checked
 from ..errors import ArgumentError, ShapeError
 from ..modes import constant
 from ..primitive import Array
@@ -16,9 +16,10 @@ from .elementwise import _raw
 from .indexing import scatter
 from .linalg import diagonal, inv, matmul, tensordot
 from .reductions import sum
-from .shape import broadcast_to, moveaxis, reshape, stack
+from .shape import Arrays, broadcast_to, moveaxis, reshape, stack
 
 
+@checked
 def inner(x1: Array, x2: Array) -> Tensor:
     """The sums of products along the last axes of both.
 
@@ -33,6 +34,7 @@ def inner(x1: Array, x2: Array) -> Tensor:
     return tensordot(x1, x2, axes=(-1, -1))
 
 
+@checked
 def vdot(x1: Array, x2: Array) -> Tensor:
     """The sum of all products of two arrays of one size.
 
@@ -45,6 +47,7 @@ def vdot(x1: Array, x2: Array) -> Tensor:
     return sum(a * b)
 
 
+@checked
 def kron(x1: Array, x2: Array) -> Tensor:
     """The Kronecker product: each element of x1 times the whole of x2, as blocks.
 
@@ -59,6 +62,7 @@ def kron(x1: Array, x2: Array) -> Tensor:
     return reshape(y, tuple(i * j for i, j in zip(a, b, strict=True)))
 
 
+@checked
 def cross(x1: Array, x2: Array, axis: int = -1) -> Tensor:
     """The vector product of vectors of three elements along an axis; the other axes broadcast.
 
@@ -75,7 +79,8 @@ def cross(x1: Array, x2: Array, axis: int = -1) -> Tensor:
     return stack([a2 * b3 - a3 * b2, a3 * b1 - a1 * b3, a1 * b2 - a2 * b1], axis=axis)
 
 
-def multi_dot(arrays: Sequence[Array]) -> Tensor:
+@checked
+def multi_dot(arrays: Arrays) -> Tensor:
     """The product of matrices from left to right; the first may be a row vector and the last a column vector.
 
     >>> multi_dot([Tensor([[1.0, 2.0]]), Tensor([[3.0], [4.0]]), Tensor([[2.0]])])
@@ -87,6 +92,7 @@ def multi_dot(arrays: Sequence[Array]) -> Tensor:
     return product  # type: ignore[no-any-return]
 
 
+@checked
 def matrix_power(x: Array, n: int) -> Tensor:
     """Square matrices times themselves, n times; of the inverse for n < 0.
 
@@ -109,6 +115,7 @@ def matrix_power(x: Array, n: int) -> Tensor:
     return power  # type: ignore[no-any-return]
 
 
+@checked
 def diag(x: Array, k: int = 0) -> Tensor:
     """Of a vector the matrix with it on the k-th diagonal; of a matrix its k-th diagonal.
 
@@ -127,6 +134,7 @@ def diag(x: Array, k: int = 0) -> Tensor:
     return scatter(x, index, (n + shift, n + shift))
 
 
+@checked
 def diagflat(x: Array, k: int = 0) -> Tensor:
     """The matrix with the flattened array on its k-th diagonal."""
     return diag(reshape(x, (-1,)), k)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import checked
 from ..errors import ArgumentError
 from ..primitive import Array
 from ..tensor import Tensor
@@ -37,6 +38,7 @@ def _doubled(combine: Callable[[Any, Any], Any], what: str, x: Array, axis: int 
     return y
 
 
+@checked
 def cumprod(x: Array, axis: int | None = None) -> Tensor:
     """The running product along an axis (of the flattened array when None).
 
@@ -50,6 +52,7 @@ def cumprod(x: Array, axis: int | None = None) -> Tensor:
     return _doubled(multiply, "cumprod", x, axis)  # type: ignore[no-any-return]
 
 
+@checked
 def logcumsumexp(x: Array, axis: int | None = None) -> Tensor:
     """log of the running sum of eˣ along an axis (of the flattened array when None), without overflow.
 
@@ -75,6 +78,7 @@ def _with_initial(what: str, x: Array, axis: int | None, initial: float, run: An
     return y
 
 
+@checked
 def cumulative_sum(x: Array, *, axis: int | None = None, include_initial: bool = False) -> Tensor:
     """`cumsum` as the Array API has it: vectors need no axis; on request with a 0 in front.
 
@@ -84,6 +88,7 @@ def cumulative_sum(x: Array, *, axis: int | None = None, include_initial: bool =
     return _with_initial("cumulative_sum", x, axis, 0, cumsum, include_initial)  # type: ignore[no-any-return]
 
 
+@checked
 def cumulative_prod(x: Array, *, axis: int | None = None, include_initial: bool = False) -> Tensor:
     """`cumprod` as the Array API has it: vectors need no axis; on request with a 1 in front.
 
@@ -93,6 +98,7 @@ def cumulative_prod(x: Array, *, axis: int | None = None, include_initial: bool 
     return _with_initial("cumulative_prod", x, axis, 1, cumprod, include_initial)  # type: ignore[no-any-return]
 
 
+@checked
 def nancumsum(x: Array, axis: int | None = None) -> Tensor:
     """`cumsum` with NaN taken for 0.
 
@@ -102,6 +108,7 @@ def nancumsum(x: Array, axis: int | None = None) -> Tensor:
     return cumsum(where(isnan(x), 0.0, x), axis=axis)
 
 
+@checked
 def nancumprod(x: Array, axis: int | None = None) -> Tensor:
     """`cumprod` with NaN taken for 1.
 

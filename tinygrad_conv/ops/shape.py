@@ -18,6 +18,7 @@ from ..arguments import (
     ShapeLike,
     SomeAxes,
     afford,
+    bare_array,
     checked,
     items_of,
     one_of,
@@ -36,7 +37,11 @@ def _itemsize(x: Array) -> int:
     return int(np.result_type(_raw(x)).itemsize)
 
 
-Arrays: TypeAlias = Annotated[Sequence[Array], Kind("a sequence of arrays", items_of, quick="type({0}) is list")]
+def _arrays(value: Any) -> list[Any]:
+    return items_of(bare_array(value))
+
+
+Arrays: TypeAlias = Annotated[Sequence[Array], Kind("a sequence of arrays", _arrays, quick="type({0}) is list")]
 
 
 @linear(lambda g, x_shape: reshape(g, x_shape), flops=0, samples=lambda d: d.reshape_sample())

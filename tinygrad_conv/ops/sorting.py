@@ -6,10 +6,11 @@ first stays first.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from ..arguments import Axes, checked
 from ..errors import ArgumentError, ShapeError
 from ..modes import constant
 from ..primitive import Array, plain
@@ -23,6 +24,7 @@ from .shape import expand_dims, flip, permute_dims, reshape
 # Order
 
 
+@checked
 def sort(x: Array, axis: int | None = -1, *, descending: bool = False, stable: bool = True) -> Tensor:
     """The elements in order along an axis (of the flattened array when None), equal ones as they stood; NaN last.
 
@@ -38,6 +40,7 @@ def sort(x: Array, axis: int | None = -1, *, descending: bool = False, stable: b
     return take_along_axis(x, argsort(x, axis=axis), axis)
 
 
+@checked
 def partition(x: Array, kth: Any, axis: int | None = -1) -> Tensor:
     """The elements along an axis, the k-th in its place, smaller ones before it and larger ones behind.
 
@@ -48,14 +51,16 @@ def partition(x: Array, kth: Any, axis: int | None = -1) -> Tensor:
     return take_along_axis(x, argpartition(x, kth, axis), axis)
 
 
+@checked
 @plain
 def argpartition(x: Array, kth: Any, axis: int | None = -1) -> Any:
     """The indices that `partition` takes, as integers without a gradient."""
     return np.argpartition(x, kth, axis=axis)
 
 
+@checked
 @plain
-def searchsorted(x1: Array, x2: Array, side: Any = "left", sorter: Any = None) -> Any:
+def searchsorted(x1: Array, x2: Array, side: Literal["left", "right"] = "left", sorter: Array | None = None) -> Any:
     """Where x2 would have to stand in the sorted x1, as integers without a gradient."""
     return np.searchsorted(x1, x2, side=side, sorter=sorter)
 
@@ -70,7 +75,8 @@ def _along(what: str, x: Array, axis: int | None) -> tuple[Any, int]:
     return x, axis % len(shape)
 
 
-def ptp(x: Array, axis: Any = None, keepdims: bool = False) -> Tensor:
+@checked
+def ptp(x: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """The range, largest minus smallest element, over axes.
 
     >>> ptp(Tensor([1.0, 5.0, 2.0]))
@@ -88,7 +94,8 @@ METHODS = (
 )  # fmt: skip
 
 
-def quantile(x: Array, q: Array, axis: Any = None, method: str = "linear", keepdims: bool = False) -> Tensor:
+@checked
+def quantile(x: Array, q: Array, axis: Axes = None, method: str = "linear", keepdims: bool = False) -> Tensor:
     """The q-th quantile over axes, between two neighbours in the order as `method` says (see `numpy.quantile`).
 
     q, a number in [0, 1] or an array of them, is data; its axes come first. Derivative: each of the two neighbours'
@@ -114,7 +121,8 @@ def quantile(x: Array, q: Array, axis: Any = None, method: str = "linear", keepd
     return _quantiles_first(y, part.ndim, kept)
 
 
-def percentile(x: Array, q: Array, axis: Any = None, method: str = "linear", keepdims: bool = False) -> Tensor:
+@checked
+def percentile(x: Array, q: Array, axis: Axes = None, method: str = "linear", keepdims: bool = False) -> Tensor:
     """The `quantile` for q in per cent.
 
     >>> percentile(Tensor([1.0, 2.0, 3.0]), 25)
@@ -123,7 +131,8 @@ def percentile(x: Array, q: Array, axis: Any = None, method: str = "linear", kee
     return quantile(x, _hundredth("percentile", q), axis=axis, method=method, keepdims=keepdims)
 
 
-def median(x: Array, axis: Any = None, keepdims: bool = False) -> Tensor:
+@checked
+def median(x: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """The middle element over axes, or the mean of the two middle ones. Derivative: 1, or 1/2 for each of the two.
 
     >>> median(Tensor([1.0, 4.0, 2.0]))
@@ -138,7 +147,8 @@ def median(x: Array, axis: Any = None, keepdims: bool = False) -> Tensor:
     return reshape(where(any(isnan(rows), axis=-1), np.nan, middle), kept)
 
 
-def nanquantile(x: Array, q: Array, axis: Any = None, keepdims: bool = False) -> Tensor:
+@checked
+def nanquantile(x: Array, q: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """The `quantile` (method "linear") of the elements that are not NaN; NaN where there are none.
 
     >>> nanquantile(Tensor([1.0, np.nan, 3.0]), 0.5)
@@ -157,12 +167,14 @@ def nanquantile(x: Array, q: Array, axis: Any = None, keepdims: bool = False) ->
     return _quantiles_first(reshape(y, (*left, *shares.shape)), shares.ndim, kept)
 
 
-def nanpercentile(x: Array, q: Array, axis: Any = None, keepdims: bool = False) -> Tensor:
+@checked
+def nanpercentile(x: Array, q: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """The `nanquantile` for q in per cent."""
     return nanquantile(x, _hundredth("nanpercentile", q), axis=axis, keepdims=keepdims)
 
 
-def nanmedian(x: Array, axis: Any = None, keepdims: bool = False) -> Tensor:
+@checked
+def nanmedian(x: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """The `median` of the elements that are not NaN."""
     return nanquantile(x, 0.5, axis=axis, keepdims=keepdims)
 

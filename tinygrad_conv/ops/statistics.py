@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import Axes, checked
 from ..errors import ArgumentError, ShapeError
 from ..primitive import Array, plain
 from ..tensor import Tensor
@@ -17,8 +18,9 @@ from .reductions import all, max, mean, min, normalize_axes, prod, sum
 from .shape import expand_dims, matrix_transpose, reshape, squeeze
 
 
+@checked
 def average(
-    x: Array, axis: Any = None, weights: Array | None = None, returned: bool = False, *, keepdims: bool = False
+    x: Array, axis: Axes = None, weights: Array | None = None, returned: bool = False, *, keepdims: bool = False
 ) -> Any:
     """The mean over axes, weighted: Σ w x / Σ w. With `returned`, also the sum of the weights.
 
@@ -51,7 +53,8 @@ def average(
 # Without NaN
 
 
-def nansum(x: Array, axis: Any = None, keepdims: bool = False) -> Tensor:
+@checked
+def nansum(x: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """The sum of the elements that are not NaN; 0 where there are none.
 
     >>> nansum(Tensor([1.0, np.nan, 2.0]))
@@ -60,17 +63,20 @@ def nansum(x: Array, axis: Any = None, keepdims: bool = False) -> Tensor:
     return sum(where(isnan(x), 0.0, x), axis=axis, keepdims=keepdims)
 
 
-def nanprod(x: Array, axis: Any = None, keepdims: bool = False) -> Tensor:
+@checked
+def nanprod(x: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """The product of the elements that are not NaN; 1 where there are none."""
     return prod(where(isnan(x), 1.0, x), axis=axis, keepdims=keepdims)
 
 
-def nanmax(x: Array, axis: Any = None, keepdims: bool = False) -> Tensor:
+@checked
+def nanmax(x: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """The largest element that is not NaN; NaN where there is none."""
     return _nan_extreme(max, -np.inf, x, axis, keepdims)  # type: ignore[no-any-return]
 
 
-def nanmin(x: Array, axis: Any = None, keepdims: bool = False) -> Tensor:
+@checked
+def nanmin(x: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """The smallest element that is not NaN; NaN where there is none."""
     return _nan_extreme(min, np.inf, x, axis, keepdims)  # type: ignore[no-any-return]
 
@@ -80,7 +86,8 @@ def _nan_extreme(extreme: Any, worst: float, x: Array, axis: Any, keepdims: bool
     return where(all(isnan(x), axis=axis, keepdims=keepdims), np.nan, y)
 
 
-def nanmean(x: Array, axis: Any = None, keepdims: bool = False) -> Tensor:
+@checked
+def nanmean(x: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """The mean of the elements that are not NaN; NaN where there are none.
 
     >>> nanmean(Tensor([1.0, np.nan, 3.0]))
@@ -89,13 +96,15 @@ def nanmean(x: Array, axis: Any = None, keepdims: bool = False) -> Tensor:
     return nansum(x, axis=axis, keepdims=keepdims) / _numbers(x, axis, keepdims)  # type: ignore[no-any-return]
 
 
-def nanvar(x: Array, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+@checked
+def nanvar(x: Array, axis: Axes = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
     """The variance of the n elements that are not NaN, divided by n - ddof; NaN where that is not above 0."""
     centred = where(isnan(x), 0.0, x - nanmean(x, axis=axis, keepdims=True))
     return sum(squared_size(centred), axis=axis, keepdims=keepdims) / _numbers(x, axis, keepdims, ddof)  # type: ignore[no-any-return]
 
 
-def nanstd(x: Array, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+@checked
+def nanstd(x: Array, axis: Axes = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
     """The root of `nanvar`."""
     return root(nanvar(x, axis=axis, ddof=ddof, keepdims=keepdims))
 
@@ -111,6 +120,7 @@ def _numbers(x: Array, axis: Any, keepdims: bool, ddof: float = 0) -> Any:
 # Together
 
 
+@checked
 def cov(
     x: Array, y: Array | None = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None,
     fweights: Any = None, aweights: Any = None,
@@ -158,6 +168,7 @@ def _variables(x: Array, rowvar: bool) -> Any:
     return matrix_transpose(x) if turned else x if isinstance(x, Tensor) else np.asarray(x)
 
 
+@checked
 def corrcoef(x: Array, y: Array | None = None, rowvar: bool = True) -> Tensor:
     """The correlation coefficients of variables: `cov` over the product of standard deviations, in [-1, 1].
 
