@@ -183,6 +183,35 @@ def test_fit_trains_the_layers_that_the_model_has(loss, eagerly):
         assert history[-1] != pytest.approx(history[0], rel=1e-5)
 
 
+@pytest.mark.parametrize("eagerly", [False, True])
+def test_weights_can_be_assigned_to(eagerly):
+    class Sums(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.total = self.add_weight(shape=(4,), initializer="zeros", trainable=False)
+            self.calls = self.add_weight(initializer="zeros", trainable=False)
+
+        def call(self, x, training=None):
+            if training:
+                self.total.assign_add(x.sum(axis=0))
+                self.calls.assign_sub(-1)
+            return x * 1.0
+
+    model = keras.Sequential([keras.Input((4,)), sums := Sums(), dense := layers.Dense(2)])
+    model.compile("sgd", "mse", run_eagerly=eagerly)
+    model.fit(X, Y, batch_size=5, epochs=4, verbose=0)
+    np.testing.assert_allclose(sums.total, 4 * X.sum(axis=0), rtol=1e-4)
+    assert sums.calls.item() == 4 * 3
+    assert dense.kernel.assign(np.ones((4, 2))) is dense.kernel
+    assert dense.kernel.requires_grad
+    np.testing.assert_allclose(dense(X), np.repeat(X.sum(axis=1, keepdims=True), 2, 1) + dense.bias, rtol=1e-4)
+    for call in dense.kernel.assign, dense.kernel.assign_add, dense.kernel.assign_sub:
+        with pytest.raises(ShapeError, match=r"\(4, 2\), got \(3,\)"):
+            call(np.ones(3))
+    with pytest.raises(DTypeError, match="float32"):
+        dense.bias.assign([1j, 0])
+
+
 def test_layers_of_ones_own():
     class Scale(layers.Layer):
         def __init__(self, start="ones", **kwargs):

@@ -21,6 +21,7 @@ from ..tensor import Array, Tensor, cast
 from . import initializers
 from .input import InputLayer
 from .spelling import strict
+from .variables import Variable, Weight
 
 __all__ = ["Layer", "variable"]
 
@@ -50,6 +51,7 @@ class Layer(nn.Module):
     ([[1.0, 2.0]], 2)
     """
 
+    _kinds = Weight, Variable
     _training = False
     _trainable = True
     _takes: frozenset[str] = frozenset()  # the arguments of a subclass' own `call`
@@ -127,12 +129,10 @@ class Layer(nn.Module):
         self, *, shape: ShapeLike = (), initializer: Any = "glorot_uniform", dtype: FloatDType | None = None,
         trainable: bool = True, name: str | None = None,
     ) -> Any:  # fmt: skip
-        """A new weight, to be kept as an attribute; one that does not learn is a `nn.Buffer`."""
+        """A new weight, to be kept as an attribute: a tensor with `assign`, `assign_add` and `assign_sub`."""
         dtype = self.dtype if dtype is None else dtype
         values = initializers.first_values(initializer, shape, dtype)
-        if trainable:
-            return nn.Parameter(values, dtype, name, requires_grad=self._trainable)
-        return nn.Buffer(values, dtype, name)
+        return Weight(values, dtype, name, self._trainable) if trainable else Variable(values, dtype, name)
 
     def _tensors(self) -> Iterator[Tensor]:
         """Parameters and buffers, layer by layer."""

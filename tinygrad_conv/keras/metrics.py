@@ -12,13 +12,13 @@ import numpy as np
 from ..arguments import DType, ShapeLike, Size, bare_array, checked
 from ..arguments.kinds import numbers
 from ..errors import ArgumentError, DTypeError
-from ..nn import Buffer
 from ..tensor import Tensor, wrap
 from . import initializers
 from .absent import instead
 from .losses import Loss, spread
 from .losses import get as get_loss
 from .spelling import strict
+from .variables import Variable
 
 __all__ = [
     "BinaryAccuracy", "CategoricalAccuracy", "Mean", "Metric", "SparseCategoricalAccuracy",
@@ -27,20 +27,6 @@ __all__ = [
 
 Array = Any
 Within: TypeAlias = Annotated[float, numbers("a number in (0, 1)", 0, 1, to_low=False)]
-
-
-class Variable(Buffer):
-    """A number or an array that a metric keeps."""
-
-    __slots__ = ()
-
-    def assign(self, value: Any) -> None:
-        """Take another value of this shape."""
-        self.data = np.array(np.broadcast_to(_plain(value), self.shape), self.dtype)
-
-    def assign_add(self, value: Any) -> None:
-        """Add to the value."""
-        self.assign(self._array + _plain(value))
 
 
 class Metric:
@@ -92,7 +78,7 @@ class Metric:
     def add_variable(
         self, shape: ShapeLike = (), initializer: Any = "zeros", dtype: DType | None = None, name: str | None = None
     ) -> Variable:
-        """A number (or an array) to count in, with ``assign`` and ``assign_add``; `reset_state` sets it to 0."""
+        """A number (or an array) to count in, with `assign` and `assign_add`; `reset_state` sets it to 0."""
         dtype = self.dtype if dtype is None else dtype
         return Variable(initializers.first_values(initializer, shape, dtype), dtype, name)
 
@@ -116,7 +102,7 @@ class Metric:
     def reset_state(self) -> Any:
         """Start counting anew."""
         for variable in self.variables:
-            variable.assign(0)
+            variable.assign(np.zeros(variable.shape))
 
     def logs(self, prefix: str = "") -> dict[str, float]:
         """The result by name, as plain numbers."""

@@ -31,7 +31,7 @@ from ..tensor import Array, Tensor
 from . import activations, init
 from .fixes import Edit, Shape, explain
 from .init import Fans
-from .module import Buffer, Module, Parameter
+from .module import Module
 
 __all__ = ["Layer"]
 
@@ -160,7 +160,7 @@ class Layer(Module):
         shape = tuple(input_shape)
         self.compute_output_shape(shape)
         for name, weight, array in self._first_values(shape):
-            setattr(self, name, (Parameter if weight.learned else Buffer)(array, dtype=self.dtype, name=name))
+            setattr(self, name, self._kinds[not weight.learned](array, dtype=self.dtype, name=name))
         self.settle(shape)
         self.built, self._made_for = True, shape
         if not self._trainable:

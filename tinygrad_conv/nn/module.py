@@ -101,6 +101,7 @@ class Module:
 
     _training: bool = True  # what `train` and `eval` said last
     name: str | None = None  # what the module is called in its `Sequential`; elsewhere the attribute's name counts
+    _kinds: ClassVar[tuple[type[Parameter], type[Buffer]]] = Parameter, Buffer  # what its layers' weights are made as
     # Caches. They hold modules weakly: what holds itself stays until the cycle collector runs.
     _paths: dict[int, tuple[ref[Module], str]] | None = None  # the names of modules inside, as far as asked for
     _entered: Any = None  # the modes outside and inside of the last call, which the next often repeats
