@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 import tinygrad_conv as tg
 from tinygrad_conv import keras, nn
-from tinygrad_conv.errors import AnomalyError, ArgumentError, DTypeError, GraphError, MissingError, ShapeError
+from tinygrad_conv.errors import (
+    AnomalyError,
+    ArgumentError,
+    DTypeError,
+    GraphError,
+    MissingError,
+    ShapeError,
+    SizeError,
+)
 from tinygrad_conv.keras import absent, callbacks, layers, losses, optimizers
 
 X = np.random.default_rng(0).normal(size=(12, 4)).astype("float32")
@@ -210,6 +218,10 @@ def test_weights_can_be_assigned_to(eagerly):
             call(np.ones(3))
     with pytest.raises(DTypeError, match="float32"):
         dense.bias.assign([1j, 0])
+    for shape, error in (((2, -1), ArgumentError), (10**13, SizeError), ((2, None), DTypeError)):
+        with pytest.raises(error, match="add_weight"):
+            dense.add_weight(shape=shape)
+    assert dense.add_weight(shape=3).shape == (3,)
 
 
 def test_layers_of_ones_own():

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import signature
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..arguments import Finite, FloatDType, NonNegative, ShapeLike
+from ..arguments import Count, Finite, FloatDType, NonNegative, afford
 from ..errors import DTypeError
 from ..nn import init
 from .absent import instead
@@ -18,6 +18,8 @@ __all__ = [
     "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Initializer", "LecunNormal", "LecunUniform",
     "Ones", "Orthogonal", "RandomNormal", "RandomUniform", "TruncatedNormal", "Zeros", "get",
 ]  # fmt: skip
+
+WeightShape: TypeAlias = Count | tuple[Count, ...]
 
 
 class Initializer:
@@ -49,7 +51,7 @@ class _Known(Initializer):
         self.seed, self.options = seed, options
 
     @strict
-    def __call__(self, shape: ShapeLike, dtype: FloatDType | None = None, seed: Any = None, fans: Any = None) -> Any:
+    def __call__(self, shape: WeightShape, dtype: FloatDType | None = None, seed: Any = None, fans: Any = None) -> Any:
         seed = seed if self.seed is None else self.seed
         return type(self).function(shape, seed, dtype or "float32", fans, **self.options)
 
@@ -184,8 +186,10 @@ def get(initializer: Any, argument: str = "kernel_initializer") -> Any:
     return initializer if isinstance(initializer, _ForLayers) else _ForLayers(initializer)
 
 
-def first_values(initializer: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+def first_values(what: str, initializer: Any, shape: WeightShape, dtype: Any) -> Any:
     """An array of a shape from whatever `get` takes."""
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    afford(what, shape, np.dtype(dtype).itemsize)
     return init.get(get(initializer, "initializer"), "initializer")(shape, None, dtype, None)
 
 

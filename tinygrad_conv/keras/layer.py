@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn
-from ..arguments import FloatDType, ShapeLike, checked
+from ..arguments import FloatDType, checked
 from ..errors import ArgumentError, DTypeError, MissingError, ShapeError
 from ..modes import MODE, mode
 from ..nn.module import items
@@ -126,12 +126,12 @@ class Layer(nn.Module):
 
     @strict
     def add_weight(
-        self, *, shape: ShapeLike = (), initializer: Any = "glorot_uniform", dtype: FloatDType | None = None,
-        trainable: bool = True, name: str | None = None,
+        self, *, shape: initializers.WeightShape = (), initializer: Any = "glorot_uniform",
+        dtype: FloatDType | None = None, trainable: bool = True, name: str | None = None,
     ) -> Any:  # fmt: skip
         """A new weight, to be kept as an attribute: a tensor with `assign`, `assign_add` and `assign_sub`."""
         dtype = self.dtype if dtype is None else dtype
-        values = initializers.first_values(initializer, shape, dtype)
+        values = initializers.first_values(f"{type(self).__name__}.add_weight", initializer, shape, dtype)
         return Weight(values, dtype, name, self._trainable) if trainable else Variable(values, dtype, name)
 
     def _tensors(self) -> Iterator[Tensor]:

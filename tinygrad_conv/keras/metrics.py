@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
-from ..arguments import DType, ShapeLike, Size, bare_array, checked
+from ..arguments import DType, Size, bare_array, checked
 from ..arguments.kinds import numbers
 from ..errors import ArgumentError, DTypeError
 from ..tensor import Tensor, wrap
@@ -76,11 +76,16 @@ class Metric:
 
     @strict
     def add_variable(
-        self, shape: ShapeLike = (), initializer: Any = "zeros", dtype: DType | None = None, name: str | None = None
+        self,
+        shape: initializers.WeightShape = (),
+        initializer: Any = "zeros",
+        dtype: DType | None = None,
+        name: str | None = None,
     ) -> Variable:
         """A number (or an array) to count in, with `assign` and `assign_add`; `reset_state` sets it to 0."""
         dtype = self.dtype if dtype is None else dtype
-        return Variable(initializers.first_values(initializer, shape, dtype), dtype, name)
+        what = f"{type(self).__name__}.add_variable"
+        return Variable(initializers.first_values(what, initializer, shape, dtype), dtype, name)
 
     add_weight = add_variable
 

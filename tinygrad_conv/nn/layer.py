@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import check
+from ..arguments import afford, check
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..kernels.geometry import _positive
 from ..modes import MODE, mode
@@ -176,6 +176,7 @@ class Layer(Module):
     def _first_values(self, shape: Shape) -> Iterator[tuple[str, Weight, Any]]:
         rng = init.generator(self.seed)
         for name, weight in self.weights_for(shape).items():
+            afford(f"{type(self).__name__}: {name}", weight.shape, self.dtype.itemsize)
             array = init.get(weight.init)(weight.shape, rng, self.dtype, weight.fans)
             if np.shape(array) != weight.shape:
                 raise ShapeError(
