@@ -16,13 +16,14 @@ import random
 import sys
 from array import array
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import date, time, timedelta, tzinfo
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
+from operator import attrgetter, itemgetter, methodcaller
 from pathlib import PurePath
 from re import Pattern
 from threading import Lock, RLock
@@ -120,6 +121,12 @@ class Reach:
         """Can the step read this object?"""
         return id(value) in self._seen
 
+    def places_of(self, objects: Sequence[Any]) -> list[Place]:
+        """The places that an effect on some objects may change."""
+        if not all(isinstance(of, np.random.Generator) for of in objects):
+            return self.places
+        return [place for place in self.places if any(place.of is of for of in objects)] if objects else []
+
     def line(self, label: str) -> str:
         """Where the step's code changes, or reads, what has this label."""
         name = label.split("[")[0].split(".")[-1]
@@ -213,7 +220,8 @@ class Reach:
             if not isinstance(value, (tuple, frozenset)):
                 self._place(Items, label, value)
             self._left += [(f"{label}[{k}]", item) for k, item in enumerate(items)]
-            self._object(label, value)
+            if type(value).__module__ not in _CONTAINERS:
+                self._object(label, value)
 
     def _pairs(self, label: str, value: Any) -> None:
         pairs = pairs_of(value)
@@ -222,7 +230,8 @@ class Reach:
             half = len(pairs) // 2
             for key, item in zip(pairs[:half], pairs[half:], strict=True):
                 self._left += [(label, key), (f"{label}[{key!r}]" if is_plain(key) else label, item)]
-            self._object(label, value)
+            if type(value).__module__ not in _CONTAINERS:
+                self._object(label, value)
 
     def _is_short(self, label: str, value: Any, items: tuple[Any, ...]) -> bool:
         if len(items) > MOST:
@@ -244,6 +253,9 @@ class Reach:
     def _wrapped(self, label: str, value: Any) -> None:
         self._left.append((label, value.__func__))
 
+    def _cached(self, label: str, value: cached_property[Any]) -> None:
+        self._left.append((label, value.func))
+
     def _cache(self, label: str, value: Any) -> None:
         self._place(Cache, label, value)
         self._left.append((label, value.__wrapped__))
@@ -261,7 +273,7 @@ class Reach:
         kind = type(value)
         self._objects.append((label, value))
         self._attributes(label, value)
-        if isinstance(value, (type, ModuleType)) or kind in _OPEN:
+        if isinstance(value, (type, ModuleType)) or kind in (object, SimpleNamespace, _namespace()):
             return
         if hasattr(kind, "__next__"):
             self._refuse(f"it can read {label}, a {kind.__name__}, which may give something else each time")
@@ -338,9 +350,9 @@ _IMPURE = {input, open, id, breakpoint, np.random.default_rng}
 _IMMUTABLE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
 _FIXED = (  # objects that are what they are
     date, time, timedelta, tzinfo, Decimal, Enum, Fraction, PurePath, Pattern, type(Lock()), type(RLock()), np.ufunc,
-    type(np.mean),
+    type(np.mean), itemgetter, attrgetter, methodcaller,
 )  # fmt: skip
-_OPEN = {object, SimpleNamespace}  # all there is to know of them is their attributes
+_CONTAINERS = ("builtins", "collections", "array", "types")  # modules with the classes of containers
 
 _VISITS: list[tuple[Any, Any]] = [
     (Tensor, Reach._tensor),
@@ -358,6 +370,7 @@ _VISITS: list[tuple[Any, Any]] = [
     (random.Random, Reach._python_generator),
     (property, Reach._property),
     ((classmethod, staticmethod), Reach._wrapped),
+    (cached_property, Reach._cached),
     (ContextVar, Reach._variable),
     (type(lru_cache(int)), Reach._cache),
     (memoryview, Reach._view),
@@ -410,10 +423,21 @@ class _Class(NamedTuple):
             name for name, origin in origins
             if origin == "user" and (name in ours or (name.startswith("__") and name.endswith("__")))
         )  # fmt: skip
-        has_attributes = any("__dict__" in vars(base) or "__slots__" in vars(base) for base in bases)
-        return cls(
-            attributes, ways_in, any(origin == "foreign" for _, origin in origins) or bool(bases) > has_attributes
-        )
+        return cls(attributes, ways_in, any(map(_is_foreign, bases)))
+
+
+def _is_foreign(kind: type) -> bool:
+    """Does a class come with Python, or with something that was installed beside it?"""
+    module = sys.modules.get(kind.__module__)
+    if module is None or kind.__module__ == "__main__":
+        return False
+    file = getattr(module, "__file__", None)
+    return file is None or whose(file) == "foreign"
+
+
+def _namespace() -> Any:
+    """The class of what `argparse` gives, if somebody uses it: an object of attributes."""
+    return getattr(sys.modules.get("argparse"), "Namespace", None)
 
 
 def _own(value: Any, name: str, default: Any = None) -> Any:

@@ -24,6 +24,7 @@ from ..primitive import Primitive
 from ..tensor import Node, Tensor, _owner, describe_source, fingerprint, ndarray, next_index, user_source, wrap
 from .calls import COPY, Call, Found, Kind, Origin, Path, Seen, Slot, Wrapped, copying, kind_of, parts, replaced
 from .naming import whose
+from .places import Place
 from .reach import Reach
 from .signature import is_array
 from .values import is_plain
@@ -247,21 +248,18 @@ class Tape:
         node = args[0] if args and isinstance(args[0], Node) else None
         if node is not None and self._is_own(node):
             return function(*args, **kwargs)  # nobody sees its gradient later: what is done to it is like all else
-        objects = [
-            part for part in parts((args, kwargs)) if not isinstance(part, (Tensor, Node)) and not is_plain(part)
-        ]
+        objects = [of for of in parts((args, kwargs)) if not (isinstance(of, (Tensor, Node, ndarray)) or is_plain(of))]
         for of in objects:
-            if not isinstance(of, ndarray) and not self.reach.includes(of):
+            if not self.reach.includes(of):
                 self._use(f"something is done to a {type(of).__name__} that it makes, or that only it knows,")
-        if objects:
-            self._changed = self._changed or self._by_itself()
+        places = self.reach.places_of(objects)
+        self._changed = self._changed or self._by_itself(places)
         tensors = [value for value in args if isinstance(value, Tensor) and id(value) not in self.tensors]
         before = [(value, value._array) for value in tensors]
         with observed(None):
             result = function(*args, **kwargs)
-        if objects:
-            for place in self.reach.places:
-                place.settle()
+        for place in places:
+            place.settle()
         if any(value._array is not array for value, array in before):
             self._use("a tensor is changed that it makes, or is given,")
         if self.broken is None:
@@ -276,9 +274,9 @@ class Tape:
         """Something is done that another call would do to another object."""
         self.unknown = self.unknown or f"{why} at {describe_source(user_source(4))}"
 
-    def _by_itself(self) -> str:
-        """What the step's Python code changed since the last effect, if anything."""
-        for place in self.reach.places:
+    def _by_itself(self, places: Sequence[Place]) -> str:
+        """What the step's Python code changed in some places since the last effect, if anything."""
+        for place in places:
             if place.changed():
                 return place.CHANGED.format(label=place.label) + self.reach.line(place.label)
         return ""
@@ -331,7 +329,7 @@ class Tape:
 
     def changed(self) -> str:
         """What the step changed in a way that a replay would not, if anything."""
-        if why := self._changed or self._by_itself():
+        if why := self._changed or self._by_itself(self.reach.places):
             return why
         for found in self.tensors.values():
             if not found.is_followed_alike():
