@@ -606,6 +606,20 @@ def an_argument_that_is_changed(compile):
     return lambda x: inner(t), nothing, lambda: t
 
 
+@case
+def containers_among_the_arguments_that_are_changed(compile):
+    given_ = {"list": [np.ones(2)], "dict": collections.OrderedDict(a=1.0, b=2.0)}
+
+    def step(x, given):
+        given["list"].append(x.shape[0])
+        given["dict"]["c"] = given["dict"].pop("a") + 1.0
+        given["dict"]["a"] = 3.0
+        return x * given["dict"]["b"] + given["list"][0].sum()
+
+    inner = compile(step)
+    return lambda x: inner(x, given_), lambda k: given_["list"].__delitem__(slice(1, None)), lambda: given_
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_compiled_step_is_the_step(name):
     assert agrees(name)
@@ -750,6 +764,26 @@ def test_a_state_that_comes_again_has_its_plan_still():
         assert step(X).tolist() == (X * rate).tolist()
     assert len(step.plans) == compiling.MOST_PLANS
     assert not step.reasons
+
+
+def test_what_settles_is_replayed_in_the_end(monkeypatch):
+    monkeypatch.setattr(compiling, "REST", 5)
+    rate = 0.0
+    step = tg.compile(lambda x: x * rate, warn=False)
+    for k in range(40):
+        rate = float(min(k, 15))
+        assert step(X).tolist() == (X * rate).tolist()
+    assert step.reasons == ["rate is another at each call"]
+    assert step.plans
+
+
+def test_large_arrays_that_operations_read_are_read_at_each_replay():
+    table, small = np.ones(1 << 14), np.ones(3)
+    step = tg.compile(lambda x: x * table[:3] + small)
+    for k in range(20):
+        table[:] = k
+        assert step(X).tolist() == (X * k + 1).tolist()
+    assert len(step.plans) == 1
 
 
 def test_errors_leave_everything_as_the_step_leaves_it():

@@ -24,7 +24,7 @@ def hold():
             {tests}
         ):
             return True
-    except (KeyError, ValueError, AttributeError):  # something is not there any more
+    except (KeyError, ValueError, AttributeError, RuntimeError):  # it is not there any more, or a thread changes it
         pass
     return False
 """
@@ -49,7 +49,7 @@ class Assumptions:
     def look(self) -> bool:
         """Is everything as it was, or so like it that the step cannot tell? To be asked where `hold` says no."""
         for place in self._places:
-            if not place.holds():
+            if not _still(place):
                 self.broken = place.label
                 return False
         for found in self._found:
@@ -97,6 +97,13 @@ class Assumptions:
             self._names |= {f"s{k}": shape, f"d{k}": dtype, f"r{k}": strides}
         for k, (node, kind) in enumerate(self._gradients):
             self._names |= {f"g{k}": node, f"i{k}": kind}
+
+
+def _still(place: Place) -> bool:
+    try:
+        return place.holds()
+    except RuntimeError:  # another thread changes it
+        return False
 
 
 def _fits(node: Node, kind: Kind | None) -> bool:

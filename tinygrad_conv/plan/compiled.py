@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from functools import update_wrapper
 from threading import Lock
 from types import MethodType
@@ -15,10 +15,11 @@ from ..errors import CompileWarning, DTypeError, GraphError
 from ..kernels.registry import choice
 from ..modes import MODE, OBSERVED, observed
 from ..tensor import Tensor, ndarray
+from .loan import Loan
 from .plan import Plan
 from .reach import Reach
 from .recorded import Recorded
-from .signature import is_array, taken_apart, told_apart
+from .signature import Leaves, Rebuild, is_array, taken_apart, told_apart
 from .tape import Tape
 
 __all__ = ["Compiled", "compile"]
@@ -28,7 +29,8 @@ T = TypeVar("T")
 
 MOST_SIGNATURES = 64  # that one step keeps plans for
 MOST_PLANS = 4  # of one signature, for what it reads may be one thing or another
-MOST_IN_VAIN = 8  # recordings in a row of one signature, of which none was ever replayed
+MOST_IN_VAIN = 8  # recordings in a row of one signature, of which none was ever replayed; then
+REST = 100  # calls run as they are
 
 
 def compile(step: Callable[P, T], *, warn: bool = True) -> Compiled[P, T]:
@@ -121,34 +123,44 @@ class Compiled(Generic[P, T]):
         mode = MODE.get()
         leaves, rebuild, structure = taken_apart(args, kwargs)
         if mode.is_watched or (OBSERVED and mode.observer is not None):
-            return self._as_it_is(leaves, rebuild)  # somebody wants to see each operation
+            return self._as_it_is(args, kwargs, leaves, rebuild)  # somebody wants to see each operation
         key, arrays = told_apart(leaves, mode.recording, mode.training, choice(), structure)
         if key is None or not self._lock.acquire(False):  # in use in another thread, or called by itself
-            return self._as_it_is(leaves, rebuild)
+            return self._as_it_is(args, kwargs, leaves, rebuild)
         try:
             recordings = self._cache.get(key)
             if recordings is None:
                 recordings = self._cache[key] = _Recordings()
                 while len(self._cache) > MOST_SIGNATURES:
                     self._cache.pop(next(iter(self._cache)))
-            if recordings.reason is not None:
-                return self._as_it_is(leaves, rebuild)
+            if recordings.reason is not None and recordings.stand():
+                return self._as_it_is(args, kwargs, leaves, rebuild)
             recorded = recordings.fitting()
             if recorded is None or recorded.plan is None:
-                return self._record(leaves, rebuild, recordings, recorded)
+                return self._record(args, kwargs, leaves, rebuild, recordings, recorded)
             recordings.in_vain = 0
             self._last = recorded.plan
             return recorded.result(recorded.plan.run(arrays))  # type: ignore[no-any-return]
         finally:
             self._lock.release()
 
-    def _as_it_is(self, leaves: Sequence[Any], rebuild: Callable[[Sequence[Any]], Any]) -> T:
-        """Run the step itself, on tensors as when recording."""
-        args, kwargs = rebuild(_as_tensors(leaves))
-        return self._step(*args, **kwargs)
+    def _as_it_is(self, args: Any, kwargs: Any, leaves: Leaves, rebuild: Rebuild, tape: Tape | None = None) -> T:
+        """Run the step itself, with tensors for arrays; if there is a tape, it records that."""
+        given = _as_tensors(leaves) if tape is None else tape.arguments_of(leaves)
+        own_args, own_kwargs = rebuild(given)
+        loan = None if leaves is args else Loan((args, tuple(kwargs.values())), (own_args, tuple(own_kwargs.values())))
+        try:
+            if tape is None:
+                return self._step(*own_args, **own_kwargs)
+            with observed(tape):
+                return self._step(*own_args, **own_kwargs)
+        finally:
+            changed = loan is not None and loan.give_back(dict(zip(map(id, given), leaves, strict=True)))
+            if tape is not None:
+                tape.give_back(changed)
 
     def _record(
-        self, leaves: Sequence[Any], rebuild: Callable[[Sequence[Any]], Any], recordings: _Recordings,
+        self, args: Any, kwargs: Any, leaves: Leaves, rebuild: Rebuild, recordings: _Recordings,
         earlier: Recorded | None,
     ) -> T:  # fmt: skip
         reach = Reach()
@@ -157,13 +169,7 @@ class Compiled(Generic[P, T]):
             if not is_array(leaf):
                 reach.add("an argument", leaf)
         tape = Tape(reach)
-        args, kwargs = rebuild(tape.arguments_of(leaves))
-        try:
-            with observed(tape):
-                result = self._step(*args, **kwargs)
-        finally:
-            tape.give_back()
-        del args, kwargs
+        result = self._as_it_is(args, kwargs, leaves, rebuild, tape)
         recordings.add(Recorded(self._name, tape, result, earlier), earlier)
         if recordings.all and recordings.all[0].plan is not None:
             self._last = recordings.all[0].plan
@@ -218,6 +224,17 @@ class _Recordings:
         self.reason: str | None = None
         self.in_vain = 0
         self._changed = False  # did the step change what it reads when it was recorded last?
+        self._rest: int | None = None  # so many calls until it is worth another try
+
+    def stand(self) -> bool:
+        """Is the reason good still? What was another at each call may have settled."""
+        if self._rest is None:
+            return True
+        self._rest -= 1
+        if self._rest > 0:
+            return True
+        self.reason, self.in_vain, self._rest = None, 0, None
+        return False
 
     def fitting(self) -> Recorded | None:
         """The recording whose assumptions hold."""
@@ -235,7 +252,8 @@ class _Recordings:
         self.reason = recorded.reason or (recorded.changed or None if self._changed else None)
         self._changed = bool(recorded.changed)  # once may be getting ready: a layer makes its weights
         if self.reason is None and self.in_vain > MOST_IN_VAIN:
-            self.reason = f"{self.all[0].assumptions.broken or 'what it reads'} is another at each call"
+            what = self.all[0].assumptions.broken if self.all else ""
+            self.reason, self._rest = f"{what or 'what it reads'} is another at each call", REST
         if earlier is not None:
             self.all.remove(earlier)
         if self.reason is not None:

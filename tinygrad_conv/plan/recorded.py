@@ -61,7 +61,8 @@ class Recorded:
         self._outline: list[Line] = []
         if self.reason or self.changed:
             return
-        self.assumptions = Assumptions(tape.reach.places, tape.tensors.values(), tape.gradients)
+        places = [place for place in tape.reach.places if not tape.reads(place)]
+        self.assumptions = Assumptions(places, tape.tensors.values(), tape.gradients)
         constants = tape.unproven()
         if constants or tape.reach.doubt:
             self._outline = list(_outline(tape, constants, self._outputs, self._fixed))

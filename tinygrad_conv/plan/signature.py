@@ -15,7 +15,7 @@ from ..autodiff import dictionary, flatten
 from ..tensor import Tensor, ndarray
 from .values import Same, told
 
-__all__ = ["is_array", "taken_apart", "told_apart"]
+__all__ = ["Leaves", "Rebuild", "is_array", "taken_apart", "told_apart"]
 
 
 Leaves: TypeAlias = Sequence[Any]

@@ -24,12 +24,15 @@ from ..primitive import Primitive
 from ..tensor import Node, Tensor, _owner, describe_source, fingerprint, ndarray, next_index, user_source, wrap
 from .calls import COPY, Call, Found, Kind, Origin, Path, Seen, Slot, Wrapped, copying, kind_of, parts, replaced
 from .naming import whose
-from .places import Place
+from .places import Contents, Place
 from .reach import Reach
 from .signature import is_array
 from .values import is_plain
 
 __all__ = ["Tape"]
+
+
+LARGE = 1 << 16  # bytes: an array that operations read, and that nobody would compare at each call
 
 
 class Tape:
@@ -120,14 +123,19 @@ class Tape:
             given.append(leaf)
         return given
 
-    def give_back(self) -> None:
-        """Tensors that the step was called with are as it left the ones that it had for them."""
+    def give_back(self, changed: bool) -> None:
+        """The step has returned: tensors that it was called with become what it made of those that it had for them.
+
+        `changed` : did it change lists or dictionaries among its arguments?
+        """
         for tensor, own, view in self._lent:
             if own._array is not view or own.node is not None or own.name != tensor.name:
                 if own._array is not view:
                     tensor._array = own._array
                 tensor.node, tensor.name = own.node, own.name
-                self._changed = self._changed or "it changes an argument"
+                changed = True
+        if changed:
+            self._changed = self._changed or "it changes an argument"
         self._lent.clear()
 
     def known(self, array: Any) -> Slot | None:
@@ -363,6 +371,12 @@ class Tape:
             if not alive:
                 return []
         return [call for call in self.calls if not alive.isdisjoint(call.outputs)]
+
+    def reads(self, place: Place) -> bool:
+        """Are the numbers in a place those of a large array that a replay reads itself, so that they may change?"""
+        if not isinstance(place, Contents) or place.of.nbytes < LARGE:
+            return False
+        return any(_owner(slot.value) is _owner(place.of) for slot in self.constants if isinstance(slot.value, ndarray))
 
     def fresh(self) -> list[Slot]:
         """The constants that nobody else holds, which are arrays."""

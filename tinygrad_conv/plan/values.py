@@ -33,6 +33,13 @@ class Same:
 def told(value: Any) -> Hashable:
     """What is equal for two values if, and only if, they are the same for ever: plain ones of the same bits, tuples of
     such, or one object."""
+    try:
+        return _told(value)
+    except RecursionError:  # tuples in tuples, very deep
+        return Same(value)
+
+
+def _told(value: Any) -> Hashable:
     kind = type(value)
     if kind in _PLAIN:
         return kind, value
@@ -45,13 +52,13 @@ def told(value: Any) -> Hashable:
     if issubclass(kind, np.generic) and not value.dtype.hasobject:
         return kind, value.dtype, value.tobytes()
     if kind is slice:
-        return kind, told(value.start), told(value.stop), told(value.step)
+        return kind, _told(value.start), _told(value.stop), _told(value.step)
     if kind is tuple or (issubclass(kind, tuple) and hasattr(kind, "_fields")):
-        return kind, *map(told, tuple.__iter__(value))
+        return kind, *map(_told, tuple.__iter__(value))
     if kind is frozenset:
-        return kind, frozenset(map(told, value))
+        return kind, frozenset(map(_told, value))
     if is_dataclass(kind) and kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-        return kind, *(told(getattr(value, field.name, None)) for field in fields(kind))
+        return kind, *(_told(getattr(value, field.name, None)) for field in fields(kind))
     return Same(value)
 
 
