@@ -52,6 +52,23 @@ def trained():
     return model, optimizer
 
 
+def compiled():
+    model = called(net(), IMAGES)
+    optimizer = tg.optim.SGD(model.parameters(), lr=0.1, momentum=0.5)
+
+    @tg.compile
+    def step(x):
+        optimizer.zero_grad()
+        loss = (model(x) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    for _ in range(4):
+        step(IMAGES)
+    return step
+
+
 def profiled():
     with tg.profile() as profile:
         net()(IMAGES)
@@ -75,6 +92,7 @@ THINGS = {
     "model": lambda tmp: called(net(), IMAGES),
     "own model": lambda tmp: called(Own(), ROWS),
     "optimizer": lambda tmp: trained(),
+    "compiled step": lambda tmp: compiled(),
     "keras model": lambda tmp: called(keras.Sequential([keras.layers.Dense(2, input_shape=(3,))]), ROWS),
     "snapshot": lambda tmp: tg.graph.snapshot(net(), IMAGES, values=True),
     "snapshot of gradients": lambda tmp: tg.graph.snapshot(
@@ -148,7 +166,8 @@ arrays = [t.numpy() for t in kept] + [tg.exp(t).numpy() for t in kept]
 class Late:
     def __del__(self): arrays.clear(); kept.clear()
 late = Late()
-import builtins; builtins.held = (arrays, kept)
+import builtins  # gone after the modules, the last of a tuple first
+builtins.held = (tg.tensor._exposed, tg.tensor._late, arrays, kept)
 """
     run = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60)
     assert (run.returncode, run.stderr) == (0, "")

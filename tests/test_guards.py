@@ -5,9 +5,11 @@ checkpointed function uses. So is what came out.
 """
 
 import copy
+import inspect
 from functools import partial
 
 import numpy as np
+import numpy_cases
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -181,6 +183,24 @@ def test_of_every_primitive(name, seed):
     args, params = sample(primitive, draw)
     if args and all(np.size(a) for a in args):
         check(primitive.operation, args, params)
+
+
+def joined(result):
+    """One tensor of all that is floating in a result."""
+    if isinstance(result, (tuple, list)):
+        parts = [part for part in result if isinstance(part, tg.Tensor) and part.dtype.kind in "fc"]
+        return tg.concat([tg.reshape(part, (-1,)) for part in parts])
+    return result
+
+
+@pytest.mark.parametrize("group", numpy_cases.CASES)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_of_numpys_functions(group):
+    for case in numpy_cases.CASES[group]:
+        called = inspect.getclosurevars(case.ours).nonlocals
+        f, params = called.get("ours", case.ours), called.get("keywords", {})
+        if case.gradient and case.name != "broadcast_arrays":  # which gives back what is not followed as it is
+            check(lambda *args, f=f, **params: joined(f(*args, **params)), case.args, params)
 
 
 def sample(primitive, draw):

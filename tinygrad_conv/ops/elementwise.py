@@ -665,15 +665,15 @@ def root(x: Array) -> Tensor:
     return where(zero, 0.0, sqrt(where(zero, 1.0, x)))
 
 
+# By a dtype's character, the dtype in which NumPy's mean adds numbers up, where that is another one.
+WIDER: dict[str, Any] = {"e": np.float32, **dict.fromkeys("?bBhHiIlLqQ", np.float64)}
+
+
 def wide(x: Any) -> Any:
-    """An array in the dtype that NumPy's mean adds it up in: float64 for integers and bools, float32 for float16."""
+    """An array in the dtype that NumPy's mean adds it up in."""
     x = np.asarray(x)
-    return x if x.dtype.char in "fd" else x.astype(wide_dtype(x.dtype), copy=False)
-
-
-def wide_dtype(dtype: Any) -> Any:
-    """See `wide`."""
-    return np.float64 if dtype.kind in "iub" else np.float32 if dtype.char == "e" else dtype
+    wider = WIDER.get(x.dtype.char)
+    return x if wider is None else x.astype(wider)
 
 
 def floats(x: Any) -> Any:

@@ -12,7 +12,7 @@ from ..modes import constant
 from ..primitive import Array, linear, opaque, plain
 from ..tensor import Tensor
 from .complex import squared_size
-from .elementwise import _raw, equal, exp, isnan, logical_and, logical_or, narrow, root, where, wide, wide_dtype
+from .elementwise import WIDER, _raw, equal, exp, isnan, logical_and, logical_or, narrow, root, where, wide
 from .shape import astype, broadcast_to, concat, flip, permute_dims, reshape
 
 Axis = Axes
@@ -51,16 +51,10 @@ def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> mean(Tensor([1.0, 2.0, 6.0]))
     Tensor(3.)
     """
-    dtype, x = _widened(x)
-    total = sum(x, axis=axis, keepdims=keepdims) / _count(x, axis)
-    return total if dtype is None else astype(total, dtype)
-
-
-def _widened(x: Array) -> tuple[Any, Array]:
-    """x in the dtype to add up in, and the dtype of the result if that is not the same."""
-    given = x.dtype if isinstance(x, (Tensor, np.ndarray)) else np.asarray(x).dtype
-    dtype = wide_dtype(given)
-    return (given if given.char == "e" else None), (x if dtype == given else astype(x, dtype))
+    char = np.asarray(_raw(x)).dtype.char
+    wider = WIDER.get(char)
+    total = sum(x if wider is None else astype(x, wider), axis=axis, keepdims=keepdims) / _count(x, axis)
+    return total if char != "e" else astype(total, np.float16)
 
 
 def _count(x: Array, axis: Axis) -> int:
@@ -150,7 +144,9 @@ def var(
     Tensor(1.)
     """
     ddof = ddof if correction is None else correction
-    dtype, x = _widened(x)
+    char = np.asarray(_raw(x)).dtype.char
+    if char in WIDER:
+        x = astype(x, WIDER[char])
     left = _count(x, axis) - ddof
     if left <= 0:
         n = left + ddof
@@ -158,7 +154,7 @@ def var(
         left = 0
     centred = x - mean(x, axis=axis, keepdims=True)
     y = sum(squared_size(centred), axis=axis, keepdims=keepdims) / left
-    return y if dtype is None else astype(y, dtype)
+    return y if char != "e" else astype(y, np.float16)
 
 
 @checked
