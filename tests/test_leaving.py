@@ -423,5 +423,7 @@ def test_every_operation_gives_a_gradient():
     rng = np.random.default_rng(0)
     shapes = list(bases(rng))
     for function in of_class("operation"):
+        if overrides.found(overrides.name_of(function)) is not function:
+            continue  # the ufunc within a function of that name
         outcomes = (judge(function, function, a, old) for old in shapes for a in fitting(rng, function, old))
         assert "right" in outcomes, overrides.name_of(function)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..primitive import Array
 from ..tensor import Tensor
-from .complex import conj
+from .complex import conj, imag, real
 from .decompositions import norm
 from .elementwise import _raw, abs, clip, pow, round, trunc, where
 from .functions import deg2rad, rad2deg
@@ -57,7 +57,8 @@ def _linalg_cross(x1: Array, x2: Array, axis: int = -1) -> Tensor:
 
 SPELLINGS: dict[str, Callable[..., Any]] = {
     "absolute": abs, "fabs": abs, "positive": identity, "power": pow, "fix": trunc, "around": round,
-    "_core.umath.clip": clip, "where": _where, "full_like": _full_like, "ravel": flatten, "amax": max, "amin": min,
+    "_core.umath.clip": clip, "_core.umath.real": real, "_core.umath.imag": imag,
+    "where": _where, "full_like": _full_like, "ravel": flatten, "amax": max, "amin": min,
     "degrees": rad2deg, "radians": deg2rad, "conjugate": conj, "apply_over_axes": _apply_over_axes,
     "linalg.diagonal": _matrix_diagonal, "linalg.norm": norm, "linalg.trace": _matrix_trace,
     "linalg.cross": _linalg_cross, "linalg.vector_norm": vector_norm,
