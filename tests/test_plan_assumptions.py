@@ -4,6 +4,7 @@ import collections
 import contextlib
 import functools
 import itertools
+import operator
 import threading
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -203,10 +204,20 @@ def attributes(compile):
 
 @case
 def attributes_by_computed_names(compile):
-    box = SimpleNamespace(a=1.0, b=2.0)
-    names = ["a", "b"]
-    before = lambda k: setattr(box, names[k % 2], float(k // 2))  # noqa: E731
-    return compile(lambda x: x * sum(getattr(box, name) for name in names)), before, nothing
+    box, more = SimpleNamespace(ab=1.0, ac=2.0), type("More", (), {"ab": 1.0})
+    names = ["a", "b", "c"]
+
+    def step(x):
+        return (
+            x * getattr(box, names[0] + names[1])
+            + operator.attrgetter(names[0] + names[2])(box)
+            + getattr(more, names[0] + names[1])
+        )
+
+    def before(k):
+        setattr([box, box, more][k % 3], ["ab", "ac", "ab"][k % 3], float(k))
+
+    return compile(step), before, nothing
 
 
 @case
@@ -441,6 +452,14 @@ class Scaled(tg.nn.Module):
         return x * self.scales["a"]
 
 
+class Shifted(tg.nn.Dense):
+    def __init__(self):
+        super().__init__(3, in_features=3, **DOUBLE)
+
+    def activated(self, y):
+        return y + 1.0
+
+
 layer_case("rate", lambda: tg.nn.Dropout(0.5, seed=0), lambda layer: setattr(layer, "rate", 0.25))
 layer_case("another generator", lambda: tg.nn.Dropout(0.5, seed=0), lambda layer: setattr(layer, "seed", 1))
 layer_case("mode", lambda: tg.nn.Dropout(0.5, seed=0), lambda layer: layer.eval())
@@ -454,6 +473,7 @@ layer_case("forward of its own", dense, lambda layer: setattr(layer, "forward", 
 layer_case("another layer", Scaled, lambda net: net.inner.__setitem__(0, dense(activation="tanh")))
 layer_case("one layer more", lambda: tg.nn.Sequential(dense(seed=1)), lambda net: net.add(dense(seed=2)))
 layer_case("what a method reads", Scaled, lambda net: net.scales.update(a=2.0))
+layer_case("what a library's forward reads", Shifted, lambda layer: setattr(layer, "bias", tg.nn.Parameter(np.ones(3))))
 layer_case("hooks", dense, lambda layer: layer.weight.register_hook(lambda g: g * 2.0))
 
 
@@ -766,6 +786,18 @@ def test_a_state_that_comes_again_has_its_plan_still():
     assert not step.reasons
 
 
+def test_what_a_model_keeps_beside_is_not_compared():
+    net = Scaled()
+    step = tg.compile(lambda x: net(x).detach())
+    net.losses, net.epoch = [], 0
+    for k in range(6):
+        net.losses.append(step(X).numpy().sum())
+        net.epoch = k
+    assert len(step.plans) == 1
+    net.scales["a"] = 3.0
+    assert step(X).tolist() == (net.inner[0](X) * 3.0).tolist()
+
+
 def test_what_settles_is_replayed_in_the_end(monkeypatch):
     monkeypatch.setattr(compiling, "REST", 5)
     rate = 0.0
@@ -775,6 +807,20 @@ def test_what_settles_is_replayed_in_the_end(monkeypatch):
         assert step(X).tolist() == (X * rate).tolist()
     assert step.reasons == ["rate is another at each call"]
     assert step.plans
+
+
+def test_something_else_at_each_call_is_recorded_no_more(monkeypatch):
+    monkeypatch.setattr(compiling, "MOST_SIGNATURES", 8)
+    step = tg.compile(lambda x, f: f(x))
+
+    def run():
+        for k in range(20):
+            assert step(X, lambda x, k=k: x * k).tolist() == (X * k).tolist()
+
+    with pytest.warns(CompileWarning, match="it is called with something else each time") as caught:
+        run()
+    assert caught[0].filename == __file__
+    assert len(step.plans) == 8
 
 
 def test_large_arrays_that_operations_read_are_read_at_each_replay():

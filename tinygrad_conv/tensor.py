@@ -326,7 +326,7 @@ def accumulate_grad(node: Node, gradient: Tensor) -> None:
 @effect
 def add_grad(node: Node, gradient: Tensor) -> Tensor:
     """Add to a node's ``.grad``; the new one."""
-    with _lock(node):
+    with _LOCKS[node.index % 61]:
         node.grad = total = gradient if node.grad is None else node.grad + gradient
     return total
 

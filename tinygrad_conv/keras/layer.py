@@ -73,7 +73,7 @@ class Layer(nn.Module):
         self.name, self.dtype, self._trainable = name, np.dtype(dtype), trainable
 
     def _assumed(self, named: Set[str]) -> Set[str]:
-        return super()._assumed(named) | {"call"}
+        return super()._assumed(named) | {"call", "built", "dtype", "_trainable"}
 
     @checked
     def __call__(self, x: Any, *args: Any, training: bool | None = None, mask: Any = None, **kwargs: Any) -> Any:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +73,9 @@ class Layer(Module):
     _made_for: Shape = ()  # the input shape that the weights were made for
     _seen: Shape | None = None  # the input shape that was checked last
     _ignored = Module._ignored | {"_seen", "_made_for", "name", "weight_init", "bias_init", "beta_init", "gamma_init"}
+
+    def _assumed(self, named: Set[str]) -> Set[str]:
+        return super()._assumed(named) | (vars(self).keys() - self._ignored)
 
     def __init__(self, name: str | None = None, dtype: Any = "float32", seed: init.Seed = None) -> None:
         self.name = name

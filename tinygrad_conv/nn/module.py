@@ -144,8 +144,9 @@ class Module:
         return f"{path}.{entry[1]}" if path else entry[1]
 
     def _assumed(self, named: Set[str]) -> Set[str]:
-        """The attributes on which what a compiled step does depends, if its code names these."""
-        return (vars(self).keys() - self._ignored) | named | {"forward"}
+        """The attributes on which what a compiled step does depends, if its code names these: what holds a tensor or a
+        module, besides. Classes of which the library knows more say more."""
+        return {name.split(".")[0] for name, _ in items(self)} | named | {"forward", "_training"}
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles hold: all attributes but the caches."""

@@ -105,6 +105,7 @@ class Compiled(Generic[P, T]):
         self._cache: dict[Hashable, _Recordings] = {}
         self._lock = Lock()
         self._last: Plan | None = None
+        self._new = 0  # signatures in a row that were never seen before
         self.reasons: list[str] = []
 
     @property
@@ -130,6 +131,10 @@ class Compiled(Generic[P, T]):
         try:
             recordings = self._cache.get(key)
             if recordings is None:
+                if self._new >= MOST_SIGNATURES:
+                    self._say("it is called with something else each time", 3)
+                    return self._as_it_is(args, kwargs, leaves, rebuild)
+                self._new += 1
                 recordings = self._cache[key] = _Recordings()
                 while len(self._cache) > MOST_SIGNATURES:
                     self._cache.pop(next(iter(self._cache)))
@@ -138,7 +143,7 @@ class Compiled(Generic[P, T]):
             recorded = recordings.fitting()
             if recorded is None or recorded.plan is None:
                 return self._record(args, kwargs, leaves, rebuild, recordings, recorded)
-            recordings.in_vain = 0
+            recordings.in_vain = self._new = 0
             self._last = recorded.plan
             return recorded.result(recorded.plan.run(arrays))  # type: ignore[no-any-return]
         finally:
@@ -173,12 +178,16 @@ class Compiled(Generic[P, T]):
         recordings.add(Recorded(self._name, tape, result, earlier), earlier)
         if recordings.all and recordings.all[0].plan is not None:
             self._last = recordings.all[0].plan
-        reason = recordings.reason
-        if reason is not None and reason not in self.reasons:
+        if recordings.reason is not None:
+            self._say(recordings.reason, 4)
+        return result
+
+    def _say(self, reason: str, depth: int) -> None:
+        """Warn of a reason, once, where the step was called: so many calls from here."""
+        if reason not in self.reasons:
             self.reasons.append(reason)
             if self._warn:
-                warnings.warn(f"compile: {self._name} runs as it is: {reason}", CompileWarning, stacklevel=3)
-        return result
+                warnings.warn(f"compile: {self._name} runs as it is: {reason}", CompileWarning, stacklevel=depth)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """As a method: the instance is its first argument."""

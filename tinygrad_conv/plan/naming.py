@@ -58,11 +58,14 @@ def named(code: CodeType) -> Named:
                 modules.add(name)
             elif instruction.opname.endswith(("_ATTR", "_METHOD", "IMPORT_FROM")):
                 attributes.add(name)
-    anything = not names.isdisjoint(_BY_NAME) or not attributes.isdisjoint(("__dict__", "__getattribute__"))
+    anything = not (names | attributes).isdisjoint(_BY_NAME)
     return Named(frozenset(names), frozenset(attributes), frozenset(modules), anything, catches)
 
 
-_BY_NAME = ("getattr", "setattr", "hasattr", "delattr", "vars", "eval", "exec", "globals", "locals", "dir")
+_BY_NAME = (
+    "getattr", "setattr", "hasattr", "delattr", "vars", "eval", "exec", "globals", "locals", "dir", "attrgetter",
+    "methodcaller", "__dict__", "__getattribute__",
+)  # fmt: skip
 
 
 def line_of(code: CodeType, name: str) -> tuple[CodeType, int] | None:

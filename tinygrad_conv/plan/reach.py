@@ -67,7 +67,8 @@ from .values import is_plain
 
 __all__ = ["Reach"]
 
-MOST = 10_000  # places, and items of a container: more would cost more to compare than a plan saves
+MOST_PLACES = 200_000  # a place is a few nanoseconds at each call
+MOST_ITEMS = 10_000  # of a container
 
 
 class Reach:
@@ -112,8 +113,8 @@ class Reach:
             if id(value) not in self._seen and not is_plain(value):
                 self._seen[id(value)] = value
                 self._visit(label, value)
-            if len(self.places) > MOST:
-                self._refuse(f"it can read more than {MOST:,} variables, attributes and items")
+            if len(self.places) > MOST_PLACES:
+                self._refuse(f"it can read more than {MOST_PLACES:,} variables and attributes")
                 self._left.clear()
                 return
 
@@ -234,9 +235,9 @@ class Reach:
                 self._object(label, value)
 
     def _is_short(self, label: str, value: Any, items: tuple[Any, ...]) -> bool:
-        if len(items) > MOST:
+        if len(items) > MOST_ITEMS:
             self._refuse(f"it can read {label}, a {type(value).__name__} of {len(items):,}: make an array of it")
-        return len(items) <= MOST
+        return len(items) <= MOST_ITEMS
 
     def _generator(self, label: str, value: Any) -> None:
         self._place(State, label, value, _state)
@@ -291,18 +292,22 @@ class Reach:
         if isinstance(value, type):
             kind, own = value, MappingProxyType({})
         elif hasattr(kind, "_assumed"):
-            names = value._assumed(self._names)
+            names = value._assumed(self._names) | (
+                set(own) - (kind._ignored or own.keys()) if self._anything else set()
+            )
             if kind._ignored is not None:
                 self._place(Keys, f"the attributes of {label}", own, kind._ignored)
-        elif not isinstance(value, (ModuleType, FunctionType)):
+        else:
             names = names | set(own) if self._anything else names
-            if _own(value, "__dict__") is not None:
+            if _own(value, "__dict__") is not None and not isinstance(value, (ModuleType, FunctionType)):
                 self._place(Keys, f"the attributes of {label}", own, frozenset())
         for name in [name for name in own if name in names]:
             self._hold(Entry, f"{label}.{name}", own, name)
         if isinstance(value, ModuleType) or kind.__flags__ & _IMMUTABLE:
             return
         attributes, ways_in, _ = self._class(kind)
+        if isinstance(value, type) and self._anything:
+            names = names | attributes.keys()
         for name in sorted((names | ways_in) & attributes.keys()):
             if isinstance(attributes[name], MemberDescriptorType):
                 if not isinstance(value, type) and name not in ("_array", "node"):  # which are looked at in any case
