@@ -72,14 +72,14 @@ class Mode:
 
     recording: bool = True  # are nodes made?
     anomaly: bool = False  # is every result checked for NaN?
-    module: Any = None  # the innermost module being called
+    module: Any = None  # the innermost module being called (weakly, as modules keep modes)
     path: str = ""  # where it is in the outermost, such as "head.1"
     generators: dict[int, tuple[Any, Any]] | None = None  # inside checkpoint: generators used, with their first state
     replaying: bool = False  # inside checkpoint's second run: no side effects on running statistics
     watch: Callable[[Node, Any, Sequence[Any]], None] | None = None  # for pictures: told of each node, output, inputs
     observer: Observer | None = None  # told of all computing, for profiles and compiled steps
     training: bool | None = None  # are modules called in training mode? None: each as its `train` and `eval` said
-    bare: Any = None  # a layer that leaves out its activation, because a loss that follows takes logits
+    bare: Any = None  # a layer (weakly) that leaves out its activation, because a loss that follows takes logits
     backward: Node | None = None  # whose rules a backward pass runs; noted for observers only
 
     @cached_property

@@ -27,7 +27,7 @@ from .. import errors
 from ..errors import ArgumentError, DTypeError, IndexingError, ShapeError, SizeError, TinygradConvError
 from .kinds import Kind, described, kind_of, outlined
 
-__all__ = ["OF_NUMPY", "RAW", "checked", "explained", "kinds_of", "told", "unchecked"]
+__all__ = ["OF_NUMPY", "RAW", "checked", "explained", "kinds_of", "unchecked"]
 
 T = TypeVar("T")
 
@@ -42,9 +42,9 @@ _LIBRARY, _NUMPY, _PYTHON = (
 _PACKAGES = f"{os.sep}site-packages{os.sep}"
 
 
-def told(what: str, error: Exception, arguments: Mapping[str, Any]) -> Exception:
-    """The library's error for what NumPy or Python raised inside a call; what code of the user's raised, as it is."""
-    return error if isinstance(error, TinygradConvError) or _is_of_user(error) else explained(what, error, arguments)
+def _stands(error: Exception) -> bool:
+    """Is it to be raised as it is: an error of the library, or of code of the user's?"""
+    return isinstance(error, TinygradConvError) or _is_of_user(error)
 
 
 def explained(what: str, error: Exception, arguments: Mapping[str, Any]) -> TinygradConvError:
@@ -80,9 +80,9 @@ def call({parameters}):
     try:
         return FUNCTION({passed})
     except RAW as error:
-        if (better := TOLD({what}, error, {arguments})) is error:
+        if STANDS(error):
             raise
-        raise better from error
+        raise EXPLAINED({what}, error, {arguments}) from error  # no variable may hold it: it holds this call's
 """
 
 
@@ -146,7 +146,7 @@ def _written_out(call: Any, function: Any, sets: str) -> Any:
     """A checked function, after its code was made from its source."""
     parameters = list(signature(function).parameters.values())
     kinds, what = kinds_of(function), _what("__init__" if sets else function.__name__, parameters)
-    names: dict[str, Any] = {"FUNCTION": function, "RAW": RAW, "TOLD": told}
+    names: dict[str, Any] = {"FUNCTION": function, "RAW": RAW, "STANDS": _stands, "EXPLAINED": explained}
     checks = []
     for p in parameters:
         kind = kinds.get(p.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, TypeAlias
+from weakref import ref
 
 from ..errors import DTypeError
 
@@ -117,13 +118,27 @@ def _flat(what: str, callbacks: Any) -> Iterator[Callback]:
 class History(Callback):
     """What `fit` returns: `history` maps "loss", each metric and their "val_" to a list with a value per epoch.
 
-    `interrupted` says that Ctrl-C ended training early.
+    `interrupted` says that Ctrl-C ended training early. The model holds its history, so the history does not hold the
+    model: `model` is None once that is gone, and in copies and pickles.
     """
+
+    _model: ref[Any] | None = None
 
     def __init__(self) -> None:
         self.history: dict[str, list[float]] = {}
         self.epoch: list[int] = []
         self.interrupted = False
+
+    @property
+    def model(self) -> Any:
+        return None if self._model is None else self._model()
+
+    @model.setter
+    def model(self, model: Any) -> None:
+        self._model = None if model is None else ref(model)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_model"}
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self.epoch.append(epoch)

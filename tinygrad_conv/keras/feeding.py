@@ -56,8 +56,8 @@ class Feed:
     ----------
     what : str
         Who asks, for messages.
-    passes : function
-        Starts a pass over the data: an iterator of batches.
+    passes : function, optional
+        Starts a pass over the data: an iterator of batches. None where `_begin` is overridden.
     length : int, optional
         How many batches a pass has, where that is known.
     steps : int, optional
@@ -69,7 +69,7 @@ class Feed:
     """
 
     def __init__(
-        self, what: str, passes: Callable[[], Iterator[Batch]], length: int | None, steps: int | None, *,
+        self, what: str, passes: Callable[[], Iterator[Batch]] | None, length: int | None, steps: int | None, *,
         again: bool = True, source: Any = None,
     ) -> None:  # fmt: skip
         self.what, self.steps, self.again = what, steps, again
@@ -110,12 +110,16 @@ class Feed:
                 yield batch
         self._tell("on_epoch_end")
 
+    def _begin(self) -> Iterator[Batch]:
+        """A new pass; it is kept, so it must not hold the feed."""
+        return iter(()) if self._passes is None else self._passes()
+
     def _current(self) -> Iterator[Batch]:
         """The pass that is under way, or a new one."""
         if self._pass is None:
             if self._passed and not self.again:
                 return iter(())
-            self._pass, self._passed = self._passes(), True
+            self._pass, self._passed = self._begin(), True
         return self._pass
 
     def _next(self, begins: bool) -> Batch | None:
@@ -137,19 +141,23 @@ class Arrays(Feed):
     """Arrays of examples, cut into batches."""
 
     def __init__(self, what: str, data: Batch, batch_size: int, steps: int | None, shuffle: bool) -> None:
-        super().__init__(what, self._cut, -(-len(data) // batch_size), steps)
+        super().__init__(what, None, -(-len(data) // batch_size), steps)
         self.data, self._batch_size, self._shuffle = data, batch_size, shuffle
 
-    def _cut(self) -> Iterator[Batch]:
-        n = len(self.data)
-        order = init.generator().permutation(n) if self._shuffle else None
-        for start in range(0, n, self._batch_size):
-            stop = min(start + self._batch_size, n)
-            yield self.data[slice(start, stop) if order is None else order[start:stop]]
+    def _begin(self) -> Iterator[Batch]:
+        return _cut(self.data, self._batch_size, self._shuffle)
 
     def look(self) -> Batch:
         """All of the examples."""
         return self.data
+
+
+def _cut(data: Batch, size: int, shuffle: bool) -> Iterator[Batch]:
+    n = len(data)
+    order = init.generator().permutation(n) if shuffle else None
+    for start in range(0, n, size):
+        stop = min(start + size, n)
+        yield data[slice(start, stop) if order is None else order[start:stop]]
 
 
 def feed_of(

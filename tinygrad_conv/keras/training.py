@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Set
 from typing import Any, Protocol, TypeAlias
+from weakref import ref
 
 import numpy as np
 
@@ -63,6 +64,41 @@ class Trained(Protocol):
         """How the model might be changed so that its output is (N, wanted), or empty."""
 
 
+class Step:
+    """One batch through a model. It knows no `Trainer`: trainers hold it, and what holds itself does not go at once."""
+
+    loss: Loss
+    _ignored = None  # what decides is named below
+
+    def __init__(self, model: Trained) -> None:
+        self.model = model
+        self.last: nn.Layer | None = None  # whose activation is left out, since the loss knows a stabler way
+
+    def _assumed(self, named: Set[str]) -> Set[str]:
+        """The attributes on which a step depends."""
+        return {"model", "loss", "last"}
+
+    @property
+    def on_logits(self) -> bool:
+        """Are the model's outputs logits, as it is run here?"""
+        return self.last is not None or self.loss.from_logits
+
+    def forward(self, x: Array, y: Array, weights: Array | None) -> tuple[Tensor, Tensor]:
+        """The model's outputs (logits where the loss takes them) and the loss."""
+        outputs: Tensor = self.model(self.model.as_input(x))
+        return outputs, self.loss.of(y, outputs, weights, self.on_logits)
+
+    def learn(self, x: Array, y: Array, weights: Array | None) -> tuple[Tensor, Tensor]:
+        """`forward`, backward, and the optimiser's step."""
+        outputs, loss = self.forward(x, y, weights)
+        _check_finite(loss)
+        optimizer = self.model.optimizer
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return outputs, loss
+
+
 class Trainer:
     """One call of `fit`, `evaluate` or `predict` (`what`, for messages) on a model."""
 
@@ -70,24 +106,18 @@ class Trainer:
 
     def __init__(self, model: Trained, what: str, eagerly: bool = False) -> None:
         self.model, self.what = model, what
-        self.learns = self.learn if eagerly or model.run_eagerly else compile(self.learn, warn=False)
+        self.one = Step(model)
+        self.learns = self.one.learn if eagerly or model.run_eagerly else compile(self.one.learn, warn=False)
         self._outputs: dict[Any, Shape] = {}  # the output's shape, by that of the inputs
         self.forgives_nan = False
-        self._last: nn.Layer | None = None  # whose activation is left out, since the loss knows a stabler way
         self._modes: tuple[Any, Any, Any] = (None, None, None)  # a mode, a layer, and the mode in which it is left out
-
-    _ignored = None  # what it counts changes at each batch
-
-    def _assumed(self, named: Set[str]) -> Set[str]:
-        """The attributes on which a step depends."""
-        return {"model", "loss", "_last"}
 
     # -- checks ----------------------------------------------------------------------------------------------------
 
     def settle(self, feed: Feed, class_weight: dict[int, float] | None = None) -> None:
         """Look at the first batch: do data, model and loss fit each other, and how is the loss computed?"""
         assert self.model.loss is not None  # `Model` has seen to that
-        self.loss = self.model.loss
+        self.loss = self.one.loss = self.model.loss
         first = feed.look()
         output = self.output_for(first.x)
         if self.model.ending("softmax") is not None and output[-1] == 1:
@@ -165,35 +195,15 @@ class Trainer:
 
     def run(self, what: Callable[..., tuple[Tensor, Tensor]], batch: Batch) -> tuple[Tensor, Tensor]:
         """`forward`, or what learns, on a batch; the model leaves out a last activation that the loss makes up for."""
-        self._last = None if self.loss.from_logits else self.model.ending(self.loss.activation)
+        last = self.one.last = None if self.loss.from_logits else self.model.ending(self.loss.activation)
         here = MODE.get()
-        if self._modes[0] is not here or self._modes[1] is not self._last:  # kept, as modules know modes by identity
-            self._modes = here, self._last, here.but(bare=self._last)
+        if self._modes[0] is not here or self._modes[1] is not last:  # kept, as modules know modes by identity
+            self._modes = here, last, here.but(bare=None if last is None else ref(last))
         token = MODE.set(self._modes[2])
         try:
             return what(batch.x, batch.targets, batch.weights)
         finally:
             MODE.reset(token)
-
-    @property
-    def on_logits(self) -> bool:
-        """Are the model's outputs logits, as it is run here?"""
-        return self._last is not None or self.loss.from_logits
-
-    def forward(self, x: Array, y: Array, weights: Array | None) -> tuple[Tensor, Tensor]:
-        """The model's outputs (logits where the loss takes them) and the loss."""
-        outputs: Tensor = self.model(self.model.as_input(x))
-        return outputs, self.loss.of(y, outputs, weights, self.on_logits)
-
-    def learn(self, x: Array, y: Array, weights: Array | None) -> tuple[Tensor, Tensor]:
-        """`forward`, backward, and the optimiser's step."""
-        outputs, loss = self.forward(x, y, weights)
-        _check_finite(loss)
-        optimizer = self.model.optimizer
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return outputs, loss
 
     def count(self, batch: Batch, outputs: Tensor) -> None:
         """Update the metrics. Accuracies read logits as they are; the others get probabilities."""
@@ -201,10 +211,10 @@ class Trainer:
         for metric in self.metrics:
             given: dict[str, Any] = {"sample_weight": batch.weights} if metric in self.weighted else {}
             if isinstance(metric, metrics.OfOutputs) and metric.on_logits:
-                metric.update_state(batch.y, raw, **given, logits=self.on_logits)
+                metric.update_state(batch.y, raw, **given, logits=self.one.on_logits)
                 continue
             if probabilities is None:
-                activation = _ACTIVATIONS[self.loss.activation] if self._last is not None else np.asarray
+                activation = _ACTIVATIONS[self.loss.activation] if self.one.last is not None else np.asarray
                 probabilities = wrap(np.asarray(activation(raw)), None)
             metric.update_state(wrap(batch.y, None), probabilities, **given)
 
@@ -339,7 +349,7 @@ class Trainer:
                 if begins:
                     calls.tell("on_test_batch_begin", number, {})
                 batch = self.ready(batch)
-                outputs, loss = self.run(self.forward, batch)
+                outputs, loss = self.run(self.one.forward, batch)
                 total += float(loss._array) * len(batch)
                 seen += len(batch)
                 self.count(batch, outputs)

@@ -218,7 +218,8 @@ class Layer(Module):
 
     def activated(self, y: Tensor) -> Tensor:
         """The layer's activation of y."""
-        if self.activation is not None and MODE.get().bare is not self:
+        bare = MODE.get().bare
+        if self.activation is not None and (bare is None or bare() is not self):
             y = activations.get(self.activation)(y)
         return y
 
