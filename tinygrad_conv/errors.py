@@ -25,6 +25,7 @@ __all__ = [
     "ShapeError",
     "SizeError",
     "TinygradConvError",
+    "WrittenError",
 ]
 
 
@@ -61,6 +62,10 @@ class GraphError(TinygradConvError, RuntimeError, ValueError):
 
 class MutationError(GraphError):
     """A buffer that backward must read was changed after the graph saved it."""
+
+
+class WrittenError(GraphError, DTypeError):
+    """A tensor that a gradient follows would be written into an array, which is no place for a tensor in any case."""
 
 
 class AnomalyError(GraphError, ArithmeticError):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import ArgumentError, DTypeError, GraphError
+from ..errors import ArgumentError, DTypeError, GraphError, WrittenError
 from ..primitive import Array, is_plain
 from ..tensor import Tensor
 from .elementwise import _raw, add, maximum, minimum, multiply, where
@@ -36,10 +36,6 @@ _DEFAULTS: dict[str, Any] = {"where": True, "keepdims": False, "copy": True, "or
 _RENAMED = {"a_min": "min", "a_max": "max"}
 _IN_PLACE = "x + y, tg.set_at(x, index, value) and tg.add_at(x, index, value) give new tensors. "
 _UNKNOWN = "It is none of the library's operations. "
-
-
-class WrittenError(GraphError, DTypeError):
-    """A tensor that a gradient follows would be written into an array, which is no place for a tensor in any case."""
 
 
 def array_ufunc(ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: dict[str, Any]) -> Any:
