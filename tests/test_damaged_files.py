@@ -19,6 +19,7 @@ import tracemalloc
 import warnings
 import zipfile
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ import tinygrad_conv as tg
 from tinygrad_conv import files
 from tinygrad_conv.data import fetch, read_idx, write_idx
 from tinygrad_conv.errors import ArgumentError, DataError, ShapeError, TinygradConvError
-from tinygrad_conv.files import packed
+from tinygrad_conv.files import Expected, packed
 from tinygrad_conv.graph import Graph, snapshot
 from tinygrad_conv.graph.drawing.render import Drawing
 from tinygrad_conv.keras import layers
@@ -278,8 +279,11 @@ def test_a_file_of_another_kind_is_refused(kind, good, tmp_path):
 @pytest.mark.parametrize("kind", sorted(READERS.keys() - {"graph"}))
 def test_what_is_no_regular_file_is_refused(kind, tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    for path in (tmp_path, tmp_path / "pipe", tmp_path / "nothing"):
+    endless = [path for path in map(Path, ("/dev/zero", "/dev/tty")) if path.exists()]
+    for path in (tmp_path, tmp_path / "pipe", tmp_path / "nothing", *endless):
         assert isinstance(attempt(READERS[kind], path), DataError)
+        with pytest.raises(DataError), Expected("here", "a file").opened(path):
+            pytest.fail("it was opened")
 
 
 # ------------------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from .complex import imag, real
 from .convolution import conv1d
 from .elementwise import _raw, not_equal, remainder, where
 from .indexing import getitem, take
+from .leaving import data_of
 from .reductions import argsort, sum
 from .shape import astype, broadcast_to, concat, flip, reshape, stack
 
@@ -89,7 +90,7 @@ def gradient(f: Array, *varargs: Any, axis: Axes = None, edge_order: Annotated[i
     axes = [_axis("gradient", f, k) for k in named]
     if edge_order not in (1, 2):
         raise ArgumentError(f"gradient: expected edge_order 1 or 2, got {edge_order}")
-    given = [np.asarray(_raw(v), np.float64) for v in varargs] or [np.ones(())]
+    given = [np.asarray(data_of("gradient", v), np.float64) for v in varargs] or [np.ones(())]
     if len(given) == 1 and (len(axes) == 1 or given[0].ndim == 0):
         given = given * len(axes)
     if len(given) != len(axes):
@@ -142,14 +143,14 @@ def trapezoid(y: Array, x: Array | None = None, dx: Array = 1.0, axis: int = -1)
     >>> trapezoid(Tensor([1.0, 2.0, 3.0]))
     Tensor(4.)
     """
-    axis = _axis("trapezoid", y, axis)
+    place = _axis("trapezoid", y, axis)
     if x is None:
         step: Any = dx
     else:
         step = diff(x, axis=-1 if np.ndim(_raw(x)) == 1 else axis)
         if np.ndim(_raw(x)) == 1:
-            step = reshape(step, (-1, *(1,) * (np.ndim(_raw(y)) - 1 - axis)))
-    return sum(step * (_cut(y, axis, 1, None) + _cut(y, axis, None, -1)) / 2, axis=axis)
+            step = reshape(step, (-1, *(1,) * (np.ndim(_raw(y)) - 1 - place)))
+    return sum(step * (_cut(y, place, 1, None) + _cut(y, place, None, -1)) / 2, axis=axis)
 
 
 # ------------------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from ..tensor import Tensor
 from .elementwise import _raw, equal, isnan, where
 from .indexing import getitem, set_at
 from .joining import decided
-from .shape import Arrays, broadcast_to, moveaxis, reshape, stack
+from .shape import Arrays, astype, broadcast_to, moveaxis, reshape, stack
 
 
 @checked
@@ -75,9 +75,13 @@ def piecewise(x: Array, conditions: Any, functions: Sequence[Any], *args: Any, *
     Tensor([ 1., 20.])
     """
     shape = np.shape(_raw(x))
-    if not isinstance(conditions, (list, tuple)) or (conditions and np.shape(_raw(conditions[0])) != shape):
+    if not isinstance(conditions, (list, tuple)) and np.ndim(_raw(conditions)) > 1:
+        conditions = list(conditions)  # one row each, as NumPy reads it
+    if not isinstance(conditions, (list, tuple)) or (conditions and np.ndim(_raw(conditions[0])) == 0 < len(shape)):
         conditions = [conditions]
     masks = [np.asarray(decided("piecewise", c)).astype(bool) for c in conditions]
+    if {mask.shape for mask in masks} - {shape}:
+        raise ShapeError(f"piecewise: expected conditions of x's shape {shape}, got {[mask.shape for mask in masks]}")
     if len(functions) not in (len(masks), len(masks) + 1):
         raise ArgumentError(f"piecewise: expected {len(masks)} or {len(masks) + 1} functions, got {len(functions)}")
     if len(functions) == len(masks) + 1:
@@ -89,7 +93,8 @@ def piecewise(x: Array, conditions: Any, functions: Sequence[Any], *args: Any, *
                 y = set_at(y, mask, function(getitem(x, mask), *args, **kwargs))
         else:
             y = where(mask, function, y)
-    return y  # type: ignore[no-any-return]
+    dtype = np.asarray(_raw(x)).dtype
+    return y if y.dtype == dtype else astype(y, dtype)  # the result is of x's dtype, as NumPy's is
 
 
 @checked

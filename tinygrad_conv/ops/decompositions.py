@@ -26,6 +26,7 @@ from ..primitive import Array, opaque, plain
 from ..tensor import Tensor
 from .complex import conj, real
 from .elementwise import _raw, abs, equal, where
+from .leaving import followed
 from .linalg import _matmul, _solve, diagonal, inv, linalg_norm, tril
 from .reductions import max, min, sum
 from .shape import concat, expand_dims, matrix_transpose, moveaxis, squeeze
@@ -436,8 +437,18 @@ def pinv(x: Array, rcond: Any = None, *, rtol: Any = None) -> Tensor:
     >>> pinv(Tensor([[2.0], [0.0]]))
     Tensor([[0.5, 0. ]])
     """
-    _matrices("pinv", x)
-    return _pinv(x, rcond=rcond if rtol is None else rtol)
+    m, n = _matrices("pinv", x)[-2:]
+    cut = rcond if rtol is None else rtol
+    if cut is not None and followed(x):
+        s = np.linalg.svd(_raw(x), compute_uv=False)
+        largest = s.max(axis=-1, keepdims=True, initial=0)
+        rounding = np.finfo(s.dtype).eps * (m if m > n else n)
+        if ((s > rounding * largest) & (s <= np.expand_dims(_raw(cut), -1) * largest)).any():
+            raise ArgumentError(
+                f"pinv: expected a rtol that cuts off zeros only, as the derivative is for one rank, got {cut}; use "
+                f"rtol={rounding:.0e}, or x.detach()"
+            )
+    return _pinv(x, rcond=cut)
 
 
 @checked
@@ -454,6 +465,8 @@ def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Tensor, Tenso
     s = svdvals(a)
     dtype = np.asarray(_raw(s)).dtype
     least = np.finfo(dtype).eps * (m if m > n else n) if rcond is None else rcond
+    if not 0 < least < 1:
+        least = np.finfo(dtype).eps  # as LAPACK reads it
     values = s.numpy() if isinstance(s, Tensor) else s
     rank = int((values > least * values.max(initial=0)).sum())
     columns = b if len(shapes[1]) == 2 else expand_dims(b, 1)

@@ -20,16 +20,16 @@ from ..modes import MODE
 from ..tensor import Tensor, ops
 from . import creation
 
-__all__ = ["WAYS_OUT", "followed", "lost", "outermost", "refuse_array", "refuse_number"]
+__all__ = ["WAYS_OUT", "data_of", "followed", "lost", "outermost", "refuse_array", "refuse_number"]
 
 WAYS_OUT = (
     "If no gradient is wanted, say so: x.detach(), or with tg.no_grad(). If one is: tg.stack([...]) makes one tensor "
     "of several, tg.set_at(x, index, value) sets elements"
 )
 ASSIGNMENT = "array[...] = tensor"
-_WRITES = {  # what puts numbers into an array, or into another buffer
+_WRITES = {  # what puts numbers into an array or another buffer, or makes NumPy's own of them
     ASSIGNMENT, "__setitem__", "setitem", "fill", "fromiter", "array", "append", "extend", "insert", "pack",
-    "pack_into",
+    "pack_into", "float64", "double", "complex128",
 }  # fmt: skip
 
 
@@ -52,6 +52,13 @@ def lost(name: str, instead: str = "") -> GraphError:
         f"{name or 'a conversion to an array'}: a tensor that a gradient follows would become a plain array here, and "
         f"its gradient would be lost. {instead}{WAYS_OUT}"
     )
+
+
+def data_of(name: str, value: Any) -> Any:
+    """The array of an argument that is data. Raises GraphError, beginning with `name`, where a gradient follows it."""
+    if followed(value):
+        raise lost(name)
+    return value._array if isinstance(value, Tensor) else value
 
 
 # ------------------------------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def array_ufunc(ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: dic
     operation = OPERATIONS.get(ufunc)
     if operation is not None and method == "__call__" and not kwargs:
         return operation(*inputs)
-    name = ("np." if hasattr(np, ufunc.__name__) else "") + ufunc.__name__ + f".{method}" * (method != "__call__")
+    name = "np." * (getattr(np, ufunc.__name__, None) is ufunc) + ufunc.__name__ + f".{method}" * (method != "__call__")
     if kwargs.get("out") is not None:
         raise _written(name, [*inputs, kwargs["out"]])
     if method == "reduce":

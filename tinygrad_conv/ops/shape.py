@@ -55,8 +55,9 @@ def reshape(x: Array, shape: NewShape) -> Array:
     return np.asarray(x).reshape(shape)
 
 
-def _inverse(axes: Sequence[int] | None, ndim: int) -> tuple[int, ...] | None:
-    return None if axes is None else tuple(int(k) for k in np.argsort([a % ndim for a in axes]))
+def _inverse(axes: Axes, ndim: int) -> tuple[int, ...] | None:
+    order = (axes,) if isinstance(axes, int) else axes
+    return None if order is None else tuple(int(k) for k in np.argsort([a % ndim for a in order]))
 
 
 @linear(

@@ -16,7 +16,7 @@ from .complex import conj, imag, real
 from .decompositions import norm
 from .elementwise import _raw, abs, clip, pow, round, trunc, where
 from .functions import deg2rad, rad2deg
-from .linalg import diagonal, trace
+from .linalg import diagonal, trace, vector_norm
 from .products import cross
 from .reductions import max, min
 from .shape import astype, broadcast_to, expand_dims, flatten, identity
@@ -61,5 +61,5 @@ SPELLINGS: dict[str, Callable[..., Any]] = {
     "where": _where, "full_like": _full_like, "ravel": flatten, "amax": max, "amin": min,
     "degrees": rad2deg, "radians": deg2rad, "conjugate": conj, "apply_over_axes": _apply_over_axes,
     "linalg.diagonal": _matrix_diagonal, "linalg.norm": norm, "linalg.trace": _matrix_trace,
-    "linalg.cross": _linalg_cross,
+    "linalg.cross": _linalg_cross, "linalg.vector_norm": vector_norm,
 }  # fmt: skip

@@ -13,6 +13,7 @@ from ..tensor import Tensor
 from .complex import squared_size
 from .elementwise import _raw, clip, divide, isnan, root, sqrt, where
 from .joining import vstack
+from .leaving import data_of
 from .linalg import diagonal, matmul
 from .reductions import all, max, mean, min, normalize_axes, prod, sum
 from .shape import expand_dims, matrix_transpose, reshape, squeeze
@@ -141,7 +142,7 @@ def cov(
     weights = np.ones(n)
     for name, given, kind in (("fweights", fweights, "iu"), ("aweights", aweights, "iuf")):
         if given is not None:
-            array = np.asarray(_raw(given))
+            array = np.asarray(data_of(f"cov, whose {name} are data", given))
             if array.shape != (n,) or array.dtype.kind not in kind or (array < 0).any():
                 raise ArgumentError(
                     f"cov: expected {name} as {n} numbers >= 0 ({kind}), got {array.dtype} {array.shape}"
