@@ -376,7 +376,7 @@ def test_transform_errors():
         tg.grad(lambda x: x)(np.ones(2))
     with pytest.raises(DTypeError, match="returned None"):
         tg.grad(lambda x: None)(1.0)
-    with pytest.raises(DTypeError, match="expected a function"):
+    with pytest.raises(DTypeError, match="expected f to be a function"):
         tg.grad(3)(1.0)
     with pytest.raises(ValueError, match="argnums=1"):
         tg.grad(lambda x: x, argnums=1)(1.0)

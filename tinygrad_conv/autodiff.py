@@ -20,10 +20,11 @@ from dataclasses import replace
 from functools import partial
 from heapq import heapify, heappop, heappush
 from operator import attrgetter
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeAlias
 
 import numpy as np
 
+from .arguments import Kind, called, checked, described, items_of, one_of
 from .errors import AnomalyError, ArgumentError, DTypeError, GraphError, MutationError, ShapeError
 from .modes import MODE, Mode, constant, enable_grad, mode, observer
 from .primitive import Primitive, iter_parents, ops
@@ -138,7 +139,11 @@ def _walk(
                 contribution = together[i]
                 if contribution is None:
                     continue
-            if contribution.shape != parent.shape:
+            try:
+                shape = contribution.shape
+            except AttributeError:
+                raise _no_array(primitive, contribution) from None
+            if shape != parent.shape:
                 contribution = _unbroadcast(primitive, contribution, parent)
             if conjugated:
                 contribution = ops.conj(contribution)
@@ -198,6 +203,8 @@ def push(tangents: dict[Node, Any], outputs: Sequence[Node], *, recording: bool 
             if primitive.kind == "elementwise" and t.dtype.kind == "c" != node.dtype.kind:  # such as |z|
                 t = ops.conj(t)
             contribution = rules[0 if primitive.variadic else i](t, node, node.saved, node.parents, i)
+            if not hasattr(contribution, "shape"):
+                raise _no_array(primitive, contribution)
             if contribution.shape != node.shape:
                 contribution = ops.broadcast_to(contribution, node.shape)
             total = contribution if total is None else total + contribution
@@ -243,6 +250,12 @@ def _unbroadcast(primitive: Primitive, g: Any, parent: Node) -> Any:
     return ops.sum_to(g, parent.shape)
 
 
+def _no_array(primitive: Primitive, result: Any) -> DTypeError:
+    return DTypeError(
+        f"{primitive.shown}: expected its rules to return arrays or tensors, got {described(result)}; return one"
+    )
+
+
 def _own(g: Any) -> Any:
     """An array that nobody else holds: a rule may have passed its own cotangent on, to several inputs at once."""
     own = np.array(g) if type(g) is ndarray else np.asarray(g)
@@ -281,6 +294,7 @@ def _check_cotangent(node: Node, g: Any) -> None:
 # backward()
 
 
+@checked
 def backward(y: Tensor, gradient: Array | None = None, retain_graph: bool = False, create_graph: bool = False) -> None:
     """`Tensor.backward`: see there."""
     node, seed = _seeded("backward", y, gradient)
@@ -472,7 +486,7 @@ class _Trace:
             self.inputs = leaves
             self.nodes = [leaf._needs_node(what) for leaf in leaves]
             self._builders = builders
-            self.result = f(*args)
+            self.result = called(what, f, *args)
         self.outputs: list[Tensor] = []
 
     def flatten_result(self) -> None:
@@ -526,11 +540,6 @@ def _fresh(what: str, position: int, value: Any) -> Tensor:
     return ops.identity(tensor)  # type: ignore[no-any-return]
 
 
-def _check_callable(what: str, f: Any) -> None:
-    if not callable(f):
-        raise DTypeError(f"{what}: expected a function, got {type(f).__name__}")
-
-
 def _as_output(what: str, value: Any) -> Tensor:
     if value is None:
         raise DTypeError(f"{what}: the function returned None; return the tensor that you computed")
@@ -579,21 +588,28 @@ def _as_tensor(value: Any) -> Tensor:
     return value if isinstance(value, Tensor) else wrap(_own(value), None)
 
 
-def _argnums(argnums: int | Sequence[int]) -> tuple[tuple[int, ...], bool]:
-    """As a tuple, and was it one number?"""
-    single = isinstance(argnums, int)
-    numbers: tuple[Any, ...] = (argnums,) if single else tuple(argnums)  # type: ignore[arg-type]
+def _different(argnums: Any) -> Any:
+    numbers = tuple(items_of(argnums)) if isinstance(argnums, (tuple, list, range)) else (argnums,)
     if not all(isinstance(k, int) for k in numbers) or len(set(numbers)) < len(numbers):
-        raise ArgumentError(f"argnums: expected an int or different ints, got {argnums!r}")
-    return numbers, single
+        raise ValueError
+    return argnums if isinstance(argnums, int) else numbers
+
+
+Argnums: TypeAlias = Annotated[int | Sequence[int], Kind("an int or different ints", _different)]
+
+
+def _argnums(argnums: Argnums) -> tuple[tuple[int, ...], bool]:
+    """As a tuple, and was it one number?"""
+    return ((argnums,), True) if isinstance(argnums, int) else (tuple(argnums), False)
 
 
 # ------------------------------------------------------------------------------------------------------------------
 # The transforms
 
 
+@checked
 def value_and_grad(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+    f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
 ) -> Callable[..., tuple[Any, Any]]:
     """A function that returns ``f``'s scalar value and its gradient.
 
@@ -617,7 +633,6 @@ def value_and_grad(
     >>> tg.value_and_grad(lambda x: x * x)(3.0)
     (Tensor(9.), Tensor(6.))
     """
-    _check_callable("grad", f)
     numbers, single = _argnums(argnums)
 
     def value_and_grad_f(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
@@ -637,7 +652,8 @@ def value_and_grad(
     return value_and_grad_f
 
 
-def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+@checked
+def grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
     """The gradient of a scalar function, as a function. Touches nobody's ``.grad``; nests to any order.
 
     See `value_and_grad` for the arguments and errors.
@@ -659,6 +675,7 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool 
     return grad_f
 
 
+@checked
 def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
     """Reverse mode: ``f``'s value, and the function that pulls a cotangent back to the primals.
 
@@ -673,7 +690,6 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
     >>> pullback(1.0)
     (Tensor(3.), Tensor(2.))
     """
-    _check_callable("vjp", f)
     trace = _Trace("vjp", f, primals, range(len(primals)))
     trace.flatten_result()
     recording = trace.depends_on_more()
@@ -690,6 +706,7 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
     return trace.rebuild_output(visible), pullback
 
 
+@checked
 def jvp(f: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Any, Any]:
     """Forward mode: ``f``'s value, and its derivative along the tangents.
 
@@ -708,7 +725,6 @@ def jvp(f: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Any, Any]:
     """
     primals = tuple(primals) if isinstance(primals, (tuple, list)) else (primals,)
     tangents = tuple(tangents) if isinstance(tangents, (tuple, list)) else (tangents,)
-    _check_callable("jvp", f)
     trace = _Trace("jvp", f, primals, range(len(primals)))
     trace.flatten_result()
     parts, _ = flatten(tangents)
@@ -734,7 +750,11 @@ def _push_forward(trace: _Trace, directions: Sequence[Tensor], recording: bool) 
     return results
 
 
-def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0, mode: str = "auto") -> Callable[..., Any]:
+Direction: TypeAlias = Annotated[str, one_of("auto", "reverse", "forward")]
+
+
+@checked
+def jacobian(f: Callable[..., Any], argnums: Argnums = 0, mode: Direction = "auto") -> Callable[..., Any]:
     """The matrix of all first derivatives, of shape ``y.shape + x.shape``.
 
     Parameters
@@ -746,9 +766,6 @@ def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0, mode: str 
     Tensor([[2., 0.],
             [0., 4.]])
     """
-    _check_callable("jacobian", f)
-    if mode not in ("auto", "reverse", "forward"):
-        raise ArgumentError(f"jacobian: expected mode 'auto', 'reverse' or 'forward', got {mode!r}")
     numbers, single = _argnums(argnums)
 
     def jacobian_f(*args: Any, **kwargs: Any) -> Any:
@@ -797,7 +814,8 @@ def _seed(array: ndarray, recording: bool) -> Any:
     return wrap(array, None) if recording else array
 
 
-def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+@checked
+def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     """The matrix of all second derivatives of a scalar function, of shape ``x.shape + x.shape`` (forward over reverse).
 
     >>> import tinygrad_conv as tg
@@ -808,6 +826,7 @@ def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable
     return jacobian(grad(f, argnums), argnums, mode="forward")
 
 
+@checked
 def hvp(f: Callable[..., Any], primals: Any, tangents: Any) -> Any:
     """The Hessian of a scalar function times a direction, without the Hessian (forward over reverse).
 
@@ -835,6 +854,7 @@ def hvp(f: Callable[..., Any], primals: Any, tangents: Any) -> Any:
 # Checkpointing
 
 
+@checked
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     """``f``, keeping only its arguments for backward and computing the rest again there: less memory, more time.
 
@@ -849,8 +869,6 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     >>> tg.grad(tg.checkpoint(lambda x: tg.exp(tg.sin(x))))(0.0)
     Tensor(1.)
     """
-
-    _check_callable("checkpoint", f)
 
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
         if not MODE.get().recording:

@@ -34,7 +34,7 @@ from typing import Any, ParamSpec, TypeAlias
 
 import numpy as np
 
-from .arguments import Kind, bare_array, is_not_bare, kinds_of
+from .arguments import Kind, bare_array, described, is_not_bare, kinds_of
 from .errors import DeclarationError, DTypeError, ShapeError, TinygradConvError
 from .modes import OBSERVED, constant, observer
 from .operation import MISSING, operation_of, source_of
@@ -140,7 +140,10 @@ class Primitive:
         raise DeclarationError(f"@{self.kind} {self.name}: expected {need}")
 
     def _read_signature(self, n_inputs: int) -> None:
-        self.signature = inspect.signature(self.forward)
+        try:
+            self.signature = inspect.signature(self.forward)
+        except (ValueError, TypeError):
+            self._refuse("a function that tells its parameters")
         parameters = list(self.signature.parameters.values())
         self.variadic = bool(parameters) and parameters[0].kind is parameters[0].VAR_POSITIONAL
         if self.variadic:
@@ -427,6 +430,7 @@ def bilinear(*transposes: Rule, **declared: Any) -> Callable[[Callable[P, Any]],
     """
 
     def declare(forward: Callable[P, Any]) -> Callable[P, Tensor]:
+        _needs_rules("bilinear", forward, transposes, "its two transposes")
         if len(transposes) != 2:
             raise DeclarationError(f"@bilinear {forward.__name__}: expected two transposes, got {len(transposes)}")
         return _declare(Primitive("bilinear", forward, vjp=transposes, jvp=None, **declared))
@@ -460,8 +464,8 @@ def _tuple(rules: Any) -> tuple[Rule, ...]:
 
 
 def _needs_rules(kind: str, forward: Callable[..., Any], rules: Sequence[Rule], what: str) -> None:
-    if not callable(forward):
-        raise DeclarationError(f"@{kind}: expected to decorate a function, got {forward!r}")
+    if not callable(forward) or not hasattr(forward, "__name__"):
+        raise DeclarationError(f"@{kind}: expected to decorate a function, got {described(forward)}")
     if not rules:
         raise DeclarationError(f"@{kind} {forward.__name__}: {what} is missing")
 

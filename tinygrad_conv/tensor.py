@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import numpy as np
 
-from .arguments import Kind, bare_array, described
+from .arguments import DType, Kind, bare_array, check, checked, described
 from .errors import ArgumentError, DTypeError, GraphError, MutationError, ShapeError
 from .modes import clears, effect, is_grad_enabled, observer
 
@@ -391,6 +391,10 @@ class Tensor:
 
     def __init__(self, data: Array, requires_grad: bool = False, dtype: Any = None, name: str | None = None) -> None:
         node = None
+        if dtype is not None:
+            dtype = check(DType, "Tensor", "dtype", dtype)
+        if name is not None:
+            name = check(str, "Tensor", "name", name)
         if isinstance(data, Tensor):
             if type(self) is Tensor and not requires_grad and is_grad_enabled():  # the same variable, no gradient lost
                 data = data if dtype is None else ops.astype(data, dtype)
@@ -411,8 +415,8 @@ class Tensor:
             expose(array, late=False)
         elif not isinstance(data, (list, tuple, int, float, complex, np.generic)):
             expose(array, late=False)  # anything else may keep a reference to its buffer
-        if requires_grad:
-            self.requires_grad = True
+        if requires_grad is not False:
+            self.requires_grad = requires_grad
 
     # -- the array -------------------------------------------------------------------------------------------------
 
@@ -455,6 +459,7 @@ class Tensor:
         return self._array
 
     @data.setter
+    @checked
     def data(self, value: Array) -> None:
         _assign(self, value)
 
@@ -528,6 +533,7 @@ class Tensor:
         return self.node is not None
 
     @requires_grad.setter
+    @checked
     def requires_grad(self, value: bool) -> None:
         if self.node is not None and self.node.primitive is not None:
             if not value:
@@ -547,6 +553,7 @@ class Tensor:
             self.node = Node(None, (), {"tensor": weakref.ref(self)}, (), self.shape, self.dtype, user_source(2))
             self.node.extra = self.name
 
+    @checked
     def requires_grad_(self, value: bool = True) -> Tensor:
         """Set `requires_grad` and return the tensor itself."""
         self.requires_grad = value
@@ -568,6 +575,7 @@ class Tensor:
         return None if self.node is None else self.node.grad
 
     @grad.setter
+    @checked
     def grad(self, value: Array | None) -> None:
         if self.node is None:
             if value is None:
@@ -589,6 +597,7 @@ class Tensor:
             self.register_hook(partial(_retain, weakref.ref(node)))  # held by its node: a strong one would be a cycle
         return self
 
+    @checked
     def register_hook(self, hook: Callable[[Tensor], Any]) -> HookHandle:
         """Call ``hook(gradient)`` when this tensor's gradient is complete during backward.
 
@@ -720,7 +729,7 @@ class Tensor:
 
     def __contains__(self, value: Array) -> bool:
         self._leaves("a condition")
-        return bool((self._array == (value._array if isinstance(value, Tensor) else value)).any())
+        return bool(np.any(ops.equal(self, value)._array))
 
     def __copy__(self) -> Tensor:
         """The same values, in shared memory, at the same place in the graph; of a leaf, a leaf of its own."""
@@ -755,10 +764,10 @@ class Tensor:
         return (*made, self.__dict__) if getattr(self, "__dict__", None) else made
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        raise TypeError(_IN_PLACE_HELP)
+        raise DTypeError(_IN_PLACE_HELP)
 
     def __delitem__(self, index: Any) -> None:
-        raise TypeError(_IN_PLACE_HELP)
+        raise DTypeError(_IN_PLACE_HELP)
 
     # -- operators -------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ tinygrad_conv.errors.ArgumentError: mix: expected share to be a number in [0, 1]
 """
 
 from .arrays import as_array, bare_array, is_not_bare
-from .calls import OF_NUMPY, RAW, checked, explained, kinds_of, unchecked
+from .calls import OF_NUMPY, RAW, called, checked, explained, kinds_of, unchecked
 from .kinds import (
     LATER,
     Axes,
@@ -38,6 +38,7 @@ from .kinds import (
     check,
     described,
     instances,
+    integers,
     items_of,
     kind_of,
     one_of,
@@ -48,6 +49,6 @@ from .memory import afford
 __all__ = [
     "LATER", "OF_NUMPY", "RAW", "Axes", "Count", "DType", "Finite", "FloatDType", "Fraction", "Kind", "NewShape",
     "NonNegative", "Path", "Positive", "Probability", "ShapeLike", "Size", "Sizes", "SomeAxes", "afford", "as_array",
-    "bare_array", "check", "checked", "described", "explained", "instances", "is_not_bare", "items_of", "kind_of",
-    "kinds_of", "one_of", "several", "unchecked",
+    "bare_array", "called", "check", "checked", "described", "explained", "instances", "integers", "is_not_bare",
+    "items_of", "kind_of", "kinds_of", "one_of", "several", "unchecked",
 ]  # fmt: skip

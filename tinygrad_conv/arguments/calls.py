@@ -27,7 +27,7 @@ from .. import errors
 from ..errors import ArgumentError, DTypeError, IndexingError, ShapeError, SizeError, TinygradConvError
 from .kinds import Kind, described, kind_of, outlined
 
-__all__ = ["OF_NUMPY", "RAW", "checked", "explained", "kinds_of", "unchecked"]
+__all__ = ["OF_NUMPY", "RAW", "called", "checked", "explained", "kinds_of", "unchecked"]
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ T = TypeVar("T")
 # What is raised inside
 
 OF_NUMPY = (TypeError, ValueError, IndexError, OverflowError, ZeroDivisionError, MemoryError)  # what arrays raise
-RAW = (*OF_NUMPY, LookupError, AttributeError, AssertionError, RecursionError)
+RAW = (*OF_NUMPY, LookupError, AttributeError, AssertionError, RuntimeError)
 _LIBRARY, _NUMPY, _PYTHON = (
     os.path.dirname(os.path.abspath(file)) + os.sep for file in (errors.__file__, np.__file__, os.__file__)
 )
@@ -44,7 +44,7 @@ _PACKAGES = f"{os.sep}site-packages{os.sep}"
 
 def _stands(error: Exception) -> bool:
     """Is it to be raised as it is: an error of the library, or of code of the user's?"""
-    return isinstance(error, TinygradConvError) or _is_of_user(error)
+    return isinstance(error, (TinygradConvError, NotImplementedError)) or _is_of_user(error)
 
 
 def explained(what: str, error: Exception, arguments: Mapping[str, Any]) -> TinygradConvError:
@@ -57,7 +57,7 @@ def explained(what: str, error: Exception, arguments: Mapping[str, Any]) -> Tiny
         return SizeError(text)
     if isinstance(error, IndexError) and not isinstance(error, ValueError):
         return IndexingError(text)
-    return (ShapeError if isinstance(error, (ValueError, ArithmeticError)) else DTypeError)(text)
+    return (ShapeError if isinstance(error, (ValueError, ArithmeticError, RuntimeError)) else DTypeError)(text)
 
 
 def _is_of_user(error: Exception) -> bool:
@@ -69,6 +69,16 @@ def _is_of_user(error: Exception) -> bool:
             return True
         trace = trace.tb_next
     return False
+
+
+def called(what: str, function: Any, *args: Any, **kwargs: Any) -> Any:
+    """What a function of the user's returns. That it cannot be called so is told; what it raises is left alone."""
+    try:
+        return function(*args, **kwargs)
+    except RAW as error:
+        if _stands(error):
+            raise
+        raise explained(what, error, {"a call of": function}) from error
 
 
 # ------------------------------------------------------------------------------------------------------------------

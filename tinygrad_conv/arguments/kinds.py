@@ -231,18 +231,19 @@ def _path(value: Any) -> str:
 # Kinds of kinds
 
 
-def integers(least: int) -> Kind:
-    """Ints from `least`."""
+def integers(least: int, most: int = 2**63 - 1) -> Kind:
+    """Ints from `least` to `most`."""
 
     def read(value: Any) -> int:
         number = _integer(value)
-        _ensure(number >= least)
+        _ensure(least <= number <= most)
         return number
 
     def near(value: Any) -> int:
-        return max(least, round(value)) if abs(value) < 2**31 else least
+        return min(max(least, round(value)), most) if abs(value) < 2**31 else least
 
-    return Kind(f"an int >= {least}", read, near, f"type({{0}}) is int and {least} <= {{0}} < {2**63}")
+    expected = f"an int >= {least}" if most >= 2**62 else f"an int from {least} to {most}"
+    return Kind(expected, read, near, f"type({{0}}) is int and {least} <= {{0}} <= {most}")
 
 
 def numbers(expected: str, low: float, high: float, *, to_low: bool = True, to_high: bool = False) -> Kind:

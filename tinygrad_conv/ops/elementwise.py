@@ -7,11 +7,11 @@ and the rest take arrays, scalars or tensors; given no tensor they compute on, a
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
-from ..arguments import checked
+from ..arguments import checked, integers
 from ..kernels import special
 from ..primitive import NONDIFF, Array, elementwise, linear, plain
 from ..tensor import Tensor
@@ -290,8 +290,11 @@ def ceil(x: Array) -> Array:
     return np.ceil(x)
 
 
+Decimals: TypeAlias = Annotated[int, integers(-400, 400)]  # no number has more
+
+
 @elementwise(lambda: 0.0, kinks="0 at the steps", tie="mean")
-def round(x: Array, decimals: int = 0) -> Array:
+def round(x: Array, decimals: Decimals = 0) -> Array:
     """The nearest integer (or number of so many decimals), halves to even. Derivative: 0 everywhere.
 
     >>> round(Tensor([1.2, 2.5]))
