@@ -30,6 +30,7 @@ WRITERS = {
     "tinygrad_conv/files/writing.py",
     "tinygrad_conv/files/arrays.py",  # into a file that `write` has opened
     "tinygrad_conv/train/job.py",  # gives a run's folder its name
+    "tinygrad_conv/files/holding.py",  # who holds a folder, into the file that is locked
     "benchmarks/measure.py",  # a pipe, and a switch under /proc
 }
 

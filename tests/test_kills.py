@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from hypothesis import settings
 
 from tinygrad_conv import files
 from tinygrad_conv.cli import main
+from tinygrad_conv.errors import DataError
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills children that it forks")
 KILLS = 300 if settings().max_examples >= 1000 else 9  # in the nightly profile, and else
@@ -130,7 +132,7 @@ def training(out, model, *more):
 def outcome(folder):
     """All that a run leaves, but for the time that it took."""
     assert_whole(folder)
-    assert {path.name for path in folder.iterdir() if not path.match(files.UNFINISHED)} == {
+    assert {path.name for path in folder.iterdir()} == {
         "settings.json", "checkpoint.npz", "weights.npz", "history.csv", "graph.svg", "report.html",
     }  # fmt: skip
     with np.load(folder / "checkpoint.npz") as arrays:
@@ -145,7 +147,7 @@ ENDS = {".html": b"</html>\n", ".svg": b"</svg>\n", ".csv": b"\n", ".json": b"}\
 
 def assert_whole(folder):
     for path in folder.rglob("*"):
-        if path.is_file() and not path.match(files.UNFINISHED):
+        if path.is_file() and not path.match(files.UNFINISHED) and path.name != ".lock":
             if path.suffix == ".npz":
                 with np.load(path) as arrays:
                     assert all(arrays[name] is not None for name in arrays.files)
@@ -213,3 +215,54 @@ def test_on_a_full_disk_there_is_one_line_and_the_old_files(name, tmp_path):
     assert {path.name for path in before} == {path.name for path in (tmp_path / "run").iterdir()}
     assert main(job) == 0
     outcome(tmp_path / "run")
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# One at a time
+
+
+def test_the_second_process_is_told_who_holds_a_run(tmp_path, capsys):
+    job = training(tmp_path, "dense", "--epochs", "1")
+    assert main(job) == 0
+    capsys.readouterr()
+    with files.holding(tmp_path / "run", "wait"):
+        assert main([*job, "--resume"]) == 2
+        said = capsys.readouterr().err
+        assert (
+            f"run: expected a folder that nobody else is writing into, got one that is held by process {os.getpid()}"
+            in said
+        )
+        assert "since 2" in said
+        assert said.endswith("; wait until that has ended, or start a run with another --name\n")
+        before = sorted(tmp_path.rglob("*"))
+        assert main([*job]) == 0  # which is run-2
+        assert sorted(tmp_path.rglob("*"))[: len(before)] == before
+    assert main([*job, "--resume"]) == 0
+    assert not (tmp_path / "run" / ".lock").exists()
+
+
+def test_a_lock_of_a_killed_process_holds_nothing(tmp_path):
+    code = (
+        "import sys, os, signal, pathlib; from tinygrad_conv import files\n"
+        "with files.holding(pathlib.Path(sys.argv[1]), ''): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == -9
+    assert (tmp_path / ".lock").exists()
+    (tmp_path / ".0123456789abcdef.part").touch()
+    (tmp_path / ".mine.part").touch()
+    with files.holding(tmp_path, ""):
+        assert {path.name for path in tmp_path.iterdir()} == {".lock", ".mine.part"}
+    assert {path.name for path in tmp_path.iterdir()} == {".mine.part"}
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", bytes(5000), b'{"process": -1, "machine": "", "since": 0}'])
+def test_a_lock_that_says_nothing_holds_all_the_same(content, tmp_path):
+    with files.holding(tmp_path, "wait"):
+        (tmp_path / ".lock").write_bytes(content)
+        with pytest.raises(DataError, match="is held by another process; wait"), files.holding(tmp_path, "wait"):
+            pass
+
+
+def test_a_folder_that_is_not_there_cannot_be_held(tmp_path):
+    with pytest.raises(DataError, match="got none"), files.holding(pathlib.Path(tmp_path, "file", "x"), ""):
+        pass

@@ -6,18 +6,20 @@
 `packed`       gzip and xz, unpacked as far as one asks
 `arrays`       arrays by name, as npz
 `records`      JSON, each value of a declared kind
+`holding`      a folder that one process has for itself
 =============  ==========================================================================
 
 What is promised, and how it is tested: ``docs/reliability.md``.
 """
 
 from .arrays import arrays_in, write_arrays
+from .holding import holding
 from .packed import unpacking
 from .reading import Expected, exactly
 from .records import parsed, record, value
 from .writing import UNFINISHED, Content, folder_for, name_of, unfinished, write
 
 __all__ = [
-    "UNFINISHED", "Content", "Expected", "arrays_in", "exactly", "folder_for", "name_of", "parsed", "record",
+    "UNFINISHED", "Content", "Expected", "arrays_in", "exactly", "folder_for", "holding", "name_of", "parsed", "record",
     "unfinished", "unpacking", "value", "write", "write_arrays",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, DataError
-from ..files import unfinished
+from ..files import holding, unfinished
 from . import outputs
 from .results import Results
 from .run import Images, Run, Settings, predict
 from .stopping import Stopped, Stopping
 
+OTHERWISE = "wait until that has ended, or start a run with another --name"
 NO_PLOTS = (
     f"matplotlib is not installed, so {', '.join(outputs.PICTURES)} are left out; to have them: "
     "pip install 'tinygrad-conv[plots]'"
@@ -43,22 +44,26 @@ def train(
     plots : draw PNG pictures
     """
     base = Path(out, name or f"mnist-{given.get('model') or 'cnn'}")
-    if resume:
-        folder = base if name else newest(base)
-        settings = resumed(folder, given)
-    else:
-        settings = Settings.of(given)
-    if data_dir is not None and not settings.full:
-        raise ArgumentError("--data-dir: expected together with --full, as the sample comes with the package")
-    run = Run(settings)
-    if resume:
-        go_back(run, folder)
-    images = Images.of(settings, data_dir)
-    if not resume:
-        folder = fresh(base, settings)
-    elif settings != Settings.load(folder / "settings.json"):
-        settings.save(folder / "settings.json")
-    return work(run, images, folder, quiet, plots)
+    with ExitStack() as held:
+        if resume:
+            folder = base if name else newest(base)
+            resumed(folder, given)  # for its errors: nothing is written before, not even who holds the folder
+            held.enter_context(holding(folder, OTHERWISE))
+            settings = resumed(folder, given)
+        else:
+            settings = Settings.of(given)
+        if data_dir is not None and not settings.full:
+            raise ArgumentError("--data-dir: expected together with --full, as the sample comes with the package")
+        run = Run(settings)
+        if resume:
+            go_back(run, folder)
+        images = Images.of(settings, data_dir)
+        if not resume:
+            folder = fresh(base, settings)
+            held.enter_context(holding(folder, OTHERWISE))
+        elif settings != Settings.load(folder / "settings.json"):
+            settings.save(folder / "settings.json")
+        return work(run, images, folder, quiet, plots)
 
 
 def go_back(run: Run, folder: Path) -> None:
