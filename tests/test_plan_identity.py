@@ -163,3 +163,21 @@ def test_a_compiled_step_is_not_copied(copied):
     step(np.ones(2))
     with pytest.raises(tg.errors.GraphError, match=r"got the compiled step <lambda>; copy the step itself"):
         copied(step)
+
+
+def test_gradients_that_are_clipped_at_some_calls_only():
+    def run(wrap):
+        w = tg.nn.Parameter(np.array([0.5, -1.0, 2.0]))
+
+        def step(x):
+            loss = ((w * x) ** 2).sum()
+            w.zero_grad()
+            loss.backward()
+            tg.optim.clip_grad_norm([w], 3.0)
+            return loss.detach(), w.grad[:2]
+
+        step = wrap(step)
+        return [[r.numpy().tobytes() for r in step(np.full(3, x))] for x in (0.1, 0.1, 0.1, 5.0, 0.1, 7.0)]
+
+    with tg.use_kernels("plain"):
+        assert run(tg.compile) == run(lambda step: step)

@@ -385,9 +385,9 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: Positive) -> Tensor:
     nodes = [p.node for p in params if p.node is not None and p.node.grad is not None]
     flat = [node.grad._array.reshape(-1) for node in nodes if node.grad is not None]
     norm = math.sqrt(sum(float(quietly(np.dot, g, g)) for g in flat))
-    if norm > max_norm:
-        for node in nodes:
-            node.grad = Tensor(node.grad._array * (max_norm / norm))  # type: ignore[union-attr]
+    factor = max_norm / norm if norm > max_norm else 1.0
+    for node in nodes:  # new gradients in any case, so that a compiled step knows them whether they were clipped or not
+        node.grad = Tensor(node.grad._array * factor)  # type: ignore[union-attr]
     return Tensor(norm)
 
 
