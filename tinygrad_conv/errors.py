@@ -22,6 +22,7 @@ __all__ = [
     "MissingError",
     "MissingExtraError",
     "MutationError",
+    "NotDefinedError",
     "ShapeError",
     "SizeError",
     "TinygradConvError",
@@ -74,6 +75,10 @@ class AnomalyError(GraphError, ArithmeticError):
 
 class DeclarationError(TinygradConvError, TypeError):
     """A primitive's declaration is incomplete or contradicts itself; names the missing part."""
+
+
+class NotDefinedError(DeclarationError, NotImplementedError):
+    """A subclass does not define a method that it must; the message says which."""
 
 
 class DataError(ArgumentError):

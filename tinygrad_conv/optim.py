@@ -42,7 +42,7 @@ from .arguments import (
     items_of,
     unchecked,
 )
-from .errors import ArgumentError, DTypeError, ShapeError
+from .errors import ArgumentError, DTypeError, NotDefinedError, ShapeError
 from .kernels import registry as kernels
 from .kernels.product import quietly
 from .modes import clears, effect
@@ -163,7 +163,7 @@ class Optimizer:
 
     def numbers(self, lr: float) -> tuple[Any, ...]:
         """What the kernel takes after the arrays, at this step."""
-        raise NotImplementedError
+        raise NotDefinedError(f"{type(self).__name__}: define update(self, p, g, state, lr)")
 
     def update(self, p: Array, g: Array, state: dict[str, Array], lr: float, *, out: Array | None = None) -> Array:
         """The new values of a parameter `p` with gradient `g`: in `out` (which may be p), or in a new array.

@@ -32,8 +32,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import numpy as np
 
-from .arguments import DType, Kind, bare_array, check, checked, described
-from .errors import ArgumentError, DTypeError, GraphError, MutationError, ShapeError
+from .arguments import DType, Kind, afford, bare_array, check, checked, described
+from .errors import ArgumentError, DTypeError, GraphError, MutationError, ShapeError, TinygradConvError
 from .modes import clears, effect, is_grad_enabled, observer
 
 if TYPE_CHECKING:
@@ -1059,10 +1059,14 @@ def _numbers(data: Any, depth: int = 0) -> Any:
 def _as_array(data: Any, dtype: Any = None, copy: bool | None = None) -> ndarray:
     """Numbers as an array. Raises DTypeError or GraphError in words that follow the name of who was given them."""
     data = _numbers(data) if isinstance(data, (list, tuple)) else bare_array(data)
-    if dtype is not None and np.dtype(dtype).kind not in "cb" and np.iscomplexobj(data):
-        raise DTypeError(f"expected real numbers for {np.dtype(dtype)}, got complex ones; take their real part first")
     try:
+        if isinstance(data, range):
+            afford("a range", (len(data),))
+        if dtype is not None and np.dtype(dtype).kind not in "cb" and np.iscomplexobj(data):
+            raise DTypeError(f"expected real numbers for {np.dtype(dtype)}, got complex ones; take the real part first")
         array = np.array(data, dtype=dtype, copy=copy)
+    except TinygradConvError:
+        raise
     except Exception as error:  # an object may raise anything when it is asked for its array
         raise DTypeError(f"expected numbers of one regular shape, got {described(data)} ({error})") from None
     if array.dtype.kind not in "fiubc":

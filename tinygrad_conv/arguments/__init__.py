@@ -41,6 +41,7 @@ from .kinds import (
     integers,
     items_of,
     kind_of,
+    numbers,
     one_of,
     several,
 )
@@ -50,5 +51,5 @@ __all__ = [
     "LATER", "OF_NUMPY", "RAW", "Axes", "Count", "DType", "Finite", "FloatDType", "Fraction", "Kind", "NewShape",
     "NonNegative", "Path", "Positive", "Probability", "ShapeLike", "Size", "Sizes", "SomeAxes", "afford", "as_array",
     "bare_array", "called", "check", "checked", "described", "explained", "instances", "integers", "is_not_bare",
-    "items_of", "kind_of", "kinds_of", "one_of", "several", "unchecked",
+    "items_of", "kind_of", "kinds_of", "numbers", "one_of", "several", "unchecked",
 ]  # fmt: skip

@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial, wraps
-from inspect import Parameter, signature, unwrap
+from inspect import Parameter, isgeneratorfunction, signature, unwrap
 from types import FunctionType
 from typing import Any, TypeVar
 
@@ -65,7 +65,8 @@ def _is_of_user(error: Exception) -> bool:
     trace = error.__traceback__
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
-        if not file.startswith((_LIBRARY, _NUMPY, "<frozen")) and (not file.startswith(_PYTHON) or _PACKAGES in file):
+        inside = file.startswith((_LIBRARY, _NUMPY, "<frozen")) or file.endswith(".pyx")  # NumPy's random numbers
+        if not inside and (not file.startswith(_PYTHON) or _PACKAGES in file):
             return True
         trace = trace.tb_next
     return False
@@ -88,12 +89,15 @@ _CALL = """\
 def call({parameters}):
 {checks}
     try:
-        return FUNCTION({passed})
+        return {result}
     except RAW as error:
         if STANDS(error):
             raise
         raise EXPLAINED({what}, error, {arguments}) from error  # no variable may hold it: it holds this call's
 """
+
+
+_SPECIAL = ("__init__", "__call__", "__getitem__", "__matmul__")
 
 
 def checked(thing: T) -> T:
@@ -114,7 +118,7 @@ def checked(thing: T) -> T:
     if not isinstance(thing, type):
         return _held(thing)  # type: ignore[no-any-return]
     for name, member in list(vars(thing).items()):
-        if name.startswith("_") and name not in ("__init__", "__call__"):
+        if name.startswith("_") and name not in _SPECIAL:
             continue
         if isinstance(member, (staticmethod, classmethod)):
             setattr(thing, name, type(member)(_held(member.__func__)))
@@ -152,11 +156,27 @@ def _first_call(*args: Any, **kwargs: Any) -> Any:
     return written_out()(*args, **kwargs)  # type: ignore[name-defined]  # noqa: F821
 
 
+def _steps(what: str, steps: Any, arguments: Mapping[str, Any]) -> Any:
+    """What a generator yields; it runs, and may raise, after the call is over."""
+    try:
+        return (yield from steps)
+    except RAW as error:
+        if _stands(error):
+            raise
+        raise explained(what, error, arguments) from error
+
+
 def _written_out(call: Any, function: Any, sets: str) -> Any:
     """A checked function, after its code was made from its source."""
     parameters = list(signature(function).parameters.values())
     kinds, what = kinds_of(function), _what("__init__" if sets else function.__name__, parameters)
-    names: dict[str, Any] = {"FUNCTION": function, "RAW": RAW, "STANDS": _stands, "EXPLAINED": explained}
+    names: dict[str, Any] = {
+        "FUNCTION": function,
+        "RAW": RAW,
+        "STANDS": _stands,
+        "EXPLAINED": explained,
+        "STEPS": _steps,
+    }
     checks = []
     for p in parameters:
         kind = kinds.get(p.name)
@@ -166,10 +186,13 @@ def _written_out(call: Any, function: Any, sets: str) -> Any:
         if p.default is not p.empty:
             names[f"DEFAULT_{p.name}"] = p.default
     arguments = ", ".join(f"{p.name!r}: {p.name}" for p in parameters if p.name != "self")
+    passed = ", ".join(f"{_star(p) or f'{p.name}=' * (p.kind is p.KEYWORD_ONLY)}{p.name}" for p in parameters)
+    result, arguments = f"FUNCTION({passed})", f"{{{arguments}}}"
+    if isgeneratorfunction(function):
+        result = f"STEPS({what}, {result}, {arguments})"
     source = _CALL.format(
-        parameters=_declared(parameters), checks="\n".join(checks), what=what, arguments=f"{{{arguments}}}",
-        passed=", ".join(f"{_star(p) or f'{p.name}=' * (p.kind is p.KEYWORD_ONLY)}{p.name}" for p in parameters),
-    )  # fmt: skip
+        parameters=_declared(parameters), checks="\n".join(checks), what=what, arguments=arguments, result=result
+    )
     call.__globals__.update(names)
     exec(compile(source, f"{_LIBRARY}<call of {function.__qualname__}>", "exec"), call.__globals__)
     made = call.__globals__.pop("call")

@@ -78,7 +78,9 @@ class Kind:
                 fix = self.near(value)
             except Exception:
                 fix = default
-        use = "" if fix is None else f"; use {name}={described(fix)}"
+        use = (
+            "" if fix is None else f'; use {name}="{fix}"' if isinstance(fix, str) else f"; use {name}={described(fix)}"
+        )
         raise refused(f"{what}: expected {name} to be {self.expected}, got {described(value)}{use}") from None
 
 
@@ -246,7 +248,10 @@ def integers(least: int, most: int = 2**63 - 1) -> Kind:
     return Kind(expected, read, near, f"type({{0}}) is int and {least} <= {{0}} <= {most}")
 
 
-def numbers(expected: str, low: float, high: float, *, to_low: bool = True, to_high: bool = False) -> Kind:
+def numbers(
+    expected: str, low: float, high: float, *, to_low: bool = True, to_high: bool = False,
+    near: Callable[[Any], Any] | None = None,
+) -> Kind:  # fmt: skip
     """Numbers between bounds, which are among them or not; NaN never fits."""
 
     def read(value: Any) -> Any:
@@ -255,7 +260,7 @@ def numbers(expected: str, low: float, high: float, *, to_low: bool = True, to_h
         return number
 
     source = f"{low} {'<=' if to_low else '<'} {{0}} {'<=' if to_high else '<'} {high}"
-    return Kind(expected, read, quick=f"type({{0}}) is float and {source}", names={"inf": math.inf})
+    return Kind(expected, read, near, f"type({{0}}) is float and {source}", {"inf": math.inf})
 
 
 def one_of(*options: Any) -> Kind:
@@ -391,7 +396,9 @@ ShapeLike: TypeAlias = Annotated[
 NewShape: TypeAlias = Annotated[
     Any, Kind("a shape (an int, or ints >= 0, one of them -1)", partial(_shape, -1), quick=_INT_OR_TUPLE)
 ]
-Sizes: TypeAlias = Annotated[Any, Kind("the sizes of an input, batch axis first (ints >= 0, or None)", _sizes)]
+Sizes: TypeAlias = Annotated[
+    Any, Kind("the sizes of an input, batch axis first (ints >= 0, or None)", _sizes, quick="type({0}) is tuple")
+]
 
 DType: TypeAlias = Annotated[Any, Kind("a dtype of numbers", partial(_dtype, "fiubc"), lambda value: "float32")]
 FloatDType: TypeAlias = Annotated[Any, Kind("a floating dtype", partial(_dtype, "f"), lambda value: "float32")]

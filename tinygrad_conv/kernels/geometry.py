@@ -12,17 +12,19 @@ from functools import lru_cache
 from math import gcd, isqrt, prod
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
-from ..arguments import LATER, afford, described
+from ..arguments import LATER, afford, described, one_of
 from ..errors import ArgumentError, DTypeError, ShapeError
 from .window import Pads, Sizes, Window, out_size, same_pads
 
 __all__ = [
-    "IntOrInts", "Padding", "Window", "bias_fits", "channels_first", "conv_window", "depthwise_window", "divisors",
+    "DataFormat", "IntOrInts", "Padding", "Window", "bias_fits", "channels_first", "conv_window", "depthwise_window",
+    "divisors",
     "local_window", "nearest_divisor", "pool_window", "transpose_window",
 ]  # fmt: skip
 
 Padding: TypeAlias = Annotated[str | int | Sequence[int | Sequence[int]], LATER]  # here, where the rank is known
 IntOrInts: TypeAlias = Annotated[int | Sequence[int], LATER]
+DataFormat: TypeAlias = Annotated[str | None, one_of("channels_last", "channels_first", None)]
 
 
 class _Names(NamedTuple):
@@ -52,12 +54,12 @@ def _names(rank: int) -> _Names:
 
 def conv_window(
     what: str, rank: int, x_shape: Sizes, w_shape: Sizes,
-    stride: IntOrInts, padding: Padding, dilation: IntOrInts, groups: int, data_format: str | None,
+    stride: IntOrInts, padding: Padding, dilation: IntOrInts, groups: int, data_format: DataFormat,
 ) -> Window:  # fmt: skip
     """The window of a convolution of x (N, *sizes, C) with w (*kernel, C / groups, C_out)."""
     return _conv_window(
         what, tuple(x_shape), tuple(w_shape), _ints(what, "stride", stride, rank), _padding(what, padding, rank),
-        _ints(what, "dilation", dilation, rank), _positive(what, "groups", groups), channels_first(what, data_format),
+        _ints(what, "dilation", dilation, rank), groups, channels_first(data_format),
     )  # fmt: skip
 
 
@@ -100,12 +102,12 @@ def _conv_window(
 
 def depthwise_window(
     what: str, x_shape: Sizes, w_shape: Sizes,
-    stride: IntOrInts, padding: Padding, dilation: IntOrInts, data_format: str | None, w: str = "w",
+    stride: IntOrInts, padding: Padding, dilation: IntOrInts, data_format: DataFormat, w: str = "w",
 ) -> Window:  # fmt: skip
     """The window of a depthwise convolution of x (N, H, W, C) with (kh, kw, C, multiplier); messages call that `w`."""
     given = f"(x {x_shape}, {w} {w_shape})"
     _check_kernel_axes(what, 2, w_shape, "C, multiplier", given, w)
-    first = channels_first(what, data_format)
+    first = channels_first(data_format)
     sizes, channels = _image(
         what, x_shape, 2, first, given,
         lambda shape: depthwise_window(what, shape, w_shape, stride, padding, dilation, data_format, w),
@@ -125,12 +127,12 @@ def depthwise_window(
 
 def local_window(
     what: str, x_shape: Sizes, w_shape: Sizes, kernel_size: IntOrInts,
-    stride: IntOrInts, padding: Padding, dilation: IntOrInts, data_format: str | None,
+    stride: IntOrInts, padding: Padding, dilation: IntOrInts, data_format: DataFormat,
 ) -> Window:  # fmt: skip
     """The window of a convolution without weight sharing; w is (oh, ow, kh * kw * C, filters)."""
     given = f"(x {x_shape}, w {w_shape})"
     sizes, channels = _image(
-        what, x_shape, 2, channels_first(what, data_format), given,
+        what, x_shape, 2, channels_first(data_format), given,
         lambda shape: local_window(what, shape, w_shape, kernel_size, stride, padding, dilation, data_format),
     )  # fmt: skip
     filters = w_shape[-1] if w_shape else 1
@@ -166,7 +168,7 @@ def bias_fits(what: str, b_shape: Sizes, c_out: int) -> None:
 
 def transpose_window(
     what: str, rank: int, x_shape: Sizes, w_shape: Sizes, stride: IntOrInts, padding: Padding,
-    output_padding: IntOrInts | None, dilation: IntOrInts, groups: int, data_format: str | None,
+    output_padding: IntOrInts | None, dilation: IntOrInts, groups: int, data_format: DataFormat,
 ) -> tuple[Window, Sizes]:  # fmt: skip
     """The window of the convolution of which a transposed convolution is the input gradient, and zeros beyond it.
 
@@ -176,8 +178,8 @@ def transpose_window(
     extra = None if output_padding is None else _ints(what, "output_padding", output_padding, rank, least=0)
     return _transpose_window(
         what, tuple(x_shape), tuple(w_shape), _ints(what, "stride", stride, rank), _padding(what, padding, rank),
-        extra, _ints(what, "dilation", dilation, rank), _positive(what, "groups", groups),
-        channels_first(what, data_format),
+        extra, _ints(what, "dilation", dilation, rank), groups,
+        channels_first(data_format),
     )  # fmt: skip
 
 
@@ -277,13 +279,13 @@ def _nothing_left(
 
 def pool_window(
     what: str, rank: int, x_shape: Sizes, pool_size: IntOrInts, stride: IntOrInts | None,
-    padding: Padding, dilation: IntOrInts, data_format: str | None,
+    padding: Padding, dilation: IntOrInts, data_format: DataFormat,
 ) -> Window:  # fmt: skip
     """The window of a pooling over x (N, *sizes, C); the stride is the pool size when None."""
     kernel = _ints(what, "pool_size", pool_size, rank)
     return _pool_window(
         what, tuple(x_shape), kernel, kernel if stride is None else _ints(what, "stride", stride, rank),
-        _padding(what, padding, rank), _ints(what, "dilation", dilation, rank), channels_first(what, data_format),
+        _padding(what, padding, rank), _ints(what, "dilation", dilation, rank), channels_first(data_format),
     )  # fmt: skip
 
 
@@ -460,17 +462,9 @@ def _does_not_fit(what: str, name: str, window: Window, given: str, remark: Call
 # Arguments
 
 
-def channels_first(what: str, data_format: str | None) -> bool:
+def channels_first(data_format: DataFormat) -> bool:
     """Do channels come before the spatial axes? None means channels last."""
-    if data_format in (None, "channels_last"):
-        return False
-    if data_format == "channels_first":
-        return True
-    near = _nearest_word(data_format, ("channels_last", "channels_first"))
-    raise ArgumentError(
-        f'{what}: expected data_format "channels_last", "channels_first" or None, got {described(data_format)}; '
-        f'use data_format="{near}"'
-    )
+    return data_format == "channels_first"
 
 
 _MOST = 1 << 31  # sizes from here on are those of no image
@@ -497,10 +491,6 @@ def _ints(what: str, name: str, value: Any, rank: int, least: int = 1) -> Sizes:
 def _nearest_ints(values: Sequence[Any], rank: int, least: int) -> Any:
     near = [max(least, round(v)) if isinstance(v, (int, float)) and abs(v) < _MOST else least for v in values]
     return _brief(tuple((near + (near[-1:] or [least]) * rank)[:rank]))
-
-
-def _positive(what: str, name: str, value: Any) -> int:
-    return value if type(value) is int and value > 0 else _ints(what, name, value, 1)[0]
 
 
 def _padding(what: str, padding: Any, rank: int) -> str | Pads:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from difflib import get_close_matches
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
+from ..arguments import Kind
 from ..errors import ArgumentError, DTypeError
 from ..ops import activations as ops
 from ..ops import elementwise
@@ -14,7 +15,13 @@ from ..tensor import Array, Tensor
 
 __all__ = ["get"]
 
-Activation: TypeAlias = str | Callable[[Tensor], Tensor] | None
+
+def _known(activation: Any) -> Any:
+    get(activation)
+    return activation
+
+
+Activation: TypeAlias = Annotated[str | Callable[[Tensor], Tensor] | None, Kind("a name or a function", _known)]
 
 
 def linear(x: Array) -> Array:

@@ -7,13 +7,14 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ..arguments import FloatDType, Size, checked
 from ..errors import ShapeError
 from ..kernels.geometry import (
+    DataFormat,
     IntOrInts,
     Padding,
     Window,
     _ints,
-    channels_first,
     conv_window,
     depthwise_window,
     nearest_divisor,
@@ -25,7 +26,7 @@ from ..tensor import ops as methods
 from . import activations, init
 from .fixes import Edit, Exchange, Set, Shape
 from .image import Image, check_window
-from .layer import Weight, size_of
+from .layer import Weight
 from .module import Parameter
 
 __all__ = [
@@ -41,6 +42,7 @@ TUNABLE: Mapping[str, tuple[Any, ...]] = {
 }
 
 
+@checked
 class Conv(Image):
     """What all convolutions share; `rank` is the number of spatial axes."""
 
@@ -50,25 +52,20 @@ class Conv(Image):
     bias: Parameter | None = None
 
     def __init__(
-        self, filters: int, kernel_size: IntOrInts, stride: IntOrInts = 1, padding: Padding = "valid",
-        dilation: IntOrInts = 1, groups: int = 1, in_channels: int | None = None,
-        activation: activations.Activation = None, use_bias: bool = True, data_format: str | None = None,
-        weight_init: str | init.Initializer = "glorot_uniform", bias_init: str | init.Initializer = "zeros",
-        name: str | None = None, dtype: Any = "float32", seed: init.Seed = None,
+        self, filters: Size, kernel_size: IntOrInts, stride: IntOrInts = 1, padding: Padding = "valid",
+        dilation: IntOrInts = 1, groups: Size = 1, in_channels: Size | None = None,
+        activation: activations.Activation = None, use_bias: bool = True, data_format: DataFormat = None,
+        weight_init: init.Init = "glorot_uniform", bias_init: init.Init = "zeros",
+        name: str | None = None, dtype: FloatDType = "float32", seed: init.Seed = None,
     ) -> None:  # fmt: skip
         super().__init__(name, dtype, seed)
         what = type(self).__name__
-        self.filters = size_of(what, "filters", filters)
+        self.filters = filters
         self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
         check_window(what, self.rank, padding, kernel_size=kernel_size, stride=stride, dilation=dilation)
-        self.groups = size_of(what, "groups", groups)
-        self.in_channels = None if in_channels is None else size_of(what, "in_channels", in_channels)
+        self.groups, self.in_channels = groups, in_channels
         self.activation, self.use_bias, self.data_format = activation, use_bias, data_format
-        activations.get(activation)
-        channels_first(what, data_format)
         self.weight_init, self.bias_init = weight_init, bias_init
-        init.get(weight_init)
-        init.get(bias_init, "bias_init")
         if in_channels is not None:
             self._divisible(in_channels)
             self.create(in_channels)
@@ -163,6 +160,7 @@ class Conv(Image):
         return self.activated(y)
 
 
+@checked
 class Conv2D(Conv):
     """Kernels that slide over images: each output is a linear combination of one patch of all channels.
 
@@ -197,6 +195,7 @@ class Conv2D(Conv):
     rank, operation = 2, ops.conv2d
 
 
+@checked
 class Conv1D(Conv):
     """`Conv2D` along one axis: x (N, L, C), weight (k, C / groups, filters), y (N, ol, filters).
 
@@ -207,6 +206,7 @@ class Conv1D(Conv):
     rank, operation = 1, ops.conv1d
 
 
+@checked
 class Conv3D(Conv):
     """`Conv2D` over three axes: x (N, D, H, W, C), weight (kd, kh, kw, C / groups, filters).
 
@@ -217,17 +217,18 @@ class Conv3D(Conv):
     rank, operation = 3, ops.conv3d
 
 
+@checked
 class ConvTranspose(Conv):
     """What transposed convolutions share; their kernels are (*kernel_size, filters / groups, C)."""
 
     tunable: Mapping[str, tuple[Any, ...]] = {}
 
     def __init__(
-        self, filters: int, kernel_size: IntOrInts, stride: IntOrInts = 1, padding: Padding = "valid",
-        output_padding: IntOrInts | None = None, dilation: IntOrInts = 1, groups: int = 1,
-        in_channels: int | None = None, activation: activations.Activation = None, use_bias: bool = True,
-        data_format: str | None = None, weight_init: str | init.Initializer = "glorot_uniform",
-        bias_init: str | init.Initializer = "zeros", name: str | None = None, dtype: Any = "float32",
+        self, filters: Size, kernel_size: IntOrInts, stride: IntOrInts = 1, padding: Padding = "valid",
+        output_padding: IntOrInts | None = None, dilation: IntOrInts = 1, groups: Size = 1,
+        in_channels: Size | None = None, activation: activations.Activation = None, use_bias: bool = True,
+        data_format: DataFormat = None, weight_init: init.Init = "glorot_uniform",
+        bias_init: init.Init = "zeros", name: str | None = None, dtype: FloatDType = "float32",
         seed: init.Seed = None,
     ) -> None:  # fmt: skip
         self.output_padding = output_padding
@@ -279,6 +280,7 @@ class ConvTranspose(Conv):
         return self.activated(y)
 
 
+@checked
 class Conv2DTranspose(ConvTranspose):
     """The transpose of a `Conv2D` from `filters` channels: with a stride it enlarges images.
 
@@ -295,18 +297,21 @@ class Conv2DTranspose(ConvTranspose):
     rank, operation = 2, ops.conv2d_transpose
 
 
+@checked
 class Conv1DTranspose(ConvTranspose):
     """`Conv2DTranspose` along one axis: x (N, L, C), y (N, ol, filters)."""
 
     rank, operation = 1, ops.conv1d_transpose
 
 
+@checked
 class Conv3DTranspose(ConvTranspose):
     """`Conv2DTranspose` over three axes: x (N, D, H, W, C), y (N, od, oh, ow, filters)."""
 
     rank, operation = 3, ops.conv3d_transpose
 
 
+@checked
 class DepthwiseConv2D(Image):
     """Each channel with kernels of its own, `multiplier` of them: channels do not mix.
 
@@ -323,24 +328,19 @@ class DepthwiseConv2D(Image):
     bias: Parameter | None = None
 
     def __init__(
-        self, kernel_size: IntOrInts, stride: IntOrInts = 1, padding: Padding = "valid", multiplier: int = 1,
-        dilation: IntOrInts = 1, in_channels: int | None = None, activation: activations.Activation = None,
-        use_bias: bool = True, data_format: str | None = None,
-        weight_init: str | init.Initializer = "glorot_uniform", bias_init: str | init.Initializer = "zeros",
-        name: str | None = None, dtype: Any = "float32", seed: init.Seed = None,
+        self, kernel_size: IntOrInts, stride: IntOrInts = 1, padding: Padding = "valid", multiplier: Size = 1,
+        dilation: IntOrInts = 1, in_channels: Size | None = None, activation: activations.Activation = None,
+        use_bias: bool = True, data_format: DataFormat = None,
+        weight_init: init.Init = "glorot_uniform", bias_init: init.Init = "zeros",
+        name: str | None = None, dtype: FloatDType = "float32", seed: init.Seed = None,
     ) -> None:  # fmt: skip
         super().__init__(name, dtype, seed)
         what = type(self).__name__
         self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
         check_window(what, 2, padding, kernel_size=kernel_size, stride=stride, dilation=dilation)
-        self.multiplier = size_of(what, "multiplier", multiplier)
-        self.in_channels = None if in_channels is None else size_of(what, "in_channels", in_channels)
+        self.multiplier, self.in_channels = multiplier, in_channels
         self.activation, self.use_bias, self.data_format = activation, use_bias, data_format
-        activations.get(activation)
-        channels_first(what, data_format)
         self.weight_init, self.bias_init = weight_init, bias_init
-        init.get(weight_init)
-        init.get(bias_init, "bias_init")
         if in_channels is not None:
             self.create(in_channels)
 
@@ -397,6 +397,7 @@ class DepthwiseConv2D(Image):
         return self.activated(y)
 
 
+@checked
 class SeparableConv2D(DepthwiseConv2D):
     """A depthwise convolution, then one of 1x1 kernels that mixes the channels: fewer weights than `Conv2D`.
 
@@ -414,14 +415,14 @@ class SeparableConv2D(DepthwiseConv2D):
     pointwise: Parameter
 
     def __init__(
-        self, filters: int, kernel_size: IntOrInts, stride: IntOrInts = 1, padding: Padding = "valid",
-        multiplier: int = 1, dilation: IntOrInts = 1, in_channels: int | None = None,
-        activation: activations.Activation = None, use_bias: bool = True, data_format: str | None = None,
-        weight_init: str | init.Initializer = "glorot_uniform", bias_init: str | init.Initializer = "zeros",
-        name: str | None = None, dtype: Any = "float32", seed: init.Seed = None,
+        self, filters: Size, kernel_size: IntOrInts, stride: IntOrInts = 1, padding: Padding = "valid",
+        multiplier: Size = 1, dilation: IntOrInts = 1, in_channels: Size | None = None,
+        activation: activations.Activation = None, use_bias: bool = True, data_format: DataFormat = None,
+        weight_init: init.Init = "glorot_uniform", bias_init: init.Init = "zeros",
+        name: str | None = None, dtype: FloatDType = "float32", seed: init.Seed = None,
         pointwise_init: str | init.Initializer | None = None,
     ) -> None:  # fmt: skip
-        self.filters = size_of(type(self).__name__, "filters", filters)
+        self.filters = filters
         self.pointwise_init = pointwise_init
         init.get(weight_init if pointwise_init is None else pointwise_init, "pointwise_init")
         super().__init__(
@@ -460,6 +461,7 @@ class SeparableConv2D(DepthwiseConv2D):
         return self.activated(y)
 
 
+@checked
 class LocallyConnected2D(Conv):
     """A `Conv2D` that does not share weights: each place has kernels of its own. Locality without sharing.
 
@@ -476,10 +478,10 @@ class LocallyConnected2D(Conv):
     tunable: Mapping[str, tuple[Any, ...]] = {}
 
     def __init__(
-        self, filters: int, kernel_size: IntOrInts, stride: IntOrInts = 1, padding: Padding = "valid",
+        self, filters: Size, kernel_size: IntOrInts, stride: IntOrInts = 1, padding: Padding = "valid",
         dilation: IntOrInts = 1, activation: activations.Activation = None, use_bias: bool = True,
-        data_format: str | None = None, weight_init: str | init.Initializer = "glorot_uniform",
-        bias_init: str | init.Initializer = "zeros", name: str | None = None, dtype: Any = "float32",
+        data_format: DataFormat = None, weight_init: init.Init = "glorot_uniform",
+        bias_init: init.Init = "zeros", name: str | None = None, dtype: FloatDType = "float32",
         seed: init.Seed = None,
     ) -> None:  # fmt: skip
         super().__init__(

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
+from ..arguments import FloatDType, NewShape, Size, check, checked, numbers
 from ..errors import ArgumentError, DTypeError, ShapeError
+from ..kernels.geometry import DataFormat
 from ..ops import linalg, normalization
 from ..ops import shape as shapes
 from ..tensor import Array, Tensor
 from . import activations, init
 from .fixes import Add, Edit, Feed, Set, Shape
-from .layer import Layer, Weight, size_of
+from .layer import Layer, Weight
 from .module import Parameter
 
 __all__ = ["Activation", "Dense", "Dropout", "Embedding", "Flatten", "Reshape"]
 
 
+@checked
 class Dense(Layer):
     """Each output a linear combination of all inputs: ``activation(x @ weight + bias)`` along the last axis.
 
@@ -47,19 +50,14 @@ class Dense(Layer):
     bias: Parameter | None = None
 
     def __init__(
-        self, units: int, in_features: int | None = None, activation: activations.Activation = None,
-        use_bias: bool = True, weight_init: str | init.Initializer = "glorot_uniform",
-        bias_init: str | init.Initializer = "zeros", name: str | None = None, dtype: Any = "float32",
-        seed: init.Seed = None,
+        self, units: Size, in_features: Size | None = None, activation: activations.Activation = None,
+        use_bias: bool = True, weight_init: init.Init = "glorot_uniform", bias_init: init.Init = "zeros",
+        name: str | None = None, dtype: FloatDType = "float32", seed: init.Seed = None,
     ) -> None:  # fmt: skip
         super().__init__(name, dtype, seed)
-        self.units = size_of("Dense", "units", units)
-        self.in_features = None if in_features is None else size_of("Dense", "in_features", in_features)
+        self.units, self.in_features = units, in_features
         self.activation, self.use_bias = activation, use_bias
-        activations.get(activation)
         self.weight_init, self.bias_init = weight_init, bias_init
-        init.get(weight_init)
-        init.get(bias_init, "bias_init")
         if in_features is not None:
             self.build((None, in_features))
 
@@ -107,6 +105,7 @@ class Dense(Layer):
         return shapes.reshape(y, (*lead, self.units)) if len(lead) > 1 else y
 
 
+@checked
 class Activation(Layer):
     """A function of each element (or of each row: softmax), by name or as a callable.
 
@@ -116,13 +115,13 @@ class Activation(Layer):
 
     def __init__(self, activation: activations.Activation, name: str | None = None) -> None:
         super().__init__(name)
-        activations.get(activation)
         self.activation = activation
 
     def forward(self, x: Array) -> Tensor:
         return self.activated(self.ready(x))
 
 
+@checked
 class Flatten(Layer):
     """All axes after the batch as one: (N, H, W, C) to (N, H*W*C), the channel moving fastest.
 
@@ -134,7 +133,7 @@ class Flatten(Layer):
 
     flattens = True
 
-    def __init__(self, data_format: str | None = None, name: str | None = None) -> None:
+    def __init__(self, data_format: DataFormat = None, name: str | None = None) -> None:
         super().__init__(name)
         self.data_format = data_format
 
@@ -148,6 +147,7 @@ class Flatten(Layer):
         return shapes.flatten(x, 1)
 
 
+@checked
 class Reshape(Layer):
     """The elements of each example in another shape, of which one size may be -1.
 
@@ -157,10 +157,10 @@ class Reshape(Layer):
     (None, 28, 28, 1)
     """
 
-    def __init__(self, target_shape: Sequence[int], name: str | None = None) -> None:
+    def __init__(self, target_shape: NewShape, name: str | None = None) -> None:
         super().__init__(name)
-        self.target_shape = tuple(target_shape)
-        if self.target_shape.count(-1) > 1 or any(n < -1 for n in self.target_shape):
+        self.target_shape = check(NewShape, "Reshape", "target_shape", list(target_shape))
+        if self.target_shape.count(-1) > 1:
             raise ArgumentError(f"Reshape: expected sizes with at most one -1, got {self.target_shape}")
 
     def wants(self, shape: Shape) -> int | None:
@@ -189,6 +189,14 @@ class Reshape(Layer):
         return shapes.reshape(x, self.infer(x.shape))
 
 
+def _as_share(value: Any) -> float:
+    return value / 100 if 1 < value < 100 else 0.5  # per cent were meant, perhaps
+
+
+Rate: TypeAlias = Annotated[float, numbers("a number in [0, 1)", 0, 1, near=_as_share)]
+
+
+@checked
 class Dropout(Layer):
     """In training, each element is 0 with probability `rate`, the others divided by 1 - rate. Else x itself.
 
@@ -210,18 +218,11 @@ class Dropout(Layer):
     """
 
     def __init__(
-        self, rate: float, seed: init.Seed = None, name: str | None = None,
-        noise_shape: Sequence[int | None] | None = None,
+        self, rate: Rate, seed: init.Seed = None, name: str | None = None,
+        noise_shape: Sequence[Size | None] | None = None,
     ) -> None:  # fmt: skip
         super().__init__(name, seed=seed)
-        if not isinstance(rate, (int, float)) or not 0 <= rate < 1:
-            near = rate / 100 if isinstance(rate, (int, float)) and 1 < rate < 100 else 0.5
-            raise ArgumentError(f"Dropout: expected a rate in [0, 1), got {rate!r}: use rate={near}")
-        self.rate = rate
-        self.noise_shape = None if noise_shape is None else tuple(noise_shape)
-        for size in self.noise_shape or ():
-            if size is not None:
-                size_of("Dropout", "noise_shape", size)
+        self.rate, self.noise_shape = rate, noise_shape
 
     def forward(self, x: Array) -> Tensor:
         y = self.ready(x)
@@ -232,6 +233,7 @@ class Dropout(Layer):
         return normalization.dropout(y, self.rate, init.generator(self.seed), self.noise_shape)
 
 
+@checked
 class Embedding(Layer):
     """A learned vector for each of `input_dim` integers: (N, ...) integers to (N, ..., output_dim).
 
@@ -245,13 +247,11 @@ class Embedding(Layer):
     weight: Parameter
 
     def __init__(
-        self, input_dim: int, output_dim: int, weight_init: str | init.Initializer = "uniform",
-        name: str | None = None, dtype: Any = "float32", seed: init.Seed = None,
+        self, input_dim: Size, output_dim: Size, weight_init: init.Init = "uniform", name: str | None = None,
+        dtype: FloatDType = "float32", seed: init.Seed = None,
     ) -> None:  # fmt: skip
         super().__init__(name, dtype, seed)
-        self.input_dim = size_of("Embedding", "input_dim", input_dim)
-        self.output_dim = size_of("Embedding", "output_dim", output_dim)
-        self.weight_init = weight_init
+        self.input_dim, self.output_dim, self.weight_init = input_dim, output_dim, weight_init
 
     def infer(self, shape: Shape) -> Shape:
         return (*shape, self.output_dim)

@@ -13,11 +13,12 @@ import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Annotated, Any, Protocol, TypeAlias
 
+from ..arguments import Sizes, kind_of
 from ..errors import ArgumentError, ShapeError, TinygradConvError
 
-Shape: TypeAlias = tuple[Any, ...]  # the batch axis may be None
+Shape: TypeAlias = Annotated[tuple[Any, ...], kind_of(Sizes)]  # the batch axis may be None
 Chain: TypeAlias = "Sequence[tuple[str, Link]]"
 
 MOST = 3  # how many suggestions a message lists

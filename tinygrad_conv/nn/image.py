@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from ..arguments import checked
 from ..errors import ArgumentError, ShapeError
 from ..kernels.geometry import IntOrInts, Padding, _ints, _padding
 from .core import Reshape
@@ -24,6 +25,7 @@ def check_window(what: str, rank: int, padding: Padding, **sizes: IntOrInts) -> 
     _padding(what, padding, rank)
 
 
+@checked
 class Image(Layer):
     """Base of the layers with spatial axes, of which there are `rank`."""
 

@@ -17,25 +17,50 @@ import math
 import operator
 from collections.abc import Callable
 from difflib import get_close_matches
-from typing import Any, SupportsIndex, TypeAlias
+from typing import Annotated, Any, SupportsIndex, TypeAlias
 
 import numpy as np
 
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..arguments import Finite, FloatDType, Kind, NonNegative, ShapeLike, checked
+from ..errors import ArgumentError, ShapeError
 
 __all__ = [
     "constant", "generator", "get", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "lecun_normal",
     "lecun_uniform", "normal", "ones", "orthogonal", "seed", "truncated_normal", "uniform", "zeros",
 ]  # fmt: skip
 
-Seed: TypeAlias = "SupportsIndex | np.random.Generator | None"
-Fans: TypeAlias = tuple[float, float] | None
+Fans: TypeAlias = tuple[NonNegative, NonNegative] | None
 Initializer: TypeAlias = Callable[..., Any]
+
+
+def _initializer(value: Any) -> Any:
+    if not callable(value) and not isinstance(value, str):
+        raise TypeError
+    if isinstance(value, str) and value not in _BY_NAME:
+        raise ValueError
+    return value
+
+
+def _near(value: Any) -> str | None:
+    return next(iter(get_close_matches(value, _BY_NAME, 1)), None)
+
+
+def _seed(value: Any) -> Any:
+    return value if value is None or isinstance(value, np.random.Generator) else _seed_number(value)
+
+
+Init: TypeAlias = Annotated[
+    str | Initializer, Kind("the name of an initialiser or a function", _initializer, _near, "callable({0})")
+]
+Seed: TypeAlias = Annotated[
+    "SupportsIndex | np.random.Generator | None", Kind("an int >= 0, a numpy.random.Generator or None", _seed)
+]
 
 _default: np.random.Generator | None = None
 
 
-def seed(value: SupportsIndex) -> None:
+@checked
+def seed(value: Annotated[SupportsIndex, Kind("an int >= 0", _seed_number)]) -> None:
     """Start the package's generator, which everything without a seed of its own draws from, anew.
 
     >>> seed(0)
@@ -48,6 +73,7 @@ def seed(value: SupportsIndex) -> None:
     _default = np.random.default_rng(_seed_number(value))
 
 
+@checked
 def generator(seed: Seed = None) -> np.random.Generator:
     """The generator that a seed stands for: itself, one started from the number, or (None) the package's.
 
@@ -71,12 +97,11 @@ def stream(seed: Seed, place: int) -> np.random.SeedSequence:
 
 
 def _seed_number(value: Any) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise DTypeError(f"seed: expected an integer or a numpy.random.Generator, got {type(value).__name__}") from None
+    if isinstance(value, bool):
+        raise TypeError
+    number = operator.index(value)
     if number < 0:
-        raise ArgumentError(f"seed: expected at least 0, got {number}")
+        raise ValueError
     return number
 
 
@@ -84,18 +109,21 @@ def _seed_number(value: Any) -> int:
 # Without a scale of their own
 
 
-def zeros(shape: tuple[int, ...], seed: Seed = None, dtype: Any = "float32", fans: Fans = None) -> Any:
+@checked
+def zeros(shape: ShapeLike, seed: Seed = None, dtype: FloatDType = "float32", fans: Fans = None) -> Any:
     """Zeros."""
     return np.zeros(shape, dtype)
 
 
-def ones(shape: tuple[int, ...], seed: Seed = None, dtype: Any = "float32", fans: Fans = None) -> Any:
+@checked
+def ones(shape: ShapeLike, seed: Seed = None, dtype: FloatDType = "float32", fans: Fans = None) -> Any:
     """Ones."""
     return np.ones(shape, dtype)
 
 
+@checked
 def constant(
-    shape: tuple[int, ...], seed: Seed = None, dtype: Any = "float32", fans: Fans = None, value: float = 0.0
+    shape: ShapeLike, seed: Seed = None, dtype: FloatDType = "float32", fans: Fans = None, value: Finite = 0.0
 ) -> Any:
     """One value everywhere.
 
@@ -105,9 +133,10 @@ def constant(
     return np.full(shape, value, dtype)
 
 
+@checked
 def uniform(
-    shape: tuple[int, ...], seed: Seed = None, dtype: Any = "float32", fans: Fans = None,
-    low: float = -0.05, high: float = 0.05,
+    shape: ShapeLike, seed: Seed = None, dtype: FloatDType = "float32", fans: Fans = None,
+    low: Finite = -0.05, high: Finite = 0.05,
 ) -> Any:  # fmt: skip
     """Evenly distributed between `low` and `high`."""
     drawn = generator(seed).random(shape, dtype=_drawn(dtype))
@@ -116,9 +145,10 @@ def uniform(
     return drawn.astype(dtype, copy=False)
 
 
+@checked
 def normal(
-    shape: tuple[int, ...], seed: Seed = None, dtype: Any = "float32", fans: Fans = None,
-    mean: float = 0.0, std: float = 0.05,
+    shape: ShapeLike, seed: Seed = None, dtype: FloatDType = "float32", fans: Fans = None,
+    mean: Finite = 0.0, std: NonNegative = 0.05,
 ) -> Any:  # fmt: skip
     """Normally distributed."""
     drawn = generator(seed).standard_normal(shape, dtype=_drawn(dtype))
@@ -127,9 +157,10 @@ def normal(
     return drawn.astype(dtype, copy=False)
 
 
+@checked
 def truncated_normal(
-    shape: tuple[int, ...], seed: Seed = None, dtype: Any = "float32", fans: Fans = None,
-    mean: float = 0.0, std: float = 0.05,
+    shape: ShapeLike, seed: Seed = None, dtype: FloatDType = "float32", fans: Fans = None,
+    mean: Finite = 0.0, std: NonNegative = 0.05,
 ) -> Any:  # fmt: skip
     """Normally distributed, values beyond two `std` drawn again.
 
@@ -147,8 +178,9 @@ def truncated_normal(
     return drawn.astype(dtype, copy=False)
 
 
+@checked
 def orthogonal(
-    shape: tuple[int, ...], seed: Seed = None, dtype: Any = "float32", fans: Fans = None, gain: float = 1.0
+    shape: ShapeLike, seed: Seed = None, dtype: FloatDType = "float32", fans: Fans = None, gain: Finite = 1.0
 ) -> Any:
     """Orthonormal columns (or rows, whichever are fewer) of the weights as a matrix (product of the rest, last axis).
 
@@ -174,7 +206,8 @@ def orthogonal(
 # Scaled by fan_in and fan_out
 
 
-def fans_of(shape: tuple[int, ...]) -> tuple[float, float]:
+@checked
+def fans_of(shape: ShapeLike) -> tuple[float, float]:
     """(fan_in, fan_out) of a weight laid out (..., in, out).
 
     >>> fans_of((3, 3, 8, 16))
@@ -193,7 +226,7 @@ def _variance(kind: str, shape: tuple[int, ...], fans: Fans) -> float:
     return scale / max(1.0, fan)
 
 
-def _scaled_uniform(kind: str, shape: tuple[int, ...], seed: Seed, dtype: Any, fans: Fans) -> Any:
+def _scaled_uniform(kind: str, shape: ShapeLike, seed: Seed, dtype: Any, fans: Fans) -> Any:
     limit = math.sqrt(3 * _variance(kind, shape, fans))
     return uniform(shape, seed, dtype, low=-limit, high=limit)
 
@@ -201,36 +234,42 @@ def _scaled_uniform(kind: str, shape: tuple[int, ...], seed: Seed, dtype: Any, f
 _TRUNCATION = 0.87962566103423978  # the standard deviation of a standard normal truncated to [-2, 2]
 
 
-def _scaled_normal(kind: str, shape: tuple[int, ...], seed: Seed, dtype: Any, fans: Fans) -> Any:
+def _scaled_normal(kind: str, shape: ShapeLike, seed: Seed, dtype: Any, fans: Fans) -> Any:
     return truncated_normal(shape, seed, dtype, std=math.sqrt(_variance(kind, shape, fans)) / _TRUNCATION)
 
 
-def glorot_uniform(shape: tuple[int, ...], seed: Seed = None, dtype: Any = "float32", fans: Fans = None) -> Any:
+@checked
+def glorot_uniform(shape: ShapeLike, seed: Seed = None, dtype: FloatDType = "float32", fans: Fans = None) -> Any:
     """Uniform with variance 2 / (fan_in + fan_out). Source: Glorot & Bengio (2010)."""
     return _scaled_uniform("glorot", shape, seed, dtype, fans)
 
 
-def glorot_normal(shape: tuple[int, ...], seed: Seed = None, dtype: Any = "float32", fans: Fans = None) -> Any:
+@checked
+def glorot_normal(shape: ShapeLike, seed: Seed = None, dtype: FloatDType = "float32", fans: Fans = None) -> Any:
     """Truncated normal with variance 2 / (fan_in + fan_out). Source: Glorot & Bengio (2010)."""
     return _scaled_normal("glorot", shape, seed, dtype, fans)
 
 
-def he_uniform(shape: tuple[int, ...], seed: Seed = None, dtype: Any = "float32", fans: Fans = None) -> Any:
+@checked
+def he_uniform(shape: ShapeLike, seed: Seed = None, dtype: FloatDType = "float32", fans: Fans = None) -> Any:
     """Uniform with variance 2 / fan_in, made for relu. Source: He et al. (2015)."""
     return _scaled_uniform("he", shape, seed, dtype, fans)
 
 
-def he_normal(shape: tuple[int, ...], seed: Seed = None, dtype: Any = "float32", fans: Fans = None) -> Any:
+@checked
+def he_normal(shape: ShapeLike, seed: Seed = None, dtype: FloatDType = "float32", fans: Fans = None) -> Any:
     """Truncated normal with variance 2 / fan_in, made for relu. Source: He et al. (2015)."""
     return _scaled_normal("he", shape, seed, dtype, fans)
 
 
-def lecun_uniform(shape: tuple[int, ...], seed: Seed = None, dtype: Any = "float32", fans: Fans = None) -> Any:
+@checked
+def lecun_uniform(shape: ShapeLike, seed: Seed = None, dtype: FloatDType = "float32", fans: Fans = None) -> Any:
     """Uniform with variance 1 / fan_in. Source: LeCun et al., "Efficient backprop" (1998)."""
     return _scaled_uniform("lecun", shape, seed, dtype, fans)
 
 
-def lecun_normal(shape: tuple[int, ...], seed: Seed = None, dtype: Any = "float32", fans: Fans = None) -> Any:
+@checked
+def lecun_normal(shape: ShapeLike, seed: Seed = None, dtype: FloatDType = "float32", fans: Fans = None) -> Any:
     """Truncated normal with variance 1 / fan_in, made for selu. Source: LeCun et al. (1998)."""
     return _scaled_normal("lecun", shape, seed, dtype, fans)
 
@@ -253,7 +292,7 @@ def get(name: str | Initializer, argument: str = "weight_init") -> Initializer:
     """
     if callable(name):
         return name
-    if name not in _BY_NAME:
+    if not isinstance(name, str) or name not in _BY_NAME:
         near = get_close_matches(str(name), _BY_NAME, 1)
         hint = f'use {argument}="{near[0]}"' if near else f"use one of {', '.join(_BY_NAME)}"
         raise ArgumentError(f"init: expected the name of an initialiser or a callable, got {name!r}: {hint}")

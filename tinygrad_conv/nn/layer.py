@@ -17,15 +17,14 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..arguments import afford, check
-from ..errors import ArgumentError, DTypeError, ShapeError
-from ..kernels.geometry import _positive
+from ..arguments import FloatDType, Sizes, afford, check, checked
+from ..errors import ArgumentError, ShapeError
 from ..modes import MODE, mode
 from ..tensor import Array, Tensor
 from . import activations, init
@@ -50,6 +49,7 @@ class Weight:
         return math.prod(self.shape)
 
 
+@checked
 class Layer(Module):
     """Base of the layers: one input, one output, shapes known in advance.
 
@@ -77,12 +77,8 @@ class Layer(Module):
     def _assumed(self, named: Set[str]) -> Set[str]:
         return super()._assumed(named) | (vars(self).keys() - self._ignored)
 
-    def __init__(self, name: str | None = None, dtype: Any = "float32", seed: init.Seed = None) -> None:
-        self.name = name
-        self.dtype = np.dtype(dtype)
-        if self.dtype.kind != "f":
-            raise DTypeError(f"{type(self).__name__}: expected a floating dtype, got {self.dtype}; use dtype='float32'")
-        self.seed = seed
+    def __init__(self, name: str | None = None, dtype: FloatDType = "float32", seed: init.Seed = None) -> None:
+        self.name, self.dtype, self.seed = name, np.dtype(dtype), seed
 
     # -- what a subclass states ------------------------------------------------------------------------------------
 
@@ -123,49 +119,46 @@ class Layer(Module):
         with mode(training=check(bool, type(self).__name__, "training", training, True)):
             return super().__call__(*args, **kwargs)
 
-    def output_shape(self, input_shape: Sequence[int | None]) -> Shape:
+    def output_shape(self, input_shape: Sizes) -> Shape:
         """The output's shape for an input's shape, both with the batch axis (which may be None).
 
         Raises ShapeError, with changes that make it fit.
         """
         return self.compute_output_shape(input_shape)
 
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
+    def compute_output_shape(self, input_shape: Sizes) -> Shape:
         """`output_shape` by Keras' name for it, which it keeps where `output_shape` is an attribute."""
-        shape = tuple(input_shape)
         try:
-            return self.infer(shape)
+            return self.infer(input_shape)
         except (ShapeError, ArgumentError) as error:
-            raise explain(self.chain(MODE.get().path), shape) or error from None
+            raise explain(self.chain(MODE.get().path), input_shape) or error from None
 
     def chain(self, path: str) -> list[tuple[str, Layer]]:
         """This layer as a chain of one, called `path`; a `Sequential` gives the layers inside."""
         return [(path or self.name or "", self)]
 
-    def count_parameters(self, input_shape: Sequence[int | None] | None = None) -> int:
+    def count_parameters(self, input_shape: Sizes | None = None) -> int:
         """How many numbers the parameters hold, for an input shape, or (None) as built. Allocates nothing."""
         if input_shape is None:
             return super().count_parameters()
-        shape = tuple(input_shape)
-        self.compute_output_shape(shape)
-        return sum(weight.size for weight in self.weights_for(shape).values() if weight.learned)
+        self.compute_output_shape(input_shape)
+        return sum(weight.size for weight in self.weights_for(input_shape).values() if weight.learned)
 
-    def flops(self, input_shape: Sequence[int | None]) -> int:
+    def flops(self, input_shape: Sizes) -> int:
         """Floating-point operations of one call (per example when the batch size is None)."""
         shape = tuple(1 if n is None else n for n in input_shape)
         y = self.compute_output_shape(shape)
         return self.cost(shape, y) + activations.cost(self.activation) * math.prod(y)
 
-    def build(self, input_shape: Sequence[int | None]) -> None:
+    def build(self, input_shape: Sizes) -> None:
         """Make the weights for inputs of this shape, unless they are there."""
         if self.built:
             return
-        shape = tuple(input_shape)
-        self.compute_output_shape(shape)
-        for name, weight, array in self._first_values(shape):
+        self.compute_output_shape(input_shape)
+        for name, weight, array in self._first_values(input_shape):
             setattr(self, name, self._kinds[not weight.learned](array, dtype=self.dtype, name=name))
-        self.settle(shape)
-        self.built, self._made_for = True, shape
+        self.settle(input_shape)
+        self.built, self._made_for = True, input_shape
         if not self._trainable:
             self.trainable = False
 
@@ -216,12 +209,12 @@ class Layer(Module):
             self._seen = shape
         return tensor
 
-    def activated(self, y: Tensor) -> Tensor:
+    def activated(self, y: Array) -> Tensor:
         """The layer's activation of y."""
         bare = MODE.get().bare
         if self.activation is not None and (bare is None or bare() is not self):
             y = activations.get(self.activation)(y)
-        return y
+        return y  # type: ignore[no-any-return]
 
     def spelled(self, argument: str) -> str:
         """What this class calls a constructor argument."""
@@ -243,11 +236,3 @@ def call_of(layer: Module) -> str:
         text = repr(str(value)) if isinstance(value, np.dtype) else getattr(value, "__name__", None) or repr(value)
         shown.append(text if default is parameter.empty else f"{parameter.name}={text}")
     return f"{type(layer).__name__}({', '.join(shown)})"
-
-
-def size_of(what: str, name: str, value: Any) -> int:
-    """An argument that must be a positive integer.
-
-    Raises DTypeError or ArgumentError, naming the nearest that works.
-    """
-    return _positive(what, name, value)

@@ -14,8 +14,8 @@ from weakref import ref
 
 import numpy as np
 
-from ..arguments import as_array
-from ..errors import ArgumentError, DTypeError, GraphError, ShapeError
+from ..arguments import as_array, checked
+from ..errors import ArgumentError, DTypeError, GraphError, NotDefinedError, ShapeError
 from ..modes import MODE, clears, observer
 from ..tensor import Array, Tensor, cast
 
@@ -79,6 +79,7 @@ def _own(array: Any) -> Any:
     return own
 
 
+@checked
 class Module:
     """A part of a model: subclasses keep parameters and modules as attributes and define `forward`.
 
@@ -109,7 +110,7 @@ class Module:
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; to be defined by subclasses."""
-        raise NotImplementedError(f"{type(self).__name__}: define forward(self, x)")
+        raise NotDefinedError(f"{type(self).__name__}: define forward(self, x)")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`forward`, with the module's path noted so that the graph and error messages know it."""

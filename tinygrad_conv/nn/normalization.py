@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
-from ..errors import ArgumentError, ShapeError
+from ..arguments import FloatDType, Fraction, Positive, Size, SomeAxes, checked
+from ..errors import ShapeError
 from ..kernels.geometry import nearest_divisor
 from ..modes import MODE, effect
 from ..ops import normalization as ops
@@ -14,12 +15,13 @@ from ..ops.shape import moveaxis
 from ..tensor import Array, Tensor
 from . import init
 from .fixes import Edit, Set, Shape
-from .layer import Layer, Weight, size_of
+from .layer import Layer, Weight
 from .module import Buffer, Parameter
 
 __all__ = ["BatchNorm", "GroupNorm", "LayerNorm"]
 
 
+@checked
 class Norm(Layer):
     """What the norms share: gamma and beta, one each per feature."""
 
@@ -31,10 +33,7 @@ class Norm(Layer):
         self, epsilon: float, features: int | None, center: bool, scale: bool, name: str | None, dtype: Any
     ) -> None:
         super().__init__(name, dtype)
-        if not epsilon > 0:
-            raise ArgumentError(f"{type(self).__name__}: expected epsilon above 0, got {epsilon}: use epsilon=0.001")
-        self.epsilon, self.center, self.scale = epsilon, center, scale
-        self.features = None if features is None else size_of(type(self).__name__, "features", features)
+        self.epsilon, self.center, self.scale, self.features = epsilon, center, scale, features
 
     def wants(self, shape: Shape) -> int | None:
         return self.features
@@ -69,6 +68,7 @@ class Norm(Layer):
             yield Set("features", self._size(shape)[-1])
 
 
+@checked
 class BatchNorm(Norm):
     """Each channel to mean 0 and variance 1 over the batch, then times gamma plus beta.
 
@@ -101,12 +101,10 @@ class BatchNorm(Norm):
     running_var: Buffer
 
     def __init__(
-        self, momentum: float = 0.99, epsilon: float = 1e-3, axis: int = -1, features: int | None = None,
-        center: bool = True, scale: bool = True, name: str | None = None, dtype: Any = "float32",
+        self, momentum: Fraction = 0.99, epsilon: Positive = 1e-3, axis: int = -1, features: Size | None = None,
+        center: bool = True, scale: bool = True, name: str | None = None, dtype: FloatDType = "float32",
     ) -> None:  # fmt: skip
         super().__init__(epsilon, features, center, scale, name, dtype)
-        if not 0 <= momentum < 1:
-            raise ArgumentError(f"BatchNorm: expected a momentum in [0, 1), got {momentum}: use momentum=0.99")
         self.momentum, self.axis = momentum, axis
         if features is not None:
             self.axis = -1
@@ -147,6 +145,7 @@ def _follow(running: Buffer, batch: Any, momentum: float) -> None:
     running._array = moved
 
 
+@checked
 class LayerNorm(Norm):
     """Each example to mean 0 and variance 1 over its last axis (or last axes), then times gamma plus beta.
 
@@ -166,11 +165,11 @@ class LayerNorm(Norm):
     """
 
     def __init__(
-        self, epsilon: float = 1e-3, axis: int | Sequence[int] = -1, features: int | None = None, center: bool = True,
-        scale: bool = True, name: str | None = None, dtype: Any = "float32",
+        self, epsilon: Positive = 1e-3, axis: SomeAxes = -1, features: Size | None = None, center: bool = True,
+        scale: bool = True, name: str | None = None, dtype: FloatDType = "float32",
     ) -> None:  # fmt: skip
         super().__init__(epsilon, features, center, scale, name, dtype)
-        self.axis = axis if isinstance(axis, int) else tuple(axis)
+        self.axis = axis
         if features is not None and len(self._axes) == 1:
             self.build((None, features))
 
@@ -195,6 +194,7 @@ class LayerNorm(Norm):
         return y if self.beta is None else y + self.beta
 
 
+@checked
 class GroupNorm(Norm):
     """Each example's groups of channels to mean 0 and variance 1, over space; then times gamma plus beta.
 
@@ -209,11 +209,11 @@ class GroupNorm(Norm):
     """
 
     def __init__(
-        self, groups: int = 32, epsilon: float = 1e-3, features: int | None = None, center: bool = True,
-        scale: bool = True, name: str | None = None, dtype: Any = "float32", axis: int = -1,
+        self, groups: Size = 32, epsilon: Positive = 1e-3, features: Size | None = None, center: bool = True,
+        scale: bool = True, name: str | None = None, dtype: FloatDType = "float32", axis: int = -1,
     ) -> None:  # fmt: skip
         super().__init__(epsilon, features, center, scale, name, dtype)
-        self.groups = size_of("GroupNorm", "groups", groups)
+        self.groups = groups
         if features is not None:
             self.build((None, features))
         self.axis = axis

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ..kernels.geometry import IntOrInts, Padding, _ints, channels_first, pool_window
+from ..arguments import checked
+from ..kernels.geometry import DataFormat, IntOrInts, Padding, _ints, pool_window
 from ..ops import pooling as ops
 from ..tensor import Array, Tensor
 from .fixes import Edit, Remove, Shape
@@ -25,6 +26,7 @@ TUNABLE: Mapping[str, tuple[Any, ...]] = {
 }
 
 
+@checked
 class Pool(Image):
     """What all poolings share."""
 
@@ -34,14 +36,13 @@ class Pool(Image):
 
     def __init__(
         self, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
-        dilation: IntOrInts = 1, data_format: str | None = None, name: str | None = None,
+        dilation: IntOrInts = 1, data_format: DataFormat = None, name: str | None = None,
     ) -> None:  # fmt: skip
         super().__init__(name)
         what = type(self).__name__
         self.pool_size, self.stride, self.padding, self.dilation = pool_size, stride, padding, dilation
         step = {} if stride is None else {"stride": stride}
         check_window(what, self.rank, padding, pool_size=pool_size, dilation=dilation, **step)
-        channels_first(what, data_format)
         self.data_format = data_format
 
     def settle(self, shape: Shape) -> None:
@@ -76,6 +77,7 @@ class Pool(Image):
         return y
 
 
+@checked
 class MaxPool2D(Pool):
     """The maximum of each patch of each channel.
 
@@ -98,18 +100,21 @@ class MaxPool2D(Pool):
     rank, operation = 2, ops.max_pool2d
 
 
+@checked
 class MaxPool1D(Pool):
     """`MaxPool2D` along one axis: x (N, L, C)."""
 
     rank, operation = 1, ops.max_pool1d
 
 
+@checked
 class MaxPool3D(Pool):
     """`MaxPool2D` over three axes: x (N, D, H, W, C)."""
 
     rank, operation = 3, ops.max_pool3d
 
 
+@checked
 class AvgPool(Pool):
     """What average poolings share."""
 
@@ -117,7 +122,7 @@ class AvgPool(Pool):
 
     def __init__(
         self, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
-        dilation: IntOrInts = 1, data_format: str | None = None, count_include_pad: bool = False,
+        dilation: IntOrInts = 1, data_format: DataFormat = None, count_include_pad: bool = False,
         name: str | None = None,
     ) -> None:  # fmt: skip
         super().__init__(pool_size, stride, padding, dilation, data_format, name)
@@ -131,6 +136,7 @@ class AvgPool(Pool):
         return y
 
 
+@checked
 class AvgPool2D(AvgPool):
     """The mean of each patch of each channel; cells of padding do not count unless `count_include_pad`.
 
@@ -143,26 +149,28 @@ class AvgPool2D(AvgPool):
     rank, operation = 2, ops.avg_pool2d
 
 
+@checked
 class AvgPool1D(AvgPool):
     """`AvgPool2D` along one axis: x (N, L, C)."""
 
     rank, operation = 1, ops.avg_pool1d
 
 
+@checked
 class AvgPool3D(AvgPool):
     """`AvgPool2D` over three axes: x (N, D, H, W, C)."""
 
     rank, operation = 3, ops.avg_pool3d
 
 
+@checked
 class GlobalPool(Image):
     """What poolings of whole images share."""
 
     operation: Callable[..., Any]
 
-    def __init__(self, keepdims: bool = False, data_format: str | None = None, name: str | None = None) -> None:
+    def __init__(self, keepdims: bool = False, data_format: DataFormat = None, name: str | None = None) -> None:
         super().__init__(name)
-        channels_first(type(self).__name__, data_format)
         self.keepdims, self.data_format = keepdims, data_format
 
     def settle(self, shape: Shape) -> None:
@@ -184,6 +192,7 @@ class GlobalPool(Image):
         return y
 
 
+@checked
 class GlobalMaxPool2D(GlobalPool):
     """The maximum of each channel over the image: (N, H, W, C) to (N, C), or (N, 1, 1, C) with `keepdims`.
 
@@ -194,18 +203,21 @@ class GlobalMaxPool2D(GlobalPool):
     rank, operation = 2, ops.global_max_pool
 
 
+@checked
 class GlobalMaxPool1D(GlobalPool):
     """`GlobalMaxPool2D` along one axis: (N, L, C) to (N, C)."""
 
     rank, operation = 1, ops.global_max_pool
 
 
+@checked
 class GlobalMaxPool3D(GlobalPool):
     """`GlobalMaxPool2D` over three axes: (N, D, H, W, C) to (N, C)."""
 
     rank, operation = 3, ops.global_max_pool
 
 
+@checked
 class GlobalAvgPool2D(GlobalPool):
     """The mean of each channel over the image: (N, H, W, C) to (N, C), or (N, 1, 1, C) with `keepdims`.
 
@@ -218,12 +230,14 @@ class GlobalAvgPool2D(GlobalPool):
     rank, operation = 2, ops.global_avg_pool
 
 
+@checked
 class GlobalAvgPool1D(GlobalPool):
     """`GlobalAvgPool2D` along one axis: (N, L, C) to (N, C)."""
 
     rank, operation = 1, ops.global_avg_pool
 
 
+@checked
 class GlobalAvgPool3D(GlobalPool):
     """`GlobalAvgPool2D` over three axes: (N, D, H, W, C) to (N, C)."""
 

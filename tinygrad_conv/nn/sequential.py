@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
+from ..arguments import Sizes, checked
 from ..errors import ArgumentError, DTypeError
 from ..modes import MODE
 from ..tensor import Array, Tensor
@@ -19,6 +20,7 @@ from .module import Module
 __all__ = ["Sequential"]
 
 
+@checked
 class Sequential(Layer):
     r"""Each layer called on what the one before it returned.
 
@@ -167,7 +169,7 @@ class Sequential(Layer):
             shape = after
         return shape
 
-    def shapes(self, input_shape: Sequence[int | None]) -> list[Shape]:
+    def shapes(self, input_shape: Sizes) -> list[Shape]:
         """The shape of the input and after each layer."""
         self.compute_output_shape(input_shape)
         shapes: list[Shape] = [tuple(input_shape)]
@@ -175,17 +177,17 @@ class Sequential(Layer):
             shapes.append(layer.infer(shapes[-1]))
         return shapes
 
-    def count_parameters(self, input_shape: Sequence[int | None] | None = None) -> int:
+    def count_parameters(self, input_shape: Sizes | None = None) -> int:
         if input_shape is None:
             return super().count_parameters()
         self.compute_output_shape(input_shape)
         return sum(layer.count_parameters(shape) for layer, shape, _ in self._steps(tuple(input_shape)))
 
-    def flops(self, input_shape: Sequence[int | None]) -> int:
+    def flops(self, input_shape: Sizes) -> int:
         self.compute_output_shape(input_shape)
         return sum(layer.flops(shape) for layer, shape, _ in self._steps(tuple(input_shape)))
 
-    def build(self, input_shape: Sequence[int | None]) -> None:
+    def build(self, input_shape: Sizes) -> None:
         """Make the weights of all layers, as far as shapes are known."""
         chain, shape = self.chain(MODE.get().path), tuple(input_shape)
         shapes, error = walk(chain, shape)

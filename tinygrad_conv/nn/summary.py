@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import DTypeError
+from ..arguments import Sizes, checked
 from ..legible import legible
 from .fixes import Shape
 from .layer import Layer
@@ -49,13 +49,12 @@ class Row:
     note: str
 
 
-def rows(model: Layer, input_shape: Sequence[int | None]) -> list[Row]:
+@checked
+def rows(model: Layer, input_shape: Sizes) -> list[Row]:
     """A row for each layer of a `Sequential` (nested ones flattened), or for a single layer.
 
     Raises ShapeError when the shapes do not fit.
     """
-    if not isinstance(model, Layer):
-        raise DTypeError(f"summary: expected a layer or a Sequential, got {type(model).__name__}")
     model.compute_output_shape(input_shape)
     if isinstance(model, Sequential):
         model.shapes(input_shape)
@@ -76,7 +75,8 @@ def rows(model: Layer, input_shape: Sequence[int | None]) -> list[Row]:
     return table
 
 
-def summary(model: Layer, input_shape: Sequence[int | None]) -> str:
+@checked
+def summary(model: Layer, input_shape: Sizes) -> str:
     """The table of `rows` as text, with totals.
 
     >>> import tinygrad_conv as tg

@@ -18,6 +18,7 @@ from ..arguments import Kind, Size, checked
 from ..errors import ShapeError
 from ..kernels import registry as kernels
 from ..kernels.geometry import (
+    DataFormat,
     IntOrInts,
     Padding,
     Window,
@@ -175,7 +176,7 @@ def _biased(what: str, y: Array, b: Array | None) -> Array:
 
 def _conv(
     what: str, rank: int, x: Array, w: Array, b: Array | None, stride: IntOrInts, padding: Padding,
-    dilation: IntOrInts, groups: int, data_format: str | None,
+    dilation: IntOrInts, groups: int, data_format: DataFormat,
 ) -> Any:  # fmt: skip
     window = conv_window(what, rank, x.shape, w.shape, stride, padding, dilation, groups, data_format)
     first = data_format == "channels_first"
@@ -184,7 +185,7 @@ def _conv(
 
 def _conv_transpose(
     what: str, rank: int, x: Array, w: Array, b: Array | None, stride: IntOrInts, padding: Padding,
-    output_padding: IntOrInts | None, dilation: IntOrInts, groups: int, data_format: str | None,
+    output_padding: IntOrInts | None, dilation: IntOrInts, groups: int, data_format: DataFormat,
 ) -> Any:  # fmt: skip
     window, beyond = transpose_window(
         what, rank, x.shape, w.shape, stride, padding, output_padding, dilation, groups, data_format
@@ -203,7 +204,7 @@ def _conv_transpose(
 @checked
 def conv1d(
     x: Real, w: Real, b: Real | None = None, stride: IntOrInts = 1, padding: Padding = "valid",
-    dilation: IntOrInts = 1, groups: Size = 1, data_format: str | None = "channels_last",
+    dilation: IntOrInts = 1, groups: Size = 1, data_format: DataFormat = "channels_last",
 ) -> Tensor:  # fmt: skip
     """`conv2d` along one axis: x (N, L, C), w (k, C / groups, C_out), y (N, ol, C_out).
 
@@ -217,7 +218,7 @@ def conv1d(
 @checked
 def conv2d(
     x: Real, w: Real, b: Real | None = None, stride: IntOrInts = 1, padding: Padding = "valid",
-    dilation: IntOrInts = 1, groups: Size = 1, data_format: str | None = "channels_last",
+    dilation: IntOrInts = 1, groups: Size = 1, data_format: DataFormat = "channels_last",
 ) -> Tensor:  # fmt: skip
     """The convolution (cross-correlation: the kernel is not flipped) of a batch of images with a bank of kernels.
 
@@ -267,7 +268,7 @@ def conv2d(
 @checked
 def conv3d(
     x: Real, w: Real, b: Real | None = None, stride: IntOrInts = 1, padding: Padding = "valid",
-    dilation: IntOrInts = 1, groups: Size = 1, data_format: str | None = "channels_last",
+    dilation: IntOrInts = 1, groups: Size = 1, data_format: DataFormat = "channels_last",
 ) -> Tensor:  # fmt: skip
     """`conv2d` over three axes: x (N, D, H, W, C), w (kd, kh, kw, C / groups, C_out), y (N, od, oh, ow, C_out).
 
@@ -280,7 +281,7 @@ def conv3d(
 @checked
 def depthwise_conv2d(
     x: Real, w: Real, b: Real | None = None, stride: IntOrInts = 1, padding: Padding = "valid",
-    dilation: IntOrInts = 1, data_format: str | None = "channels_last",
+    dilation: IntOrInts = 1, data_format: DataFormat = "channels_last",
 ) -> Tensor:  # fmt: skip
     """Each channel convolved by itself: x (N, H, W, C), w (kh, kw, C, multiplier), y (N, oh, ow, C * multiplier).
 
@@ -297,7 +298,7 @@ def depthwise_conv2d(
 
 def _depthwise(
     what: str, name: str, x: Array, w: Array, b: Array | None, stride: IntOrInts, padding: Padding,
-    dilation: IntOrInts, data_format: str | None,
+    dilation: IntOrInts, data_format: DataFormat,
 ) -> Any:  # fmt: skip
     window = depthwise_window(what, x.shape, w.shape, stride, padding, dilation, data_format, name)
     first = data_format == "channels_first"
@@ -308,7 +309,7 @@ def _depthwise(
 @checked
 def separable_conv2d(
     x: Real, depthwise: Real, pointwise: Real, b: Real | None = None, stride: IntOrInts = 1,
-    padding: Padding = "valid", dilation: IntOrInts = 1, data_format: str | None = "channels_last",
+    padding: Padding = "valid", dilation: IntOrInts = 1, data_format: DataFormat = "channels_last",
 ) -> Tensor:  # fmt: skip
     """`depthwise_conv2d`, which mixes places, then a 1 by 1 `conv2d`, which mixes channels.
 
@@ -336,7 +337,7 @@ def separable_conv2d(
 @checked
 def locally_connected2d(
     x: Real, w: Real, b: Real | None = None, kernel_size: IntOrInts = 3, stride: IntOrInts = 1,
-    padding: Padding = "valid", dilation: IntOrInts = 1, data_format: str | None = "channels_last",
+    padding: Padding = "valid", dilation: IntOrInts = 1, data_format: DataFormat = "channels_last",
 ) -> Tensor:  # fmt: skip
     """A convolution without weight sharing: every place has a kernel of its own.
 
@@ -382,7 +383,7 @@ def locally_connected2d(
 def conv1d_transpose(
     x: Real, w: Real, b: Real | None = None, stride: IntOrInts = 1, padding: Padding = "valid",
     output_padding: IntOrInts | None = None, dilation: IntOrInts = 1, groups: Size = 1,
-    data_format: str | None = "channels_last",
+    data_format: DataFormat = "channels_last",
 ) -> Tensor:  # fmt: skip
     """`conv2d_transpose` along one axis: x (N, L, C_in), w (k, C_out / groups, C_in), y (N, ol, C_out).
 
@@ -398,7 +399,7 @@ def conv1d_transpose(
 def conv2d_transpose(
     x: Real, w: Real, b: Real | None = None, stride: IntOrInts = 1, padding: Padding = "valid",
     output_padding: IntOrInts | None = None, dilation: IntOrInts = 1, groups: Size = 1,
-    data_format: str | None = "channels_last",
+    data_format: DataFormat = "channels_last",
 ) -> Tensor:  # fmt: skip
     """The transpose of `conv2d`: every element of x adds a multiple of the kernel to the larger y.
 
@@ -452,7 +453,7 @@ def conv2d_transpose(
 def conv3d_transpose(
     x: Real, w: Real, b: Real | None = None, stride: IntOrInts = 1, padding: Padding = "valid",
     output_padding: IntOrInts | None = None, dilation: IntOrInts = 1, groups: Size = 1,
-    data_format: str | None = "channels_last",
+    data_format: DataFormat = "channels_last",
 ) -> Tensor:  # fmt: skip
     """`conv2d_transpose` over three axes: x (N, D, H, W, C_in), w (kd, kh, kw, C_out / groups, C_in).
 

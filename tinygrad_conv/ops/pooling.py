@@ -15,7 +15,7 @@ import numpy as np
 from ..arguments import checked
 from ..errors import ShapeError
 from ..kernels import registry as kernels
-from ..kernels.geometry import IntOrInts, Padding, Window, channels_first, pool_window
+from ..kernels.geometry import DataFormat, IntOrInts, Padding, Window, channels_first, pool_window
 from ..primitive import Array, linear, opaque, plain
 from ..tensor import Tensor
 from .convolution import Real, to_first, to_last
@@ -137,7 +137,7 @@ def _spatial_rank(what: str, x: Array) -> int:
 
 def _max_pool(
     what: str, rank: int | None, x: Array, pool_size: IntOrInts, stride: IntOrInts | None, padding: Padding,
-    dilation: IntOrInts, data_format: str | None,
+    dilation: IntOrInts, data_format: DataFormat,
 ) -> Any:  # fmt: skip
     rank = rank or _spatial_rank(what, x)
     window = pool_window(what, rank, x.shape, pool_size, stride, padding, dilation, data_format)
@@ -148,7 +148,7 @@ def _max_pool(
 @checked
 def max_pool(
     x: Real, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
-    dilation: IntOrInts = 1, data_format: str | None = "channels_last",
+    dilation: IntOrInts = 1, data_format: DataFormat = "channels_last",
 ) -> Tensor:  # fmt: skip
     """`max_pool2d` over all axes between the first and the last: x (N, *spatial, C).
 
@@ -161,7 +161,7 @@ def max_pool(
 @checked
 def max_pool1d(
     x: Real, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
-    dilation: IntOrInts = 1, data_format: str | None = "channels_last",
+    dilation: IntOrInts = 1, data_format: DataFormat = "channels_last",
 ) -> Tensor:  # fmt: skip
     """`max_pool2d` along one axis: x (N, L, C), y (N, ol, C).
 
@@ -174,7 +174,7 @@ def max_pool1d(
 @checked
 def max_pool2d(
     x: Real, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
-    dilation: IntOrInts = 1, data_format: str | None = "channels_last",
+    dilation: IntOrInts = 1, data_format: DataFormat = "channels_last",
 ) -> Tensor:  # fmt: skip
     """The maximum of each window of each channel.
 
@@ -216,7 +216,7 @@ def max_pool2d(
 @checked
 def max_pool3d(
     x: Real, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
-    dilation: IntOrInts = 1, data_format: str | None = "channels_last",
+    dilation: IntOrInts = 1, data_format: DataFormat = "channels_last",
 ) -> Tensor:  # fmt: skip
     """`max_pool2d` over three axes: x (N, D, H, W, C), y (N, od, oh, ow, C).
 
@@ -232,7 +232,7 @@ def max_pool3d(
 
 def _avg_pool(
     what: str, rank: int | None, x: Array, pool_size: IntOrInts, stride: IntOrInts | None, padding: Padding,
-    dilation: IntOrInts, data_format: str | None, count_include_pad: bool,
+    dilation: IntOrInts, data_format: DataFormat, count_include_pad: bool,
 ) -> Any:  # fmt: skip
     rank = rank or _spatial_rank(what, x)
     window = pool_window(what, rank, x.shape, pool_size, stride, padding, dilation, data_format)
@@ -244,7 +244,7 @@ def _avg_pool(
 @checked
 def avg_pool(
     x: Real, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
-    dilation: IntOrInts = 1, data_format: str | None = "channels_last", count_include_pad: bool = False,
+    dilation: IntOrInts = 1, data_format: DataFormat = "channels_last", count_include_pad: bool = False,
 ) -> Tensor:  # fmt: skip
     """`avg_pool2d` over all axes between the first and the last: x (N, *spatial, C).
 
@@ -259,7 +259,7 @@ def avg_pool(
 @checked
 def avg_pool1d(
     x: Real, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
-    dilation: IntOrInts = 1, data_format: str | None = "channels_last", count_include_pad: bool = False,
+    dilation: IntOrInts = 1, data_format: DataFormat = "channels_last", count_include_pad: bool = False,
 ) -> Tensor:  # fmt: skip
     """`avg_pool2d` along one axis: x (N, L, C), y (N, ol, C).
 
@@ -274,7 +274,7 @@ def avg_pool1d(
 @checked
 def avg_pool2d(
     x: Real, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
-    dilation: IntOrInts = 1, data_format: str | None = "channels_last", count_include_pad: bool = False,
+    dilation: IntOrInts = 1, data_format: DataFormat = "channels_last", count_include_pad: bool = False,
 ) -> Tensor:  # fmt: skip
     """The mean of each window of each channel.
 
@@ -304,7 +304,7 @@ def avg_pool2d(
 @checked
 def avg_pool3d(
     x: Real, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
-    dilation: IntOrInts = 1, data_format: str | None = "channels_last", count_include_pad: bool = False,
+    dilation: IntOrInts = 1, data_format: DataFormat = "channels_last", count_include_pad: bool = False,
 ) -> Tensor:  # fmt: skip
     """`avg_pool2d` over three axes: x (N, D, H, W, C), y (N, od, oh, ow, C).
 
@@ -325,8 +325,8 @@ def _whole(what: str, x: Array) -> Window:
     return pool_window(what, len(x.shape) - 2, x.shape, x.shape[1:-1], None, "valid", 1, None)
 
 
-def _global(what: str, pool: Callable[..., Any], x: Array, keepdims: bool, data_format: str | None) -> Any:
-    rank, first = _spatial_rank(what, x), channels_first(what, data_format)
+def _global(what: str, pool: Callable[..., Any], x: Array, keepdims: bool, data_format: DataFormat) -> Any:
+    rank, first = _spatial_rank(what, x), channels_first(data_format)
     sizes = x.shape[2:] if first else x.shape[1:-1]
     if 0 in sizes:
         raise ShapeError(f"{what}: expected at least 1 element along the spatial axes, got {sizes} (x {x.shape})")
@@ -338,7 +338,7 @@ def _global(what: str, pool: Callable[..., Any], x: Array, keepdims: bool, data_
 
 
 @checked
-def global_max_pool(x: Real, keepdims: bool = False, data_format: str | None = "channels_last") -> Tensor:
+def global_max_pool(x: Real, keepdims: bool = False, data_format: DataFormat = "channels_last") -> Tensor:
     """The maximum of each channel over all spatial axes: (N, *spatial, C) to (N, C), or (N, 1, ..., C) with `keepdims`.
 
     Derivative: 1 at the first maximum in row-major order, 0 elsewhere. Raises ShapeError for fewer than 3 axes or an
@@ -353,7 +353,7 @@ def global_max_pool(x: Real, keepdims: bool = False, data_format: str | None = "
 
 
 @checked
-def global_avg_pool(x: Real, keepdims: bool = False, data_format: str | None = "channels_last") -> Tensor:
+def global_avg_pool(x: Real, keepdims: bool = False, data_format: DataFormat = "channels_last") -> Tensor:
     """The mean of each channel over all spatial axes: (N, *spatial, C) to (N, C), or (N, 1, ..., C) with `keepdims`.
 
     Derivative: 1 over the number of elements. Raises ShapeError for fewer than 3 axes or an empty image.
