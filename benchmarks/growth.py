@@ -35,6 +35,14 @@ def _images(f: Callable[..., Any], *kernels: Sizes, first: int = 1) -> Case:
     return Case(f, lambda n: [(n, 8, 8, 4), *kernels], first)
 
 
+def _matrices(f: Callable[..., Any]) -> Case:
+    return Case(f, lambda n: [(n, 4, 4)], 16)
+
+
+def _definite(x: Any) -> Any:
+    return x @ x.mT + np.eye(4)
+
+
 def _many(f: Callable[..., Any]) -> Case:
     return Case(f, lambda n: [(3,)] * n, 16)
 
@@ -88,6 +96,20 @@ CASES: dict[str, Case] = {  # by what they show, or the primitive's name
     "_solve": Case(tg.solve, lambda n: [(n, 4, 4), (n, 4, 1)], 16),
     "inv": Case(tg.inv, lambda n: [(n, 4, 4)], 16),
     "det": Case(tg.det, lambda n: [(n, 4, 4)], 16),
+    "_log_abs_det": _matrices(lambda x: tg.slogdet(x)[1]),
+    "cofactors": _matrices(tg.primitives()["cofactors"]),
+    "_cholesky": _matrices(lambda x: tg.cholesky(_definite(x))),
+    "_eigh": _matrices(lambda x: tg.eigh(_definite(x))[0]),
+    "_qr": _matrices(lambda x: tg.qr(x)[1]),
+    "_svd": _matrices(lambda x: tg.svd(x)[1]),
+    "_pinv": _matrices(tg.pinv),
+    "_fft": _vector(lambda x: tg.real(tg.fft.fft(x))),
+    "_rfft": _vector(lambda x: tg.real(tg.fft.rfft(x))),
+    "_irfft": _vector(lambda x: tg.fft.irfft(x * 1j)),
+    "_real": _vector(lambda x: tg.real(x * 1j)),
+    "_imag": _vector(lambda x: tg.imag(x * 1j)),
+    "_conj": _vector(lambda x: tg.imag(tg.conj(x * 1j))),
+    "ldexp": _vector(lambda x: tg.ldexp(x, 3)),
     "conv": _images(tg.conv2d, (3, 3, 4, 8)),
     "conv_transpose": _images(tg.conv2d_transpose, (3, 3, 8, 4)),
     "conv_kernel_gradient": Case(

@@ -159,7 +159,7 @@ def test_a_child_does_not_wait_for_locks_of_its_parent():
 @pytest.mark.parametrize("name", BLOCKS)
 def test_one_block_in_many_threads(name):
     make, get, inside = BLOCKS[name]
-    block, outside = make(), get()
+    outside, block = get(), make()
 
     def work():
         for _ in range(100):

@@ -81,7 +81,7 @@ def test_convolutions_and_pooling_have_the_mistakes_of_windows():
 
 
 def test_not_applicable_has_a_reason():
-    verdicts = run_on_primitive(tg.primitives()["sign"])
+    verdicts = run_on_primitive(tg.primitives()["_sign"])
     reasons = {v.mutation: v.by for v in verdicts if v.outcome == "not applicable"}
     assert reasons["negate"] == "changes nothing in 24 samples"  # its derivative is 0
     assert reasons["no flip"] == "fits none of 200 samples"

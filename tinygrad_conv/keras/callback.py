@@ -74,6 +74,20 @@ class Callback:
 EVENTS = tuple(name for name in vars(Callback) if name.startswith("on_"))
 
 
+class _Listening(Callback):
+    """What has some of these methods, such as `plots.LayerStatistics`, and is no Callback: told of these."""
+
+    def __init__(self, listener: Any) -> None:
+        self.listener = listener
+        vars(self).update({event: getattr(listener, event) for event in EVENTS if hasattr(listener, event)})
+
+    def set_model(self, model: Any) -> None:
+        self.listener.model = model
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        self.listener.params = params
+
+
 class CallbackList:
     """The callbacks of a run, who are told of each event in their order; the last of them is a `History`."""
 
@@ -110,6 +124,8 @@ def _flat(what: str, callbacks: Any) -> Iterator[Callback]:
     elif isinstance(callbacks, (list, tuple, CallbackList)):
         for callback in callbacks.callbacks if isinstance(callbacks, CallbackList) else callbacks:
             yield from _flat(what, callback)
+    elif not isinstance(callbacks, type) and any(hasattr(callbacks, event) for event in EVENTS):
+        yield _Listening(callbacks)
     elif callbacks is not None:
         fix = f": write {callbacks.__name__}()" if isinstance(callbacks, type) else ""
         raise DTypeError(f"{what}: expected callbacks, each a keras.callbacks.Callback, got {callbacks!r}{fix}")

@@ -127,19 +127,17 @@ class use_kernels(Block):  # noqa: N801  (used like a function)
     set()
     """
 
-    _said = False  # by a bare call, as far as anybody knows: no block was entered, nothing decorated
-
     variable, entered = _SETTING, ContextVar("tinygrad_conv_kernels_before", default=None)
+    said: ContextVar[Any] = ContextVar("tinygrad_conv_kernels_said", default=None)  # what a bare call here has entered
 
     def __init__(self, choice: str) -> None:
         self.choice = _checked(choice, "use_kernels")
         self.ran: set[str] = set()
         last = self.entered.get()
-        if last is not None and last[0]._said:  # a bare call before this one: nobody will leave it
-            last[0]._said = False
+        if last is not None and last is self.said.get():  # a bare call before this one: nobody will leave it
             self.entered.set(last[2])
         super().__enter__()
-        self._said = True
+        self.said.set(self.entered.get())
 
     def value(self, before: use_kernels | None) -> use_kernels:
         return self
@@ -147,9 +145,9 @@ class use_kernels(Block):  # noqa: N801  (used like a function)
     def _is_said(self) -> bool:
         """Was this the last bare call of this thread and task? It is one no more."""
         last = self.entered.get()
-        if not self._said or last is None or last[0] is not self:
+        if last is None or last is not self.said.get() or last[0] is not self:
             return False
-        self._said = False
+        self.said.set(None)
         return True
 
     def __enter__(self) -> use_kernels:

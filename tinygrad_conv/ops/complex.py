@@ -42,6 +42,7 @@ def _is_complex(x: Array) -> bool:
 def real(x: Array) -> Any:
     """The real part; a real array itself.
 
+    >>> from tinygrad_conv import Tensor
     >>> real(Tensor([1 + 2j]))
     Tensor([1.])
     """
@@ -52,6 +53,7 @@ def real(x: Array) -> Any:
 def imag(x: Array) -> Any:
     """The imaginary part; 0 for a real array.
 
+    >>> from tinygrad_conv import Tensor
     >>> imag(Tensor([1 + 2j]))
     Tensor([2.])
     """
@@ -62,6 +64,7 @@ def imag(x: Array) -> Any:
 def conj(x: Array) -> Any:
     """The complex conjugate; a real array itself.
 
+    >>> from tinygrad_conv import Tensor
     >>> conj(Tensor([1 + 2j]))
     Tensor([1.-2.j], dtype=complex128)
     """
@@ -82,6 +85,7 @@ def _turn(x: Any) -> Any:
 def angle(x: Array) -> Array:
     """The angle of a complex number, in [-π, π]. Derivative: i x / |x|², 0 at 0.
 
+    >>> from tinygrad_conv import Tensor
     >>> angle(Tensor([1j]))
     Tensor([1.57079633])
     """

@@ -376,7 +376,8 @@ def _bound_counts(x: Array, low: Any, high: Any) -> tuple[Array, Array]:
 
 @elementwise(
     lambda x, low, high: _inside(x, low, high), lambda x, low, high: _bound_counts(x, low, high)[0],
-    lambda x, low, high: _bound_counts(x, low, high)[1], label="clip", domain=((-3, 3), (-2, 0), (0, 2)),
+    lambda x, low, high: _bound_counts(x, low, high)[1], label="clip",
+    domain=((-3, 3), (-2, -0.5), (0.5, 2)),  # where all three are equal there is no derivative
     kinks="at a bound, 1 for x and 0 for the bound", tie=("greatest", "least", "least"),
 )  # fmt: skip
 def _clip_to(x: Array, low: Array, high: Array) -> Array:

@@ -295,6 +295,8 @@ def _plain(f: Function, args: Sequence[Any]) -> Array:
     y = f(*args)
     if isinstance(y, tuple):
         raise DTypeError(f"{_name(f)}: expected a function that returns one array, got a tuple of {len(y)}")
+    if y is None:
+        raise DTypeError(f"{_name(f)}: the function returned nothing (None); return the array that you computed")
     return np.asarray(y)
 
 
