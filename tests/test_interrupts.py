@@ -16,6 +16,14 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="sends signals")
 TRAIN = ["train", "mnist", "--limit", "2000", "--epochs", "10000", "--no-plots"]
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """Children inherit what is ignored here, and in a job that a shell runs in the background SIGINT is."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def started(folder, *arguments):
     """The command line as a process of its own."""
     return subprocess.Popen(
