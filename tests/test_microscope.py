@@ -173,7 +173,8 @@ def test_a_function_and_a_node_of_a_snapshot():
 
 def test_a_dense_layer_on_more_axes():
     x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
-    y = tg.nn.Dense(5, activation="tanh", seed=0)(x)
+    layer = tg.nn.Dense(5, activation="tanh", seed=0)  # held: its weights are no part of a graph that reads only x
+    y = layer(x)
     e = tg.microscope(y).explain(n=4, channel=2)  # row 4 of 2 * 3
     assert e.then[-1][1] == y.numpy()[1, 1, 2]
     assert [t.value for t in e.terms] == list(x[1, 1])

@@ -75,7 +75,7 @@ def compile(step: Callable[P, T], *, warn: bool = True) -> Compiled[P, T]:
     >>> [round(step(np.ones(2)).item(), 4) for _ in range(3)]
     [5.0, 3.2, 2.048]
     >>> print(step.plan)
-    <plan of step: 11 calls of 11 recorded, 0.00 MB laid out>
+    <plan of step: 11 calls of 12 recorded, 0.00 MB laid out>
     """
     if not callable(step):
         raise DTypeError(f"compile: expected a function, got {type(step).__name__}; write tg.compile(step)")
