@@ -177,8 +177,10 @@ same("append", normal(3), normal(2))
 same("append", normal(3, 2), normal(1, 2), axis=0)
 for at, values in (
     (1, 9.0), ([0, 2], np.array([5.0, 6.0])), (-1, 3.0), ([1, 1], np.array([7.0, 8.0])), (slice(0, 2), 1.0),
-    (np.array([True, False, True]), np.array([1.0, 2.0])), ([1], np.array([4.0, 5.0])),
+    ([1], np.array([4.0, 5.0])), (np.array([True, False, True]), np.array([1.0, 2.0])),
 ):  # fmt: skip
+    if np.asarray(at).dtype.kind == "b" and np.lib.NumpyVersion(np.__version__) < "2.4.0":
+        continue  # a mask is taken for integers there, with a warning
     pair(
         f"insert at {at}",
         lambda x, i=at, v=values: np.insert(x, i, v),

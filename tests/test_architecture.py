@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import tinygrad_conv as tg
@@ -210,5 +211,8 @@ def test_the_pages_made_from_code_are_current():
         import make_reference
     finally:
         sys.path.pop(0)
+    old = not hasattr(np, "cumulative_sum")  # the page of NumPy's names has those of 2.1 too
     for path, page in make_reference.PAGES.items():
+        if old and path.name == "numpy.md":
+            continue
         assert path.read_text(encoding="utf-8") == page(), "run: python docs/make_reference.py"
