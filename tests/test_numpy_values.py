@@ -56,3 +56,11 @@ def test_arbitrary_vectors_have_no_gradient(f):
     assert f(x)[0].shape == f(tg.Tensor(x))[0].shape == (4, 4)
     with pytest.raises(tg.errors.ArgumentError, match="arbitrary, and have no derivative"):
         f(tg.Tensor(x, requires_grad=True))
+
+
+@pytest.mark.parametrize(
+    "choose", [lambda c, x: tg.compress(c, x), lambda c, x: tg.extract(c, x), lambda c, x: tg.delete(x, c)]
+)
+def test_what_decides_a_shape_is_data(choose):
+    with pytest.raises(tg.errors.GraphError, match="a tensor that a gradient follows"):
+        tg.grad(lambda c: choose(c, np.array([1.0, 2.0])).sum() + c.sum())(np.array([1.0, 0.0]))

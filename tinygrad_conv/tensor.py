@@ -421,17 +421,6 @@ class Tensor:
     # -- the array -------------------------------------------------------------------------------------------------
 
     @property
-    def _data(self) -> ndarray:
-        """The array under its old name, which `numpy.ma` takes of anything as if it were one of its own."""
-        if sys._getframe(1).f_globals["__name__"].startswith("numpy."):
-            raise AttributeError("_data")
-        return self._array
-
-    @_data.setter
-    def _data(self, array: ndarray) -> None:
-        self._array = array
-
-    @property
     def shape(self) -> Shape:
         return self._array.shape
 

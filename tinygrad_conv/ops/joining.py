@@ -13,6 +13,7 @@ from ..primitive import Array
 from ..tensor import Tensor
 from .elementwise import _raw
 from .indexing import getitem
+from .leaving import data_of
 from .shape import Arrays, astype, broadcast_to, concat, flip, matrix_transpose, moveaxis, reshape, split, swapaxes
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -265,7 +266,7 @@ def decided(what: str, value: Any) -> Any:
     """The array of what decides a shape: a compiled step cannot follow that, and is told."""
     if isinstance(value, Tensor):
         value._leaves(f"{what}, which of whose arguments decide a shape,")
-    return _raw(value)
+    return data_of(what, value)
 
 
 @checked
