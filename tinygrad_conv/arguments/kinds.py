@@ -316,7 +316,10 @@ def _either(kinds: tuple[Kind, ...]) -> Kind:
                 wrong = error
             except Exception:
                 continue
-        raise wrong
+        try:
+            raise wrong
+        finally:
+            del wrong  # it holds this call
 
     def near(value: Any) -> Any:
         return next(kind.near(value) for kind in kinds if kind.near is not None)

@@ -160,7 +160,7 @@ def walk(chain: Chain, shape: Shape) -> tuple[list[Shape], TinygradConvError | N
         try:
             shapes.append(layer.infer(shapes[-1]))
         except TinygradConvError as error:
-            return shapes, error
+            return shapes, error.with_traceback(None)  # whose frames would hold whoever keeps the error
     return shapes, None
 
 

@@ -24,7 +24,7 @@ from .into import into, is_elementwise, is_total, is_view
 from .ours import ours
 from .owning import owned
 from .program import Program, Programs, wanted
-from .raising import explained, raised_by
+from .raising import can_explain, explained, raised_by
 from .source import written
 from .tape import Tape
 from .updates import Update
@@ -76,10 +76,9 @@ class Plan:
             return self._function(arrays)  # type: ignore[no-any-return]
         except (ValueError, TypeError, IndexError) as error:
             call = raised_by(error.__traceback__, self._function.__code__, self._lines)
-            told = explained(call, error) if isinstance(call, Call) else error
-            if told is error:
+            if not can_explain(call, error):
                 raise
-            raise told from error
+            raise explained(call, error) from error
 
     # -- telling ---------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -28,7 +28,7 @@ from ..tensor import _owner
 from .calls import Call, Slot, replaced
 from .into import INTO, is_view
 from .ours import ours
-from .raising import explained
+from .raising import can_explain, explained
 
 __all__ = ["LOWERINGS", "Program", "Programs", "machine", "wanted"]
 
@@ -543,23 +543,24 @@ class Program:
 
     def _complain(self, check: Call, arrays: dict[Slot, Array]) -> None:
         """The call for which a check stopped the program says what is wrong."""
-
-        def value(leaf: Any) -> Any:
-            if not isinstance(leaf, Slot) or leaf in arrays:
-                return arrays[leaf] if isinstance(leaf, Slot) else leaf
-            view = self._code.memory.views.get(leaf)
-            if view is None:
-                return self._code.memory.of(leaf)
-            return view.function(*replaced(view.args, value), **replaced(view.kwargs, value))
-
+        value = partial(self._value, arrays)
         try:
             check.function(*replaced(check.args, value), **replaced(check.kwargs, value))
         except Exception as error:
-            told = explained(check, error)
-            if told is error:
+            if not can_explain(check, error):
                 raise
-            raise told from error
+            raise explained(check, error) from error
         raise RuntimeError(f"compile: {check.name} stopped a program, and finds nothing wrong")
+
+    def _value(self, arrays: dict[Slot, Array], leaf: Any) -> Any:
+        """What a leaf of a call's arguments is in this run."""
+        if not isinstance(leaf, Slot) or leaf in arrays:
+            return arrays[leaf] if isinstance(leaf, Slot) else leaf
+        view = self._code.memory.views.get(leaf)
+        if view is None:
+            return self._code.memory.of(leaf)
+        value = partial(self._value, arrays)
+        return view.function(*replaced(view.args, value), **replaced(view.kwargs, value))
 
 
 class Programs:

@@ -14,18 +14,23 @@ from ..operation import explain
 from ..primitive import explain_plain
 from .calls import Call, Slot
 
-__all__ = ["explained", "raised_by"]
+__all__ = ["can_explain", "explained", "raised_by"]
+
+
+def can_explain(call: Any, error: Exception) -> bool:
+    """Does the step itself raise another error in the place of what a call raised?"""
+    if not isinstance(call, Call) or isinstance(error, TinygradConvError):
+        return False
+    of_data = isinstance(call.function, partial) and isinstance(error, ValueError)  # a function of data, on tensors
+    return isinstance(error, (ValueError, TypeError, IndexError)) if call.primitive is not None else of_data
 
 
 def explained(call: Call, error: Exception) -> Exception:
-    """The error that the step itself would raise in the place of what a call raised."""
-    if isinstance(error, TinygradConvError) or not isinstance(error, (ValueError, TypeError, IndexError)):
-        return error
+    """That error. Who raises it gives it no name: its frame would hold what holds the frame."""
+    given = [_like(arg) for arg in call.args]
     if call.primitive is not None:
-        return explain(call.primitive, error, [_like(arg) for arg in call.args])
-    if isinstance(call.function, partial) and isinstance(error, ValueError):  # a function of data, on tensors
-        return explain_plain(call.function.args[0], error, [_like(arg) for arg in call.args])
-    return error
+        return explain(call.primitive, error, given)
+    return explain_plain(call.function.args[0], error, given)  # type: ignore[attr-defined, arg-type]
 
 
 def raised_by(traceback: TracebackType | None, code: Any, lines: Sequence[Any]) -> Any:
