@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import tinygrad_conv as tg
-from tinygrad_conv.primitive import flops_of, iter_parents
+from tinygrad_conv.engine.primitive import flops_of, iter_parents
 
 Sizes = tuple[int, ...]
 SMALL, LARGE = 4, 256  # the first size, times these, is measured

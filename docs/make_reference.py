@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import tinygrad_conv as tg
+from tinygrad_conv.engine.primitive import is_plain
 from tinygrad_conv.files import write
 from tinygrad_conv.ops import overrides, protocols
 from tinygrad_conv.ops.spellings import SPELLINGS
-from tinygrad_conv.primitive import is_plain
 
 DOCS = pathlib.Path(__file__).parent
 

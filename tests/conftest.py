@@ -37,3 +37,14 @@ def rng():
     import numpy as np
 
     return np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_set():
+    """A test that leaves another mode or other kernels to the next one fails, not the next one."""
+    from tinygrad_conv.engine.modes import MODE
+    from tinygrad_conv.kernels.registry import choice
+
+    before = MODE.get(), choice()
+    yield
+    assert (MODE.get(), choice()) == before

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import tinygrad_conv as tg
-from tinygrad_conv import primitive
+from tinygrad_conv.engine import primitive
 
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "tinygrad_conv"
@@ -27,30 +27,21 @@ LAYERS = {
     "files": {"errors", "arguments"},
     "legible": set(),
     "blocks": {"errors"},
-    "modes": {"blocks"},
     "kernels": {"errors", "arguments", "files", "blocks"},
-    "tensor": {"errors", "arguments", "modes"},
-    "operation": {"errors", "arguments", "modes", "tensor"},
-    "primitive": {"errors", "arguments", "modes", "tensor", "operation"},
-    "autodiff": {"errors", "arguments", "modes", "tensor", "primitive"},
-    "profiling": {"errors", "arguments", "modes", "tensor", "primitive"},
-    "ops": {"errors", "arguments", "modes", "tensor", "primitive", "autodiff", "kernels"},
+    "engine": {"errors", "arguments", "blocks"},
+    "profiling": {"errors", "arguments", "engine"},
+    "ops": {"errors", "arguments", "kernels", "engine"},
     "fft": {"ops"},
-    "nn": {"errors", "arguments", "legible", "modes", "tensor", "primitive", "kernels", "ops"},
-    "optim": {"errors", "arguments", "modes", "kernels", "tensor", "nn"},
-    "plan": {
-        "errors", "arguments", "modes", "tensor", "operation", "primitive", "autodiff", "kernels", "ops", "nn", "optim",
-        "graph",
-    },
-    "keras": {"errors", "arguments", "files", "modes", "plan", "tensor", "kernels", "ops", "nn", "optim", "plots"},
+    "nn": {"errors", "arguments", "legible", "kernels", "engine", "ops"},
+    "optim": {"errors", "arguments", "kernels", "engine", "nn"},
+    "plan": {"errors", "arguments", "kernels", "engine", "ops", "nn", "optim", "graph"},
+    "keras": {"errors", "arguments", "files", "kernels", "engine", "ops", "nn", "optim", "plan", "plots"},
     "data": {"errors", "arguments", "files"},
-    "graph": {"errors", "arguments", "legible", "files", "modes", "tensor", "primitive", "autodiff", "nn"},
-    "plots": {"errors", "arguments", "tensor", "graph"},
-    "testing": {"errors", "arguments", "modes", "kernels", "tensor", "primitive", "autodiff", "ops"},
-    "train": {
-        "errors", "arguments", "files", "modes", "tensor", "ops", "nn", "optim", "keras", "data", "graph", "plots",
-    },
-    "cli": {"errors", "starting", "arguments", "nn", "train", "keras", "data", "graph", "testing"},
+    "graph": {"errors", "arguments", "files", "legible", "engine", "nn"},
+    "plots": {"errors", "arguments", "engine", "graph"},
+    "testing": {"errors", "arguments", "kernels", "engine", "ops"},
+    "train": {"errors", "arguments", "files", "engine", "ops", "nn", "optim", "keras", "data", "graph", "plots"},
+    "cli": {"errors", "starting", "arguments", "nn", "keras", "data", "graph", "testing", "train"},
     "__main__": {"cli"},
     "__init__": None,
 }  # fmt: skip

@@ -117,7 +117,7 @@ def test_first_calls_and_declarations_at_once():
             ], lambda k=k: declare(f"also_{k}"))  # fmt: skip
     finally:
         for name in [name for name in tg.primitives() if name.startswith("_concurrent_")]:
-            del tg.primitive._registry[name]
+            del tg.engine.primitive._registry[name]
 
 
 def test_arrays_handed_out_at_once_are_watched():
@@ -134,7 +134,7 @@ def test_arrays_handed_out_at_once_are_watched():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
 def test_a_child_does_not_wait_for_locks_of_its_parent():
     x = tg.Tensor([1.0], requires_grad=True)
-    for lock in tg.tensor._LOCKS:
+    for lock in tg.engine.tensor._LOCKS:
         lock.acquire()
     try:
         reader, writer = os.pipe()
@@ -148,7 +148,7 @@ def test_a_child_does_not_wait_for_locks_of_its_parent():
         os.waitpid(child, 0)
         assert os.read(reader, 4) == b"done"
     finally:
-        for lock in tg.tensor._LOCKS:
+        for lock in tg.engine.tensor._LOCKS:
             lock.release()
 
 

@@ -198,7 +198,7 @@ class Late:
     def __del__(self): arrays.clear(); kept.clear()
 late = Late()
 import builtins  # gone after the modules, the last of a tuple first
-builtins.held = (tg.tensor._exposed, tg.tensor._late, arrays, kept)
+builtins.held = (tg.engine.tensor._exposed, tg.engine.tensor._late, arrays, kept)
 """
     run = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60)
     assert (run.returncode, run.stderr) == (0, "")
@@ -278,11 +278,13 @@ def public():
     history = fitted.fit(ROWS, np.ones((4, 2), "float32"), epochs=1, verbose=0)
     step = tg.compile(lambda x: x * 2)
     step(ROWS)
+    with tg.use_kernels("plain") as kernels:
+        pass
     return {
         "node": (x * 2).node, "leaf's node": x.node, "handle": x.register_hook(lambda g: g), "model": model,
         "optimizer": optimizer, "schedule": tg.optim.ExponentialDecay(0.1, 0.9, 1), "keras model": fitted,
         "history": history, "keras optimizer": fitted.optimizer, "compiled step": step, "block": tg.no_grad(),
-        "kernels": tg.use_kernels("plain"), "anomaly": tg.detect_anomaly(), "operation": tg.multiply,
+        "kernels": kernels, "anomaly": tg.detect_anomaly(), "operation": tg.multiply,
         "composition": tg.take, "primitive": tg.primitives()["conv"], "snapshot": tg.graph.snapshot(model, IMAGES),
         "profile": tg.profile(), "picture": tg.draw(model, IMAGES), "initializer": tg.nn.init.get("glorot_uniform"),
         "callback": keras.callbacks.EarlyStopping(), "loss": keras.losses.MeanSquaredError(),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_conv as tg
-from tinygrad_conv.autodiff import flatten
+from tinygrad_conv.engine.autodiff import flatten
 from tinygrad_conv.errors import ArgumentError, DTypeError, GraphError
 
 Pair = namedtuple("Pair", "a b")

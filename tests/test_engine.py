@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_conv as tg
-from tinygrad_conv import tensor
+from tinygrad_conv.engine import tensor
+from tinygrad_conv.engine.operation import written_out
 from tinygrad_conv.errors import AnomalyError, DeclarationError, DTypeError, GraphError, MutationError, ShapeError
-from tinygrad_conv.operation import written_out
 
 
 def leaf(*values, dtype=None):
@@ -847,7 +847,7 @@ def test_same_seed_same_bits():
 
 @pytest.fixture
 def registry(monkeypatch):
-    monkeypatch.setattr("tinygrad_conv.primitive._registry", {})
+    monkeypatch.setattr("tinygrad_conv.engine.primitive._registry", {})
 
 
 @pytest.mark.usefixtures("registry")

@@ -10,8 +10,8 @@ import pytest
 
 import tinygrad_conv as tg
 from tinygrad_conv.cli import main
+from tinygrad_conv.engine.primitive import _registry
 from tinygrad_conv.errors import ArgumentError
-from tinygrad_conv.primitive import _registry
 from tinygrad_conv.testing import GradientError, check_primitive, mutation
 from tinygrad_conv.testing.adapters import check_vjp, from_numpy, from_torch
 from tinygrad_conv.testing.battery import run_battery

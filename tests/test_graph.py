@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import tinygrad_conv as tg
-from tinygrad_conv import primitive
+from tinygrad_conv.engine import primitive
 from tinygrad_conv.errors import ArgumentError, DTypeError, GraphError, MissingExtraError
 from tinygrad_conv.graph import draw, snapshot, to_dot
 

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_conv as tg
+from tinygrad_conv.engine.tensor import _owner, arrays_in
 from tinygrad_conv.errors import GraphError, MutationError
-from tinygrad_conv.tensor import _owner, arrays_in
 
 PRIMITIVES = tg.primitives()
 LABELS = np.array([0, 2, 1, 2])
@@ -295,7 +295,7 @@ def test_a_checkpoint_of_two_dtypes_keeps_them():
 
 @pytest.fixture
 def registry(monkeypatch):
-    monkeypatch.setattr("tinygrad_conv.primitive._registry", {})
+    monkeypatch.setattr("tinygrad_conv.engine.primitive._registry", {})
 
 
 @pytest.mark.usefixtures("registry")

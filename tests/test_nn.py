@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 import tinygrad_conv as tg
 from tinygrad_conv import nn
+from tinygrad_conv.engine.primitive import flops_of
+from tinygrad_conv.engine.tensor import _exposed
 from tinygrad_conv.errors import ArgumentError, DTypeError, ShapeError
 from tinygrad_conv.nn import init
-from tinygrad_conv.primitive import flops_of
-from tinygrad_conv.tensor import _exposed
 
 F64 = {"dtype": "float64"}
 

@@ -859,7 +859,7 @@ def test_errors_leave_everything_as_the_step_leaves_it():
     with tg.use_kernels("plain"):
         assert run(compiled) == run(lambda x, labels: step(tg.Tensor(x), labels))
     assert compiled.plans
-    assert not tg.modes.OBSERVED
+    assert not tg.engine.modes.OBSERVED
 
 
 def test_called_by_itself_and_by_two_threads():

@@ -111,7 +111,7 @@ def test_every_name_in_the_tables_is_a_function_of_ours(name):
 @pytest.mark.parametrize("name", ["exp", "relu", "sum_to", "reshape", "_matmul"])
 @pytest.mark.parametrize("module", ["mine", "tinygrad_conv.ops.elementwise", "tinygrad_conv.kernels.fused"])
 def test_a_primitive_of_somebody_else_is_not_ours_whatever_it_is_called(name, module, monkeypatch):
-    monkeypatch.setattr(tg.primitive, "_registry", {})
+    monkeypatch.setattr(tg.engine.primitive, "_registry", {})
     for part in (fusing, chains):
         monkeypatch.setattr(part, "WORTHWHILE", 0)
     monkeypatch.setattr(program, "LEAST_CALLS", 1)
@@ -139,7 +139,7 @@ def test_a_primitive_of_somebody_else_is_not_ours_whatever_it_is_called(name, mo
 
 
 def test_an_addition_of_somebody_else_is_not_made_into_one_with_a_relu(monkeypatch):
-    monkeypatch.setattr(tg.primitive, "_registry", {})
+    monkeypatch.setattr(tg.engine.primitive, "_registry", {})
     monkeypatch.setattr(fusing, "WORTHWHILE", 0)
 
     @tg.elementwise(lambda: 1.0, lambda: 2.0)

@@ -205,7 +205,7 @@ def test_operands_of_any_layout_broadcast(shapes, seed):
 
 
 def test_nothing_is_lowered_of_functions_that_only_have_the_same_name(monkeypatch):
-    monkeypatch.setattr(tg.primitive, "_registry", {})
+    monkeypatch.setattr(tg.engine.primitive, "_registry", {})
 
     @tg.elementwise(lambda: 3.0)
     def tripled(x):

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 
 import tinygrad_conv as tg
-from tinygrad_conv.primitive import _registry
+from tinygrad_conv.engine.primitive import _registry
 from tinygrad_conv.testing import coverage
 from tinygrad_conv.testing.plugin import register_profiles, replay_command
 

@@ -534,7 +534,7 @@ def _named(name, f):
 
 @pytest.mark.parametrize("case", WRONG)
 def test_planted_wrong_rule_is_caught(case, monkeypatch):
-    monkeypatch.setattr("tinygrad_conv.primitive._registry", {})
+    monkeypatch.setattr("tinygrad_conv.engine.primitive._registry", {})
     primitive = WRONG[case]().primitive
 
     def battery():

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_conv as tg
-from tinygrad_conv import modes, primitive, profiling
+from tinygrad_conv import profiling
+from tinygrad_conv.engine import modes, primitive
 from tinygrad_conv.errors import ArgumentError, DeclarationError
 from tinygrad_conv.graph.drawing.looks import amount_text
 from tinygrad_conv.profiling import REST, Machine, Row

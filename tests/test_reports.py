@@ -14,7 +14,7 @@ from tinygrad_conv.testing.strategies import values
 
 @pytest.fixture(autouse=True)
 def own_registry(monkeypatch):
-    monkeypatch.setattr("tinygrad_conv.primitive._registry", dict(tg.primitives()))
+    monkeypatch.setattr("tinygrad_conv.engine.primitive._registry", dict(tg.primitives()))
 
 
 def report_of(f, *args, **options):

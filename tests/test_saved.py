@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import tinygrad_conv as tg
+from tinygrad_conv.engine.tensor import _owner
 from tinygrad_conv.errors import ArgumentError
 from tinygrad_conv.graph.watching import topological
-from tinygrad_conv.tensor import _owner
 
 IMAGES = (4, 12, 12, 6)
 ROWS = (8, 12)

@@ -15,9 +15,9 @@ import pytest
 from graph_models import IMAGE, Recurrent, convnet, expression, leaf, lenet
 
 import tinygrad_conv as tg
+from tinygrad_conv.engine.modes import MODE
 from tinygrad_conv.errors import ArgumentError, GraphError
 from tinygrad_conv.graph import Graph, Values, assert_same_graph, snapshot
-from tinygrad_conv.modes import MODE
 
 # ------------------------------------------------------------------------------------------
 # Values and gradients

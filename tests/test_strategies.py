@@ -224,7 +224,7 @@ def planted(name, wrong):
 
 @pytest.fixture
 def registry(monkeypatch):
-    monkeypatch.setattr("tinygrad_conv.primitive._registry", dict(tg.primitives()))
+    monkeypatch.setattr("tinygrad_conv.engine.primitive._registry", dict(tg.primitives()))
 
 
 @pytest.mark.usefixtures("registry")

@@ -30,7 +30,7 @@ LIBRARY = {n: p for n, p in tg.primitives().items() if p.forward.__module__.star
 @pytest.fixture(autouse=True)
 def own_registry(monkeypatch):
     """Primitives that a test declares are gone after it."""
-    monkeypatch.setattr("tinygrad_conv.primitive._registry", dict(tg.primitives()))
+    monkeypatch.setattr("tinygrad_conv.engine.primitive._registry", dict(tg.primitives()))
 
 
 def declare(kind, f, *rules, name="planted", **declared):

@@ -29,13 +29,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import errors, ops
-from .autodiff import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from .engine.autodiff import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from .engine.modes import detect_anomaly, enable_grad, is_grad_enabled, no_grad
+from .engine.primitive import NONDIFF, Primitive, bilinear, elementwise, linear, opaque, primitives
+from .engine.tensor import Tensor
+from .engine.tensor import ops as _methods
 from .kernels.registry import use_kernels
-from .modes import detect_anomaly, enable_grad, is_grad_enabled, no_grad
 from .ops import *
-from .primitive import NONDIFF, Primitive, bilinear, elementwise, linear, opaque, primitives
-from .tensor import Tensor
-from .tensor import ops as _methods
 
 if TYPE_CHECKING:
     from . import data as data

@@ -42,11 +42,11 @@ from .arguments import (
     items_of,
     unchecked,
 )
+from .engine.modes import clears, effect
+from .engine.tensor import Tensor, cast, unshared
 from .errors import ArgumentError, DTypeError, NotDefinedError, ShapeError
 from .kernels import registry as kernels
 from .kernels.product import quietly
-from .modes import clears, effect
-from .tensor import Tensor, cast, unshared
 
 __all__ = [
     "SGD", "Adagrad", "Adam", "AdamW", "CosineDecay", "ExponentialDecay", "Optimizer", "PiecewiseConstant", "RMSprop",

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from .engine.tensor import Array, Tensor
 from .errors import ArgumentError, MissingExtraError, ShapeError
 from .graph.drawing.folding import as_modules
 from .graph.snapshot import snapshot
-from .tensor import Array, Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

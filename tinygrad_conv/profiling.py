@@ -18,10 +18,10 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from .engine.modes import MODE, Observer, observed, observer
+from .engine.primitive import Primitive
+from .engine.tensor import Node, Tensor
 from .errors import ArgumentError, DeclarationError
-from .modes import MODE, Observer, observed, observer
-from .primitive import Primitive
-from .tensor import Node, Tensor
 
 __all__ = ["Machine", "Profile", "Row", "Table", "machine", "profile"]
 

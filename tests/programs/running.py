@@ -9,10 +9,10 @@ from unittest.mock import patch
 import numpy as np
 
 import tinygrad_conv as tg
+from tinygrad_conv.engine.primitive import _registry
 from tinygrad_conv.errors import CompileWarning
 from tinygrad_conv.nn import init
 from tinygrad_conv.plan.plan import Plan
-from tinygrad_conv.primitive import _registry
 
 from .seeing import difference, look
 

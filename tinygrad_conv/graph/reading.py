@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ..autodiff import _CLOSED
+from ..engine.autodiff import _CLOSED
+from ..engine.primitive import Primitive, iter_parents
+from ..engine.tensor import Node, Shape, Tensor, describe_source, ndarray, wrap
 from ..errors import GraphError
-from ..primitive import Primitive, iter_parents
-from ..tensor import Node, Shape, Tensor, describe_source, ndarray, wrap
 from .value import Graph, GraphModule, GraphNode, Kind, Values
 from .watching import Watch, topological
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..autodiff import flatten
+from ..engine.autodiff import flatten
+from ..engine.modes import mode
+from ..engine.tensor import Tensor
 from ..errors import ArgumentError, DTypeError, GraphError
-from ..modes import mode
-from ..tensor import Tensor
 from .reading import GRADIENT, Reader, refuse_freed
 from .value import Graph
 from .watching import Watch, topological

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from .. import autodiff
-from ..tensor import Array, Node, Tensor, wrap
+from ..engine import autodiff
+from ..engine.tensor import Array, Node, Tensor, wrap
 from .reading import Reader
 from .value import GraphNode
 from .watching import Watch

@@ -15,8 +15,8 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from ..engine.tensor import Shape, ndarray, ops
 from ..legible import legible
-from ..tensor import Shape, ndarray, ops
 
 __all__ = ["Graph", "GraphModule", "GraphNode", "Kind", "Values"]
 

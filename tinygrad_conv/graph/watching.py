@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..autodiff import _walk, pull
-from ..modes import mode
-from ..primitive import iter_parents
-from ..tensor import Node, Tensor, wrap
+from ..engine.autodiff import _walk, pull
+from ..engine.modes import mode
+from ..engine.primitive import iter_parents
+from ..engine.tensor import Node, Tensor, wrap
 
 if TYPE_CHECKING:
     from ..profiling import Profile

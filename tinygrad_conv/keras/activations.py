@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..engine.tensor import Array, Tensor
 from ..nn import activations as _nn
 from ..nn.activations import linear, relu6
 from ..ops import activations as _ops
@@ -23,7 +24,6 @@ from ..ops.activations import (
 )
 from ..ops.elementwise import exp as exponential
 from ..ops.elementwise import tanh
-from ..tensor import Array, Tensor
 
 __all__ = [
     "elu", "exponential", "gelu", "get", "hard_sigmoid", "leaky_relu", "linear", "log_softmax", "mish", "relu", "relu6",

@@ -21,9 +21,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..arguments import as_array as plain_array
+from ..engine.tensor import Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError, TinygradConvError
 from ..nn import init
-from ..tensor import Tensor
 
 __all__ = ["Batch", "Feed", "as_array", "feed_of", "gives_batches"]
 

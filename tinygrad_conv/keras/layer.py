@@ -14,10 +14,10 @@ import numpy as np
 
 from .. import nn
 from ..arguments import FloatDType, checked
+from ..engine.modes import MODE, mode
+from ..engine.tensor import Array, Tensor, cast
 from ..errors import ArgumentError, DTypeError, MissingError, ShapeError
-from ..modes import MODE, mode
 from ..nn.module import items
-from ..tensor import Array, Tensor, cast
 from . import initializers
 from .input import InputLayer
 from .spelling import strict

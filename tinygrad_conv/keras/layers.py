@@ -17,11 +17,11 @@ import numpy as np
 
 from .. import nn
 from ..arguments import NonNegative
+from ..engine.tensor import Array, Tensor
 from ..errors import DTypeError
 from ..kernels.geometry import IntOrInts, _ints
 from ..ops import activations as ops
 from ..ops.elementwise import minimum, where
-from ..tensor import Array, Tensor
 from . import activations, spelling
 from .absent import instead
 from .initializers import get as initializer

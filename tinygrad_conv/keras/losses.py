@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeAlias
 import numpy as np
 
 from ..arguments import Fraction, Positive, as_array, checked, one_of
+from ..engine.tensor import Tensor, wrap
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..nn.fixes import brief
 from ..ops import losses as ops
@@ -23,7 +24,6 @@ from ..ops.indexing import getitem
 from ..ops.leaving import followed, lost
 from ..ops.reductions import mean, sum
 from ..ops.shape import reshape
-from ..tensor import Tensor, wrap
 from .absent import instead
 from .spelling import strict
 

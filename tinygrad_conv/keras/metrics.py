@@ -11,8 +11,8 @@ import numpy as np
 
 from ..arguments import DType, Size, bare_array, checked
 from ..arguments.kinds import numbers
+from ..engine.tensor import Tensor, wrap
 from ..errors import ArgumentError, DTypeError
-from ..tensor import Tensor, wrap
 from . import initializers
 from .absent import instead
 from .losses import Loss, spread

@@ -9,11 +9,11 @@ import numpy as np
 
 from .. import nn
 from ..arguments import Count, Fraction, Path, Size, check, one_of
+from ..engine.modes import no_grad
+from ..engine.tensor import Array, Tensor, wrap
 from ..errors import ArgumentError, DTypeError, GraphError
 from ..files import Expected, arrays_in, name_of, write_arrays
-from ..modes import no_grad
 from ..nn.fixes import Shape
-from ..tensor import Array, Tensor, wrap
 from . import losses, metrics, optimizers
 from .callback import History
 from .feeding import as_batch, feed_of, feeds_of

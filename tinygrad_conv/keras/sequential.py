@@ -12,9 +12,9 @@ import numpy as np
 
 from .. import nn
 from ..arguments import Size, Sizes, as_array
+from ..engine.tensor import Array, Tensor, wrap
 from ..errors import ArgumentError, GraphError, MissingError, ShapeError
 from ..nn.fixes import Chain, Set, Shape, brief, listed, walk
-from ..tensor import Array, Tensor, wrap
 from . import activations
 from .input import InputLayer
 from .model import Model

@@ -12,12 +12,12 @@ from weakref import ref
 import numpy as np
 
 from .. import nn
+from ..engine.modes import MODE, effect, mode, no_grad
+from ..engine.tensor import Tensor, wrap
 from ..errors import AnomalyError, ArgumentError, DTypeError, ShapeError
-from ..modes import MODE, effect, mode, no_grad
 from ..nn.fixes import Shape
 from ..ops.activations import sigmoid, softmax
 from ..plan import compile
-from ..tensor import Tensor, wrap
 from . import metrics
 from .callback import CallbackList, History, Logs
 from .feeding import Arrays, Batch, Feed

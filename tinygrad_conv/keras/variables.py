@@ -7,10 +7,10 @@ from typing import Any, Self
 
 import numpy as np
 
+from ..engine.modes import effect
+from ..engine.tensor import Tensor, cast
 from ..errors import ShapeError
-from ..modes import effect
 from ..nn import Buffer, Parameter
-from ..tensor import Tensor, cast
 
 __all__ = ["Variable", "Weight"]
 

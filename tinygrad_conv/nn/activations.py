@@ -7,11 +7,11 @@ from difflib import get_close_matches
 from typing import Annotated, Any, TypeAlias
 
 from ..arguments import Kind
+from ..engine.primitive import primitives
+from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, DTypeError
 from ..ops import activations as ops
 from ..ops import elementwise
-from ..primitive import primitives
-from ..tensor import Array, Tensor
 
 __all__ = ["get"]
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..arguments import FloatDType, Size, checked
+from ..engine.tensor import Array, Tensor
+from ..engine.tensor import ops as methods
 from ..errors import ShapeError
 from ..kernels.geometry import (
     DataFormat,
@@ -21,8 +23,6 @@ from ..kernels.geometry import (
     transpose_window,
 )
 from ..ops import convolution as ops
-from ..tensor import Array, Tensor
-from ..tensor import ops as methods
 from . import activations, init
 from .fixes import Edit, Exchange, Set, Shape
 from .image import Image, check_window

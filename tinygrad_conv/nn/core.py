@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, TypeAlias
 
 from ..arguments import FloatDType, NewShape, Size, check, checked, numbers
+from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..kernels.geometry import DataFormat
 from ..ops import linalg, normalization
 from ..ops import shape as shapes
-from ..tensor import Array, Tensor
 from . import activations, init
 from .fixes import Add, Edit, Feed, Set, Shape
 from .layer import Layer, Weight

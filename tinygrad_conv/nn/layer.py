@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 
 from ..arguments import FloatDType, Sizes, afford, check, checked
+from ..engine.modes import MODE, mode
+from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, ShapeError
-from ..modes import MODE, mode
-from ..tensor import Array, Tensor
 from . import activations, init
 from .fixes import Edit, Shape, explain
 from .init import Fans

@@ -15,9 +15,9 @@ from weakref import ref
 import numpy as np
 
 from ..arguments import as_array, checked
+from ..engine.modes import MODE, clears, observer
+from ..engine.tensor import Array, Tensor, cast
 from ..errors import ArgumentError, DTypeError, GraphError, NotDefinedError, ShapeError
-from ..modes import MODE, clears, observer
-from ..tensor import Array, Tensor, cast
 
 __all__ = ["Buffer", "Module", "Parameter"]
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..arguments import FloatDType, Fraction, Positive, Size, SomeAxes, checked
+from ..engine.modes import MODE, effect
+from ..engine.tensor import Array, Tensor
 from ..errors import ShapeError
 from ..kernels.geometry import nearest_divisor
-from ..modes import MODE, effect
 from ..ops import normalization as ops
 from ..ops.shape import moveaxis
-from ..tensor import Array, Tensor
 from . import init
 from .fixes import Edit, Set, Shape
 from .layer import Layer, Weight

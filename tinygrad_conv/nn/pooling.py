@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..arguments import checked
+from ..engine.tensor import Array, Tensor
 from ..kernels.geometry import DataFormat, IntOrInts, Padding, _ints, pool_window
 from ..ops import pooling as ops
-from ..tensor import Array, Tensor
 from .fixes import Edit, Remove, Shape
 from .image import Image, check_window
 

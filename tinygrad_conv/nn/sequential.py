@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..arguments import Sizes, checked
+from ..engine.modes import MODE
+from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, DTypeError
-from ..modes import MODE
-from ..tensor import Array, Tensor
 from . import init
 from .core import Activation
 from .fixes import Shape, explain, walk

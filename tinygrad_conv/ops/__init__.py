@@ -29,7 +29,7 @@
 
 from types import ModuleType
 
-from .. import autodiff, tensor
+from ..engine import autodiff, tensor
 from . import (
     activations,
     calculus,

@@ -13,9 +13,9 @@ from typing import Annotated, Any, TypeAlias
 import numpy as np
 
 from ..arguments import Kind
+from ..engine.primitive import Array, elementwise, opaque, plain
+from ..engine.tensor import Tensor  # noqa: F401  (the examples use it)
 from ..kernels import special
-from ..primitive import Array, elementwise, opaque, plain
-from ..tensor import Tensor  # noqa: F401  (the examples use it)
 from .elementwise import abs, exp, floats, greater, narrow, tanh, where, wide
 from .reductions import sum
 

@@ -8,10 +8,10 @@ from typing import Annotated, Any, TypeAlias
 import numpy as np
 
 from ..arguments import Axes, Count, checked, one_of
+from ..engine.modes import constant
+from ..engine.primitive import Array, plain
+from ..engine.tensor import Tensor
 from ..errors import ArgumentError, ShapeError
-from ..modes import constant
-from ..primitive import Array, plain
-from ..tensor import Tensor
 from .complex import imag, real
 from .convolution import conv1d
 from .elementwise import _raw, not_equal, remainder, where

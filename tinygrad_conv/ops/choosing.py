@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import numpy as np
 
 from ..arguments import checked, one_of
+from ..engine.modes import constant
+from ..engine.primitive import Array, plain
+from ..engine.tensor import Tensor
 from ..errors import ArgumentError, ShapeError
-from ..modes import constant
-from ..primitive import Array, plain
-from ..tensor import Tensor
 from .elementwise import _raw, equal, isnan, where
 from .indexing import getitem, set_at
 from .joining import decided

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..arguments import checked
-from ..primitive import Array, elementwise, linear
+from ..engine.primitive import Array, elementwise, linear
 from .elementwise import _raw, equal, square, where
 
 

@@ -15,6 +15,8 @@ from typing import Annotated, Any, TypeAlias
 import numpy as np
 
 from ..arguments import Kind, Size, checked
+from ..engine.primitive import Array, bilinear, linear
+from ..engine.tensor import Shape, Tensor, plain_array
 from ..errors import ShapeError
 from ..kernels import registry as kernels
 from ..kernels.geometry import (
@@ -28,8 +30,6 @@ from ..kernels.geometry import (
     local_window,
     transpose_window,
 )
-from ..primitive import Array, bilinear, linear
-from ..tensor import Shape, Tensor, plain_array
 from .elementwise import add
 from .linalg import matmul
 from .shape import pad, permute_dims, reshape

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..arguments import Count, DType, ShapeLike, afford, checked
+from ..engine.modes import constant
+from ..engine.primitive import Array
+from ..engine.tensor import Shape, Tensor
 from ..errors import ArgumentError
-from ..modes import constant
-from ..primitive import Array
-from ..tensor import Shape, Tensor
 from .elementwise import _raw
 
 

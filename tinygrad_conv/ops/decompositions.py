@@ -19,11 +19,11 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 
 from ..arguments import checked, one_of
+from ..engine.modes import constant
+from ..engine.primitive import Array, opaque, plain
+from ..engine.tensor import Tensor
 from ..errors import ArgumentError, ShapeError
 from ..kernels import product
-from ..modes import constant
-from ..primitive import Array, opaque, plain
-from ..tensor import Tensor
 from .complex import conj, real
 from .elementwise import _raw, abs, equal, where
 from .leaving import followed

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arguments import checked
+from ..engine.modes import constant
+from ..engine.primitive import Array, opaque, plain
+from ..engine.tensor import Tensor
 from ..errors import ShapeError
 from ..kernels import product
-from ..modes import constant
-from ..primitive import Array, opaque, plain
-from ..tensor import Tensor
 from .complex import conj, real
 from .elementwise import _raw
 from .indexing import scatter

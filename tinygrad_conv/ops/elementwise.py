@@ -12,9 +12,9 @@ from typing import Annotated, Any, TypeAlias
 import numpy as np
 
 from ..arguments import checked, integers
+from ..engine.primitive import NONDIFF, Array, elementwise, linear, plain
+from ..engine.tensor import Tensor
 from ..kernels import special
-from ..primitive import NONDIFF, Array, elementwise, linear, plain
-from ..tensor import Tensor
 
 # ------------------------------------------------------------------------------------------------------------------
 # Arithmetic

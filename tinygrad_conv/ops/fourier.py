@@ -12,10 +12,10 @@ from typing import Annotated, Any, TypeAlias
 import numpy as np
 
 from ..arguments import Axes, Size, afford, checked, one_of
+from ..engine.modes import constant
+from ..engine.primitive import Array, linear
+from ..engine.tensor import Tensor
 from ..errors import ArgumentError, ShapeError
-from ..modes import constant
-from ..primitive import Array, linear
-from ..tensor import Tensor
 from .complex import conj
 from .elementwise import _raw
 from .indexing import getitem

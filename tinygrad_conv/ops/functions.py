@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..arguments import checked
+from ..engine.primitive import NONDIFF, Array, elementwise, linear, plain
+from ..engine.tensor import Tensor
 from ..kernels import special
-from ..primitive import NONDIFF, Array, elementwise, linear, plain
-from ..tensor import Tensor
 from .elementwise import _raw, equal, floor_divide, greater, isnan, remainder, sqrt, trunc, where
 
 # ------------------------------------------------------------------------------------------------------------------

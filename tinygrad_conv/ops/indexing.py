@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..arguments import Count, DType, ShapeLike, afford, as_array, checked
+from ..engine.modes import constant
+from ..engine.primitive import Array, linear, plain
+from ..engine.tensor import Shape, Tensor, wrap
 from ..errors import ArgumentError, DTypeError, IndexingError, ShapeError
-from ..modes import constant
-from ..primitive import Array, linear, plain
-from ..tensor import Shape, Tensor, wrap
 from .elementwise import _raw, where
 
 

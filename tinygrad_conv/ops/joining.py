@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import numpy as np
 
 from ..arguments import ShapeLike, checked, one_of
+from ..engine.primitive import Array
+from ..engine.tensor import Tensor
 from ..errors import ArgumentError, ShapeError
-from ..primitive import Array
-from ..tensor import Tensor
 from .elementwise import _raw
 from .indexing import getitem
 from .leaving import data_of

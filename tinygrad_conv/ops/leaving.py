@@ -15,9 +15,9 @@ from functools import lru_cache
 from types import CodeType, FrameType
 from typing import Any, NoReturn
 
+from ..engine.modes import MODE
+from ..engine.tensor import Tensor, ops
 from ..errors import GraphError
-from ..modes import MODE
-from ..tensor import Tensor, ops
 from . import creation
 
 __all__ = ["WAYS_OUT", "data_of", "followed", "lost", "outermost", "refuse_array", "refuse_number"]

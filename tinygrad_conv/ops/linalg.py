@@ -12,10 +12,10 @@ from typing import Any, Literal
 import numpy as np
 
 from ..arguments import Axes, Count, SomeAxes, afford, checked
+from ..engine.primitive import Array, bilinear, linear, opaque
+from ..engine.tensor import Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..kernels import product
-from ..primitive import Array, bilinear, linear, opaque
-from ..tensor import Tensor
 from .complex import squared_size
 from .elementwise import _raw, abs, equal, multiply, pow, root, where
 from .reductions import max, min, normalize_axes, sum

@@ -12,10 +12,10 @@ from typing import Annotated, Any, TypeAlias
 import numpy as np
 
 from ..arguments import Fraction, Positive, as_array, checked, one_of
+from ..engine.modes import is_grad_enabled
+from ..engine.primitive import Array, opaque, plain
+from ..engine.tensor import Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ..modes import is_grad_enabled
-from ..primitive import Array, opaque, plain
-from ..tensor import Tensor
 from .activations import log_softmax, softmax, softplus
 from .elementwise import _raw, abs, exp, greater, less_equal, log, maximum, multiply, square, where
 from .indexing import check_labels, one_hot, pick, place

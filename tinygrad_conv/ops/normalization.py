@@ -9,12 +9,12 @@ import numpy as np
 
 from ..arguments import Axes as Axis
 from ..arguments import Fraction, NonNegative, Size, Sizes, as_array, checked
+from ..engine.modes import MODE, effect, is_grad_enabled
+from ..engine.primitive import Array, opaque, plain
+from ..engine.tensor import Tensor, wrap
 from ..errors import ArgumentError, ShapeError
 from ..kernels import registry as kernels
 from ..kernels.geometry import divisors
-from ..modes import MODE, effect, is_grad_enabled
-from ..primitive import Array, opaque, plain
-from ..tensor import Tensor, wrap
 from .elementwise import _raw, add, divide, multiply, sqrt
 from .indexing import take
 from .reductions import normalize_axes, var

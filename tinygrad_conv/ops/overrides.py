@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ..primitive import is_plain
+from ..engine.primitive import is_plain
 from . import (
     calculus,
     choosing,

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from ..arguments import checked
+from ..engine.primitive import Array, linear, opaque, plain
+from ..engine.tensor import Tensor
 from ..errors import ShapeError
 from ..kernels import registry as kernels
 from ..kernels.geometry import DataFormat, IntOrInts, Padding, Window, channels_first, pool_window
-from ..primitive import Array, linear, opaque, plain
-from ..tensor import Tensor
 from .convolution import Real, to_first, to_last
 from .elementwise import _raw
 from .shape import reshape

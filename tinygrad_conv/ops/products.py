@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..arguments import checked
+from ..engine.modes import constant
+from ..engine.primitive import Array
+from ..engine.tensor import Tensor
 from ..errors import ArgumentError, ShapeError
-from ..modes import constant
-from ..primitive import Array
-from ..tensor import Tensor
 from .elementwise import _raw
 from .indexing import scatter
 from .linalg import diagonal, inv, matmul, tensordot

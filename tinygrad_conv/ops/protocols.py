@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..engine.primitive import Array, is_plain
+from ..engine.tensor import Tensor
 from ..errors import ArgumentError, DTypeError, GraphError, WrittenError
-from ..primitive import Array, is_plain
-from ..tensor import Tensor
 from .elementwise import _raw, add, maximum, minimum, multiply, where
 from .leaving import WAYS_OUT, followed, lost, outermost
 from .overrides import OPERATIONS, class_of, name_of

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..arguments import Axes, checked
-from ..modes import constant
-from ..primitive import Array, linear, opaque, plain
-from ..tensor import Tensor
+from ..engine.modes import constant
+from ..engine.primitive import Array, linear, opaque, plain
+from ..engine.tensor import Tensor
 from .complex import squared_size
 from .elementwise import WIDER, _raw, equal, exp, isnan, logical_and, logical_or, narrow, root, where, wide
 from .shape import astype, broadcast_to, concat, flip, permute_dims, reshape

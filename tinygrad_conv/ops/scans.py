@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..arguments import checked
+from ..engine.primitive import Array
+from ..engine.tensor import Tensor
 from ..errors import ArgumentError
-from ..primitive import Array
-from ..tensor import Tensor
 from .elementwise import _raw, isnan, logaddexp, multiply, where
 from .indexing import getitem
 from .reductions import cumsum

@@ -23,12 +23,12 @@ from ..arguments import (
     items_of,
     one_of,
 )
+from ..engine.modes import constant
+from ..engine.primitive import Array, linear
+from ..engine.tensor import Shape, Tensor, plain_array, wrap
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..kernels.geometry import divisors
 from ..kernels.product import sum_rows
-from ..modes import constant
-from ..primitive import Array, linear
-from ..tensor import Shape, Tensor, plain_array, wrap
 from .elementwise import _raw, where
 from .indexing import getitem, take
 

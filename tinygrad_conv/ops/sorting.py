@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 
 from ..arguments import Axes, checked
+from ..engine.modes import constant
+from ..engine.primitive import Array, plain
+from ..engine.tensor import Tensor
 from ..errors import ArgumentError, ShapeError
-from ..modes import constant
-from ..primitive import Array, plain
-from ..tensor import Tensor
 from .elementwise import _raw, equal, isnan, where
 from .indexing import take_along_axis
 from .reductions import any, argsort, max, min, normalize_axes

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..primitive import Array
-from ..tensor import Tensor
+from ..engine.primitive import Array
+from ..engine.tensor import Tensor
 from .complex import conj, imag, real
 from .decompositions import norm
 from .elementwise import _raw, abs, clip, pow, round, trunc, where

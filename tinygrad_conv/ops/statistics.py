@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..arguments import Axes, checked
+from ..engine.primitive import Array, plain
+from ..engine.tensor import Tensor
 from ..errors import ArgumentError, ShapeError
-from ..primitive import Array, plain
-from ..tensor import Tensor
 from .complex import squared_size
 from .elementwise import _raw, clip, divide, isnan, root, sqrt, where
 from .joining import vstack

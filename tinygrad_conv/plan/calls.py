@@ -9,9 +9,9 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from ..engine.primitive import Primitive
+from ..engine.tensor import Node, Source, Tensor, _owner, ndarray
 from ..ops.shape import copy
-from ..primitive import Primitive
-from ..tensor import Node, Source, Tensor, _owner, ndarray
 
 __all__ = ["Call", "Found", "Kind", "Path", "Seen", "Slot", "Wrapped", "copying", "kind_of", "parts", "replaced"]
 

@@ -11,10 +11,10 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 import numpy as np
 
+from ..engine.modes import MODE, OBSERVED, observed
+from ..engine.tensor import Tensor, ndarray
 from ..errors import CompileWarning, DTypeError, GraphError
 from ..kernels.registry import choice
-from ..modes import MODE, OBSERVED, observed
-from ..tensor import Tensor, ndarray
 from .loan import Loan
 from .plan import Plan
 from .reach import Reach

@@ -10,7 +10,7 @@ from functools import lru_cache
 from types import CodeType
 from typing import Literal, NamedTuple
 
-from ..tensor import _LIBRARY
+from ..engine.tensor import _LIBRARY
 
 __all__ = ["Named", "line_of", "named", "whose"]
 

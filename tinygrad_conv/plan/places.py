@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..autodiff import dictionary
-from ..tensor import fingerprint, ndarray
+from ..engine.autodiff import dictionary
+from ..engine.tensor import fingerprint, ndarray
 from .values import alike
 
 __all__ = [

@@ -22,9 +22,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..engine.tensor import _owner
 from ..kernels.loops import known, loop
 from ..kernels.registry import choice, failed
-from ..tensor import _owner
 from .calls import Call, Slot, replaced
 from .into import INTO, is_view
 from .ours import ours

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.operation import explain
+from ..engine.primitive import explain_plain
 from ..errors import TinygradConvError
-from ..operation import explain
-from ..primitive import explain_plain
 from .calls import Call, Slot
 
 __all__ = ["can_explain", "explained", "raised_by"]

@@ -41,8 +41,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..engine.tensor import Tensor, describe_source, ndarray
 from ..nn import init
-from ..tensor import Tensor, describe_source, ndarray
 from .naming import line_of, named, whose
 from .places import (
     MISSING,

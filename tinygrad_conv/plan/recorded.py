@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..autodiff import flatten
+from ..engine.autodiff import flatten
+from ..engine.tensor import Node, Source, Tensor, describe_source, ndarray, wrap
 from ..errors import ArgumentError
-from ..tensor import Node, Source, Tensor, describe_source, ndarray, wrap
 from .assumptions import Assumptions
 from .calls import Slot, Wrapped
 from .plan import Plan

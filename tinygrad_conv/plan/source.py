@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ..tensor import Node, wrap
+from ..engine.tensor import Node, wrap
 from .calls import Call, Slot, Wrapped, parts
 from .into import into, is_view
 from .program import Program

@@ -19,9 +19,9 @@ from weakref import ref
 
 import numpy as np
 
-from ..modes import CLEARED, MODE, observed
-from ..primitive import Primitive
-from ..tensor import Node, Tensor, _owner, describe_source, fingerprint, ndarray, next_index, user_source, wrap
+from ..engine.modes import CLEARED, MODE, observed
+from ..engine.primitive import Primitive
+from ..engine.tensor import Node, Tensor, _owner, describe_source, fingerprint, ndarray, next_index, user_source, wrap
 from .calls import COPY, Call, Found, Kind, Origin, Path, Seen, Slot, Wrapped, copying, kind_of, parts, replaced
 from .naming import whose
 from .places import Contents, Place

@@ -6,8 +6,8 @@ from collections import Counter
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from ..primitive import Primitive
-from ..tensor import Node, describe_source
+from ..engine.primitive import Primitive
+from ..engine.tensor import Node, describe_source
 from .calls import Call, Slot, parts
 from .chains import unchained
 from .ours import ours

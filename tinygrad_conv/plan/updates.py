@@ -7,9 +7,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from ..engine.tensor import ndarray, unshared
 from ..kernels import registry as kernels
 from ..optim import Optimizer
-from ..tensor import ndarray, unshared
 from .calls import Call
 from .program import machine
 

@@ -27,8 +27,8 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.primitive import Primitive
 from ..errors import ArgumentError, DTypeError, MissingExtraError
-from ..primitive import Primitive
 from .report import GradientError
 
 __all__ = ["check_vjp", "from_autograd", "from_jax", "from_mygrad", "from_numpy", "from_torch"]

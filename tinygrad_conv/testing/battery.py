@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
-from ..primitive import Primitive
+from ..engine.primitive import Primitive
 from .checks import check_primitive
 from .draw import Draw
 from .mutation import matching

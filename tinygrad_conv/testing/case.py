@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import autodiff
-from ..modes import is_grad_enabled, no_grad
+from ..engine import autodiff
+from ..engine.modes import is_grad_enabled, no_grad
+from ..engine.primitive import Primitive
+from ..engine.tensor import Tensor
 from ..ops.complex import imag, real
 from ..ops.shape import concat, expand_dims, reshape
-from ..primitive import Primitive
-from ..tensor import Tensor
 from . import numeric
 from .numeric import SAFETY
 from .report import GradientError

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..engine.primitive import Primitive
 from ..errors import ArgumentError
-from ..primitive import Primitive
 from . import replay
 from .case import BOTH, Case
 from .draw import Draw

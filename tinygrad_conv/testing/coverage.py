@@ -16,8 +16,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from ..primitive import Primitive, iter_parents
-from ..tensor import Tensor
+from ..engine.primitive import Primitive, iter_parents
+from ..engine.tensor import Tensor
 from .case import BOTH, Case
 from .draw import Draw
 from .samples import primitive_sample

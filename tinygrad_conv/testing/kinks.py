@@ -24,10 +24,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import autodiff
+from ..engine import autodiff
+from ..engine.modes import mode
+from ..engine.tensor import Node
 from ..kernels.product import matmul
-from ..modes import mode
-from ..tensor import Node
 from .case import Case
 from .explain import basis, fail
 from .finding import RULE, Finding

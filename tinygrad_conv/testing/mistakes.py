@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.tensor import Tensor
 from ..ops.elementwise import where
 from ..ops.shape import flip, permute_dims, roll, sum_to
-from ..tensor import Tensor
 
 __all__ = ["MUTATIONS", "Call", "Mutation", "Situation"]
 

@@ -32,10 +32,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import autodiff
+from ..engine import autodiff
+from ..engine.primitive import NONDIFF, Primitive, Rule, primitives
+from ..engine.tensor import Tensor
 from ..errors import ArgumentError
-from ..primitive import NONDIFF, Primitive, Rule, primitives
-from ..tensor import Tensor
 from .adapters import from_numpy
 from .case import Case
 from .checks import PROPERTIES, primitive_case, run

@@ -42,7 +42,7 @@ from .mutation import Verdict, alive, matching, run_on_function, run_on_primitiv
 from .report import GradientError
 
 if TYPE_CHECKING:
-    from ..primitive import Primitive
+    from ..engine.primitive import Primitive
 
 __all__ = ["property_gradient", "register_profiles", "replay_command"]
 

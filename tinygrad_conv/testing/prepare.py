@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import autodiff
+from ..engine import autodiff
+from ..engine.modes import no_grad
+from ..engine.tensor import Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ..modes import no_grad
-from ..tensor import Tensor
 from .case import Case, joined
 
 __all__ = ["prepare"]

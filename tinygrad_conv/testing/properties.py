@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .. import autodiff
+from ..engine import autodiff
 from ..errors import ArgumentError, MissingExtraError
 from ..kernels.registry import use_kernels
 from . import coverage

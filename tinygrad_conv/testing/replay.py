@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from ..primitive import Primitive
-from ..tensor import Tensor
+from ..engine.primitive import Primitive
+from ..engine.tensor import Tensor
 from .draw import Draw
 from .report import GradientError, hypothesis_runs
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..primitive import Primitive
+from ..engine.primitive import Primitive
 from .draw import Draw, Sample
 
 __all__ = ["draw_sample", "primitive_sample"]

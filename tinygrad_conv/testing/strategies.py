@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from ..engine.primitive import Primitive
 from ..errors import MissingExtraError
-from ..primitive import Primitive
 from .draw import LAYOUTS, Draw, Sample, Shape
 from .samples import draw_sample
 

@@ -22,8 +22,8 @@ from .. import files, nn, optim
 from ..arguments import Count, Finite, NonNegative, Positive, Probability, Size, one_of
 from ..arguments.kinds import integers, numbers
 from ..data import batches, mnist
+from ..engine.modes import no_grad
 from ..errors import ArgumentError, DataError
-from ..modes import no_grad
 from ..ops.activations import softmax
 from ..ops.losses import softmax_cross_entropy
 from ..plots import LayerStatistics

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from ...arguments import ShapeLike, afford, check
+from ...engine.tensor import Tensor
 from ...errors import ArgumentError, DataError
 from ...files import Expected, write
-from ...tensor import Tensor
 from ..snapshot import own_example, snapshot
 from ..value import Graph, counted
 from .diff import diff

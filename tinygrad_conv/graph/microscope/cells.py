@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ...tensor import ndarray
+from ...engine.tensor import ndarray
 
 __all__ = ["KINDS", "Index", "Lens", "Term", "gather", "lens", "spread"]
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from ...engine.tensor import Array, Shape, Tensor, ndarray
 from ...errors import ArgumentError, ShapeError
 from ...files import write
-from ...tensor import Array, Shape, Tensor, ndarray
 from ..drawing.pdf import svg_to_pdf
 from ..page.picture import number
 from .cells import Lens

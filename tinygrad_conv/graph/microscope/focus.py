@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ...autodiff import pull
+from ...engine.autodiff import pull
+from ...engine.tensor import Node, Tensor, describe_source
 from ...errors import GraphError
-from ...tensor import Node, Tensor, describe_source
 from ..watching import Watch, topological
 from .cells import KINDS, Lens, lens
 from .scope import Stage

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ...engine.tensor import Node, Shape, Tensor, describe_source, ndarray
 from ...errors import GraphError, IndexingError
 from ...files import write
-from ...tensor import Node, Shape, Tensor, describe_source, ndarray
 from ..value import GraphNode
 from ..watching import Watch
 from .cells import Index

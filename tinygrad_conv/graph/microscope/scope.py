@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...tensor import Node, Shape, ndarray
+from ...engine.tensor import Node, Shape, ndarray
 from ..watching import Watch
 from .cells import Lens
 from .receptive import Field, fields

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...tensor import ndarray
+from ...engine.tensor import ndarray
 from ..page.template import fill
 from .cells import gather, spread
 from .scope import Scope

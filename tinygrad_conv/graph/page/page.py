@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ...engine.primitive import primitives
 from ...files import write
-from ...primitive import primitives
 from ..value import Graph, GraphModule, GraphNode, Values, counted
 from .picture import picture
 from .template import fill

@@ -14,9 +14,9 @@ import numpy as np
 
 from ... import optim
 from ...arguments import Fraction, NonNegative, Positive, check
+from ...engine.modes import effect
+from ...engine.tensor import Tensor
 from ...errors import ArgumentError, DTypeError
-from ...modes import effect
-from ...tensor import Tensor
 from ..absent import instead
 from ..spelling import strict
 from . import rules, schedules

@@ -24,8 +24,8 @@ from typing import Annotated, Any, NoReturn, TypeAlias
 
 import numpy as np
 
-from .arguments import Kind, called, checked, described, items_of, one_of
-from .errors import AnomalyError, ArgumentError, DTypeError, GraphError, MutationError, ShapeError
+from ..arguments import Kind, called, checked, described, items_of, one_of
+from ..errors import AnomalyError, ArgumentError, DTypeError, GraphError, MutationError, ShapeError
 from .modes import MODE, Mode, constant, enable_grad, mode, observer
 from .primitive import Primitive, iter_parents, ops
 from .tensor import (

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arguments import OF_NUMPY, bare_array, explained
-from .errors import AnomalyError, DTypeError, GraphError, ShapeError, TinygradConvError
+from ..arguments import OF_NUMPY, bare_array, explained
+from ..errors import AnomalyError, DTypeError, GraphError, ShapeError, TinygradConvError
 from .modes import MODE, OBSERVED, Mode
 from .tensor import (
     _LIBRARY,

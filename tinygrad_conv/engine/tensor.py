@@ -32,8 +32,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import numpy as np
 
-from .arguments import DType, Kind, afford, bare_array, check, checked, described
-from .errors import ArgumentError, DTypeError, GraphError, MutationError, ShapeError, TinygradConvError
+from ..arguments import DType, Kind, afford, bare_array, check, checked, described
+from ..errors import ArgumentError, DTypeError, GraphError, MutationError, ShapeError, TinygradConvError
 from .modes import clears, effect, is_grad_enabled, observer
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ ops: Any = SimpleNamespace()  # name -> operation; filled by the package `ops`
 # ------------------------------------------------------------------------------------------------------------------
 # Where in the user's code an operation was called
 
-_LIBRARY = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_LIBRARY = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _library_files: set[str] = set()  # as far as they were met, like those of users
 _user_files: set[str] = set()
 Source: TypeAlias = tuple[CodeType, int]

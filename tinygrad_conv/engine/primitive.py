@@ -34,8 +34,8 @@ from typing import Any, ParamSpec, TypeAlias
 
 import numpy as np
 
-from .arguments import Kind, bare_array, described, is_not_bare, kinds_of
-from .errors import DeclarationError, DTypeError, ShapeError, TinygradConvError
+from ..arguments import Kind, bare_array, described, is_not_bare, kinds_of
+from ..errors import DeclarationError, DTypeError, ShapeError, TinygradConvError
 from .modes import OBSERVED, constant, observer
 from .operation import MISSING, operation_of, source_of
 from .tensor import Array, Node, Tensor, ndarray, ops, wrap

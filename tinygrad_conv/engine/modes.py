@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
-from .blocks import Block
+from ..blocks import Block
 
 if TYPE_CHECKING:
     from .primitive import Primitive
