@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import tinygrad_conv as tg
 from tinygrad_conv.errors import CompileWarning
-from tinygrad_conv.plan import chains, fusing, program
+from tinygrad_conv.plan import chains, fusing, programs
 from tinygrad_conv.testing import Draw
 from tinygrad_conv.testing.samples import draw_sample
 
@@ -22,7 +22,7 @@ def _small_calls_are_fused_too():
         patch.setattr(fusing, "WORTHWHILE", 0)
         patch.setattr(chains, "WORTHWHILE", 0)
         patch.setattr(chains, "BLOCK_BYTES", 64)
-        patch.setattr(program, "LEAST_CALLS", 1)
+        patch.setattr(programs, "LEAST_CALLS", 1)
         yield
 
 

@@ -8,10 +8,10 @@ import pytest
 
 import tinygrad_conv as tg
 from tinygrad_conv.kernels import registry as kernels
-from tinygrad_conv.plan import chains, fusing, program
+from tinygrad_conv.plan import chains, fusing, programs
 from tinygrad_conv.plan.into import INTO, VIEWS
+from tinygrad_conv.plan.lowerings import LOWERINGS
 from tinygrad_conv.plan.ours import ours
-from tinygrad_conv.plan.program import LOWERINGS
 
 optim = tg.optim
 
@@ -114,7 +114,7 @@ def test_a_primitive_of_somebody_else_is_not_ours_whatever_it_is_called(name, mo
     monkeypatch.setattr(tg.engine.primitive, "_registry", {})
     for part in (fusing, chains):
         monkeypatch.setattr(part, "WORTHWHILE", 0)
-    monkeypatch.setattr(program, "LEAST_CALLS", 1)
+    monkeypatch.setattr(programs, "LEAST_CALLS", 1)
 
     @tg.elementwise(lambda: 3.0)
     def tripled(x):

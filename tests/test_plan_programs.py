@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 
 import tinygrad_conv as tg
 from tinygrad_conv.kernels import loops, registry
-from tinygrad_conv.plan import program as programs
-from tinygrad_conv.plan.program import LOWERINGS, Program
+from tinygrad_conv.plan import instructions, programs
+from tinygrad_conv.plan.into import INTO
+from tinygrad_conv.plan.lowerings import LOWERINGS, elementwise
+from tinygrad_conv.plan.programs import Program
+from tinygrad_conv.plan.standins import StandIns
 from tinygrad_conv.testing import Draw
 from tinygrad_conv.testing.samples import draw_sample
 
@@ -30,7 +33,7 @@ SUMS = {"sum", "sum_to", "_matmul", "log_softmax", "softmax", "cross_entropy"}  
 @pytest.fixture(autouse=True)
 def _every_call_is_worth_it(monkeypatch):
     monkeypatch.setattr(programs, "LEAST_CALLS", 1)
-    monkeypatch.setattr(programs, "MOST_NARROW", programs.MOST_PRODUCT)
+    monkeypatch.setattr(instructions, "MOST_NARROW", instructions.MOST_PRODUCT)
 
 
 def lowered(step):
@@ -82,7 +85,7 @@ def test_structures_are_as_they_are_read():
     assert loops.known()
 
 
-@pytest.mark.parametrize("name", sorted({u.__name__ for u in programs.INTO.values() if isinstance(u, np.ufunc)}))
+@pytest.mark.parametrize("name", sorted({u.__name__ for u in INTO.values() if isinstance(u, np.ufunc)}))
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 40), step=st.integers(1, 9), in_place=st.booleans())
 @settings(max_examples=15)
 def test_a_loop_gives_what_the_ufunc_gives_to_the_bit(name, seed, n, step, in_place):
@@ -102,7 +105,7 @@ def test_a_loop_gives_what_the_ufunc_gives_to_the_bit(name, seed, n, step, in_pl
         ]
         given_ = [x[::step] for x in given_]
         out = np.zeros(n * step, dtypes[-1])[::step]
-        if ufunc in programs._DENSE:
+        if ufunc in instructions.DENSE:
             out = out.copy()
         elif in_place and dtypes[0] == dtypes[-1]:
             out = given_[0]
@@ -594,7 +597,7 @@ def test_the_check_of_planted_bugs_passes_without_them():
 @pytest.mark.parametrize("other", ["tanh", "add", "multiply"])
 def test_a_wrong_loop_is_noticed(other, monkeypatch):
     wrong = {"tanh": np.sinh, "add": np.subtract, "multiply": np.maximum}[other]
-    monkeypatch.setitem(LOWERINGS, other, programs._elementwise(wrong))
+    monkeypatch.setitem(LOWERINGS, other, elementwise(wrong))
     with pytest.raises(AssertionError):
         a_check()
 
@@ -612,13 +615,13 @@ def test_a_stale_address_is_noticed(monkeypatch):
 
 
 def test_a_wrong_offset_is_noticed(monkeypatch):
-    find = programs._Memory.find
+    find = StandIns.find
 
     def beside(self, array):
         slot, at = find(self, array)
         return (slot, at) if slot is None or array.ndim < 2 or array.shape[0] < 4 else (slot, at + 8)
 
-    monkeypatch.setattr(programs._Memory, "find", beside)
+    monkeypatch.setattr(StandIns, "find", beside)
     got, expected, _ = both(lambda x: x[:, :4] * 2.0 + 1.0, (np.arange(24.0).reshape(4, 6),))
     with pytest.raises(AssertionError):
         assert_same(got, expected, True)
@@ -632,11 +635,11 @@ import sys
 sys.path.insert(0, {tests!r})
 import numpy as np, tinygrad_conv as tg
 from guarded import guard
-from tinygrad_conv.plan import plan, program, source
+from tinygrad_conv.plan import layout, programs, source
 
 guard.at_end = {at_end}
-program.LEAST_CALLS = 1
-plan._aligned = lambda size: guard((size,), np.uint8)
+programs.LEAST_CALLS = 1
+layout.aligned = lambda size: guard((size,), np.uint8)
 made = []
 def empty(shape, dtype):
     made.append(guard(shape, dtype))
@@ -660,7 +663,7 @@ for k, (n, i, h, o) in enumerate([(1, 3, 17, 1), (5, 9, 33, 10), (13, 1, 4, 16),
         with tg.use_kernels("auto"):
             losses = [step(x, t).item() for _ in range(4)]
         assert np.isfinite(losses).all() and (o == 1 or losses[-1] < losses[0]), losses
-        assert sum(isinstance(one, program.Program) for one in step.plan.steps) > 0
+        assert sum(isinstance(one, programs.Program) for one in step.plan.steps) > 0
 print("done", len(made))
 """
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_conv as tg
-from tinygrad_conv.plan import program
+from tinygrad_conv.plan import programs
 
 OPERATIONS = {
     "exp": lambda x, y: tg.exp(x * 0.25), "double": lambda x, y: x * 2.0, "product": lambda x, y: x * y[:1].sum(),
@@ -17,7 +17,7 @@ OPERATIONS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("least", [1, program.LEAST_CALLS])
+@pytest.mark.parametrize("least", [1, programs.LEAST_CALLS])
 @given(
     row=st.lists(st.tuples(st.sampled_from(sorted(OPERATIONS)), st.integers(0, 8)), min_size=1, max_size=7),
     returned=st.sets(st.integers(0, 7), min_size=1, max_size=3), learns=st.booleans(),
@@ -41,7 +41,7 @@ def test_rows_of_views_and_operations(least, row, returned, learns, form):
 
     compiled, held = tg.compile(step), []
     with pytest.MonkeyPatch.context() as patch, tg.use_kernels(form):
-        patch.setattr(program, "LEAST_CALLS", least)
+        patch.setattr(programs, "LEAST_CALLS", least)
         for k in range(4):
             x = np.linspace(-1, 2, 12).reshape(4, 3) + k
             expected = [np.array(part) for part in step(tg.Tensor(x))]

@@ -17,7 +17,8 @@ from programs.drawing import KINDS, made, programs
 from programs.fits import fits
 from programs.running import disagreement, run
 
-from tinygrad_conv.plan import chains, fusing, program
+from tinygrad_conv.plan import chains, fusing
+from tinygrad_conv.plan import programs as lowered
 from tinygrad_conv.plan.plan import Plan
 
 MANY = 2000 if settings().max_examples >= 1000 else 200  # a night's, or those of each test run
@@ -30,7 +31,7 @@ def small_calls_fused_too(really=True):
             patch.setattr(fusing, "WORTHWHILE", 0)
             patch.setattr(chains, "WORTHWHILE", 0)
             patch.setattr(chains, "BLOCK_BYTES", 64)
-            patch.setattr(program, "LEAST_CALLS", 1)
+            patch.setattr(lowered, "LEAST_CALLS", 1)
         yield
 
 

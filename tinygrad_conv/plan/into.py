@@ -130,7 +130,7 @@ INTO: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 # NumPy (2.4) rounds these by how arrays lie, where an operand lies backwards: done in parts they may differ in a bit.
-ROUNDED = {"pow", "atan2"}
+ROUNDED = {"pow": np.power, "atan2": np.arctan2}
 
 # Where the output may be memory of an input that is needed no more, if shapes and layouts are equal.
 _ELEMENTWISE = {"relu", "reciprocal", "pow", "bias_relu", "bias_relu_grad"}

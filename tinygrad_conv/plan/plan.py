@@ -17,13 +17,13 @@ import numpy as np
 
 from ..errors import ArgumentError
 from . import telling
-from .calls import Call, Slot, replaced
+from .calls import Call, Slot
 from .chains import Chain, between, chained
 from .fusing import fused
-from .into import into, is_elementwise, is_total, is_view
-from .ours import ours
+from .into import is_total
+from .layout import Layout
 from .owning import owned
-from .program import Program, Programs, wanted
+from .programs import Program, Programs, wanted
 from .raising import can_explain, explained, raised_by
 from .source import written
 from .tape import Tape
@@ -47,7 +47,6 @@ class Plan:
     arguments, outputs : slots
     steps : the same calls, those of a program together
     updates : what runs in the place of an optimiser's step
-    static, written : the slots whose arrays never move, and those that calls write in such
     source : the Python function that runs
     """
 
@@ -55,19 +54,18 @@ class Plan:
         self.name = name
         self.arguments = tape.arguments
         calls, self.outputs = owned(_needed(tape.calls, outputs), outputs, tape.fresh())
-        self.calls = chained(fused(calls, self.outputs), self.outputs)
+        calls = chained(fused(calls, self.outputs), self.outputs)
         self.recorded = len(tape.calls)
-        self._groups = _Groups(self)
-        self._memory = _Memory(self.calls, self._groups)
-        self.static, self.written = self._memory.arrays, self._memory.written
-        self._views: dict[Slot, Slot] = {}
-        self._take_views()
+        self._layout = Layout(calls, self.arguments, self.outputs)
+        self.calls = self._layout.calls
         self.steps: Sequence[Call | Program] = self.calls
         self.updates: dict[Call, Update] = {}
         if wanted():
-            self.steps = Programs(self.calls, self.arguments, self.static).steps
+            self.steps = Programs(self.calls, self.arguments, self._layout.arrays).steps
             self.updates = {call: update for call in self.calls if (update := Update.of(call)) is not None}
-        file, self.source, self._function, self._lines = written(self, self.steps)
+        file, self.source, self._function, self._lines = written(
+            name, self.steps, self.updates, self._layout, self.arguments, self.outputs
+        )
         finalize(self, linecache.cache.pop, file, None)
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
@@ -85,7 +83,7 @@ class Plan:
     @property
     def nbytes(self) -> int:
         """The bytes of memory that are laid out for results."""
-        return self._memory.nbytes
+        return self._layout.nbytes
 
     def summary(self) -> str:
         """A table: each call with module, result, FLOPs, bytes read and written, where its result lies, its program."""
@@ -102,7 +100,7 @@ class Plan:
         return ", ".join(map(self._place, call.outputs))
 
     def _place(self, slot: Slot) -> str:
-        block = self._memory.block_of.get(slot)
+        block = self._layout.block_of.get(slot)
         return f"block {block}" if block is not None else self._between.get(slot, "new")
 
     def runs_in(self, call: Call) -> str:
@@ -122,40 +120,13 @@ class Plan:
 
     def seen_as(self, slot: Slot) -> Slot:
         """The slot that a slot is a view of, if the view was taken once and for all; else the slot itself."""
-        while slot in self._views:
-            slot = self._views[slot]
-        return slot
+        return self._layout.seen_as(slot)
 
     def __repr__(self) -> str:
         return (
             f"<plan of {self.name}: {len(self.calls)} calls of {self.recorded} recorded, "
             f"{self.nbytes / 1e6:.2f} MB laid out>"
         )
-
-    # -- building --------------------------------------------------------------------------------------------------
-
-    def _take_views(self) -> None:
-        """Views of memory that never moves are taken now, once."""
-        left = []
-        for call in self.calls:
-            if is_view(call) and not self._groups.escapes(call.outputs[0]):
-                slots = list(call.inputs)
-                if len(slots) == 1 and slots[0] in self.static:
-                    args, kwargs = (replaced(tree, self._now) for tree in (call.args, call.kwargs))
-                    view = call.function(*args, **kwargs)
-                    if view.base is not None and np.may_share_memory(view, self.static[slots[0]]):
-                        self.static[call.outputs[0]] = view
-                        self._views[call.outputs[0]] = slots[0]
-                        continue
-            left.append(call)
-        self.calls = left
-
-    def _now(self, leaf: Any) -> Any:
-        return self.static[leaf] if isinstance(leaf, Slot) else leaf
-
-
-# ------------------------------------------------------------------------------------------------------------------
-# Passes over the calls
 
 
 def _needed(calls: Sequence[Call], outputs: Sequence[Slot]) -> list[Call]:
@@ -167,107 +138,3 @@ def _needed(calls: Sequence[Call], outputs: Sequence[Slot]) -> list[Call]:
             wanted.update(call.inputs)
             kept.append(call)
     return kept[::-1]
-
-
-class _Groups:
-    """Which slots share memory, as seen while recording; and which of that memory is not the plan's to reuse."""
-
-    def __init__(self, plan: Plan) -> None:
-        foreign = [*plan.arguments, *plan.outputs]
-        for call in plan.calls:
-            if call.kind in ("effect", "load", "compute"):
-                foreign += call.outputs if into(call) is None else ()
-            foreign += (slot for slot in call.inputs if slot.origin != "call" or not ours(call))
-        self._foreign = {slot.seen.memory for slot in foreign}
-
-    def escapes(self, slot: Slot) -> bool:
-        """May the slot's memory be held by somebody after the step, or has it come from outside?"""
-        return slot.seen.memory in self._foreign
-
-
-class _Memory:
-    """Memory for results, laid out once; what dies gives its memory to what comes after.
-
-    Attributes
-    ----------
-    arrays : slot -> the array it always lies in
-    written : the slots whose calls write into such an array
-    nbytes : how much memory there is in all
-    block_of : slot -> the number of the block of memory it lies in
-    """
-
-    def __init__(self, calls: Sequence[Call], groups: _Groups) -> None:
-        self.arrays: dict[Slot, Array] = {}
-        self.written: set[Slot] = set()
-        self.nbytes = 0
-        self.block_of: dict[Slot, int] = {}  # numbered in the order in which they are first needed
-        self._free: list[Array] = []  # blocks of bytes
-        self._numbers: dict[int, int] = {}
-        self._block: dict[int, Array] = {}  # of a group
-        last = {}
-        for number, call in enumerate(calls):
-            for slot in (*call.inputs, *call.outputs):
-                last[slot.seen.memory] = number
-        for number, call in enumerate(calls):
-            ending = {slot.seen.memory for slot in call.inputs if last[slot.seen.memory] == number}
-            if self._can_write(call, groups):
-                first, *others = (slot for slot in call.outputs if not groups.escapes(slot))
-                for slot in others:
-                    self._place(slot)
-                laid = ending & self._block.keys()
-                if first is call.outputs[0] and is_elementwise(call) and self._same_layout(call, laid):
-                    self._release(laid)
-                self._place(first)
-                self.written.update((first, *others))
-            self._release(ending)
-            self._release({slot.seen.memory for slot in call.outputs if last[slot.seen.memory] == number})
-
-    @staticmethod
-    def _can_write(call: Call, groups: _Groups) -> bool:
-        if into(call) is None or not call.outputs:
-            return False
-        if not all(slot.seen.dense and slot.seen.whole for slot in call.outputs):
-            return False
-        if call.primitive is not None and call.primitive.has_residual and len(call.outputs) != 2:
-            return False
-        return not all(map(groups.escapes, call.outputs))
-
-    @staticmethod
-    def _same_layout(call: Call, ending: set[int]) -> bool:
-        """Do the inputs that end here lie in memory exactly as the output will?"""
-        out = call.outputs[0].seen
-        return all(
-            slot.seen.shape == out.shape and slot.seen.strides == out.strides and slot.seen.dtype == out.dtype
-            for slot in call.inputs if slot.seen.memory in ending
-        )  # fmt: skip
-
-    def _place(self, slot: Slot) -> None:
-        seen, rank = slot.seen, len(slot.seen.shape)
-        size = max(seen.nbytes, 1)
-        fitting = [block for block in self._free if size <= block.nbytes <= max(2 * size, 256)]
-        if fitting:
-            block = min(fitting, key=lambda block: block.nbytes)
-            self._free = [other for other in self._free if other is not block]
-        else:
-            block = _aligned(size)
-            self.nbytes += block.nbytes
-        self._block[seen.memory] = block
-        self.block_of[slot] = self._numbers.setdefault(id(block), len(self._numbers))
-        flat = block[: seen.nbytes].view(seen.dtype)
-        order = sorted(range(rank), key=lambda k: (-seen.strides[k], k))  # axes from the outermost in memory
-        laid = flat.reshape([seen.shape[k] for k in order])
-        self.arrays[slot] = laid.transpose(np.argsort(order)) if rank else laid
-
-    def _release(self, groups: set[int]) -> None:
-        for group in groups:
-            block = self._block.pop(group, None)
-            if block is not None:
-                self._free.append(block)
-
-
-def _aligned(size: int) -> Array:
-    """Bytes that start at a cache line."""
-    size = -(-size // 64) * 64
-    block = np.empty(size + 64, np.uint8)
-    start = -block.ctypes.data % 64
-    return block[start : start + size]

@@ -7,17 +7,16 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import count
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ..engine.tensor import Node, wrap
 from .calls import Call, Slot, Wrapped, parts
 from .into import into, is_view
-from .program import Program
-
-if TYPE_CHECKING:
-    from .plan import Plan
+from .layout import Layout
+from .programs import Program
+from .updates import Update
 
 __all__ = ["written"]
 
@@ -26,26 +25,33 @@ Array: TypeAlias = np.ndarray[Any, Any]
 _files = count(1)
 
 
-def written(plan: Plan, steps: Sequence[Call | Program]) -> tuple[str, str, FunctionType, list[Call | Program | None]]:
+def written(
+    name: str, steps: Sequence[Call | Program], updates: dict[Call, Update], layout: Layout,
+    arguments: Sequence[Slot], outputs: Sequence[Slot],
+) -> tuple[str, str, FunctionType, list[Call | Program | None]]:  # fmt: skip
     """The name of a file that tracebacks show, its text, the function, and what each of its lines is of."""
-    writer = _Writer(plan, steps)
+    writer = _Writer(steps, updates, layout, arguments, outputs)
     lines = [(line, writer.step) for line in writer.lines()]
     source = "def step(arrays):\n" + "".join(f"    {line}\n" for line, _ in lines)
-    file = f"<plan of {plan.name} {next(_files)}>"
+    file = f"<plan of {name} {next(_files)}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     exec(compile(source, file, "exec"), writer.scope)
     return file, source, writer.scope.pop("step"), [step for _, step in lines]
 
 
 class _Writer:
-    def __init__(self, plan: Plan, steps: Sequence[Call | Program]) -> None:
-        self.plan, self.steps = plan, steps
+    def __init__(
+        self, steps: Sequence[Call | Program], updates: dict[Call, Update], layout: Layout,
+        arguments: Sequence[Slot], outputs: Sequence[Slot],
+    ) -> None:  # fmt: skip
+        self.steps, self.updates, self.layout = steps, updates, layout
+        self.arguments, self.outputs = arguments, outputs
         self.step: Call | Program | None = None  # of which the lines are
         self.scope: dict[str, Any] = {"wrap": wrap, "empty": np.empty, "asarray": np.asarray}
         self._names: dict[int, str] = {}
         self._made: set[Slot] = set()  # arrays that were made for programs to write in
         self._loads = {s.outputs[0]: s for s in steps if isinstance(s, Call) and s.kind == "load"}
-        self._last: dict[Slot, int] = dict.fromkeys(plan.outputs, len(steps))  # the step that reads a slot last
+        self._last: dict[Slot, int] = dict.fromkeys(outputs, len(steps))  # the step that reads a slot last
         for number in reversed(range(len(steps))):
             step = steps[number]
             if isinstance(step, Program):
@@ -75,13 +81,13 @@ class _Writer:
                 waiting.add(step.outputs[0])
             elif not _is_still(step):
                 waiting = set()
-        return inline - set(self.plan.outputs)
+        return inline - set(self.outputs)
 
     # -- lines -----------------------------------------------------------------------------------------------------
 
     def lines(self) -> Iterator[str]:
         numbers, done = count(1), set[Slot]()
-        for k, slot in enumerate(self.plan.arguments):
+        for k, slot in enumerate(self.arguments):
             if slot in self._last:
                 yield f"v{slot.index} = arrays[{k}]"
         for number, step in enumerate(self.steps):
@@ -98,7 +104,7 @@ class _Writer:
                 yield from self._call(step)
                 inputs = list(step.inputs)
             done |= {slot for slot in inputs if self._last[slot] == number and slot in self._named_still}
-        yield f"return [{', '.join(map(self._read, self.plan.outputs))}]"
+        yield f"return [{', '.join(map(self._read, self.outputs))}]"
 
     def _program(self, program: Program, name: str) -> Iterator[str]:
         self.scope[name] = program
@@ -129,12 +135,12 @@ class _Writer:
         if call.kind == "load":
             yield f"v{call.outputs[0].index} = {self._loaded(call)}"
             return
-        if call in self.plan.updates:
-            yield f"{self._named(self.plan.updates[call], 'update')}()  # {call.name} of {call.args[0]!r}"
+        if call in self.updates:
+            yield f"{self._named(self.updates[call], 'update')}()  # {call.name} of {call.args[0]!r}"
             return
         given = [read(arg) for arg in call.args]
         named = [f"{name}={read(value)}" for name, value in call.kwargs.items()]
-        places = self.plan.written
+        places = self.layout.written
         if not places.isdisjoint(call.outputs):
             write = into(call)
             name = self._named(write, call.name)
@@ -176,7 +182,7 @@ class _Writer:
         if isinstance(tree, Wrapped):
             return f"wrap({self._read(tree.slot)}, None)"
         if isinstance(tree, Slot):
-            static = self.plan.static.get(tree)
+            static = self.layout.arrays.get(tree)
             if static is not None:
                 self.scope[f"b{tree.index}"] = static
                 return f"b{tree.index}"

@@ -189,7 +189,7 @@ class Tape:
             slot = self._slot("constant", value, checked=isinstance(value, np.generic), source=user_source(4))
         return slot
 
-    def _given(self, value: Any) -> Any:
+    def _lasting(self, value: Any) -> Any:
         """What an effect is given: computed arrays and tensors as slots, lasting objects as they are."""
         if isinstance(value, Tensor):
             slot = self._known.get(id(value._array))
@@ -251,8 +251,8 @@ class Tape:
 
     def effect(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         args = [tuple(arg) if isinstance(arg, Iterator) else arg for arg in args]  # a replay goes through it again
-        given = tuple(replaced(arg, self._given) for arg in args)
-        named = {name: replaced(value, self._given) for name, value in kwargs.items()}
+        given = tuple(replaced(arg, self._lasting) for arg in args)
+        named = {name: replaced(value, self._lasting) for name, value in kwargs.items()}
         node = args[0] if args and isinstance(args[0], Node) else None
         if node is not None and self._is_own(node):
             return function(*args, **kwargs)  # nobody sees its gradient later: what is done to it is like all else

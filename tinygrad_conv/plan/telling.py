@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..engine.primitive import Primitive
 from ..engine.tensor import Node, describe_source
@@ -14,9 +14,23 @@ from .ours import ours
 
 if TYPE_CHECKING:
     from ..graph.value import Graph, GraphNode
-    from .plan import Plan
 
 __all__ = ["flops", "graph", "table"]
+
+
+class Telling(Protocol):
+    """What is asked of a plan."""
+
+    name: str
+    calls: list[Call]
+    arguments: list[Slot]
+    outputs: list[Slot]
+
+    @property
+    def nbytes(self) -> int: ...
+    def memory_of(self, call: Call) -> str: ...
+    def runs_in(self, call: Call) -> str: ...
+    def seen_as(self, slot: Slot) -> Slot: ...
 
 
 def flops(call: Call) -> int:
@@ -45,7 +59,7 @@ def moved(call: Call) -> int:
     return sum(slot.seen.nbytes for slot in {*call.inputs, *call.outputs})
 
 
-def table(plan: Plan) -> str:
+def table(plan: Telling) -> str:
     """The calls of a plan, a line each, and their sums."""
     head = ["call", "module", "result", "FLOPs", "bytes moved", "memory", "runs in"]
     rows = []
@@ -71,7 +85,7 @@ def title(call: Call) -> str:
     return f"{call.name} (of {call.backward}ᵀ)" if call.backward else call.name
 
 
-def graph(plan: Plan) -> Graph:
+def graph(plan: Telling) -> Graph:
     """The plan as a graph: a node for each argument, tensor read, constant and call."""
     from ..graph.value import Graph, GraphModule, GraphNode  # here, so that compiling a step does not import pictures
 

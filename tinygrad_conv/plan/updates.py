@@ -11,7 +11,7 @@ from ..engine.tensor import ndarray, unshared
 from ..kernels import registry as kernels
 from ..optim import Optimizer
 from .calls import Call
-from .program import machine
+from .instructions import machine
 
 __all__ = ["Update"]
 
@@ -39,7 +39,7 @@ class Update:
         self._kinds: list[Kind | None] = []
         self._machine = machine()
         self._table, self._numbers = self._machine.Table(), np.zeros(16)
-        self._given: Any = None  # of which the numbers were made
+        self._numbers_of: Any = None
 
     @staticmethod
     def of(call: Call) -> Update | None:
@@ -55,10 +55,10 @@ class Update:
         lr = optimizer.lr  # once, as in a step: a schedule may count how often it is asked
         optimizer.begin()
         given = optimizer.numbers(lr)
-        if given != self._given:
+        if given != self._numbers_of:
             numbers = self._machine.NUMBERS[optimizer.kernel.name](*given)
             self._numbers[: len(numbers)] = numbers
-            self._given = given
+            self._numbers_of = given
         try:
             self._table.run(arrays)
         except Exception as error:  # Numba's, which compiles it now
