@@ -7,6 +7,7 @@ import inspect
 import os
 import sys
 import threading
+from contextvars import copy_context
 
 import numpy as np
 import pytest
@@ -159,7 +160,7 @@ def test_a_child_does_not_wait_for_locks_of_its_parent():
 @pytest.mark.parametrize("name", BLOCKS)
 def test_one_block_in_many_threads(name):
     make, get, inside = BLOCKS[name]
-    outside, block = get(), make()
+    outside, block = get(), copy_context().run(make)  # made alone, `use_kernels` holds from then on: not here
 
     def work():
         for _ in range(100):
@@ -176,7 +177,7 @@ def test_one_block_in_many_threads(name):
 @pytest.mark.parametrize("name", BLOCKS)
 def test_one_block_in_many_tasks(name):
     make, get, inside = BLOCKS[name]
-    block, outside = make(), get()
+    outside, block = get(), copy_context().run(make)
 
     async def work(k):
         for _ in range(3):
