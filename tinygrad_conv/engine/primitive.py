@@ -235,7 +235,7 @@ class Primitive:
     @property
     def kinds(self) -> dict[str, Kind]:
         """The kinds of the keywords: of the library's own operations, for elsewhere annotations may mean anything."""
-        if not self.forward.__module__.startswith(f"{__package__}."):
+        if not self.forward.__module__.startswith("tinygrad_conv."):
             return {}
         return {name: kind for name, kind in kinds_of(self.forward).items() if name in self.params}
 
