@@ -19,7 +19,7 @@ from .. import nn
 from ..arguments import NonNegative
 from ..engine.tensor import Array, Tensor
 from ..errors import DTypeError
-from ..kernels.geometry import IntOrInts, _ints
+from ..kernels.spatial import IntOrInts, ints_of
 from ..ops import activations as ops
 from ..ops.elementwise import minimum, where
 from . import activations, spelling
@@ -247,7 +247,7 @@ def _conv(base: Any, name: str) -> Any:
 
 def _causal(what: str, kernel_size: Any, dilation: Any) -> tuple[tuple[int, int]]:
     """So much padding before a series that no output sees a later input."""
-    (k,), (d,) = _ints(what, "kernel_size", kernel_size, 1), _ints(what, "dilation_rate", dilation, 1)
+    (k,), (d,) = ints_of(what, "kernel_size", kernel_size, 1), ints_of(what, "dilation_rate", dilation, 1)
     return ((d * (k - 1), 0),)
 
 

@@ -6,47 +6,28 @@ Whatever does not fit raises here, and the message says what was expected, what 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable
 from functools import lru_cache
-from math import gcd, isqrt, prod
-from typing import Annotated, Any, NamedTuple, TypeAlias
+from math import gcd, prod
+from typing import Any
 
-from ..arguments import LATER, afford, described, one_of
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..arguments import afford
+from ..errors import ArgumentError, ShapeError
+from .spatial import (
+    DataFormat,
+    IntOrInts,
+    Padding,
+    axis_names,
+    brief,
+    brief_pads,
+    channels_first,
+    ints_of,
+    nearest_divisor,
+    padding_of,
+)  # fmt: skip
 from .window import Pads, Sizes, Window, out_size, same_pads
 
-__all__ = [
-    "DataFormat", "IntOrInts", "Padding", "Window", "bias_fits", "channels_first", "conv_window", "depthwise_window",
-    "divisors",
-    "local_window", "nearest_divisor", "pool_window", "transpose_window",
-]  # fmt: skip
-
-Padding: TypeAlias = Annotated[str | int | Sequence[int | Sequence[int]], LATER]  # here, where the rank is known
-IntOrInts: TypeAlias = Annotated[int | Sequence[int], LATER]
-DataFormat: TypeAlias = Annotated[str | None, one_of("channels_last", "channels_first", None)]
-
-
-class _Names(NamedTuple):
-    """What messages call the spatial axes, the kernel's axes, the output's, and the two ends of each."""
-
-    axes: tuple[str, ...]
-    kernel: tuple[str, ...]
-    out: tuple[str, ...]
-    ends: tuple[str, ...]
-
-
-def _names(rank: int) -> _Names:
-    if rank == 1:
-        return _Names(("L",), ("k",), ("ol",), ("left + right",))
-    if rank == 2:
-        return _Names(("H", "W"), ("kh", "kw"), ("oh", "ow"), ("top + bottom", "left + right"))
-    if rank == 3:
-        ends = ("front + back", "top + bottom", "left + right")
-        return _Names(("D", "H", "W"), ("kd", "kh", "kw"), ("od", "oh", "ow"), ends)
-    axes, kernel, out = (tuple(f"{letter}{n}" for n in range(1, rank + 1)) for letter in ("S", "k", "o"))
-    return _Names(axes, kernel, out, ("before + after",) * rank)
-
+__all__ = ["bias_fits", "conv_window", "depthwise_window", "local_window", "pool_window", "transpose_window"]
 
 # ------------------------------------------------------------------------------------------------------------------
 # Convolutions
@@ -58,8 +39,8 @@ def conv_window(
 ) -> Window:  # fmt: skip
     """The window of a convolution of x (N, *sizes, C) with w (*kernel, C / groups, C_out)."""
     return _conv_window(
-        what, tuple(x_shape), tuple(w_shape), _ints(what, "stride", stride, rank), _padding(what, padding, rank),
-        _ints(what, "dilation", dilation, rank), groups, channels_first(data_format),
+        what, tuple(x_shape), tuple(w_shape), ints_of(what, "stride", stride, rank), padding_of(what, padding, rank),
+        ints_of(what, "dilation", dilation, rank), groups, channels_first(data_format),
     )  # fmt: skip
 
 
@@ -118,8 +99,8 @@ def depthwise_window(
             f"use {w} of shape {(*w_shape[:2], channels, w_shape[3])}"
         )
     window = _fit(
-        what, "kernel", sizes, w_shape[:2], _ints(what, "stride", stride, 2), _padding(what, padding, 2),
-        _ints(what, "dilation", dilation, 2), channels, given,
+        what, "kernel", sizes, w_shape[:2], ints_of(what, "stride", stride, 2), padding_of(what, padding, 2),
+        ints_of(what, "dilation", dilation, 2), channels, given,
     )  # fmt: skip
     _affordable(what, x_shape[0], window.out_sizes, channels * w_shape[3])
     return window
@@ -141,8 +122,8 @@ def local_window(
         return *window.out_sizes, prod(window.kernel) * channels, filters
 
     window = _fit(
-        what, "kernel_size", sizes, _ints(what, "kernel_size", kernel_size, 2), _ints(what, "stride", stride, 2),
-        _padding(what, padding, 2), _ints(what, "dilation", dilation, 2), 1, given,
+        what, "kernel_size", sizes, ints_of(what, "kernel_size", kernel_size, 2), ints_of(what, "stride", stride, 2),
+        padding_of(what, padding, 2), ints_of(what, "dilation", dilation, 2), 1, given,
         lambda window: f" with w of shape {w_of(window)}",
     )  # fmt: skip
     kh, kw = window.kernel
@@ -175,10 +156,10 @@ def transpose_window(
     Its `in_sizes`, with so many zeros at the end of each axis, are the sizes that the transposed convolution puts out.
     There are zeros only with an output_padding of at least the stride. Sizes follow Keras' ``Conv2DTranspose``.
     """
-    extra = None if output_padding is None else _ints(what, "output_padding", output_padding, rank, least=0)
+    extra = None if output_padding is None else ints_of(what, "output_padding", output_padding, rank, least=0)
     return _transpose_window(
-        what, tuple(x_shape), tuple(w_shape), _ints(what, "stride", stride, rank), _padding(what, padding, rank),
-        extra, _ints(what, "dilation", dilation, rank), groups,
+        what, tuple(x_shape), tuple(w_shape), ints_of(what, "stride", stride, rank), padding_of(what, padding, rank),
+        extra, ints_of(what, "dilation", dilation, rank), groups,
         channels_first(data_format),
     )  # fmt: skip
 
@@ -203,7 +184,7 @@ def _transpose_window(
         fix = f"w of shape {(*kernel, expected if swapped else per_group, channels)}"
         raise ShapeError(
             f"{what}: expected x.shape[{1 if first else rank + 1}] == w.shape[{rank + 1}] (its kernels are "
-            f"{', '.join(_names(rank).kernel)}, C_out/groups, C_in), got {channels} and {expected} {given}: "
+            f"{', '.join(axis_names(rank).kernel)}, C_out/groups, C_in), got {channels} and {expected} {given}: "
             f"use {_with_groups(groups, nearest_divisor(groups, channels), fix)}"
         )
     if expected % groups:
@@ -215,8 +196,8 @@ def _transpose_window(
     if output_padding is not None and any(map(operator.gt, output_padding, most)):
         least = tuple(map(min, output_padding, most))
         raise ArgumentError(
-            f"{what}: expected output_padding below stride or dilation, got {_brief(output_padding)}, "
-            f"{_brief(stride)} and {_brief(dilation)}: use output_padding={_brief(least)}"
+            f"{what}: expected output_padding below stride or dilation, got {brief(output_padding)}, "
+            f"{brief(stride)} and {brief(dilation)}: use output_padding={brief(least)}"
         )
     _check_kernel(what, "kernel", kernel, given)
     paddings = (padding,) * rank if isinstance(padding, str) else padding
@@ -260,7 +241,7 @@ def _nothing_left(
     outs: Sizes, given: str,
 ) -> None:  # fmt: skip
     rank = len(sizes)
-    names, extras = _names(rank), output_padding or (0,) * rank
+    names, extras = axis_names(rank), output_padding or (0,) * rank
     full = [out + sum(pair) for out, pair in zip(outs, pads, strict=True)]
     fixed = tuple(pair if out > 0 else ((size - 1) // 2,) * 2 for pair, out, size in zip(pads, outs, full, strict=True))
     axis = next(k for k, out in enumerate(outs) if out < 1)
@@ -269,7 +250,7 @@ def _nothing_left(
     raise ShapeError(
         f"{what}: nothing is left after cropping: {names.out[axis]} = ({names.axes[axis]} - 1) * stride + dilation * "
         f"({names.kernel[axis]} - 1) + 1 - ({names.ends[axis]}) + output_padding = ({n} - 1) * {s} + {d} * ({k} - 1) "
-        f"+ 1 - ({before} + {after}) + {extra} = {outs[axis]} {given}; use padding={_brief_pads(fixed)}"
+        f"+ 1 - ({before} + {after}) + {extra} = {outs[axis]} {given}; use padding={brief_pads(fixed)}"
     )
 
 
@@ -282,10 +263,10 @@ def pool_window(
     padding: Padding, dilation: IntOrInts, data_format: DataFormat,
 ) -> Window:  # fmt: skip
     """The window of a pooling over x (N, *sizes, C); the stride is the pool size when None."""
-    kernel = _ints(what, "pool_size", pool_size, rank)
+    kernel = ints_of(what, "pool_size", pool_size, rank)
     return _pool_window(
-        what, tuple(x_shape), kernel, kernel if stride is None else _ints(what, "stride", stride, rank),
-        _padding(what, padding, rank), _ints(what, "dilation", dilation, rank), channels_first(data_format),
+        what, tuple(x_shape), kernel, kernel if stride is None else ints_of(what, "stride", stride, rank),
+        padding_of(what, padding, rank), ints_of(what, "dilation", dilation, rank), channels_first(data_format),
     )  # fmt: skip
 
 
@@ -308,8 +289,8 @@ def _pool_window(
         if empty is not None:
             n, (before, after) = window.in_sizes[axis], window.pads[axis]
             raise ShapeError(
-                f"{what}: window {empty} along {_names(rank).axes[axis]} lies entirely in padding and has nothing to "
-                f"pool: {kernel[axis]} elements, {dilation[axis]} apart, over {before} + {n} + {after} {given}; "
+                f"{what}: window {empty} along {axis_names(rank).axes[axis]} lies entirely in padding and has nothing "
+                f"to pool: {kernel[axis]} elements, {dilation[axis]} apart, over {before} + {n} + {after} {given}; "
                 f"use {_milder(window)}"
             )
     _affordable(what, x_shape[0], window.out_sizes, channels)
@@ -346,8 +327,8 @@ def _milder(window: Window) -> str:
             pads = tuple((min(before, most), min(after, most)) for before, after in window.pads)
             milder = _sized(window.in_sizes, window.kernel, window.stride, dilation, pads)
             if min(milder.out_sizes) > 0 and _has_no_empty_window(milder):
-                changes = [f"padding={_brief_pads(pads)}"] if pads != window.pads else []
-                changes += [f"dilation={_brief(dilation)}"] if dilation != window.dilation else []
+                changes = [f"padding={brief_pads(pads)}"] if pads != window.pads else []
+                changes += [f"dilation={brief(dilation)}"] if dilation != window.dilation else []
                 return ", ".join(changes)
     return 'pool_size=1, padding="valid"'
 
@@ -361,7 +342,7 @@ def _image(
 ) -> tuple[Sizes, int]:
     """The spatial sizes and the channels of a batch of images; `build` tries what a message might suggest."""
     if len(x_shape) != rank + 2:
-        axes = ["N", *_names(rank).axes]
+        axes = ["N", *axis_names(rank).axes]
         axes.insert(1 if first else len(axes), "C")
         fixes = []
         if len(x_shape) == rank + 1:
@@ -374,7 +355,7 @@ def _image(
     sizes = x_shape[2:] if first else x_shape[1:-1]
     if 0 in sizes:
         raise ShapeError(
-            f"{what}: expected at least 1 element along {', '.join(_names(rank).axes)}, got {sizes} {given}"
+            f"{what}: expected at least 1 element along {', '.join(axis_names(rank).axes)}, got {sizes} {given}"
         )
     return sizes, x_shape[1] if first else x_shape[-1]
 
@@ -395,7 +376,7 @@ def _works(build: Callable[..., Any], *arguments: Any) -> bool:
 
 def _check_kernel_axes(what: str, rank: int, w_shape: Sizes, channels: str, given: str, w: str = "w") -> None:
     if len(w_shape) != rank + 2:
-        axes = f"{', '.join(_names(rank).kernel)}, {channels}"
+        axes = f"{', '.join(axis_names(rank).kernel)}, {channels}"
         raise ShapeError(f"{what}: expected {w} of {rank + 2} axes ({axes}), got {len(w_shape)} {given}")
 
 
@@ -442,14 +423,14 @@ def _does_not_fit(what: str, name: str, window: Window, given: str, remark: Call
     )
     wider = tuple(max(*pair, -((n - reach) // 2)) for n, reach, pair in zip(sizes, window.reach, pads, strict=True))
     candidates = {
-        f"a {name} of at most {_brief(smaller)}": _sized(sizes, smaller, stride, dilation, pads),
-        f"padding={_brief(wider)}": _sized(sizes, kernel, stride, dilation, tuple((p, p) for p in wider)),
+        f"a {name} of at most {brief(smaller)}": _sized(sizes, smaller, stride, dilation, pads),
+        f"padding={brief(wider)}": _sized(sizes, kernel, stride, dilation, tuple((p, p) for p in wider)),
     }
     remarks = {fix: remark(fixed) for fix, fixed in candidates.items()}
     fixes = [f"{fix}{more}" for fix, more in remarks.items() if more is not None]
     fixes = fixes or [f'a {name} of at most 1 with padding="valid"']
     axis = next(k for k, out in enumerate(window.out_sizes) if out < 1)
-    names = _names(window.rank)
+    names = axis_names(window.rank)
     n, k, s, d, (before, after) = sizes[axis], kernel[axis], stride[axis], dilation[axis], pads[axis]
     raise ShapeError(
         f"{what}: the kernel does not fit: {names.out[axis]} = ({names.axes[axis]} + {names.ends[axis]} - dilation * "
@@ -458,101 +439,5 @@ def _does_not_fit(what: str, name: str, window: Window, given: str, remark: Call
     )
 
 
-# ------------------------------------------------------------------------------------------------------------------
-# Arguments
-
-
-def channels_first(data_format: DataFormat) -> bool:
-    """Do channels come before the spatial axes? None means channels last."""
-    return data_format == "channels_first"
-
-
-_MOST = 1 << 31  # sizes from here on are those of no image
-
-
-def _ints(what: str, name: str, value: Any, rank: int, least: int = 1) -> Sizes:
-    """An int for each spatial axis, from one int or one per axis."""
-    if type(value) is int and least <= value < _MOST:
-        return (value,) * rank
-    each = "" if rank == 1 else f", or {rank} of them ({', '.join(_names(rank).axes)})"
-    expected = f"{what}: expected {name} to be an int >= {least}{each}, got {described(value)}; use {name}="
-    values = list(value) if isinstance(value, (tuple, list)) else [value]
-    try:
-        ints = [int(operator.index(v)) for v in values]
-    except TypeError:
-        raise DTypeError(expected + str(_nearest_ints(values, rank, least))) from None
-    if len(ints) == 1:
-        ints *= rank
-    if len(ints) != rank or min(ints) < least or max(ints) >= _MOST:
-        raise ArgumentError(expected + str(_nearest_ints(ints, rank, least)))
-    return tuple(ints)
-
-
-def _nearest_ints(values: Sequence[Any], rank: int, least: int) -> Any:
-    near = [max(least, round(v)) if isinstance(v, (int, float)) and abs(v) < _MOST else least for v in values]
-    return _brief(tuple((near + (near[-1:] or [least]) * rank)[:rank]))
-
-
-def _padding(what: str, padding: Any, rank: int) -> str | Pads:
-    """Padding as "valid", "same", or one pair per spatial axis."""
-    if isinstance(padding, str) and padding in ("valid", "same"):
-        return padding
-    if type(padding) is int and 0 <= padding < _MOST:
-        return ((padding, padding),) * rank
-    expected = (
-        f'{what}: expected padding to be "valid", "same", an int >= 0, or for each of {", ".join(_names(rank).axes)} '
-        f"an int or a pair (before, after), got {described(padding)}; use padding="
-    )
-    if isinstance(padding, str):
-        raise ArgumentError(f'{expected}"{_nearest_word(padding, ("valid", "same"))}"')
-    entries = list(padding) if isinstance(padding, (tuple, list)) else [padding] * rank
-    if len(entries) == 2 * rank and not any(isinstance(entry, (tuple, list)) for entry in entries):
-        raise ArgumentError(expected + _nearest_pads(list(zip(entries[::2], entries[1::2], strict=True)), rank))
-    pairs = [tuple(entry) if isinstance(entry, (tuple, list)) else (entry, entry) for entry in entries]
-    try:
-        pads = [tuple(int(operator.index(p)) for p in pair) for pair in pairs]
-    except TypeError:
-        raise DTypeError(expected + _nearest_pads(pairs, rank)) from None
-    if len(pads) != rank or any(len(pair) != 2 or min(pair) < 0 or max(pair) >= _MOST for pair in pads):
-        raise ArgumentError(expected + _nearest_pads(pairs, rank))
-    return tuple((before, after) for before, after in pads)
-
-
-def _nearest_pads(pairs: Sequence[Sequence[Any]], rank: int) -> str:
-    near = [_nearest_ints(pair, 2, 0) for pair in pairs]
-    near = [(p, p) if isinstance(p, int) else p for p in near]
-    return _brief_pads(tuple((near + [(0, 0)] * rank)[:rank]))
-
-
 def _with_groups(given: int, fits: int, fix: str) -> str:
     return fix if fits == given else f"groups={fits} with {fix}"
-
-
-def _brief(values: tuple[int, ...]) -> Any:
-    """One value in place of several equal ones."""
-    return values[0] if len(set(values)) == 1 else values
-
-
-def _brief_pads(pads: Pads) -> str:
-    if all(before == after for before, after in pads):
-        return str(_brief(tuple(before for before, _ in pads)))
-    return str(pads)
-
-
-def _nearest_word(word: Any, words: tuple[str, ...]) -> str:
-    return (get_close_matches(str(word).lower(), words, 1, 0.0) or words)[0]
-
-
-def divisors(n: int) -> list[int]:
-    """The divisors of n, the least first; of a number beyond any size, the small ones and what they leave."""
-    small = [d for d in range(1, min(isqrt(n), 1_000_000) + 1) if n % d == 0]
-    return sorted({*small, *(n // d for d in small)})
-
-
-def nearest_divisor(value: int, n: int) -> int:
-    """The divisor of n nearest to a value (0 has every divisor).
-
-    >>> nearest_divisor(3, 8)
-    2
-    """
-    return min(divisors(n), key=lambda d: (abs(d - value), d)) if n else value

@@ -11,17 +11,9 @@ from ..arguments import FloatDType, Size, checked
 from ..engine.tensor import Array, Tensor
 from ..engine.tensor import ops as methods
 from ..errors import ShapeError
-from ..kernels.geometry import (
-    DataFormat,
-    IntOrInts,
-    Padding,
-    Window,
-    _ints,
-    conv_window,
-    depthwise_window,
-    nearest_divisor,
-    transpose_window,
-)
+from ..kernels.geometry import conv_window, depthwise_window, transpose_window
+from ..kernels.spatial import DataFormat, IntOrInts, Padding, ints_of, nearest_divisor
+from ..kernels.window import Window
 from ..ops import convolution as ops
 from . import activations, init
 from .fixes import Edit, Exchange, Set, Shape
@@ -88,7 +80,7 @@ class Conv(Image):
         )  # fmt: skip
 
     def _sizes(self) -> tuple[int, ...]:
-        return _ints("conv", "kernel_size", self.kernel_size, self.rank)
+        return ints_of("conv", "kernel_size", self.kernel_size, self.rank)
 
     def _divisible(self, channels: int) -> None:
         if channels % self.groups:
@@ -267,7 +259,7 @@ class ConvTranspose(Conv):
             if not isinstance(edit, Set) or edit.name in ("in_channels", "groups", "filters"):
                 yield edit
         if self.output_padding is not None:
-            yield Set("output_padding", min(_ints("", "stride", self.stride, self.rank)) - 1)
+            yield Set("output_padding", min(ints_of("", "stride", self.stride, self.rank)) - 1)
         yield Set("padding", "valid")
         yield Set("padding", "same")
 
@@ -345,7 +337,7 @@ class DepthwiseConv2D(Image):
             self.create(in_channels)
 
     def _kernel(self, channels: int) -> tuple[int, ...]:
-        return (*_ints("conv", "kernel_size", self.kernel_size, 2), channels, self.multiplier)
+        return (*ints_of("conv", "kernel_size", self.kernel_size, 2), channels, self.multiplier)
 
     def _out_channels(self, channels: int) -> int:
         return channels * self.multiplier

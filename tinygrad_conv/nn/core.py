@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeAlias
 from ..arguments import FloatDType, NewShape, Size, check, checked, numbers
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ..kernels.geometry import DataFormat
+from ..kernels.spatial import DataFormat
 from ..ops import linalg, normalization
 from ..ops import shape as shapes
 from . import activations, init

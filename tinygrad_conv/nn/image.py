@@ -10,7 +10,7 @@ from typing import Any
 
 from ..arguments import checked
 from ..errors import ArgumentError, ShapeError
-from ..kernels.geometry import IntOrInts, Padding, _ints, _padding
+from ..kernels.spatial import IntOrInts, Padding, ints_of, padding_of
 from .core import Reshape
 from .fixes import Add, Edit, Exchange, Feed, Set, Shape
 from .layer import Layer
@@ -21,8 +21,8 @@ AXES = {1: "L", 2: "H, W", 3: "D, H, W"}
 def check_window(what: str, rank: int, padding: Padding, **sizes: IntOrInts) -> None:
     """Raise ArgumentError or DTypeError unless these are sizes, one or one per axis, and a padding."""
     for name, value in sizes.items():
-        _ints(what, name, value, rank)
-    _padding(what, padding, rank)
+        ints_of(what, name, value, rank)
+    padding_of(what, padding, rank)
 
 
 @checked
@@ -107,7 +107,7 @@ class Image(Layer):
     def fitting(self, name: str, sizes: tuple[int, ...], shape: Shape) -> Iterator[Edit]:
         """A window of at most the image's size, or enough padding."""
         spatial = shape[2:] if self.first else shape[1:-1]
-        dilation = _ints("", "dilation", self.dilation, self.rank)
+        dilation = ints_of("", "dilation", self.dilation, self.rank)
         pad = self.padding if isinstance(self.padding, int) else 0
         largest = tuple(
             max(1, min(k, (n + 2 * pad - 1) // d + 1)) for n, k, d in zip(spatial, sizes, dilation, strict=True)

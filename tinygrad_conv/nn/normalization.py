@@ -10,7 +10,7 @@ from ..arguments import FloatDType, Fraction, Positive, Size, SomeAxes, checked
 from ..engine.modes import MODE, effect
 from ..engine.tensor import Array, Tensor
 from ..errors import ShapeError
-from ..kernels.geometry import nearest_divisor
+from ..kernels.spatial import nearest_divisor
 from ..ops import normalization as ops
 from ..ops.shape import moveaxis
 from . import init

@@ -8,7 +8,8 @@ from typing import Any
 
 from ..arguments import checked
 from ..engine.tensor import Array, Tensor
-from ..kernels.geometry import DataFormat, IntOrInts, Padding, _ints, pool_window
+from ..kernels.geometry import pool_window
+from ..kernels.spatial import DataFormat, IntOrInts, Padding, ints_of
 from ..ops import pooling as ops
 from .fixes import Edit, Remove, Shape
 from .image import Image, check_window
@@ -57,13 +58,13 @@ class Pool(Image):
         return self.image(shape, window.out_sizes, channels)
 
     def cost(self, shape: Shape, y: Shape) -> int:
-        cells = math.prod(_ints("", "pool_size", self.pool_size, self.rank))
+        cells = math.prod(ints_of("", "pool_size", self.pool_size, self.rank))
         return math.prod(y) * (cells + self.extra_flops)
 
     def fixes(self, shape: Shape) -> Iterator[Edit]:
         yield from self.image_fixes(shape)
         if len(shape) == self.rank + 2:
-            sizes = _ints("", "pool_size", self.pool_size, self.rank)
+            sizes = ints_of("", "pool_size", self.pool_size, self.rank)
             if max(shape[2:] if self.first else shape[1:-1]) == 1:
                 yield Remove()
             yield from self.fitting("pool_size", sizes, shape)

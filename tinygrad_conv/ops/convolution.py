@@ -19,17 +19,9 @@ from ..engine.primitive import Array, bilinear, linear
 from ..engine.tensor import Shape, Tensor, plain_array
 from ..errors import ShapeError
 from ..kernels import registry as kernels
-from ..kernels.geometry import (
-    DataFormat,
-    IntOrInts,
-    Padding,
-    Window,
-    bias_fits,
-    conv_window,
-    depthwise_window,
-    local_window,
-    transpose_window,
-)
+from ..kernels.geometry import bias_fits, conv_window, depthwise_window, local_window, transpose_window
+from ..kernels.spatial import DataFormat, IntOrInts, Padding
+from ..kernels.window import Window
 from .elementwise import add
 from .linalg import matmul
 from .shape import pad, permute_dims, reshape

@@ -14,7 +14,7 @@ from ..engine.primitive import Array, opaque, plain
 from ..engine.tensor import Tensor, wrap
 from ..errors import ArgumentError, ShapeError
 from ..kernels import registry as kernels
-from ..kernels.geometry import divisors
+from ..kernels.spatial import divisors
 from .elementwise import _raw, add, divide, multiply, sqrt
 from .indexing import take
 from .reductions import normalize_axes, var

@@ -17,7 +17,9 @@ from ..engine.primitive import Array, linear, opaque, plain
 from ..engine.tensor import Tensor
 from ..errors import ShapeError
 from ..kernels import registry as kernels
-from ..kernels.geometry import DataFormat, IntOrInts, Padding, Window, channels_first, pool_window
+from ..kernels.geometry import pool_window
+from ..kernels.spatial import DataFormat, IntOrInts, Padding, channels_first
+from ..kernels.window import Window
 from .convolution import Real, to_first, to_last
 from .elementwise import _raw
 from .shape import reshape

@@ -27,8 +27,8 @@ from ..engine.modes import constant
 from ..engine.primitive import Array, linear
 from ..engine.tensor import Shape, Tensor, plain_array, wrap
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ..kernels.geometry import divisors
 from ..kernels.product import sum_rows
+from ..kernels.spatial import divisors
 from .elementwise import _raw, where
 from .indexing import getitem, take
 
