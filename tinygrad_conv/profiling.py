@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from .engine.bare import array_of
 from .engine.modes import MODE, Observer, observed, observer
 from .engine.primitive import Primitive
 from .engine.tensor import Node, Tensor
@@ -282,8 +283,8 @@ class Profile:
 
     def compute(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """Time a function of data."""
-        values = [_array(value) for value in args]
-        named = {name: _array(value) for name, value in kwargs.items()}
+        values = [array_of(value) for value in args]
+        named = {name: array_of(value) for name, value in kwargs.items()}
         if self._outer is None:
             work = partial(function, *values, **named)
         else:
@@ -496,10 +497,6 @@ def _name(function: Callable[..., Any], args: Sequence[Any]) -> str:
 
 def _label(node: Node) -> str:
     return node.label.lstrip("_")
-
-
-def _array(value: Any) -> Any:
-    return value._array if isinstance(value, Tensor) else value
 
 
 def _flops(primitive: Primitive, values: Sequence[Any], shape: tuple[int, ...], params: dict[str, Any]) -> int:

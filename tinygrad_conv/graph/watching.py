@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..engine.autodiff import _walk, pull
+from ..engine.bare import array_of
 from ..engine.modes import mode
 from ..engine.primitive import iter_parents
 from ..engine.tensor import Node, Tensor, wrap
@@ -97,17 +98,17 @@ class Watch:
         sums = _ones(ys, recording=False)
         with mode(recording=False), np.errstate(all="ignore"):  # the picture shows what is not finite
             for node, g, outgoing in _walk(dict(sums), self.gradients, None, False, retain=True, watched=True):
-                self.gradients[node] = _bare(g)
+                self.gradients[node] = array_of(g)
                 self.steps[node] = len(self.steps) + 1
                 parents = [parent for parent in node.parents if parent is not None and users[parent] > 1]
                 for parent, sent in zip(node.parents, outgoing, strict=True):
                     if parent in parents and sent is not None:
-                        sums[parent] = sums[parent] + _bare(sent) if parent in sums else _bare(sent)
+                        sums[parent] = sums[parent] + array_of(sent) if parent in sums else array_of(sent)
                 for parent in dict.fromkeys(parents):
                     if parent in sums:
                         self.arrivals.setdefault(parent, []).append((node, sums[parent]))
         for node, g in self.gradients.items():
-            self.gradients[node] = _bare(g)
+            self.gradients[node] = array_of(g)
         for so_far in self.arrivals.values():
             so_far.pop()  # the gradient itself
 
@@ -171,10 +172,6 @@ def _ones(ys: Iterable[Tensor], recording: bool) -> dict[Node, Any]:
             one = wrap(np.ones(y.shape, y.dtype), None) if recording else np.ones(y.shape, y.dtype)
             seeds[y.node] = seeds[y.node] + one if y.node in seeds else one
     return seeds
-
-
-def _bare(g: Any) -> Any:
-    return g._array if isinstance(g, Tensor) else g
 
 
 def _computed(node: Node, inputs: Sequence[Any]) -> Any:

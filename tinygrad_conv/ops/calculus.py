@@ -8,13 +8,14 @@ from typing import Annotated, Any, TypeAlias
 import numpy as np
 
 from ..arguments import Axes, Count, checked, one_of
+from ..engine.bare import array_of
 from ..engine.modes import constant
 from ..engine.primitive import Array, plain
 from ..engine.tensor import Tensor
 from ..errors import ArgumentError, ShapeError
 from .complex import imag, real
 from .convolution import conv1d
-from .elementwise import _raw, not_equal, remainder, where
+from .elementwise import not_equal, remainder, where
 from .indexing import getitem, take
 from .leaving import data_of
 from .reductions import argsort, sum
@@ -22,7 +23,7 @@ from .shape import astype, broadcast_to, concat, flip, reshape, stack
 
 
 def _axis(what: str, x: Array, axis: int) -> int:
-    shape = np.shape(_raw(x))
+    shape = np.shape(array_of(x))
     if not -len(shape) <= axis < len(shape):
         raise ShapeError(f"{what}: axis {axis} is out of bounds for shape {shape}")
     return axis % len(shape)
@@ -48,10 +49,10 @@ def diff(x: Array, n: Count = 1, axis: int = -1, prepend: Array | None = None, a
     if n < 0:
         raise ArgumentError(f"diff: expected n >= 0, got {n}")
     axis = _axis("diff", x, axis)
-    shape = list(np.shape(_raw(x)))
+    shape = list(np.shape(array_of(x)))
     ends = []
     for given in (prepend, append):
-        if given is not None and np.ndim(_raw(given)) == 0:
+        if given is not None and np.ndim(array_of(given)) == 0:
             given = broadcast_to(given, (*shape[:axis], 1, *shape[axis + 1 :]))
         ends.append(given)
     if prepend is not None or append is not None:
@@ -71,7 +72,7 @@ def ediff1d(x: Array, to_end: Array | None = None, to_begin: Array | None = None
     Tensor([0., 1., 2.])
     """
     y = diff(reshape(x, (-1,)))
-    dtype = np.asarray(_raw(y)).dtype
+    dtype = np.asarray(array_of(y)).dtype
     ends = [None if given is None else astype(reshape(given, (-1,)), dtype) for given in (to_begin, to_end)]
     return concat([part for part in (ends[0], y, ends[1]) if part is not None])
 
@@ -85,7 +86,7 @@ def gradient(f: Array, *varargs: Any, axis: Axes = None, edge_order: Annotated[i
     >>> gradient(Tensor([1.0, 2.0, 4.0]))
     Tensor([1. , 1.5, 2. ])
     """
-    ndim = np.ndim(_raw(f))
+    ndim = np.ndim(array_of(f))
     named: Any = range(ndim) if axis is None else (axis,) if isinstance(axis, (int, np.integer)) else axis
     axes = [_axis("gradient", f, k) for k in named]
     if edge_order not in (1, 2):
@@ -101,17 +102,17 @@ def gradient(f: Array, *varargs: Any, axis: Axes = None, edge_order: Annotated[i
 
 def _slope(f: Array, axis: int, h: Any, edge_order: int) -> Any:
     """The differences along one axis; with steps h0 before and h1 behind, by the parabola through three points."""
-    n = np.shape(_raw(f))[axis]
+    n = np.shape(array_of(f))[axis]
     if n < edge_order + 1:
         raise ShapeError(f"gradient: expected at least {edge_order + 1} elements along axis {axis}, got {n}")
     if h.ndim and h.shape != (n,):
         raise ShapeError(f"gradient: expected {n} coordinates along axis {axis}, got shape {h.shape}")
     steps = np.diff(h) if h.ndim else np.full(n - 1, h)
-    shape = [1] * np.ndim(_raw(f))
+    shape = [1] * np.ndim(array_of(f))
 
     def sized(values: Any) -> Any:
         shape[axis] = -1
-        return np.reshape(values, shape).astype(np.result_type(_raw(f), np.float16))
+        return np.reshape(values, shape).astype(np.result_type(array_of(f), np.float16))
 
     before, behind = steps[:-1], steps[1:]
     both = before + behind
@@ -147,9 +148,9 @@ def trapezoid(y: Array, x: Array | None = None, dx: Array = 1.0, axis: int = -1)
     if x is None:
         step: Any = dx
     else:
-        step = diff(x, axis=-1 if np.ndim(_raw(x)) == 1 else axis)
-        if np.ndim(_raw(x)) == 1:
-            step = reshape(step, (-1, *(1,) * (np.ndim(_raw(y)) - 1 - place)))
+        step = diff(x, axis=-1 if np.ndim(array_of(x)) == 1 else axis)
+        if np.ndim(array_of(x)) == 1:
+            step = reshape(step, (-1, *(1,) * (np.ndim(array_of(y)) - 1 - place)))
     return sum(step * (_cut(y, place, 1, None) + _cut(y, place, None, -1)) / 2, axis=axis)
 
 
@@ -238,11 +239,11 @@ def vander(x: Array, N: Count | None = None, increasing: bool = False) -> Tensor
     Tensor([[4., 2., 1.],
             [9., 3., 1.]])
     """
-    shape = np.shape(_raw(x))
+    shape = np.shape(array_of(x))
     if len(shape) != 1:
         raise ShapeError(f"vander: expected a vector, got shape {shape}")
     n = shape[0] if N is None else N
-    x = astype(x, np.result_type(_raw(x), np.int_))  # as NumPy does
+    x = astype(x, np.result_type(array_of(x), np.int_))  # as NumPy does
     columns: list[Any] = [x * 0 + 1]
     while len(columns) < n:
         columns.append(columns[-1] * x)
@@ -260,7 +261,7 @@ def convolve(x1: Array, x2: Array, mode: Mode = "full") -> Tensor:
     >>> convolve(Tensor([1.0, 2.0, 3.0]), [0.0, 1.0, 0.5])
     Tensor([0. , 1. , 2.5, 4. , 1.5])
     """
-    if np.shape(_raw(x2))[:1] > np.shape(_raw(x1))[:1]:
+    if np.shape(array_of(x2))[:1] > np.shape(array_of(x1))[:1]:
         x1, x2 = x2, x1
     return _slid("convolve", x1, flip(x2 if isinstance(x2, Tensor) else np.asarray(x2), 0), mode)
 
@@ -272,21 +273,21 @@ def correlate(x1: Array, x2: Array, mode: Mode = "valid") -> Tensor:
     >>> correlate(Tensor([1.0, 2.0, 3.0]), [0.0, 1.0])
     Tensor([2., 3.])
     """
-    if np.shape(_raw(x2))[:1] > np.shape(_raw(x1))[:1]:
+    if np.shape(array_of(x2))[:1] > np.shape(array_of(x1))[:1]:
         return flip(_slid("correlate", x2, x1, mode), 0)
     return _slid("correlate", x1, x2, mode)
 
 
 def _slid(what: str, x: Any, w: Any, mode: str) -> Tensor:
     """The sums of products of the shorter vector w with x, at each place that the mode asks for."""
-    sizes = np.shape(_raw(x)), np.shape(_raw(w))
+    sizes = np.shape(array_of(x)), np.shape(array_of(w))
     if len(sizes[0]) != 1 or len(sizes[1]) != 1 or not sizes[1][0]:
         raise ShapeError(f"{what}: expected two vectors that are not empty, got {sizes[0]} and {sizes[1]}")
     k = sizes[1][0]
     pads = {"full": (k - 1, k - 1), "same": (k // 2, (k - 1) // 2), "valid": (0, 0)}
     if mode not in pads:
         raise ArgumentError(f"{what}: expected mode to be one of {', '.join(pads)}, got {mode!r}")
-    parts = [(real(v), imag(v)) if np.iscomplexobj(_raw(v)) else (v,) for v in (x, w)]
+    parts = [(real(v), imag(v)) if np.iscomplexobj(array_of(v)) else (v,) for v in (x, w)]
     rows = [
         [conv1d(reshape(a, (1, -1, 1)), reshape(b, (-1, 1, 1)), padding=[pads[mode]]) for b in parts[1]]
         for a in parts[0]

@@ -8,11 +8,12 @@ from typing import Annotated, Any
 import numpy as np
 
 from ..arguments import checked, one_of
+from ..engine.bare import array_of
 from ..engine.modes import constant
 from ..engine.primitive import Array, plain
 from ..engine.tensor import Tensor
 from ..errors import ArgumentError, ShapeError
-from .elementwise import _raw, equal, isnan, where
+from .elementwise import equal, isnan, where
 from .indexing import getitem, set_at
 from .joining import decided
 from .shape import Arrays, astype, broadcast_to, moveaxis, reshape, stack
@@ -31,8 +32,8 @@ def select(conditions: Arrays, choices: Arrays, default: Array = 0) -> Tensor:
         )
     y: Any = default
     for condition, choice in zip(reversed(conditions), reversed(choices), strict=True):
-        if np.asarray(_raw(condition)).dtype != bool:
-            raise ArgumentError(f"select: expected bool conditions, got {np.asarray(_raw(condition)).dtype}")
+        if np.asarray(array_of(condition)).dtype != bool:
+            raise ArgumentError(f"select: expected bool conditions, got {np.asarray(array_of(condition)).dtype}")
         y = where(condition, choice, y)
     return y  # type: ignore[no-any-return]
 
@@ -45,7 +46,7 @@ def choose(index: Array, choices: Arrays, mode: Annotated[str, one_of("raise", "
     Tensor([1., 4.])
     """
     number = _choice_numbers(index, len(choices), mode)
-    shape = np.broadcast_shapes(np.shape(_raw(number)), *(np.shape(_raw(c)) for c in choices))
+    shape = np.broadcast_shapes(np.shape(array_of(number)), *(np.shape(array_of(c)) for c in choices))
     table = stack([broadcast_to(c, shape) for c in choices])
     grids: Any = np.indices(shape, sparse=True)
     places = map(constant, grids)
@@ -74,10 +75,10 @@ def piecewise(x: Array, conditions: Any, functions: Sequence[Any], *args: Any, *
     >>> piecewise(Tensor([-1.0, 2.0]), [np.array([True, False])], [lambda x: -x, lambda x: x * 10])
     Tensor([ 1., 20.])
     """
-    shape = np.shape(_raw(x))
-    if not isinstance(conditions, (list, tuple)) and np.ndim(_raw(conditions)) > 1:
+    shape = np.shape(array_of(x))
+    if not isinstance(conditions, (list, tuple)) and np.ndim(array_of(conditions)) > 1:
         conditions = list(conditions)  # one row each, as NumPy reads it
-    if not isinstance(conditions, (list, tuple)) or (conditions and np.ndim(_raw(conditions[0])) == 0 < len(shape)):
+    if not isinstance(conditions, (list, tuple)) or (conditions and np.ndim(array_of(conditions[0])) == 0 < len(shape)):
         conditions = [conditions]
     masks = [np.asarray(decided("piecewise", c)).astype(bool) for c in conditions]
     if {mask.shape for mask in masks} - {shape}:
@@ -93,7 +94,7 @@ def piecewise(x: Array, conditions: Any, functions: Sequence[Any], *args: Any, *
                 y = set_at(y, mask, function(getitem(x, mask), *args, **kwargs))
         else:
             y = where(mask, function, y)
-    dtype = np.asarray(_raw(x)).dtype
+    dtype = np.asarray(array_of(x)).dtype
     return y if y.dtype == dtype else astype(y, dtype)  # the result is of x's dtype, as NumPy's is
 
 
@@ -104,7 +105,7 @@ def apply_along_axis(function: Callable[..., Any], axis: int, x: Array, *args: A
     >>> apply_along_axis(lambda v: v.sum(), 0, Tensor([[1.0, 2.0], [3.0, 4.0]]))
     Tensor([4., 6.])
     """
-    shape = np.shape(_raw(x))
+    shape = np.shape(array_of(x))
     if not -len(shape) <= axis < len(shape):
         raise ShapeError(f"apply_along_axis: axis {axis} is out of bounds for shape {shape}")
     axis %= len(shape)
@@ -125,7 +126,7 @@ def nan_to_num(x: Array, nan: float = 0.0, posinf: float | None = None, neginf: 
     >>> nan_to_num(Tensor([1.0, np.nan, np.inf]), posinf=9.0)
     Tensor([1., 0., 9.])
     """
-    dtype = np.asarray(_raw(x)).dtype
+    dtype = np.asarray(array_of(x)).dtype
     if dtype.kind not in "f":
         return x if isinstance(x, Tensor) else np.asarray(x)  # type: ignore[return-value]
     most = np.finfo(dtype)

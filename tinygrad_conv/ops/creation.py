@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..arguments import Count, DType, ShapeLike, afford, checked
+from ..engine.bare import array_of
 from ..engine.modes import constant
 from ..engine.primitive import Array
 from ..engine.tensor import Shape, Tensor
 from ..errors import ArgumentError
-from .elementwise import _raw
 
 
 def _made(array: Any, requires_grad: bool) -> Tensor:
@@ -75,19 +75,19 @@ def full(shape: ShapeLike, fill_value: Array, dtype: DType | None = None, requir
 @checked
 def zeros_like(x: Array, dtype: DType | None = None, requires_grad: bool = False) -> Tensor:
     """All 0, with the shape and dtype of x."""
-    return _made(np.zeros_like(_raw(x), dtype, subok=False), requires_grad)
+    return _made(np.zeros_like(array_of(x), dtype, subok=False), requires_grad)
 
 
 @checked
 def ones_like(x: Array, dtype: DType | None = None, requires_grad: bool = False) -> Tensor:
     """All 1, with the shape and dtype of x."""
-    return _made(np.ones_like(_raw(x), dtype, subok=False), requires_grad)
+    return _made(np.ones_like(array_of(x), dtype, subok=False), requires_grad)
 
 
 @checked
 def full_like(x: Array, fill_value: Array, dtype: DType | None = None, requires_grad: bool = False) -> Tensor:
     """All `fill_value`, with the shape and dtype of x."""
-    return _made(np.full_like(_raw(x), fill_value, dtype, subok=False), requires_grad)
+    return _made(np.full_like(array_of(x), fill_value, dtype, subok=False), requires_grad)
 
 
 @checked

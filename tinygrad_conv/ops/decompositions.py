@@ -19,13 +19,14 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 
 from ..arguments import checked, one_of
+from ..engine.bare import array_of
 from ..engine.modes import constant
 from ..engine.primitive import Array, opaque, plain
 from ..engine.tensor import Tensor
 from ..errors import ArgumentError, ShapeError
 from ..kernels import product
 from .complex import conj, real
-from .elementwise import _raw, abs, equal, where
+from .elementwise import abs, equal, where
 from .leaving import followed
 from .linalg import _matmul, _solve, diagonal, inv, linalg_norm, tril
 from .reductions import max, min, sum
@@ -33,13 +34,13 @@ from .shape import concat, expand_dims, matrix_transpose, moveaxis, squeeze
 
 
 def _square(what: str, x: Array) -> None:
-    shape = np.shape(_raw(x))
+    shape = np.shape(array_of(x))
     if len(shape) < 2 or shape[-1] != shape[-2]:
         raise ShapeError(f"{what}: expected square matrices, got shape {shape}")
 
 
 def _matrices(what: str, x: Array) -> tuple[int, ...]:
-    shape: tuple[int, ...] = np.shape(_raw(x))
+    shape: tuple[int, ...] = np.shape(array_of(x))
     if len(shape) < 2:
         raise ShapeError(f"{what}: expected matrices, got shape {shape}")
     return shape
@@ -440,10 +441,10 @@ def pinv(x: Array, rcond: Any = None, *, rtol: Any = None) -> Tensor:
     m, n = _matrices("pinv", x)[-2:]
     cut = rcond if rtol is None else rtol
     if cut is not None and followed(x):
-        s = np.linalg.svd(_raw(x), compute_uv=False)
+        s = np.linalg.svd(array_of(x), compute_uv=False)
         largest = s.max(axis=-1, keepdims=True, initial=0)
         rounding = np.finfo(s.dtype).eps * (m if m > n else n)
-        if ((s > rounding * largest) & (s <= np.expand_dims(_raw(cut), -1) * largest)).any():
+        if ((s > rounding * largest) & (s <= np.expand_dims(array_of(cut), -1) * largest)).any():
             raise ArgumentError(
                 f"pinv: expected a rtol that cuts off zeros only, as the derivative is for one rank, got {cut}; use "
                 f"rtol={rounding:.0e}, or x.detach()"
@@ -458,12 +459,12 @@ def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Tensor, Tenso
     >>> lstsq(Tensor([[1.0], [1.0]]), Tensor([1.0, 3.0]))[0]
     Tensor([2.])
     """
-    shapes = _matrices("lstsq", a), np.shape(_raw(b))
+    shapes = _matrices("lstsq", a), np.shape(array_of(b))
     (m, n) = shapes[0][-2:]
     if len(shapes[0]) != 2 or len(shapes[1]) not in (1, 2) or shapes[1][0] != m:
         raise ShapeError(f"lstsq: expected a (M, N) and b (M,) or (M, K), got {shapes[0]} and {shapes[1]}")
     s = svdvals(a)
-    dtype = np.asarray(_raw(s)).dtype
+    dtype = np.asarray(array_of(s)).dtype
     least = np.finfo(dtype).eps * (m if m > n else n) if rcond is None else rcond
     if not 0 < least < 1:
         least = np.finfo(dtype).eps  # as LAPACK reads it
@@ -504,13 +505,13 @@ def norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) ->
     >>> norm(Tensor([[3.0, 0.0], [0.0, 2.0]]), 2)
     Tensor(3.)
     """
-    ndim = np.ndim(_raw(x))
+    ndim = np.ndim(array_of(x))
     if ord is None or (axis is None and ndim == 1) or isinstance(axis, (int, np.integer)):
         return linalg_norm(x, ord, axis, keepdims)
     axes = tuple(range(ndim)) if axis is None else tuple(k % ndim for k in axis)
     if len(axes) != 2:
         raise ArgumentError(
-            f"norm: expected one axis or two for ord={ord!r}, got shape {np.shape(_raw(x))}, axis={axis}"
+            f"norm: expected one axis or two for ord={ord!r}, got shape {np.shape(array_of(x))}, axis={axis}"
         )
     y = matrix_norm(moveaxis(x, axes, (-2, -1)), ord=ord)
     return expand_dims(y, tuple(sorted(axes))) if keepdims else y

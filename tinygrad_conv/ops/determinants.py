@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arguments import checked
+from ..engine.bare import array_of
 from ..engine.modes import constant
 from ..engine.primitive import Array, opaque, plain
 from ..engine.tensor import Tensor
 from ..errors import ShapeError
 from ..kernels import product
 from .complex import conj, real
-from .elementwise import _raw
 from .indexing import scatter
 from .linalg import inv
 from .reductions import sum
@@ -121,7 +121,7 @@ def slogdet(x: Array) -> SlogDet:
     >>> slogdet(Tensor([[2.0, 0.0], [0.0, -1.0]]))
     SlogDet(sign=Tensor(-1.), logabsdet=Tensor(0.69314718))
     """
-    _square("slogdet", _raw(x))
+    _square("slogdet", array_of(x))
     return SlogDet(_sign_of_det(x), _log_abs_det(x))
 
 

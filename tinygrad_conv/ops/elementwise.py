@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeAlias
 import numpy as np
 
 from ..arguments import checked, integers
+from ..engine.bare import array_of
 from ..engine.primitive import NONDIFF, Array, elementwise, linear, plain
 from ..engine.tensor import Tensor
 from ..kernels import special
@@ -267,7 +268,7 @@ def sign(x: Array) -> Tensor:
     >>> sign(Tensor([-2.0, 0.0, 3.0]))
     Tensor([-1.,  0.,  1.])
     """
-    return _direction(x, abs(x)) if np.iscomplexobj(_raw(x)) else _sign(x)
+    return _direction(x, abs(x)) if np.iscomplexobj(array_of(x)) else _sign(x)
 
 
 @elementwise(lambda: 0.0, kinks="0 at the steps", tie="mean")
@@ -689,11 +690,6 @@ def floats(x: Any) -> Any:
 def narrow(y: Any, x: Any) -> Any:
     """What was computed with `wide`, in the dtype of x if that was float16."""
     return y.astype(np.float16) if x.dtype.char == "e" else y
-
-
-def _raw(value: Array) -> Any:
-    """The array of a tensor; anything else as it is."""
-    return value._array if isinstance(value, Tensor) else value
 
 
 __all__ = [

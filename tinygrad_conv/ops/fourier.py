@@ -12,12 +12,12 @@ from typing import Annotated, Any, TypeAlias
 import numpy as np
 
 from ..arguments import Axes, Size, afford, checked, one_of
+from ..engine.bare import array_of
 from ..engine.modes import constant
 from ..engine.primitive import Array, linear
 from ..engine.tensor import Tensor
 from ..errors import ArgumentError, ShapeError
 from .complex import conj
-from .elementwise import _raw
 from .indexing import getitem
 from .shape import concat, roll
 
@@ -142,7 +142,7 @@ def rfft(x: Array, n: Size | None = None, axis: int = -1, norm: Norm = None) -> 
 def irfft(x: Array, n: Size | None = None, axis: int = -1, norm: Norm = None) -> Tensor:
     """The inverse of `rfft`: n real numbers, 2 (m - 1) of m points if n is not given."""
     if n is None:
-        n = 2 * (np.shape(_raw(x))[axis] - 1)
+        n = 2 * (np.shape(array_of(x))[axis] - 1)
     x, n, axis, norm = _prepared("irfft", x, n, axis, norm)
     return _irfft(_fitted(x, n // 2 + 1, axis), n=n, axis=axis, norm=norm)
 
@@ -163,7 +163,7 @@ def ihfft(x: Array, n: Size | None = None, axis: int = -1, norm: Norm = None) ->
 
 def _axes(what: str, x: Array, s: Any, axes: Any) -> list[tuple[int, int | None]]:
     """Pairs (axis, number of points)."""
-    ndim = np.ndim(_raw(x))
+    ndim = np.ndim(array_of(x))
     if axes is None:
         axes = range(ndim) if s is None else range(-len(s), 0)
     sizes = [None] * len(axes) if s is None else list(s)
@@ -235,7 +235,7 @@ def irfft2(x: Array, s: Sequence[Size] | None = None, axes: Axes = (-2, -1), nor
 
 
 def _shifts(x: Array, axes: Any, sign: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    shape = np.shape(_raw(x))
+    shape = np.shape(array_of(x))
     axes = tuple(range(len(shape))) if axes is None else (axes,) if isinstance(axes, (int, np.integer)) else tuple(axes)
     return tuple(shape[k] // 2 if sign > 0 else -(shape[k] // 2) for k in axes), axes
 

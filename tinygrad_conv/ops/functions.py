@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..arguments import checked
+from ..engine.bare import array_of
 from ..engine.primitive import NONDIFF, Array, elementwise, linear, plain
 from ..engine.tensor import Tensor
 from ..kernels import special
-from .elementwise import _raw, equal, floor_divide, greater, isnan, remainder, sqrt, trunc, where
+from .elementwise import equal, floor_divide, greater, isnan, remainder, sqrt, trunc, where
 
 # ------------------------------------------------------------------------------------------------------------------
 # Powers, roots, logarithms
@@ -54,7 +55,7 @@ def float_power(x1: Array, x2: Array) -> Tensor:
     >>> float_power([2, 4], Tensor([-1.0]))
     Tensor([0.5 , 0.25])
     """
-    wide = np.result_type(np.asarray(_raw(x1)), np.asarray(_raw(x2)), np.float64)
+    wide = np.result_type(np.asarray(array_of(x1)), np.asarray(array_of(x2)), np.float64)
     return _cast(x1, wide) ** _cast(x2, wide)  # type: ignore[no-any-return]
 
 
@@ -248,7 +249,7 @@ def heaviside(x1: Array, x2: Array) -> Tensor:
     >>> heaviside(Tensor([-1.0, 0.0, 2.0]), 0.5)
     Tensor([0. , 0.5, 1. ])
     """
-    step = _cast(greater(x1, 0), np.result_type(_raw(x1), _raw(x2)))
+    step = _cast(greater(x1, 0), np.result_type(array_of(x1), array_of(x2)))
     return where(isnan(x1), x1, where(equal(x1, 0), x2, step))
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..arguments import Count, DType, ShapeLike, afford, as_array, checked
+from ..engine.bare import array_of
 from ..engine.modes import constant
 from ..engine.primitive import Array, linear, plain
 from ..engine.tensor import Shape, Tensor, wrap
 from ..errors import ArgumentError, DTypeError, IndexingError, ShapeError
-from .elementwise import _raw, where
+from .elementwise import where
 
 
 def _freeze(index: Any) -> Any:
@@ -30,7 +31,7 @@ def _freeze_part(part: Any) -> Any:
             raise IndexingError(f"getitem: expected integers in a slice, got {part} ({error})") from None
     if isinstance(part, Tensor) and part.dtype.kind == "b":
         part._leaves("a mask, which decides a shape,")
-    return _raw(_index_array(part))
+    return array_of(_index_array(part))
 
 
 @plain
@@ -102,7 +103,7 @@ def take(x: Array, indices: Array, axis: int | None = None) -> Tensor:
     Tensor([[2., 1.],
             [4., 3.]])
     """
-    shape = np.shape(_raw(x))
+    shape = np.shape(array_of(x))
     index = _integers("take", indices)
     if axis is None:
         x = x.reshape(-1) if isinstance(x, Tensor) else np.reshape(x, -1)
@@ -113,7 +114,7 @@ def take(x: Array, indices: Array, axis: int | None = None) -> Tensor:
 
 
 def _integers(what: str, indices: Array) -> Any:
-    return _raw(_integer_array(what, indices))
+    return array_of(_integer_array(what, indices))
 
 
 @plain
@@ -136,7 +137,7 @@ def take_along_axis(x: Array, indices: Array, axis: int = -1) -> Tensor:
     Tensor([[2.],
             [3.]])
     """
-    return _getitem(x, _along("take_along_axis", np.shape(_raw(x)), indices, axis))
+    return _getitem(x, _along("take_along_axis", np.shape(array_of(x)), indices, axis))
 
 
 def _along(what: str, shape: Shape, indices: Array, axis: int) -> tuple[Any, ...]:

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import numpy as np
 
 from ..arguments import ShapeLike, checked, one_of
+from ..engine.bare import array_of
 from ..engine.primitive import Array
 from ..engine.tensor import Tensor
 from ..errors import ArgumentError, ShapeError
-from .elementwise import _raw
 from .indexing import getitem
 from .leaving import data_of
 from .shape import Arrays, astype, broadcast_to, concat, flip, matrix_transpose, moveaxis, reshape, split, swapaxes
@@ -27,7 +27,7 @@ def atleast_1d(*arrays: Array) -> Any:
     >>> atleast_1d(Tensor(1.0))
     Tensor([1.])
     """
-    return _each(lambda x: reshape(x, (1,)) if np.ndim(_raw(x)) == 0 else _tensor(x), arrays)
+    return _each(lambda x: reshape(x, (1,)) if np.ndim(array_of(x)) == 0 else _tensor(x), arrays)
 
 
 @checked
@@ -47,7 +47,7 @@ def atleast_3d(*arrays: Array) -> Any:
     >>> atleast_3d(Tensor([1.0, 2.0])).shape
     (1, 2, 1)
     """
-    return _each(lambda x: _as_rows(x)[..., None] if np.ndim(_raw(x)) < 3 else _tensor(x), arrays)
+    return _each(lambda x: _as_rows(x)[..., None] if np.ndim(array_of(x)) < 3 else _tensor(x), arrays)
 
 
 def _each(function: Any, arrays: Arrays) -> Any:
@@ -60,7 +60,7 @@ def _tensor(x: Array) -> Any:
 
 
 def _as_rows(x: Array) -> Any:
-    ndim = np.ndim(_raw(x))
+    ndim = np.ndim(array_of(x))
     return reshape(x, (1, -1)) if ndim < 2 else _tensor(x)
 
 
@@ -73,7 +73,7 @@ def broadcast_arrays(*arrays: Array) -> list[Tensor]:
     >>> [x.tolist() for x in broadcast_arrays(Tensor([1.0, 2.0]), Tensor(3.0))]
     [[1.0, 2.0], [3.0, 3.0]]
     """
-    shapes = [np.shape(_raw(x)) for x in arrays]
+    shapes = [np.shape(array_of(x)) for x in arrays]
     try:
         shape = np.broadcast_shapes(*shapes)
     except ValueError:
@@ -109,7 +109,7 @@ def hstack(arrays: Arrays) -> Tensor:
     Tensor([1., 2.])
     """
     parts = _list(atleast_1d(*arrays))
-    return concat(parts, axis=0 if np.ndim(_raw(parts[0])) == 1 else 1)
+    return concat(parts, axis=0 if np.ndim(array_of(parts[0])) == 1 else 1)
 
 
 @checked
@@ -141,7 +141,7 @@ def column_stack(arrays: Arrays) -> Tensor:
     Tensor([[1., 3.],
             [2., 4.]])
     """
-    parts = [matrix_transpose(_as_rows(x)) if np.ndim(_raw(x)) < 2 else x for x in arrays]
+    parts = [matrix_transpose(_as_rows(x)) if np.ndim(array_of(x)) < 2 else x for x in arrays]
     return concat(parts, axis=1)
 
 
@@ -158,12 +158,12 @@ def block(arrays: Any) -> Tensor:
             [3., 4.]])
     """
     depth = _depth(arrays)
-    ndim = max([depth, *(np.ndim(_raw(x)) for x in _flat(arrays))])
+    ndim = max([depth, *(np.ndim(array_of(x)) for x in _flat(arrays))])
 
     def join(tree: Any, level: int) -> Any:
         if not isinstance(tree, list):
-            missing = ndim - np.ndim(_raw(tree))
-            return reshape(tree, (1,) * missing + np.shape(_raw(tree)))
+            missing = ndim - np.ndim(array_of(tree))
+            return reshape(tree, (1,) * missing + np.shape(array_of(tree)))
         return concat([join(item, level + 1) for item in tree], axis=ndim - depth + level)
 
     return join(arrays, 0)  # type: ignore[no-any-return]
@@ -208,7 +208,7 @@ def array_split(x: Array, indices_or_sections: int | Sequence[int], axis: int = 
     """
     if not isinstance(indices_or_sections, int):
         return split(x, indices_or_sections, axis)
-    sections, n = indices_or_sections, np.shape(_raw(x))[axis]
+    sections, n = indices_or_sections, np.shape(array_of(x))[axis]
     if sections < 1 or sections > max(n, _MOST_PARTS):
         raise ArgumentError(f"array_split: expected from 1 to {max(n, _MOST_PARTS)} sections, got {sections}")
     sizes = [n // sections + (k < n % sections) for k in range(sections)]
@@ -219,7 +219,7 @@ def array_split(x: Array, indices_or_sections: int | Sequence[int], axis: int = 
 @checked
 def hsplit(x: Array, indices_or_sections: int | Sequence[int]) -> list[Tensor]:
     """`split` along axis 1; of a vector along axis 0."""
-    ndim = np.ndim(_raw(x))
+    ndim = np.ndim(array_of(x))
     if ndim == 0:
         raise ShapeError("hsplit: expected at least 1 axis, got a scalar")
     return split(x, indices_or_sections, 1 if ndim > 1 else 0)
@@ -240,8 +240,8 @@ def dsplit(x: Array, indices_or_sections: int | Sequence[int]) -> list[Tensor]:
 
 
 def _needs_axes(what: str, x: Array, n: int) -> None:
-    if np.ndim(_raw(x)) < n:
-        raise ShapeError(f"{what}: expected at least {n} axes, got shape {np.shape(_raw(x))}")
+    if np.ndim(array_of(x)) < n:
+        raise ShapeError(f"{what}: expected at least {n} axes, got shape {np.shape(array_of(x))}")
 
 
 @checked
@@ -251,7 +251,7 @@ def unstack(x: Array, axis: int = 0) -> tuple[Tensor, ...]:
     >>> unstack(Tensor([[1.0, 2.0], [3.0, 4.0]]))
     (Tensor([1., 2.]), Tensor([3., 4.]))
     """
-    shape = np.shape(_raw(x))
+    shape = np.shape(array_of(x))
     if not -len(shape) <= axis < len(shape):
         raise ShapeError(f"unstack: axis {axis} is out of bounds for shape {shape}")
     before = (slice(None),) * (axis % len(shape))
@@ -277,14 +277,14 @@ def insert(x: Array, index: Any, values: Array, axis: int | None = None) -> Tens
     Tensor([1., 9., 2.])
     """
     places, x, axis = _positions("insert", x, index, axis)
-    shape, dtype = list(np.shape(_raw(x))), np.asarray(_raw(x)).dtype
+    shape, dtype = list(np.shape(array_of(x))), np.asarray(array_of(x)).dtype
     n = shape[axis]
     if len(places) == 1:  # one position may take several slices
-        given = np.shape(_raw(values))
+        given = np.shape(array_of(values))
         values = reshape(values, (1,) * (len(shape) - len(given)) + given)
-        if np.ndim(_raw(index)) == 0 and not isinstance(index, slice):  # along the values' first axis, as NumPy has it
+        if np.ndim(array_of(index)) == 0 and not isinstance(index, slice):  # along the values' first axis, as in NumPy
             values = moveaxis(values, 0, axis)
-        places = np.repeat(places, np.shape(_raw(values))[axis])
+        places = np.repeat(places, np.shape(array_of(values))[axis])
     shape[axis] = len(places)
     new = astype(broadcast_to(values, tuple(shape)), dtype)
     order = np.argsort(places, kind="stable")
@@ -305,7 +305,7 @@ def delete(x: Array, index: Any, axis: int | None = None) -> Tensor:
     Tensor([2.])
     """
     places, x, axis = _positions("delete", x, index, axis)
-    kept = np.setdiff1d(np.arange(np.shape(_raw(x))[axis]), places)
+    kept = np.setdiff1d(np.arange(np.shape(array_of(x))[axis]), places)
     return getitem(x, (*(slice(None),) * axis, kept))
 
 
@@ -313,7 +313,7 @@ def _positions(what: str, x: Array, index: Any, axis: int | None) -> tuple[Any, 
     """Positions along an axis as integers >= 0; x, flattened where there is no axis; the axis >= 0."""
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
-    shape = np.shape(_raw(x))
+    shape = np.shape(array_of(x))
     if not -len(shape) <= axis < len(shape):
         raise ShapeError(f"{what}: axis {axis} is out of bounds for shape {shape}")
     axis %= len(shape)
@@ -342,7 +342,7 @@ def resize(x: Array, new_shape: ShapeLike) -> Tensor:
     """
     shape = new_shape
     flat = reshape(x, (-1,))
-    size, n = int(np.prod(shape, dtype=np.int64)), np.shape(_raw(flat))[0]
+    size, n = int(np.prod(shape, dtype=np.int64)), np.shape(array_of(flat))[0]
     if any(k < 0 for k in shape) or (n == 0 and size):
         raise ShapeError(f"resize: expected sizes >= 0, and elements to repeat, got {shape} for {n} elements")
     return reshape(getitem(flat, np.arange(size) % max(n, 1)), shape)
@@ -360,7 +360,7 @@ def compress(condition: Any, x: Array, axis: int | None = None) -> Tensor:
         raise ShapeError(f"compress: expected a condition with 1 axis, got shape {kept.shape}")
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
-    axis %= np.ndim(_raw(x))
+    axis %= np.ndim(array_of(x))
     return getitem(x, (*(slice(None),) * axis, np.flatnonzero(kept)))
 
 
@@ -401,7 +401,7 @@ def rot90(x: Array, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Tensor:
             [1.]])
     """
     _needs_axes("rot90", x, 2)
-    n = np.ndim(_raw(x))
+    n = np.ndim(array_of(x))
     if len(axes) != 2 or not all(-n <= a < n for a in axes) or axes[0] % n == axes[1] % n:
         raise ArgumentError(f"rot90: expected two different axes of {n}, got {tuple(axes)}")
     first, second = axes[0] % n, axes[1] % n

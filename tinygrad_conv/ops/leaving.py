@@ -15,6 +15,7 @@ from functools import lru_cache
 from types import CodeType, FrameType
 from typing import Any, NoReturn
 
+from ..engine.bare import array_of
 from ..engine.modes import MODE
 from ..engine.tensor import Tensor, ops
 from ..errors import GraphError
@@ -58,7 +59,7 @@ def data_of(name: str, value: Any) -> Any:
     """The array of an argument that is data. Raises GraphError, beginning with `name`, where a gradient follows it."""
     if followed(value):
         raise lost(name)
-    return value._array if isinstance(value, Tensor) else value
+    return array_of(value)
 
 
 # ------------------------------------------------------------------------------------------------------------------

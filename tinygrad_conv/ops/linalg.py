@@ -12,12 +12,13 @@ from typing import Any, Literal
 import numpy as np
 
 from ..arguments import Axes, Count, SomeAxes, afford, checked
+from ..engine.bare import array_of
 from ..engine.primitive import Array, bilinear, linear, opaque
 from ..engine.tensor import Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..kernels import product
 from .complex import squared_size
-from .elementwise import _raw, abs, equal, multiply, pow, root, where
+from .elementwise import abs, equal, multiply, pow, root, where
 from .reductions import max, min, normalize_axes, sum
 from .shape import astype, expand_dims, moveaxis, permute_dims, reshape, squeeze, sum_to, transposed
 
@@ -43,7 +44,7 @@ def matmul(x1: Array, x2: Array) -> Tensor:
     >>> matmul(Tensor([[1.0, 2.0]]), Tensor([[3.0], [4.0]]))
     Tensor([[11.]])
     """
-    a, b = np.shape(_raw(x1)), np.shape(_raw(x2))
+    a, b = np.shape(array_of(x1)), np.shape(array_of(x2))
     if len(a) < 1 or len(b) < 1:
         raise ShapeError(f"matmul: expected at least 1 axis each, got x1 {a} and x2 {b}; use multiply for scalars")
     inner = b[-2] if len(b) > 1 else b[0]
@@ -71,7 +72,7 @@ def _matmul_fix(a: tuple[int, ...], b: tuple[int, ...]) -> str:
 @checked
 def dot(x1: Array, x2: Array) -> Tensor:
     """NumPy's dot: a product of scalars, `matmul` up to two axes, else a sum over x1's last and x2's last but one."""
-    a, b = np.ndim(_raw(x1)), np.ndim(_raw(x2))
+    a, b = np.ndim(array_of(x1)), np.ndim(array_of(x2))
     if a == 0 or b == 0:
         return multiply(x1, x2)
     if a <= 2 and b <= 2:
@@ -86,7 +87,7 @@ def tensordot(x1: Array, x2: Array, axes: Count | tuple[SomeAxes, SomeAxes] = 2)
     >>> tensordot(Tensor([[1.0, 2.0]]), Tensor([3.0, 4.0]), axes=1)
     Tensor([11.])
     """
-    a, b = np.shape(_raw(x1)), np.shape(_raw(x2))
+    a, b = np.shape(array_of(x1)), np.shape(array_of(x2))
     if isinstance(axes, int):
         left, right = tuple(range(len(a) - axes, len(a))), tuple(range(axes))
     else:
@@ -130,7 +131,7 @@ def einsum(subscripts: str, *operands: Array) -> Tensor:
     >>> einsum("i,i->", Tensor([1.0, 2.0]), Tensor([3.0, 4.0]))
     Tensor(11.)
     """
-    terms, out = _parse_einsum(subscripts, [np.shape(_raw(x)) for x in operands])
+    terms, out = _parse_einsum(subscripts, [np.shape(array_of(x)) for x in operands])
     values = list(operands)
     for k, term in enumerate(terms):
         elsewhere = set(out).union(*(terms[:k] + terms[k + 1 :]))
@@ -206,7 +207,7 @@ def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tenso
     Tensor([1., 4.])
     """
     moved = moveaxis(x, (axis1, axis2), (-2, -1))
-    rows, columns = np.shape(_raw(moved))[-2:]
+    rows, columns = np.shape(array_of(moved))[-2:]
     places = [(k, k + offset) for k in range(rows) if 0 <= k + offset < columns]
     return moved[..., [i for i, _ in places], [j for _, j in places]]
 
@@ -277,7 +278,7 @@ def linalg_norm(
     >>> linalg_norm(Tensor([3.0, 4.0]))
     Tensor(5.)
     """
-    axes = normalize_axes(axis, np.ndim(_raw(x)))
+    axes = normalize_axes(axis, np.ndim(array_of(x)))
     if ord in (None, "fro"):
         ord = 2
     elif len(axes) != 1:
@@ -287,8 +288,8 @@ def linalg_norm(
 
 def vector_norm(x: Array, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Tensor:
     """A norm of all elements along some axes as one vector: Euclidean (2), 1, inf, -inf, or any power p > 0."""
-    axes = normalize_axes(axis, np.ndim(_raw(x)))
-    if np.asarray(_raw(x)).dtype.kind in "iub":
+    axes = normalize_axes(axis, np.ndim(array_of(x)))
+    if np.asarray(array_of(x)).dtype.kind in "iub":
         x = astype(x, np.float64)  # as NumPy does; the squares of small integers would run over
     if ord == 2:
         return root(sum(squared_size(x), axis=axes, keepdims=keepdims))
@@ -333,10 +334,10 @@ def solve(a: Array, b: Array) -> Tensor:
     >>> solve(Tensor([[2.0, 0.0], [0.0, 4.0]]), Tensor([2.0, 4.0]))
     Tensor([1., 1.])
     """
-    _square_matrices("solve", _raw(a))
-    b_shape, n = np.shape(_raw(b)), np.shape(_raw(a))[-1]
+    _square_matrices("solve", array_of(a))
+    b_shape, n = np.shape(array_of(b)), np.shape(array_of(a))[-1]
     if len(b_shape) < 1 or b_shape[-2 if len(b_shape) > 1 else 0] != n:
-        raise ShapeError(f"solve: expected b with {n} rows as a has, got a {np.shape(_raw(a))} and b {b_shape}")
+        raise ShapeError(f"solve: expected b with {n} rows as a has, got a {np.shape(array_of(a))} and b {b_shape}")
     if len(b_shape) == 1:
         return squeeze(_solve(a, expand_dims(b, 1)), -1)
     return _solve(a, b)

@@ -12,12 +12,13 @@ from typing import Annotated, Any, TypeAlias
 import numpy as np
 
 from ..arguments import Fraction, Positive, as_array, checked, one_of
+from ..engine.bare import array_of
 from ..engine.modes import is_grad_enabled
 from ..engine.primitive import Array, opaque, plain
 from ..engine.tensor import Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
 from .activations import log_softmax, softmax, softplus
-from .elementwise import _raw, abs, exp, greater, less_equal, log, maximum, multiply, square, where
+from .elementwise import abs, exp, greater, less_equal, log, maximum, multiply, square, where
 from .indexing import check_labels, one_hot, pick, place
 from .reductions import mean, sum
 from .shape import astype, expand_dims
@@ -27,11 +28,11 @@ Reduction: TypeAlias = Annotated[str, one_of("mean", "sum", "none")]
 
 def _reduce(losses: Array, weights: Array | None, reduction: Reduction, what: str) -> Tensor:
     if weights is not None:
-        shape = np.shape(_raw(losses))
-        if np.shape(_raw(weights)) not in (shape, ()):
-            raise ShapeError(f"{what}: expected one weight per loss {shape}, got {np.shape(_raw(weights))}")
+        shape = np.shape(array_of(losses))
+        if np.shape(array_of(weights)) not in (shape, ()):
+            raise ShapeError(f"{what}: expected one weight per loss {shape}, got {np.shape(array_of(weights))}")
         if not isinstance(weights, Tensor):
-            weights = as_array(weights, what, _raw(losses).dtype)
+            weights = as_array(weights, what, array_of(losses).dtype)
         losses = losses * weights
     if reduction == "mean":
         return mean(losses)
@@ -42,13 +43,13 @@ def _reduce(losses: Array, weights: Array | None, reduction: Reduction, what: st
 
 def _same_shape(what: str, prediction: Array, target: Array) -> Array:
     """The target, as data of the prediction's dtype; raises ShapeError unless the shapes are equal."""
-    a, b = np.shape(_raw(prediction)), np.shape(_raw(target))
+    a, b = np.shape(array_of(prediction)), np.shape(array_of(target))
     if a != b:
         fix = ""
         if int(np.prod(a)) == int(np.prod(b)):
             fix = f"; use target.reshape({a})"
         raise ShapeError(f"{what}: expected prediction and target of one shape, got {a} and {b}{fix}")
-    return _floats(what, target, np.result_type(_raw(prediction), np.float16))
+    return _floats(what, target, np.result_type(array_of(prediction), np.float16))
 
 
 def _floats(what: str, target: Array, dtype: Any) -> Array:
@@ -60,7 +61,7 @@ def _floats(what: str, target: Array, dtype: Any) -> Array:
 
 def _per_example(losses: Array) -> Array:
     """Averaged over every axis but the first."""
-    ndim = np.ndim(_raw(losses))
+    ndim = np.ndim(array_of(losses))
     return mean(losses, axis=tuple(range(1, ndim))) if ndim > 1 else losses
 
 
@@ -111,7 +112,7 @@ def softmax_cross_entropy(
     >>> softmax_cross_entropy(Tensor([[0.0, 0.0]]), [1])
     Tensor(0.69314718)
     """
-    shape = np.shape(_raw(logits))
+    shape = np.shape(array_of(logits))
     target: Array = labels if isinstance(labels, Tensor) else as_array(labels, "softmax_cross_entropy")
     if not shape:
         raise ShapeError("softmax_cross_entropy: expected logits (..., K), got a scalar")
@@ -129,10 +130,10 @@ def softmax_cross_entropy(
             )
         target = _class_numbers(target, shape[-1])
     if sparse and not label_smoothing:
-        losses = cross_entropy(logits, labels=_raw(target))
+        losses = cross_entropy(logits, labels=array_of(target))
         return _reduce(losses, weights, reduction, "softmax_cross_entropy")
     log_p = log_softmax(logits, axis=-1)
-    dtype = _raw(log_p).dtype
+    dtype = array_of(log_p).dtype
     t = one_hot(target, shape[-1], dtype) if sparse else _floats("softmax_cross_entropy", labels, dtype)
     if label_smoothing:
         t = t * (1 - label_smoothing) + label_smoothing / shape[-1]

@@ -9,13 +9,14 @@ import numpy as np
 
 from ..arguments import Axes as Axis
 from ..arguments import Fraction, NonNegative, Size, Sizes, as_array, checked
+from ..engine.bare import array_of
 from ..engine.modes import MODE, effect, is_grad_enabled
 from ..engine.primitive import Array, opaque, plain
 from ..engine.tensor import Tensor, wrap
 from ..errors import ArgumentError, ShapeError
 from ..kernels import registry as kernels
 from ..kernels.spatial import divisors
-from .elementwise import _raw, add, divide, multiply, sqrt
+from .elementwise import add, divide, multiply, sqrt
 from .indexing import take
 from .reductions import normalize_axes, var
 from .shape import astype, copy, reshape, sum_to
@@ -96,12 +97,12 @@ def standardize(x: Array, axis: Axis = -1, epsilon: NonNegative = 1e-3) -> Tenso
     >>> standardize(Tensor([-1.0, 1.0]), epsilon=0.0)
     Tensor([-1.,  1.])
     """
-    y, _ = _standardized("standardize", x, normalize_axes(axis, np.ndim(_raw(x))), epsilon)
+    y, _ = _standardized("standardize", x, normalize_axes(axis, np.ndim(array_of(x))), epsilon)
     return y
 
 
 def _standardized(what: str, x: Array, axes: Axes, epsilon: float) -> tuple[Tensor, Any]:
-    raw = as_array(_raw(x), what)
+    raw = as_array(array_of(x), what)
     if raw.dtype.kind != "f":
         raise ArgumentError(f"{what}: expected floating-point x, got dtype {raw.dtype}; convert with astype('float32')")
     if not math.prod(raw.shape[k] for k in axes):
@@ -110,17 +111,17 @@ def _standardized(what: str, x: Array, axes: Axes, epsilon: float) -> tuple[Tens
     if raw.dtype.char == "e":  # whose sums run over, and whose squares; the statistics stay float32
         y, statistics = _standardized(what, astype(source, np.float32), axes, epsilon)
         return astype(y, np.float16), statistics
-    statistics = tuple(map(_raw, _statistics(source, axes)))
+    statistics = tuple(map(array_of, _statistics(source, axes)))
     return _standardize(source, axes=axes, epsilon=epsilon, statistics=statistics), statistics
 
 
 def _affine(what: str, y: Array, gamma: Array | None, beta: Array | None) -> Tensor:
     """y * gamma + beta, one of each per channel (or left out)."""
-    channels = np.shape(_raw(y))[-1]
+    channels = np.shape(array_of(y))[-1]
     for name, value in (("gamma", gamma), ("beta", beta)):
-        if value is not None and np.shape(_raw(value)) != (channels,):
+        if value is not None and np.shape(array_of(value)) != (channels,):
             raise ShapeError(
-                f"{what}: expected {name} of shape ({channels},), one per channel, got {np.shape(_raw(value))}"
+                f"{what}: expected {name} of shape ({channels},), one per channel, got {np.shape(array_of(value))}"
             )
     if gamma is not None:
         y = y * gamma
@@ -151,13 +152,13 @@ def batch_norm(
     >>> y.tolist(), mean.tolist(), var.tolist()
     ([[-1.0], [1.0]], [2.0], [1.0])
     """
-    ndim = np.ndim(_raw(x))
+    ndim = np.ndim(array_of(x))
     if ndim < 2:
-        raise ShapeError(f"batch_norm: expected x (N, ..., C), got shape {np.shape(_raw(x))}")
+        raise ShapeError(f"batch_norm: expected x (N, ..., C), got shape {np.shape(array_of(x))}")
     if (mean is None) != (var is None):
         raise ArgumentError("batch_norm: expected both mean and var, or neither")
     if mean is not None:
-        mean, var = (v if isinstance(v, Tensor) else as_array(v, "batch_norm", _raw(x).dtype) for v in (mean, var))
+        mean, var = (v if isinstance(v, Tensor) else as_array(v, "batch_norm", array_of(x).dtype) for v in (mean, var))
         scale = 1 / sqrt(var + epsilon)
         return _affine("batch_norm", (x - mean) * scale, gamma, beta)
     y, (batch_mean, batch_var) = _standardized("batch_norm", x, tuple(range(ndim - 1)), epsilon)
@@ -174,7 +175,7 @@ def layer_norm(
     >>> layer_norm(Tensor([[1.0, 3.0]]), epsilon=0.0)
     Tensor([[-1.,  1.]])
     """
-    y, _ = _standardized("layer_norm", x, normalize_axes(axis, np.ndim(_raw(x))), epsilon)
+    y, _ = _standardized("layer_norm", x, normalize_axes(axis, np.ndim(array_of(x))), epsilon)
     return _affine("layer_norm", y, gamma, beta)
 
 
@@ -187,7 +188,7 @@ def group_norm(
     >>> group_norm(Tensor([[1.0, 3.0, 10.0, 10.0]]), groups=2, epsilon=0.0001).shape
     (1, 4)
     """
-    shape = np.shape(_raw(x))
+    shape = np.shape(array_of(x))
     if len(shape) < 2:
         raise ShapeError(f"group_norm: expected x (N, ..., C), got shape {shape}")
     if shape[-1] % groups:
@@ -208,9 +209,9 @@ def instance_norm(
     >>> instance_norm(Tensor([[[1.0], [3.0]]]), epsilon=0.0).tolist()
     [[[-1.0], [1.0]]]
     """
-    ndim = np.ndim(_raw(x))
+    ndim = np.ndim(array_of(x))
     if ndim < 3:
-        raise ShapeError(f"instance_norm: expected x (N, spatial..., C), got shape {np.shape(_raw(x))}")
+        raise ShapeError(f"instance_norm: expected x (N, spatial..., C), got shape {np.shape(array_of(x))}")
     y, _ = _standardized("instance_norm", x, tuple(range(1, ndim - 1)), epsilon)
     return _affine("instance_norm", y, gamma, beta)
 
@@ -232,7 +233,7 @@ def dropout(x: Array, rate: Fraction, rng: np.random.Generator, noise_shape: Siz
     used = MODE.get().generators
     if used is not None and id(rng) not in used:
         used[id(rng)] = (rng, rng.bit_generator.state)
-    raw = _raw(x)
+    raw = array_of(x)
     kept = _kept(rng, _mask_shape(np.shape(raw), noise_shape), rate)  # a byte per element is all that backward needs
     scale = np.result_type(raw, np.float16).type(1 / (1 - rate))
     return multiply(x, wrap(kept, None) if isinstance(x, Tensor) else kept) * scale  # type: ignore[no-any-return]
@@ -266,7 +267,7 @@ def embedding(indices: Array, table: Array) -> Tensor:
     Tensor([[3., 4.],
             [1., 2.]])
     """
-    shape = np.shape(_raw(table))
+    shape = np.shape(array_of(table))
     if len(shape) != 2:
         raise ShapeError(f"embedding: expected a table (V, D), got shape {shape}")
     _check_rows(indices, shape)

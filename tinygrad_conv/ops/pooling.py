@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..arguments import checked
+from ..engine.bare import array_of
 from ..engine.primitive import Array, linear, opaque, plain
 from ..engine.tensor import Tensor
 from ..errors import ShapeError
@@ -21,7 +22,6 @@ from ..kernels.geometry import pool_window
 from ..kernels.spatial import DataFormat, IntOrInts, Padding, channels_first
 from ..kernels.window import Window
 from .convolution import Real, to_first, to_last
-from .elementwise import _raw
 from .shape import reshape
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -64,8 +64,8 @@ def _whole_sample(d: Any) -> Any:
 
 
 @opaque(
-    vjp=lambda g, x, window: pool_scatter(g, argmax=_raw(_first_maxima(x, window)), window=window),
-    jvp=lambda t, x, window: pool_gather(t, argmax=_raw(_first_maxima(x, window)), window=window),
+    vjp=lambda g, x, window: pool_scatter(g, argmax=array_of(_first_maxima(x, window)), window=window),
+    jvp=lambda t, x, window: pool_gather(t, argmax=array_of(_first_maxima(x, window)), window=window),
     label="max_pool", flops=lambda x, y, window: prod(x),
     kinks="a tie goes to the first maximum of the image", tie="first", samples=_whole_sample, batch=("x", "y"),
 )  # fmt: skip

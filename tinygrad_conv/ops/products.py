@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..arguments import checked
+from ..engine.bare import array_of
 from ..engine.modes import constant
 from ..engine.primitive import Array
 from ..engine.tensor import Tensor
 from ..errors import ArgumentError, ShapeError
-from .elementwise import _raw
 from .indexing import scatter
 from .linalg import diagonal, inv, matmul, tensordot
 from .reductions import sum
@@ -26,7 +26,7 @@ def inner(x1: Array, x2: Array) -> Tensor:
     >>> inner(Tensor([1.0, 2.0]), Tensor([3.0, 4.0]))
     Tensor(11.)
     """
-    a, b = np.shape(_raw(x1)), np.shape(_raw(x2))
+    a, b = np.shape(array_of(x1)), np.shape(array_of(x2))
     if not a or not b:
         return x1 * x2  # type: ignore[no-any-return]
     if a[-1] != b[-1]:
@@ -42,8 +42,10 @@ def vdot(x1: Array, x2: Array) -> Tensor:
     Tensor(11.)
     """
     a, b = reshape(x1, (-1,)), reshape(x2, (-1,))
-    if np.shape(_raw(a)) != np.shape(_raw(b)):
-        raise ShapeError(f"vdot: expected arrays of one size, got {np.shape(_raw(x1))} and {np.shape(_raw(x2))}")
+    if np.shape(array_of(a)) != np.shape(array_of(b)):
+        raise ShapeError(
+            f"vdot: expected arrays of one size, got {np.shape(array_of(x1))} and {np.shape(array_of(x2))}"
+        )
     return sum(a * b)
 
 
@@ -54,7 +56,7 @@ def kron(x1: Array, x2: Array) -> Tensor:
     >>> kron(Tensor([1.0, 10.0]), Tensor([1.0, 2.0]))
     Tensor([ 1.,  2., 10., 20.])
     """
-    a, b = np.shape(_raw(x1)), np.shape(_raw(x2))
+    a, b = np.shape(array_of(x1)), np.shape(array_of(x2))
     n = len(a) if len(a) > len(b) else len(b)
     a, b = (1,) * (n - len(a)) + a, (1,) * (n - len(b)) + b
     apart = [size for k in a for size in (k, 1)], [size for k in b for size in (1, k)]
@@ -69,11 +71,10 @@ def cross(x1: Array, x2: Array, axis: int = -1) -> Tensor:
     >>> cross(Tensor([1.0, 0.0, 0.0]), Tensor([0.0, 1.0, 0.0]))
     Tensor([0., 0., 1.])
     """
-    sizes = [np.shape(_raw(x))[axis] if np.ndim(_raw(x)) else 0 for x in (x1, x2)]
+    sizes = [np.shape(array_of(x))[axis] if np.ndim(array_of(x)) else 0 for x in (x1, x2)]
     if sizes != [3, 3]:
-        raise ShapeError(
-            f"cross: expected 3 elements along axis {axis}, got shapes {np.shape(_raw(x1))} and {np.shape(_raw(x2))}"
-        )
+        shapes = [np.shape(array_of(x)) for x in (x1, x2)]
+        raise ShapeError(f"cross: expected 3 elements along axis {axis}, got shapes {shapes[0]} and {shapes[1]}")
     a, b = (moveaxis(x, axis, -1) for x in (x1, x2))
     (a1, a2, a3), (b1, b2, b3) = ([x[..., k] for k in range(3)] for x in (a, b))
     return stack([a2 * b3 - a3 * b2, a3 * b1 - a1 * b3, a1 * b2 - a2 * b1], axis=axis)
@@ -99,7 +100,7 @@ def matrix_power(x: Array, n: int) -> Tensor:
     >>> matrix_power(Tensor([[2.0]]), 3)
     Tensor([[8.]])
     """
-    shape = np.shape(_raw(x))
+    shape = np.shape(array_of(x))
     if len(shape) < 2 or shape[-1] != shape[-2]:
         raise ShapeError(f"matrix_power: expected square matrices, got shape {shape}")
     power: Any = None
@@ -111,7 +112,7 @@ def matrix_power(x: Array, n: int) -> Tensor:
         left //= 2
         base = matmul(base, base) if left else base
     if power is None:
-        power = broadcast_to(constant(np.eye(shape[-1], dtype=np.asarray(_raw(x)).dtype)), shape) + x * 0
+        power = broadcast_to(constant(np.eye(shape[-1], dtype=np.asarray(array_of(x)).dtype)), shape) + x * 0
     return power  # type: ignore[no-any-return]
 
 
@@ -123,7 +124,7 @@ def diag(x: Array, k: int = 0) -> Tensor:
     Tensor([[1., 0.],
             [0., 2.]])
     """
-    shape = np.shape(_raw(x))
+    shape = np.shape(array_of(x))
     if len(shape) == 2:
         return diagonal(x, k)
     if len(shape) != 1:

@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..engine.bare import array_of
 from ..engine.primitive import Array, is_plain
 from ..engine.tensor import Tensor
 from ..errors import ArgumentError, DTypeError, GraphError, WrittenError
-from .elementwise import _raw, add, maximum, minimum, multiply, where
+from .elementwise import add, maximum, minimum, multiply, where
 from .leaving import WAYS_OUT, followed, lost, outermost
 from .overrides import OPERATIONS, class_of, name_of
 from .reductions import all, any, cumsum, logsumexp, max, mean, min, prod, std, sum, var
@@ -96,7 +97,7 @@ def _written(name: str, values: Sequence[Any]) -> GraphError | DTypeError:
 
 def _facing(a: Array, b: Array) -> tuple[Array, Array]:
     """Two arrays with axes such that each element of one meets each of the other."""
-    return reshape(a, np.shape(_raw(a)) + (1,) * np.ndim(_raw(b))), b
+    return reshape(a, np.shape(array_of(a)) + (1,) * np.ndim(array_of(b))), b
 
 
 def _arrays(value: Any) -> Any:
@@ -190,7 +191,7 @@ def _fitted(name: str, operation: Any, inputs: Sequence[Any], keywords: Mapping[
             "(tg.where(mask, a, b) for where=, y.astype(dtype) for dtype=)"
         )
     if mask is not None:
-        mask = np.broadcast_to(_raw(mask), np.shape(_raw(inputs[0])))
+        mask = np.broadcast_to(array_of(mask), np.shape(array_of(inputs[0])))
         inputs = [where(mask, inputs[0], filler)]
     if mask is not None and operation is mean:
         return sum(*inputs, **known) / np.sum(mask, **known).astype(inputs[0].dtype)

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..arguments import Axes, checked
+from ..engine.bare import array_of
 from ..engine.modes import constant
 from ..engine.primitive import Array, linear, opaque, plain
 from ..engine.tensor import Tensor
 from .complex import squared_size
-from .elementwise import WIDER, _raw, equal, exp, isnan, logical_and, logical_or, narrow, root, where, wide
+from .elementwise import WIDER, equal, exp, isnan, logical_and, logical_or, narrow, root, where, wide
 from .shape import astype, broadcast_to, concat, flip, permute_dims, reshape
 
 Axis = Axes
@@ -51,14 +52,14 @@ def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> mean(Tensor([1.0, 2.0, 6.0]))
     Tensor(3.)
     """
-    char = np.asarray(_raw(x)).dtype.char
+    char = np.asarray(array_of(x)).dtype.char
     wider = WIDER.get(char)
     total = sum(x if wider is None else astype(x, wider), axis=axis, keepdims=keepdims) / _count(x, axis)
     return total if char != "e" else astype(total, np.float16)
 
 
 def _count(x: Array, axis: Axis) -> int:
-    shape = np.shape(_raw(x))
+    shape = np.shape(array_of(x))
     n = 1
     for k in normalize_axes(axis, len(shape)):
         n *= shape[k]
@@ -72,7 +73,7 @@ def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> prod(Tensor([2.0, 3.0, 4.0]))
     Tensor(24.)
     """
-    shape = np.shape(_raw(x))
+    shape = np.shape(array_of(x))
     axes = normalize_axes(axis, len(shape))
     kept = tuple(k for k in range(len(shape)) if k not in axes)
     n = _count(x, axis)
@@ -89,7 +90,7 @@ def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 def _as_numpy_multiplies(x: Array) -> Array:
     """Small integers and bools as NumPy's integers, which do not run over as soon."""
-    dtype = np.asarray(_raw(x)).dtype
+    dtype = np.asarray(array_of(x)).dtype
     wanted = np.multiply.reduce(np.ones(0, dtype)).dtype
     return x if wanted == dtype else astype(x, wanted)
 
@@ -144,7 +145,7 @@ def var(
     Tensor(1.)
     """
     ddof = ddof if correction is None else correction
-    char = np.asarray(_raw(x)).dtype.char
+    char = np.asarray(array_of(x)).dtype.char
     if char in WIDER:
         x = astype(x, WIDER[char])
     left = _count(x, axis) - ddof

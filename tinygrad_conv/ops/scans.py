@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from ..arguments import checked
+from ..engine.bare import array_of
 from ..engine.primitive import Array
 from ..engine.tensor import Tensor
 from ..errors import ArgumentError
-from .elementwise import _raw, isnan, logaddexp, multiply, where
+from .elementwise import isnan, logaddexp, multiply, where
 from .indexing import getitem
 from .reductions import cumsum
 from .shape import astype, concat, reshape
@@ -25,7 +26,7 @@ from .shape import astype, concat, reshape
 def _doubled(combine: Callable[[Any, Any], Any], what: str, x: Array, axis: int | None) -> Any:
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
-    shape = np.shape(_raw(x))
+    shape = np.shape(array_of(x))
     if not -len(shape) <= axis < len(shape):
         raise ArgumentError(f"{what}: axis {axis} is out of bounds for shape {shape}")
     axis %= len(shape)
@@ -47,8 +48,8 @@ def cumprod(x: Array, axis: int | None = None) -> Tensor:
     >>> cumprod(Tensor([2.0, 3.0, 4.0]))
     Tensor([ 2.,  6., 24.])
     """
-    if np.asarray(_raw(x)).dtype.kind in "biu":  # NumPy counts in integers of the machine's size
-        x = astype(x, np.result_type(_raw(x), np.uint if np.asarray(_raw(x)).dtype.kind == "u" else np.int_))
+    if np.asarray(array_of(x)).dtype.kind in "biu":  # NumPy counts in integers of the machine's size
+        x = astype(x, np.result_type(array_of(x), np.uint if np.asarray(array_of(x)).dtype.kind == "u" else np.int_))
     return _doubled(multiply, "cumprod", x, axis)  # type: ignore[no-any-return]
 
 
@@ -65,14 +66,14 @@ def logcumsumexp(x: Array, axis: int | None = None) -> Tensor:
 
 
 def _with_initial(what: str, x: Array, axis: int | None, initial: float, run: Any, include_initial: bool) -> Any:
-    shape = np.shape(_raw(x))
+    shape = np.shape(array_of(x))
     if axis is None:
         if len(shape) != 1:
             raise ArgumentError(f"{what}: expected axis= for an array of shape {shape}; only vectors need none")
         axis = 0
     y = run(x, axis=axis)
     if include_initial:
-        first = list(np.shape(_raw(y)))
+        first = list(np.shape(array_of(y)))
         first[axis] = 1
         y = concat([np.full(first, initial, y.dtype), y], axis=axis)
     return y

@@ -23,18 +23,19 @@ from ..arguments import (
     items_of,
     one_of,
 )
+from ..engine.bare import array_of
 from ..engine.modes import constant
 from ..engine.primitive import Array, linear
 from ..engine.tensor import Shape, Tensor, plain_array, wrap
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..kernels.product import sum_rows
 from ..kernels.spatial import divisors
-from .elementwise import _raw, where
+from .elementwise import where
 from .indexing import getitem, take
 
 
 def _itemsize(x: Array) -> int:
-    return int(np.result_type(_raw(x)).itemsize)
+    return int(np.result_type(array_of(x)).itemsize)
 
 
 def _arrays(value: Any) -> list[Any]:
@@ -86,8 +87,8 @@ def matrix_transpose(x: Array) -> Tensor:
     >>> matrix_transpose(Tensor([[1.0, 2.0]])).shape
     (2, 1)
     """
-    if np.ndim(_raw(x)) < 2:
-        raise ShapeError(f"matrix_transpose: expected at least 2 axes, got shape {np.shape(_raw(x))}")
+    if np.ndim(array_of(x)) < 2:
+        raise ShapeError(f"matrix_transpose: expected at least 2 axes, got shape {np.shape(array_of(x))}")
     return swapaxes(x, -1, -2)
 
 
@@ -99,7 +100,7 @@ def transposed(x: Array) -> Array:
 @checked
 def swapaxes(x: Array, axis1: int, axis2: int) -> Tensor:
     """Two axes swapped."""
-    shape = np.shape(_raw(x))
+    shape = np.shape(array_of(x))
     axes = list(range(len(shape)))
     if not all(-len(shape) <= axis < len(shape) for axis in (axis1, axis2)):
         raise ShapeError(f"swapaxes: expected axes of shape {shape}, got {axis1} and {axis2}")
@@ -114,7 +115,7 @@ def moveaxis(x: Array, source: SomeAxes, destination: SomeAxes) -> Tensor:
     >>> moveaxis(Tensor(np.zeros((2, 3, 4))), 0, -1).shape
     (3, 4, 2)
     """
-    ndim = np.ndim(_raw(x))
+    ndim = np.ndim(array_of(x))
     sources = np.lib.array_utils.normalize_axis_tuple(source, ndim)
     places = np.lib.array_utils.normalize_axis_tuple(destination, ndim)
     if len(sources) != len(places):
@@ -132,11 +133,11 @@ def expand_dims(x: Array, axis: SomeAxes = 0) -> Tensor:
     >>> expand_dims(Tensor([1.0, 2.0]), 1).shape
     (2, 1)
     """
-    shape = np.shape(_raw(x))
+    shape = np.shape(array_of(x))
     if isinstance(axis, int) and 0 <= axis + len(shape) + 1 <= 2 * len(shape) + 1:
         axis %= len(shape) + 1
         return reshape(x, (*shape[:axis], 1, *shape[axis:]))
-    return reshape(x, np.expand_dims(_raw(x), axis).shape)
+    return reshape(x, np.expand_dims(array_of(x), axis).shape)
 
 
 @checked
@@ -146,7 +147,7 @@ def squeeze(x: Array, axis: Axes = None) -> Tensor:
     >>> squeeze(Tensor([[1.0], [2.0]])).shape
     (2,)
     """
-    return reshape(x, np.squeeze(np.asarray(_raw(x)), axis=axis).shape)
+    return reshape(x, np.squeeze(np.asarray(array_of(x)), axis=axis).shape)
 
 
 @checked
@@ -156,7 +157,7 @@ def flatten(x: Array, start: int = 0) -> Tensor:
     >>> flatten(Tensor(np.zeros((2, 3, 4))), 1).shape
     (2, 12)
     """
-    shape = np.shape(_raw(x))
+    shape = np.shape(array_of(x))
     rest = int(np.prod(shape[start:], dtype=np.int64))
     return reshape(x, (*shape[:start], rest))
 
@@ -239,7 +240,7 @@ def stack(arrays: Arrays, axis: int = 0) -> Tensor:
     Tensor([[1., 3.],
             [2., 4.]])
     """
-    shapes = {np.shape(_raw(a)) for a in arrays}
+    shapes = {np.shape(array_of(a)) for a in arrays}
     if len(shapes) != 1:
         raise ShapeError(f"stack: expected arrays of one shape, got {sorted(shapes) or 'none'}")
     return concat([expand_dims(a, axis) for a in arrays], axis)
@@ -252,7 +253,7 @@ def split(x: Array, indices_or_sections: int | Sequence[int], axis: int = 0) -> 
     >>> split(Tensor([1.0, 2.0, 3.0]), [1])
     [Tensor([1.]), Tensor([2., 3.])]
     """
-    shape = np.shape(_raw(x))
+    shape = np.shape(array_of(x))
     if not -len(shape) <= axis < len(shape):
         raise ShapeError(f"split: axis {axis} is out of bounds for shape {shape}")
     axis, n = axis % len(shape), shape[axis]
@@ -299,7 +300,7 @@ def tile(x: Array, reps: Count | Sequence[Count]) -> Tensor:
     >>> tile(Tensor([1.0, 2.0]), 2)
     Tensor([1., 2., 1., 2.])
     """
-    shape, counts = np.shape(_raw(x)), (reps,) if isinstance(reps, int) else tuple(reps)
+    shape, counts = np.shape(array_of(x)), (reps,) if isinstance(reps, int) else tuple(reps)
     ndim = len(shape) if len(shape) > len(counts) else len(counts)
     shape = (1,) * (ndim - len(shape)) + shape
     counts = (1,) * (ndim - len(counts)) + counts
@@ -319,10 +320,10 @@ def repeat(x: Array, repeats: Array, axis: int | None = None) -> Tensor:
     """
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
-    shape = np.shape(_raw(x))
+    shape = np.shape(array_of(x))
     if isinstance(repeats, Tensor):
         repeats._leaves("repeat, whose counts decide a shape,")
-    counts, n = np.asarray(_raw(repeats)), shape[axis]
+    counts, n = np.asarray(array_of(repeats)), shape[axis]
     if counts.dtype.kind not in "iu":
         raise DTypeError(f"repeat: expected integers as repeats, got dtype {counts.dtype}")
     afford("repeat", (int(counts.sum()) * (n if counts.size == 1 else 1), math.prod(shape) // (n or 1)), _itemsize(x))
@@ -358,7 +359,7 @@ def pad(x: Array, pad_width: Widths, mode: Mode = "constant", constant_values: f
     >>> pad(Tensor([1.0, 2.0]), 1)
     Tensor([0., 1., 2., 0.])
     """
-    shape = np.shape(_raw(x))
+    shape = np.shape(array_of(x))
     try:
         pairs = tuple((int(a), int(b)) for a, b in np.broadcast_to(pad_width, (len(shape), 2)))
     except ValueError:

@@ -11,11 +11,12 @@ from typing import Any, Literal
 import numpy as np
 
 from ..arguments import Axes, checked
+from ..engine.bare import array_of
 from ..engine.modes import constant
 from ..engine.primitive import Array, plain
 from ..engine.tensor import Tensor
 from ..errors import ArgumentError, ShapeError
-from .elementwise import _raw, equal, isnan, where
+from .elementwise import equal, isnan, where
 from .indexing import take_along_axis
 from .reductions import any, argsort, max, min, normalize_axes
 from .shape import expand_dims, flip, permute_dims, reshape
@@ -69,7 +70,7 @@ def _along(what: str, x: Array, axis: int | None) -> tuple[Any, int]:
     """x and the axis; flattened where there is none."""
     if axis is None:
         return reshape(x, (-1,)), 0
-    shape = np.shape(_raw(x))
+    shape = np.shape(array_of(x))
     if not -len(shape) <= axis < len(shape):
         raise ShapeError(f"{what}: axis {axis} is out of bounds for shape {shape}")
     return x, axis % len(shape)
@@ -106,14 +107,14 @@ def quantile(x: Array, q: Array, axis: Axes = None, method: str = "linear", keep
     """
     shares = _quantile_data("quantile", q, method)
     rows, kept = _rows("quantile", x, axis, keepdims)
-    n = np.shape(_raw(rows))[-1]
+    n = np.shape(array_of(rows))[-1]
     if not n:
-        raise ShapeError(f"quantile: expected at least one element, got shape {np.shape(_raw(x))}")
+        raise ShapeError(f"quantile: expected at least one element, got shape {np.shape(array_of(x))}")
     # A quantile is linear in the sorted elements. Of the numbers 0, 1, ... it is the place between two of them.
     how: Any = method
     place = np.quantile(np.arange(float(n)), shares, method=how)
     low = np.clip(np.floor(place), 0, n - 1).astype(np.intp)
-    dtype = np.quantile(np.zeros(1, np.asarray(_raw(x)).dtype), _raw(q), method=how).dtype
+    dtype = np.quantile(np.zeros(1, np.asarray(array_of(x)).dtype), array_of(q), method=how).dtype
     part, ordered = np.asarray(place - low, dtype), sort(rows)
     first, second = ordered[..., low], ordered[..., np.minimum(low + 1, n - 1)]
     y = where(constant(part == 0), first, first + (second - first) * part)
@@ -139,9 +140,9 @@ def median(x: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
     Tensor(2.)
     """
     rows, kept = _rows("median", x, axis, keepdims)
-    n = np.shape(_raw(rows))[-1]
+    n = np.shape(array_of(rows))[-1]
     if not n:
-        raise ShapeError(f"median: expected at least one element, got shape {np.shape(_raw(x))}")
+        raise ShapeError(f"median: expected at least one element, got shape {np.shape(array_of(x))}")
     ordered = sort(rows)
     middle = (ordered[..., (n - 1) // 2] + ordered[..., n // 2]) / 2
     return reshape(where(any(isnan(rows), axis=-1), np.nan, middle), kept)
@@ -156,11 +157,11 @@ def nanquantile(x: Array, q: Array, axis: Axes = None, keepdims: bool = False) -
     """
     shares = _quantile_data("nanquantile", q, "linear")
     rows, kept = _rows("nanquantile", x, axis, keepdims)
-    *left, n = np.shape(_raw(rows))
+    *left, n = np.shape(array_of(rows))
     if not n:
-        raise ShapeError(f"nanquantile: expected at least one element, got shape {np.shape(_raw(x))}")
+        raise ShapeError(f"nanquantile: expected at least one element, got shape {np.shape(array_of(x))}")
     ordered = sort(rows)  # NaN last
-    dtype = np.quantile(np.zeros(1, np.asarray(_raw(x)).dtype), _raw(q)).dtype
+    dtype = np.quantile(np.zeros(1, np.asarray(array_of(x)).dtype), array_of(q)).dtype
     low, high, part = _places(rows, shares, dtype)
     first, second = take_along_axis(ordered, low), take_along_axis(ordered, high)
     y = where(equal(part, 0), first, first + (second - first) * part)
@@ -191,7 +192,7 @@ def _places(rows: Array, shares: Any, dtype: Any) -> Any:
 def _data_of(what: str, q: Array) -> Any:
     if isinstance(q, Tensor) and q.node is not None:
         raise ArgumentError(f"{what}: expected q as data, got a tensor that a gradient follows; use q.detach()")
-    return np.asarray(_raw(q))
+    return np.asarray(array_of(q))
 
 
 def _hundredth(what: str, q: Array) -> Any:
@@ -209,7 +210,7 @@ def _quantile_data(what: str, q: Array, method: str) -> Any:
 
 def _rows(what: str, x: Array, axis: Any, keepdims: bool) -> tuple[Any, tuple[int, ...]]:
     """x with the axes to be reduced as one last axis, and the shape of a result."""
-    shape = np.shape(_raw(x))
+    shape = np.shape(array_of(x))
     axes = normalize_axes(axis, len(shape))
     others = tuple(k for k in range(len(shape)) if k not in axes)
     left = tuple(shape[k] for k in others)
@@ -220,8 +221,8 @@ def _rows(what: str, x: Array, axis: Any, keepdims: bool) -> tuple[Any, tuple[in
 
 def _quantiles_first(y: Any, ndim: int, kept: tuple[int, ...]) -> Tensor:
     """The axes of q, which come last, first; and the others as they are to be."""
-    before = np.ndim(_raw(y)) - ndim
-    sizes = np.shape(_raw(y))[before:]
+    before = np.ndim(array_of(y)) - ndim
+    sizes = np.shape(array_of(y))[before:]
     y = permute_dims(y, (*range(before, before + ndim), *range(before)))
     return reshape(y, (*sizes, *kept))
 

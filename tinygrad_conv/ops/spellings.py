@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.bare import array_of
 from ..engine.primitive import Array
 from ..engine.tensor import Tensor
 from .complex import conj, imag, real
 from .decompositions import norm
-from .elementwise import _raw, abs, clip, pow, round, trunc, where
+from .elementwise import abs, clip, pow, round, trunc, where
 from .functions import deg2rad, rad2deg
 from .linalg import diagonal, trace, vector_norm
 from .products import cross
@@ -26,14 +27,14 @@ __all__ = ["SPELLINGS"]
 
 def _where(condition: Array, x: Array = None, y: Array = None) -> Any:
     if x is None and y is None:
-        return np.nonzero(_raw(condition))  # places, which have no derivative
+        return np.nonzero(array_of(condition))  # places, which have no derivative
     return where(condition, x, y)
 
 
 def _full_like(a: Array, fill_value: Array, dtype: Any = None, shape: Any = None) -> Any:
     if not isinstance(fill_value, Tensor):
-        return np.full_like(_raw(a), fill_value, dtype=dtype, shape=shape)
-    return broadcast_to(astype(fill_value, dtype or a.dtype), np.shape(_raw(a)) if shape is None else shape)
+        return np.full_like(array_of(a), fill_value, dtype=dtype, shape=shape)
+    return broadcast_to(astype(fill_value, dtype or a.dtype), np.shape(array_of(a)) if shape is None else shape)
 
 
 def _matrix_trace(x: Array, offset: int = 0) -> Tensor:
@@ -47,7 +48,7 @@ def _matrix_diagonal(x: Array, offset: int = 0) -> Tensor:
 def _apply_over_axes(func: Any, a: Array, axes: Any) -> Any:
     for axis in axes if isinstance(axes, (tuple, list)) else (axes,):
         made = func(a, axis)
-        a = made if np.ndim(_raw(made)) == np.ndim(_raw(a)) else expand_dims(made, axis)
+        a = made if np.ndim(array_of(made)) == np.ndim(array_of(a)) else expand_dims(made, axis)
     return a
 
 

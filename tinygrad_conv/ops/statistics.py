@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from ..arguments import Axes, checked
+from ..engine.bare import array_of
 from ..engine.primitive import Array, plain
 from ..engine.tensor import Tensor
 from ..errors import ArgumentError, ShapeError
 from .complex import squared_size
-from .elementwise import _raw, clip, divide, isnan, root, sqrt, where
+from .elementwise import clip, divide, isnan, root, sqrt, where
 from .joining import vstack
 from .leaving import data_of
 from .linalg import diagonal, matmul
@@ -28,12 +29,12 @@ def average(
     >>> average(Tensor([1.0, 2.0]), weights=[3.0, 1.0])
     Tensor(1.25)
     """
-    shape = np.shape(_raw(x))
+    shape = np.shape(array_of(x))
     if weights is None:
         y = mean(x, axis=axis, keepdims=keepdims)
         n = int(np.prod([shape[k] for k in normalize_axes(axis, len(shape))], dtype=np.int64))
-        return (y, np.full(np.shape(_raw(y)), n, np.asarray(_raw(y)).dtype)) if returned else y
-    given = np.shape(_raw(weights))
+        return (y, np.full(np.shape(array_of(y)), n, np.asarray(array_of(y)).dtype)) if returned else y
+    given = np.shape(array_of(weights))
     if given != shape:
         named = () if axis is None else (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
         axes = tuple(k % len(shape) for k in named)
@@ -45,7 +46,7 @@ def average(
         sized = tuple(shape[k] if k in axes else 1 for k in range(len(shape)))
         turned = weights.transpose(*order) if isinstance(weights, Tensor) else np.transpose(weights, order)
         weights = reshape(turned, sized)
-    total = sum(weights * (np.ones(shape) if np.shape(_raw(weights)) != shape else 1), axis=axis, keepdims=keepdims)
+    total = sum(weights * (np.ones(shape) if np.shape(array_of(weights)) != shape else 1), axis=axis, keepdims=keepdims)
     y = sum(x * weights, axis=axis, keepdims=keepdims) / total
     return (y, total) if returned else y
 
@@ -137,7 +138,7 @@ def cov(
     rows = _variables(x, rowvar)
     if y is not None:
         rows = vstack([rows, _variables(y, rowvar)])
-    n = np.shape(_raw(rows))[1]
+    n = np.shape(array_of(rows))[1]
     ddof = (0 if bias else 1) if ddof is None else ddof
     weights = np.ones(n)
     for name, given, kind in (("fweights", fweights, "iu"), ("aweights", aweights, "iuf")):
@@ -153,19 +154,19 @@ def cov(
     if aweights is None or ddof == 0:
         factor = total - ddof
     else:
-        factor = total - ddof * (weights * np.asarray(_raw(aweights))).sum() / total
+        factor = total - ddof * (weights * np.asarray(array_of(aweights))).sum() / total
     centred = rows - centre
     found = matmul(centred * weights, matrix_transpose(centred)) / np.where(factor > 0, factor, np.nan)
-    return squeeze(found) if 1 in np.shape(_raw(found)) else found
+    return squeeze(found) if 1 in np.shape(array_of(found)) else found
 
 
 def _variables(x: Array, rowvar: bool) -> Any:
-    ndim = np.ndim(_raw(x))
+    ndim = np.ndim(array_of(x))
     if ndim > 2:
-        raise ShapeError(f"cov: expected at most 2 axes, got shape {np.shape(_raw(x))}")
+        raise ShapeError(f"cov: expected at most 2 axes, got shape {np.shape(array_of(x))}")
     if ndim < 2:
         return reshape(x, (1, -1))
-    turned = not rowvar and np.shape(_raw(x))[0] != 1
+    turned = not rowvar and np.shape(array_of(x))[0] != 1
     return matrix_transpose(x) if turned else x if isinstance(x, Tensor) else np.asarray(x)
 
 
@@ -178,7 +179,7 @@ def corrcoef(x: Array, y: Array | None = None, rowvar: bool = True) -> Tensor:
             [-1.,  1.]])
     """
     c = cov(x, y, rowvar)
-    if np.ndim(_raw(c)) == 0:
+    if np.ndim(array_of(c)) == 0:
         return c / c
     deviation = sqrt(diagonal(c))
     found = divide(divide(c, expand_dims(deviation, 1)), expand_dims(deviation, 0))

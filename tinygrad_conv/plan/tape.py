@@ -19,6 +19,7 @@ from weakref import ref
 
 import numpy as np
 
+from ..engine.bare import array_of
 from ..engine.modes import CLEARED, MODE, observed
 from ..engine.primitive import Primitive
 from ..engine.tensor import Node, Tensor, _owner, describe_source, fingerprint, ndarray, next_index, user_source, wrap
@@ -201,7 +202,7 @@ class Tape:
     def _note(self, call: Call, result: Any, *, constants: bool = True) -> None:
         if constants and self._is_constant(call):
             for _, leaf in _leaves(result):
-                self.constant(leaf._array if isinstance(leaf, Tensor) else leaf)
+                self.constant(array_of(leaf))
             return
         mode = MODE.get()
         call.path = mode.path
@@ -209,7 +210,7 @@ class Tape:
             call.path, call.backward = mode.backward.extra or "", mode.backward.label
             call.source = mode.backward.source
         for path, leaf in _leaves(result):
-            array = leaf._array if isinstance(leaf, Tensor) else leaf
+            array = array_of(leaf)
             if isinstance(array, (ndarray, np.generic)) and id(array) not in self._known:
                 call.outputs.append(self._slot("call", array))
                 call.results.append((*path, -1) if isinstance(leaf, Tensor) else path)
@@ -241,8 +242,8 @@ class Tape:
     def compute(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         operands = tuple(replaced(arg, self._operand) for arg in args)
         named = {name: replaced(value, self._operand) for name, value in kwargs.items()}
-        args = [replaced(arg, _plain) for arg in args]
-        kwargs = {name: replaced(value, _plain) for name, value in kwargs.items()}
+        args = [replaced(arg, array_of) for arg in args]
+        kwargs = {name: replaced(value, array_of) for name, value in kwargs.items()}
         with observed(None):
             result = function(*args, **kwargs)
         if self.broken is None:
@@ -406,10 +407,6 @@ def _read(tensor: Tensor) -> Any:
 
 def _read_gradient(node: Node) -> Any:
     return node.grad._array  # type: ignore[union-attr]
-
-
-def _plain(value: Any) -> Any:
-    return value._array if isinstance(value, Tensor) else value
 
 
 def _leaves(result: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
