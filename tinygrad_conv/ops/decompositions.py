@@ -28,7 +28,7 @@ from ..kernels import product
 from .complex import conj, real
 from .elementwise import abs, equal, where
 from .leaving import followed
-from .linalg import _matmul, _solve, diagonal, inv, linalg_norm, tril
+from .linalg import diagonal, inv, linalg_norm, matmul, solve, tril
 from .reductions import max, min, sum
 from .shape import concat, expand_dims, matrix_transpose, moveaxis, squeeze
 
@@ -80,14 +80,14 @@ def _lower_mirrored(x: Array, upper: bool = False) -> Any:
 
 
 def _cholesky_push(t: Any, y: Any) -> Any:
-    inner = _solve(y, _h(_solve(y, _symmetric(t))))
-    return _matmul(y, _half(inner))
+    inner = solve(y, _h(solve(y, _symmetric(t))))
+    return matmul(y, _half(inner))
 
 
 def _cholesky_pull(g: Any, y: Any) -> Any:
-    inner = _half(_matmul(_h(y), tril(g)))
+    inner = _half(matmul(_h(y), tril(g)))
     turned = _h(y)
-    return _symmetric(_solve(turned, _h(_solve(turned, _h(inner)))))
+    return _symmetric(solve(turned, _h(solve(turned, _h(inner)))))
 
 
 @opaque(
@@ -136,20 +136,20 @@ def _cut_qr(y: Any, m: int) -> tuple[Any, Any]:
 
 def _qr_push(t: Any, y: Any, m: int) -> Any:
     q, r = _cut_qr(y, m)
-    scaled = matrix_transpose(_solve(matrix_transpose(r), matrix_transpose(t)))  # t r⁻¹
-    inner = _matmul(_h(q), scaled)
+    scaled = matrix_transpose(solve(matrix_transpose(r), matrix_transpose(t)))  # t r⁻¹
+    inner = matmul(_h(q), scaled)
     turn = tril(inner, -1) - _h(tril(inner, -1)) + _diagonal_part(inner - real(inner))
-    dq = scaled + _matmul(q, turn - inner)
-    return concat([matrix_transpose(dq), _matmul(inner - turn, r)], axis=-1)
+    dq = scaled + matmul(q, turn - inner)
+    return concat([matrix_transpose(dq), matmul(inner - turn, r)], axis=-1)
 
 
 def _qr_pull(g: Any, y: Any, m: int) -> Any:
     q, r = _cut_qr(y, m)
     gq, gr = _cut_qr(g, m)
-    inner = _matmul(r, _h(gr)) - _matmul(_h(gq), q)
+    inner = matmul(r, _h(gr)) - matmul(_h(gq), q)
     below = tril(inner, -1)
     mirrored = below + _h(below) + _diagonal_part(real(inner))
-    return _h(_solve(r, _h(gq + _matmul(q, mirrored))))
+    return _h(solve(r, _h(gq + matmul(q, mirrored))))
 
 
 def _diagonal_part(x: Any) -> Any:
@@ -191,7 +191,7 @@ def qr(x: Array, *, mode: str = "reduced") -> Any:
     left = x if k == n else x[..., :k]
     q, r = _cut_qr(_qr(left, m=m), m)
     if k < n:  # the columns behind follow from the first: r = qᵀ x
-        r = concat([r, _matmul(_h(q), x[..., k:])], axis=-1)
+        r = concat([r, matmul(_h(q), x[..., k:])], axis=-1)
     return r if mode == "r" else QR(q, r)
 
 
@@ -220,17 +220,17 @@ def _inverse_gaps(w: Any) -> Any:
 
 def _eigh_push(t: Any, y: Any) -> Any:
     v, w = y[..., :-1], real(y[..., -1])
-    inner = _matmul(_matmul(_h(v), _symmetric(t)), v)
-    dv = _matmul(v, _inverse_gaps(w) * inner)
+    inner = matmul(matmul(_h(v), _symmetric(t)), v)
+    dv = matmul(v, _inverse_gaps(w) * inner)
     return concat([dv, expand_dims(real(diagonal(inner, 0, -2, -1)), -1)], axis=-1)
 
 
 def _eigh_pull(g: Any, y: Any) -> Any:
     v, w = y[..., :-1], real(y[..., -1])
     gv, gw = g[..., :-1], real(g[..., -1])
-    inner = _inverse_gaps(w) * _matmul(_h(v), gv)
+    inner = _inverse_gaps(w) * matmul(_h(v), gv)
     inner = inner + expand_dims(gw, -1) * _eye(v.shape[-1], v)
-    return _symmetric(_matmul(_matmul(v, inner), _h(v)))
+    return _symmetric(matmul(matmul(v, inner), _h(v)))
 
 
 @opaque(
@@ -306,18 +306,18 @@ def _per(x: Any, s: Any) -> Any:
 
 def _beyond(u: Any, x: Any) -> Any:
     """The part of x's columns that is orthogonal to all of u's."""
-    return x - _matmul(u, _matmul(_h(u), x))
+    return x - matmul(u, matmul(_h(u), x))
 
 
 def _svd_push(t: Any, y: Any, m: int) -> Any:
     u, s, v = _cut_svd(y, m)
     f, row, column = _inverse_gaps(s * s), expand_dims(s, -2), expand_dims(s, -1)
-    tv, tu = _matmul(t, v), _matmul(_h(t), u)
-    inner = _matmul(_h(u), tv)
+    tv, tu = matmul(t, v), matmul(_h(t), u)
+    inner = matmul(_h(u), tv)
     turned = _h(inner)
     turn = _per(_diagonal_part(inner - real(inner)), 2 * s)  # of complex vectors, whose phases are free: half to each
-    du = _matmul(u, f * (inner * row + column * turned) + turn) + _per(_beyond(u, tv), s)
-    dv = _matmul(v, f * (column * inner + turned * row) - turn) + _per(_beyond(v, tu), s)
+    du = matmul(u, f * (inner * row + column * turned) + turn) + _per(_beyond(u, tv), s)
+    dv = matmul(v, f * (column * inner + turned * row) - turn) + _per(_beyond(v, tu), s)
     return _joined_svd(du, real(diagonal(inner, 0, -2, -1)), dv)
 
 
@@ -325,14 +325,14 @@ def _svd_pull(g: Any, y: Any, m: int) -> Any:
     u, s, v = _cut_svd(y, m)
     gu, gs, gv = _cut_svd(g, m)
     f, row, column = _inverse_gaps(s * s), expand_dims(s, -2), expand_dims(s, -1)
-    turned_u, turned_v = _matmul(_h(u), gu), _matmul(_h(v), gv)
+    turned_u, turned_v = matmul(_h(u), gu), matmul(_h(v), gv)
     turn = turned_u - turned_v
     of_u, of_v = f * turned_u, f * turned_v
     inner = _per(_diagonal_part(turn - real(turn)), 2 * s) + (of_u + _h(of_u)) * row + column * (of_v + _h(of_v))
     inner = inner + expand_dims(gs, -1) * _eye(s.shape[-1], s)
-    found = _matmul(_matmul(u, inner), _h(v))
-    found = found + _matmul(_per(_beyond(u, gu), s), _h(v))
-    return found + _matmul(u, _h(_per(_beyond(v, gv), s)))
+    found = matmul(matmul(u, inner), _h(v))
+    found = found + matmul(_per(_beyond(u, gu), s), _h(v))
+    return found + matmul(u, _h(_per(_beyond(v, gv), s)))
 
 
 @opaque(
@@ -408,16 +408,16 @@ def svdvals(x: Array) -> Tensor:
 
 def _pinv_push(t: Any, x: Any, y: Any) -> Any:
     turned = _h(t)
-    first = _matmul(_matmul(y, _h(y)), turned - _matmul(_matmul(turned, x), y))
-    second = _matmul(turned - _matmul(_matmul(y, x), turned), _matmul(_h(y), y))
-    return first + second - _matmul(_matmul(y, t), y)
+    first = matmul(matmul(y, _h(y)), turned - matmul(matmul(turned, x), y))
+    second = matmul(turned - matmul(matmul(y, x), turned), matmul(_h(y), y))
+    return first + second - matmul(matmul(y, t), y)
 
 
 def _pinv_pull(g: Any, x: Any, y: Any) -> Any:
     turned, yt = _h(g), _h(y)
-    first = _matmul(turned - _matmul(_matmul(x, y), turned), _matmul(y, yt))
-    second = _matmul(_matmul(yt, y), turned - _matmul(_matmul(turned, y), x))
-    return first + second - _matmul(_matmul(yt, g), yt)
+    first = matmul(turned - matmul(matmul(x, y), turned), matmul(y, yt))
+    second = matmul(matmul(yt, y), turned - matmul(matmul(turned, y), x))
+    return first + second - matmul(matmul(yt, g), yt)
 
 
 @opaque(
@@ -471,8 +471,8 @@ def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Tensor, Tenso
     values = s.numpy() if isinstance(s, Tensor) else s
     rank = int((values > least * values.max(initial=0)).sum())
     columns = b if len(shapes[1]) == 2 else expand_dims(b, 1)
-    x = _matmul(pinv(a, least), columns)
-    rest = columns - _matmul(a, x)
+    x = matmul(pinv(a, least), columns)
+    rest = columns - matmul(a, x)
     left: Any = sum(rest * rest, axis=0) if rank == n and m > n else constant(np.zeros(0, dtype))
     return x if len(shapes[1]) == 2 else squeeze(x, 1), left, rank, s
 

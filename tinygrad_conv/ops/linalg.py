@@ -329,7 +329,7 @@ def _solve(a: Array, b: Array) -> Array:
 def solve(a: Array, b: Array) -> Tensor:
     """x such that a x = b; b is a vector (1-d) or a stack of matrices. Derivatives: a⁻ᵀ g for b, -a⁻ᵀ g xᵀ for a.
 
-    Raises ShapeError when `a` is not is singular, or does not fit `b`.
+    Raises ShapeError when `a` is not square, or does not fit `b`.
 
     >>> solve(Tensor([[2.0, 0.0], [0.0, 4.0]]), Tensor([2.0, 4.0]))
     Tensor([1., 1.])

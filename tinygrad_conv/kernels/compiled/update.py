@@ -14,7 +14,7 @@ from ..scratch import Array, result
 from .arrays import array
 from .jit import jit
 
-__all__ = ["NUMBERS", "adam", "rmsprop", "sgd"]
+__all__ = ["NUMBERS", "adam", "adam_elements", "rmsprop", "rmsprop_elements", "sgd", "sgd_elements"]
 
 
 def sgd(
@@ -24,7 +24,7 @@ def sgd(
     """`kernels.update.sgd`, compiled."""
     new = result(out, p.shape, p.dtype)
     numbers = _numbers("sgd", p, lr, momentum, nesterov, weight_decay, rate)[:4]
-    _sgd(_flat(p), _flat(g), _flat(velocity), numbers, nesterov, weight_decay != 0, _apart(new, p))
+    sgd_elements(_flat(p), _flat(g), _flat(velocity), numbers, nesterov, weight_decay != 0, _apart(new, p))
     return new
 
 
@@ -35,7 +35,7 @@ def adam(
     """`kernels.update.adam`, compiled."""
     new = result(out, p.shape, p.dtype)
     numbers = _numbers("adam", p, betas, corrections, lr, epsilon, weight_decay, shrink)
-    _adam(_flat(p), _flat(g), _flat(mean), _flat(square), numbers, weight_decay != 0, _apart(new, p))
+    adam_elements(_flat(p), _flat(g), _flat(mean), _flat(square), numbers, weight_decay != 0, _apart(new, p))
     return new
 
 
@@ -47,7 +47,7 @@ def rmsprop(
     """`kernels.update.rmsprop`, compiled."""
     new = result(out, p.shape, p.dtype)
     numbers = _numbers("rmsprop", p, lr, rho, epsilon, momentum, weight_decay, inside, rate)
-    _rmsprop(
+    rmsprop_elements(
         _flat(p), _flat(g), _flat(square), _flat(mean), _flat(velocity), numbers, weight_decay != 0, _apart(new, p)
     )  # fmt: skip
     return new
@@ -80,7 +80,7 @@ def _apart(new: Array, p: Array) -> Array | None:
 
 
 @jit
-def _sgd(p, g, velocity, numbers, nesterov, decays, new):
+def sgd_elements(p, g, velocity, numbers, nesterov, decays, new):
     minus_lr, momentum, weight_decay, rate = numbers
     to = p if new is None else new
     for k in range(len(p)):
@@ -93,7 +93,7 @@ def _sgd(p, g, velocity, numbers, nesterov, decays, new):
 
 
 @jit
-def _adam(p, g, mean, square, numbers, decays, new):
+def adam_elements(p, g, mean, square, numbers, decays, new):
     beta1, rest1, beta2, rest2, correct2, epsilon, factor, weight_decay, shrink = numbers
     to = p if new is None else new
     for k in range(len(p)):
@@ -105,7 +105,7 @@ def _adam(p, g, mean, square, numbers, decays, new):
 
 
 @jit
-def _rmsprop(p, g, square, mean, velocity, numbers, decays, new):
+def rmsprop_elements(p, g, square, mean, velocity, numbers, decays, new):
     rho, rest, epsilon, momentum, minus_lr, weight_decay, inside, rate = numbers
     to = p if new is None else new
     for k in range(len(p)):
