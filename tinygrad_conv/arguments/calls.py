@@ -116,7 +116,7 @@ def checked(thing: T) -> T:
     tinygrad_conv.errors.ArgumentError: mix: expected share to be a number in [0, 1], got 2; use share=0.5
     """
     if not isinstance(thing, type):
-        return _held(thing)  # type: ignore[no-any-return]
+        return _held(thing)
     for name, member in list(vars(thing).items()):
         if name.startswith("_") and name not in _SPECIAL:
             continue

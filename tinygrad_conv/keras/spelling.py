@@ -139,7 +139,7 @@ def _set_common(
 def as_dtype(what: str, dtype: Any) -> np.dtype[Any]:
     """A dtype. Raises DTypeError for what is none, such as one of Keras' policies."""
     try:
-        return np.dtype(dtype)  # type: ignore[no-any-return]
+        return np.dtype(dtype)
     except (TypeError, ValueError):
         raise DTypeError(f"{what}: expected a dtype, got {dtype!r}: use dtype='float32'") from None
 

@@ -92,7 +92,7 @@ def generator(seed: Seed = None) -> np.random.Generator:
 def stream(seed: Seed, place: int) -> np.random.SeedSequence:
     """The part of a seed that belongs to a place (the k-th layer of a model): each place has randomness of its own."""
     if isinstance(seed, np.random.Generator):
-        return seed.bit_generator.seed_seq.spawn(1)[0]  # type: ignore[attr-defined, no-any-return]
+        return seed.bit_generator.seed_seq.spawn(1)[0]  # type: ignore[attr-defined]
     return np.random.SeedSequence(_seed_number(seed), spawn_key=(place,))
 
 

@@ -214,7 +214,7 @@ class Layer(Module):
         bare = MODE.get().bare
         if self.activation is not None and (bare is None or bare() is not self):
             y = activations.get(self.activation)(y)
-        return y  # type: ignore[no-any-return]
+        return y
 
     def spelled(self, argument: str) -> str:
         """What this class calls a constructor argument."""

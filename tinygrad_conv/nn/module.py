@@ -163,7 +163,7 @@ class Module:
             memo.setdefault(id(module), type(module).__new__(type(module)))
         for module in inside:
             _filled(memo[id(module)], deepcopy(module.__getstate__(), memo))
-        return memo[id(self)]  # type: ignore[no-any-return]
+        return memo[id(self)]
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         depth = max(depth for *_, depth in self._walk())

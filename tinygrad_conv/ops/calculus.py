@@ -61,7 +61,7 @@ def diff(x: Array, n: Count = 1, axis: int = -1, prepend: Array | None = None, a
     for _ in range(n):
         later, earlier = _cut(y, axis, 1, None), _cut(y, axis, None, -1)
         y = not_equal(later, earlier) if y.dtype == bool else later - earlier
-    return y  # type: ignore[no-any-return]
+    return y
 
 
 @checked
@@ -205,7 +205,7 @@ def unwrap(p: Array, discont: float | None = None, axis: int = -1, *, period: fl
     >>> unwrap(Tensor([0.0, 6.0])).round(3)
     Tensor([ 0.   , -0.283])
     """
-    return p + _turns(p, discont, axis, period)  # type: ignore[no-any-return]
+    return p + _turns(p, discont, axis, period)
 
 
 @plain
@@ -228,7 +228,7 @@ def polyval(p: Array, x: Array) -> Tensor:
     y: Any = x * 0
     for k in range(coefficients.shape[0]):
         y = y * x + coefficients[k]
-    return y  # type: ignore[no-any-return]
+    return y
 
 
 @checked

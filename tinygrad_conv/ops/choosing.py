@@ -35,7 +35,7 @@ def select(conditions: Arrays, choices: Arrays, default: Array = 0) -> Tensor:
         if np.asarray(array_of(condition)).dtype != bool:
             raise ArgumentError(f"select: expected bool conditions, got {np.asarray(array_of(condition)).dtype}")
         y = where(condition, choice, y)
-    return y  # type: ignore[no-any-return]
+    return y
 
 
 @checked

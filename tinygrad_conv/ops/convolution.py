@@ -204,7 +204,7 @@ def conv1d(
     Tensor([[[1.],
              [2.]]])
     """
-    return _conv("conv1d", 1, x, w, b, stride, padding, dilation, groups, data_format)  # type: ignore[no-any-return]
+    return _conv("conv1d", 1, x, w, b, stride, padding, dilation, groups, data_format)
 
 
 @checked
@@ -254,7 +254,7 @@ def conv2d(
     Tensor([[-2.,  3.],
             [-2.,  3.]])
     """
-    return _conv("conv2d", 2, x, w, b, stride, padding, dilation, groups, data_format)  # type: ignore[no-any-return]
+    return _conv("conv2d", 2, x, w, b, stride, padding, dilation, groups, data_format)
 
 
 @checked
@@ -267,7 +267,7 @@ def conv3d(
     >>> conv3d(np.ones((1, 4, 4, 4, 2)), Tensor(np.ones((2, 2, 2, 2, 5)))).shape
     (1, 3, 3, 3, 5)
     """
-    return _conv("conv3d", 3, x, w, b, stride, padding, dilation, groups, data_format)  # type: ignore[no-any-return]
+    return _conv("conv3d", 3, x, w, b, stride, padding, dilation, groups, data_format)
 
 
 @checked
@@ -285,7 +285,7 @@ def depthwise_conv2d(
     >>> depthwise_conv2d(np.ones((1, 5, 5, 3)), Tensor(np.ones((3, 3, 3, 2)))).shape
     (1, 3, 3, 6)
     """
-    return _depthwise("depthwise_conv2d", "w", x, w, b, stride, padding, dilation, data_format)  # type: ignore[no-any-return]
+    return _depthwise("depthwise_conv2d", "w", x, w, b, stride, padding, dilation, data_format)
 
 
 def _depthwise(
@@ -323,7 +323,7 @@ def separable_conv2d(
             f"{what}: expected pointwise of shape (1, 1, C * multiplier, C_out), got {pointwise.shape} (depthwise "
             f"{depthwise.shape}): use pointwise of shape {(1, 1, channels, *pointwise.shape[-1:])}"
         )
-    return _conv(what, 2, between, pointwise, b, 1, "valid", 1, 1, data_format)  # type: ignore[no-any-return]
+    return _conv(what, 2, between, pointwise, b, 1, "valid", 1, 1, data_format)
 
 
 @checked
@@ -364,7 +364,7 @@ def locally_connected2d(
                 f"use b of shape {y.shape[1:]} or {y.shape[3:]}"
             )
         y = add(y, b)
-    return to_first(y, first)  # type: ignore[no-any-return]
+    return to_first(y, first)
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -382,7 +382,7 @@ def conv1d_transpose(
     >>> conv1d_transpose(Tensor([[[1.0], [10.0]]]), Tensor([[[1.0]], [[2.0]]]), stride=2).reshape(4)
     Tensor([ 1.,  2., 10., 20.])
     """
-    return _conv_transpose(  # type: ignore[no-any-return]
+    return _conv_transpose(
         "conv1d_transpose", 1, x, w, b, stride, padding, output_padding, dilation, groups, data_format
     )
 
@@ -436,7 +436,7 @@ def conv2d_transpose(
     Tensor([[ 1., 12., 20.],
             [ 3., 34., 40.]])
     """
-    return _conv_transpose(  # type: ignore[no-any-return]
+    return _conv_transpose(
         "conv2d_transpose", 2, x, w, b, stride, padding, output_padding, dilation, groups, data_format
     )
 
@@ -452,7 +452,7 @@ def conv3d_transpose(
     >>> conv3d_transpose(np.ones((1, 2, 2, 2, 3)), Tensor(np.ones((2, 2, 2, 5, 3))), stride=2).shape
     (1, 4, 4, 4, 5)
     """
-    return _conv_transpose(  # type: ignore[no-any-return]
+    return _conv_transpose(
         "conv3d_transpose", 3, x, w, b, stride, padding, output_padding, dilation, groups, data_format
     )
 

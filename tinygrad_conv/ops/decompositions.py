@@ -399,7 +399,7 @@ def svdvals(x: Array) -> Tensor:
     >>> svdvals(Tensor([[3.0, 0.0], [0.0, 2.0]]))
     Tensor([3., 2.])
     """
-    return svd(x, compute_uv=False)  # type: ignore[no-any-return]
+    return svd(x, compute_uv=False)
 
 
 # ------------------------------------------------------------------------------------------------------------------

@@ -158,7 +158,7 @@ def hfft(x: Array, n: Size | None = None, axis: int = -1, norm: Norm = None) -> 
 def ihfft(x: Array, n: Size | None = None, axis: int = -1, norm: Norm = None) -> Tensor:
     """The inverse of `hfft`: the first half of what real numbers are the transform of."""
     norm = "backward" if norm is None else norm
-    return conj(rfft(x, n, axis, NORMS.get(norm, norm)))  # type: ignore[no-any-return]
+    return conj(rfft(x, n, axis, NORMS.get(norm, norm)))
 
 
 def _axes(what: str, x: Array, s: Any, axes: Any) -> list[tuple[int, int | None]]:
@@ -178,7 +178,7 @@ def fftn(x: Array, s: Sequence[Size] | None = None, axes: Axes = None, norm: Nor
     y: Any = x
     for axis, n in reversed(_axes("fftn", x, s, axes)):
         y = fft(y, n, axis, norm)
-    return y  # type: ignore[no-any-return]
+    return y
 
 
 @checked
@@ -187,7 +187,7 @@ def ifftn(x: Array, s: Sequence[Size] | None = None, axes: Axes = None, norm: No
     y: Any = x
     for axis, n in reversed(_axes("ifftn", x, s, axes)):
         y = ifft(y, n, axis, norm)
-    return y  # type: ignore[no-any-return]
+    return y
 
 
 @checked
@@ -197,7 +197,7 @@ def rfftn(x: Array, s: Sequence[Size] | None = None, axes: Axes = None, norm: No
     y: Any = rfft(x, n, last, norm)
     for axis, m in reversed(others):
         y = fft(y, m, axis, norm)
-    return y  # type: ignore[no-any-return]
+    return y
 
 
 @checked

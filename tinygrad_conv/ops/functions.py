@@ -56,7 +56,7 @@ def float_power(x1: Array, x2: Array) -> Tensor:
     Tensor([0.5 , 0.25])
     """
     wide = np.result_type(np.asarray(array_of(x1)), np.asarray(array_of(x2)), np.float64)
-    return _cast(x1, wide) ** _cast(x2, wide)  # type: ignore[no-any-return]
+    return _cast(x1, wide) ** _cast(x2, wide)
 
 
 def _cast(x: Array, dtype: Any) -> Any:
@@ -121,7 +121,7 @@ def deg2rad(x: Array) -> Tensor:
     >>> deg2rad(Tensor([180.0]))
     Tensor([3.14159265])
     """
-    return x * (math.pi / 180)  # type: ignore[no-any-return]
+    return x * (math.pi / 180)
 
 
 @checked
@@ -131,7 +131,7 @@ def rad2deg(x: Array) -> Tensor:
     >>> rad2deg(Tensor([np.pi]))
     Tensor([180.])
     """
-    return x * (180 / math.pi)  # type: ignore[no-any-return]
+    return x * (180 / math.pi)
 
 
 @elementwise(lambda x, n: _sinc(x, n=n + 1), flops=20)

@@ -166,7 +166,7 @@ def block(arrays: Any) -> Tensor:
             return reshape(tree, (1,) * missing + np.shape(array_of(tree)))
         return concat([join(item, level + 1) for item in tree], axis=ndim - depth + level)
 
-    return join(arrays, 0)  # type: ignore[no-any-return]
+    return join(arrays, 0)
 
 
 def _depth(tree: Any) -> int:

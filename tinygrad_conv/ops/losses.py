@@ -38,7 +38,7 @@ def _reduce(losses: Array, weights: Array | None, reduction: Reduction, what: st
         return mean(losses)
     if reduction == "sum":
         return sum(losses)
-    return losses  # type: ignore[no-any-return]
+    return losses
 
 
 def _same_shape(what: str, prediction: Array, target: Array) -> Array:

@@ -125,7 +125,7 @@ def _affine(what: str, y: Array, gamma: Array | None, beta: Array | None) -> Ten
             )
     if gamma is not None:
         y = y * gamma
-    return y if beta is None else y + beta  # type: ignore[no-any-return]
+    return y if beta is None else y + beta
 
 
 @checked
@@ -229,14 +229,14 @@ def dropout(x: Array, rate: Fraction, rng: np.random.Generator, noise_shape: Siz
     [2.0, 2.0, 2.0, 0.0]
     """
     if rate == 0:
-        return x  # type: ignore[no-any-return]
+        return x
     used = MODE.get().generators
     if used is not None and id(rng) not in used:
         used[id(rng)] = (rng, rng.bit_generator.state)
     raw = array_of(x)
     kept = _kept(rng, _mask_shape(np.shape(raw), noise_shape), rate)  # a byte per element is all that backward needs
     scale = np.result_type(raw, np.float16).type(1 / (1 - rate))
-    return multiply(x, wrap(kept, None) if isinstance(x, Tensor) else kept) * scale  # type: ignore[no-any-return]
+    return multiply(x, wrap(kept, None) if isinstance(x, Tensor) else kept) * scale
 
 
 def _mask_shape(shape: tuple[int, ...], noise_shape: tuple[int | None, ...] | None) -> tuple[int, ...]:

@@ -157,7 +157,7 @@ def max_pool(
     >>> max_pool(Tensor([[[1.0], [3.0], [2.0], [0.0]]])).reshape(2)
     Tensor([3., 2.])
     """
-    return _max_pool("max_pool", None, x, pool_size, stride, padding, dilation, data_format)  # type: ignore[no-any-return]
+    return _max_pool("max_pool", None, x, pool_size, stride, padding, dilation, data_format)
 
 
 @checked
@@ -170,7 +170,7 @@ def max_pool1d(
     >>> max_pool1d(Tensor([[[1.0], [3.0], [2.0], [0.0]]]), 3, stride=1).reshape(2)
     Tensor([3., 3.])
     """
-    return _max_pool("max_pool1d", 1, x, pool_size, stride, padding, dilation, data_format)  # type: ignore[no-any-return]
+    return _max_pool("max_pool1d", 1, x, pool_size, stride, padding, dilation, data_format)
 
 
 @checked
@@ -212,7 +212,7 @@ def max_pool2d(
     >>> max_pool2d(x).reshape(2)
     Tensor([4., 8.])
     """
-    return _max_pool("max_pool2d", 2, x, pool_size, stride, padding, dilation, data_format)  # type: ignore[no-any-return]
+    return _max_pool("max_pool2d", 2, x, pool_size, stride, padding, dilation, data_format)
 
 
 @checked
@@ -225,7 +225,7 @@ def max_pool3d(
     >>> max_pool3d(np.ones((1, 4, 4, 4, 2))).shape
     (1, 2, 2, 2, 2)
     """
-    return _max_pool("max_pool3d", 3, x, pool_size, stride, padding, dilation, data_format)  # type: ignore[no-any-return]
+    return _max_pool("max_pool3d", 3, x, pool_size, stride, padding, dilation, data_format)
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -253,9 +253,7 @@ def avg_pool(
     >>> avg_pool(Tensor([[[1.0], [3.0], [2.0], [0.0]]])).reshape(2)
     Tensor([2., 1.])
     """
-    return _avg_pool(  # type: ignore[no-any-return]
-        "avg_pool", None, x, pool_size, stride, padding, dilation, data_format, count_include_pad
-    )
+    return _avg_pool("avg_pool", None, x, pool_size, stride, padding, dilation, data_format, count_include_pad)
 
 
 @checked
@@ -268,9 +266,7 @@ def avg_pool1d(
     >>> avg_pool1d(Tensor([[[1.0], [3.0], [2.0], [0.0]]]), 2, stride=1).reshape(3)
     Tensor([2. , 2.5, 1. ])
     """
-    return _avg_pool(  # type: ignore[no-any-return]
-        "avg_pool1d", 1, x, pool_size, stride, padding, dilation, data_format, count_include_pad
-    )
+    return _avg_pool("avg_pool1d", 1, x, pool_size, stride, padding, dilation, data_format, count_include_pad)
 
 
 @checked
@@ -298,9 +294,7 @@ def avg_pool2d(
     >>> avg_pool2d(x).reshape(2)
     Tensor([2.5, 6.5])
     """
-    return _avg_pool(  # type: ignore[no-any-return]
-        "avg_pool2d", 2, x, pool_size, stride, padding, dilation, data_format, count_include_pad
-    )
+    return _avg_pool("avg_pool2d", 2, x, pool_size, stride, padding, dilation, data_format, count_include_pad)
 
 
 @checked
@@ -313,9 +307,7 @@ def avg_pool3d(
     >>> avg_pool3d(np.ones((1, 4, 4, 4, 2))).shape
     (1, 2, 2, 2, 2)
     """
-    return _avg_pool(  # type: ignore[no-any-return]
-        "avg_pool3d", 3, x, pool_size, stride, padding, dilation, data_format, count_include_pad
-    )
+    return _avg_pool("avg_pool3d", 3, x, pool_size, stride, padding, dilation, data_format, count_include_pad)
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -351,7 +343,7 @@ def global_max_pool(x: Real, keepdims: bool = False, data_format: DataFormat = "
     """
     followed = isinstance(x, Tensor) and x.node is not None  # then a place for each maximum is less to keep than x
     pool = pool_max if followed else pool_max_whole
-    return _global("global_max_pool", pool, x, keepdims, data_format)  # type: ignore[no-any-return]
+    return _global("global_max_pool", pool, x, keepdims, data_format)
 
 
 @checked
@@ -363,7 +355,7 @@ def global_avg_pool(x: Real, keepdims: bool = False, data_format: DataFormat = "
     >>> global_avg_pool(Tensor([[[1.0], [3.0], [2.0]]]))
     Tensor([[2.]])
     """
-    return _global("global_avg_pool", pool_mean, x, keepdims, data_format)  # type: ignore[no-any-return]
+    return _global("global_avg_pool", pool_mean, x, keepdims, data_format)
 
 
 __all__ = [

@@ -28,7 +28,7 @@ def inner(x1: Array, x2: Array) -> Tensor:
     """
     a, b = np.shape(array_of(x1)), np.shape(array_of(x2))
     if not a or not b:
-        return x1 * x2  # type: ignore[no-any-return]
+        return x1 * x2
     if a[-1] != b[-1]:
         raise ShapeError(f"inner: expected last axes of equal size, got x1 {a} and x2 {b}")
     return tensordot(x1, x2, axes=(-1, -1))
@@ -90,7 +90,7 @@ def multi_dot(arrays: Arrays) -> Tensor:
     if len(arrays) < 2:
         raise ArgumentError(f"multi_dot: expected at least two arrays, got {len(arrays)}")
     product: Any = reduce(matmul, arrays)
-    return product  # type: ignore[no-any-return]
+    return product
 
 
 @checked
@@ -113,7 +113,7 @@ def matrix_power(x: Array, n: int) -> Tensor:
         base = matmul(base, base) if left else base
     if power is None:
         power = broadcast_to(constant(np.eye(shape[-1], dtype=np.asarray(array_of(x)).dtype)), shape) + x * 0
-    return power  # type: ignore[no-any-return]
+    return power
 
 
 @checked

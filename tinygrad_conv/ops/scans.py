@@ -50,7 +50,7 @@ def cumprod(x: Array, axis: int | None = None) -> Tensor:
     """
     if np.asarray(array_of(x)).dtype.kind in "biu":  # NumPy counts in integers of the machine's size
         x = astype(x, np.result_type(array_of(x), np.uint if np.asarray(array_of(x)).dtype.kind == "u" else np.int_))
-    return _doubled(multiply, "cumprod", x, axis)  # type: ignore[no-any-return]
+    return _doubled(multiply, "cumprod", x, axis)
 
 
 @checked
@@ -62,7 +62,7 @@ def logcumsumexp(x: Array, axis: int | None = None) -> Tensor:
     >>> logcumsumexp(Tensor([0.0, 0.0])).round(4)
     Tensor([0.    , 0.6931])
     """
-    return _doubled(logaddexp, "logcumsumexp", x, axis)  # type: ignore[no-any-return]
+    return _doubled(logaddexp, "logcumsumexp", x, axis)
 
 
 def _with_initial(what: str, x: Array, axis: int | None, initial: float, run: Any, include_initial: bool) -> Any:
@@ -86,7 +86,7 @@ def cumulative_sum(x: Array, *, axis: int | None = None, include_initial: bool =
     >>> cumulative_sum(Tensor([1.0, 2.0]), include_initial=True)
     Tensor([0., 1., 3.])
     """
-    return _with_initial("cumulative_sum", x, axis, 0, cumsum, include_initial)  # type: ignore[no-any-return]
+    return _with_initial("cumulative_sum", x, axis, 0, cumsum, include_initial)
 
 
 @checked
@@ -96,7 +96,7 @@ def cumulative_prod(x: Array, *, axis: int | None = None, include_initial: bool 
     >>> cumulative_prod(Tensor([2.0, 3.0]), include_initial=True)
     Tensor([1., 2., 6.])
     """
-    return _with_initial("cumulative_prod", x, axis, 1, cumprod, include_initial)  # type: ignore[no-any-return]
+    return _with_initial("cumulative_prod", x, axis, 1, cumprod, include_initial)
 
 
 @checked

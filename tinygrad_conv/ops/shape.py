@@ -379,7 +379,7 @@ def pad(x: Array, pad_width: Widths, mode: Mode = "constant", constant_values: f
         if pair != (0, 0):
             index = np.pad(np.arange(shape[axis]), pair, mode=mode)  # type: ignore[call-overload]
             x = take(x, index, axis=axis)
-    return x  # type: ignore[no-any-return]
+    return x
 
 
 @linear(lambda g: g, flops=0, samples=lambda d: d.plain_sample(dtype=np.float64))
@@ -429,7 +429,7 @@ def stop_gradient(x: Array) -> Tensor:
     Tensor(3.)
     """
     if not isinstance(x, Tensor):
-        return x  # type: ignore[no-any-return]
+        return x
     out = wrap(x._shared(), None)
     out._no_graph = ("it was cut by stop_gradient()", None)
     return out

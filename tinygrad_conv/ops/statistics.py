@@ -74,13 +74,13 @@ def nanprod(x: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
 @checked
 def nanmax(x: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """The largest element that is not NaN; NaN where there is none."""
-    return _nan_extreme(max, -np.inf, x, axis, keepdims)  # type: ignore[no-any-return]
+    return _nan_extreme(max, -np.inf, x, axis, keepdims)
 
 
 @checked
 def nanmin(x: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """The smallest element that is not NaN; NaN where there is none."""
-    return _nan_extreme(min, np.inf, x, axis, keepdims)  # type: ignore[no-any-return]
+    return _nan_extreme(min, np.inf, x, axis, keepdims)
 
 
 def _nan_extreme(extreme: Any, worst: float, x: Array, axis: Any, keepdims: bool) -> Any:
@@ -95,14 +95,14 @@ def nanmean(x: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
     >>> nanmean(Tensor([1.0, np.nan, 3.0]))
     Tensor(2.)
     """
-    return nansum(x, axis=axis, keepdims=keepdims) / _numbers(x, axis, keepdims)  # type: ignore[no-any-return]
+    return nansum(x, axis=axis, keepdims=keepdims) / _numbers(x, axis, keepdims)
 
 
 @checked
 def nanvar(x: Array, axis: Axes = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
     """The variance of the n elements that are not NaN, divided by n - ddof; NaN where that is not above 0."""
     centred = where(isnan(x), 0.0, x - nanmean(x, axis=axis, keepdims=True))
-    return sum(squared_size(centred), axis=axis, keepdims=keepdims) / _numbers(x, axis, keepdims, ddof)  # type: ignore[no-any-return]
+    return sum(squared_size(centred), axis=axis, keepdims=keepdims) / _numbers(x, axis, keepdims, ddof)
 
 
 @checked

@@ -83,7 +83,7 @@ class Assumptions:
         self._names |= {**HELPERS, "fits": _fits}
         self._name()
         exec(compile(source, "<assumptions of a plan>", "exec"), self._names)
-        return self._names.pop("hold")  # type: ignore[no-any-return]
+        return self._names.pop("hold")
 
     def _name(self) -> None:
         """Give the function what it compares with."""

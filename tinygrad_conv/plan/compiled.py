@@ -145,7 +145,7 @@ class Compiled(Generic[P, T]):
                 return self._record(args, kwargs, leaves, rebuild, recordings, recorded)
             recordings.in_vain = self._new = 0
             self._last = recorded.plan
-            return recorded.result(recorded.plan.run(arrays))  # type: ignore[no-any-return]
+            return recorded.result(recorded.plan.run(arrays))
         finally:
             self._lock.release()
 

@@ -71,7 +71,7 @@ class Plan:
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """The outputs for other arguments of the same signature."""
         try:
-            return self._function(arrays)  # type: ignore[no-any-return]
+            return self._function(arrays)
         except (ValueError, TypeError, IndexError) as error:
             call = raised_by(error.__traceback__, self._function.__code__, self._lines)
             if not can_explain(call, error):

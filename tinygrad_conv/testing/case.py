@@ -208,7 +208,7 @@ class Case:
         if id(tangents) not in known:
             with no_grad():
                 known[id(tangents)] = self._directional(tangents), tangents
-        return known[id(tangents)][0]  # type: ignore[no-any-return]
+        return known[id(tangents)][0]
 
     @cached_property
     def bends(self) -> bool:

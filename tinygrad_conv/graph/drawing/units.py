@@ -70,7 +70,7 @@ def units_to_dot(graph: Graph, direction: str = "LR", unit: int | None = None) -
     if unit is not None:
         return _one(dot, graph, layers[0], unit, "e" if direction == "LR" else "s")
     _columns(dot, graph, layers)
-    return dot.source  # type: ignore[no-any-return]
+    return dot.source
 
 
 def _layers(graph: Graph) -> list[_Dense]:
@@ -207,4 +207,4 @@ def _one(dot: Any, graph: Graph, layer: _Dense, unit: int, port: str) -> str:
         last = "activation"
     dot.node("y", "output", fillcolor="#CDEBE1", color="#009E73", width="0.7")
     dot.edge(last, "y", arrowhead="normal", color=LINE)
-    return dot.source  # type: ignore[no-any-return]
+    return dot.source
