@@ -19,79 +19,68 @@ from tinygrad_conv.engine import primitive
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "tinygrad_conv"
 
-# Who may import whom: docs/architecture.md, "Layout". Each part may also import itself.
-LAYERS = {
-    "errors": set(),
-    "starting": set(),
-    "arguments": {"errors"},
-    "files": {"errors", "arguments"},
-    "legible": set(),
-    "blocks": {"errors"},
-    "kernels": {"errors", "arguments", "files", "blocks"},
-    "engine": {"errors", "arguments", "blocks"},
-    "profiling": {"errors", "arguments", "engine"},
-    "ops": {"errors", "arguments", "kernels", "engine"},
-    "fft": {"ops"},
-    "nn": {"errors", "arguments", "legible", "kernels", "engine", "ops"},
-    "optim": {"errors", "arguments", "kernels", "engine", "nn"},
-    "plan": {"errors", "arguments", "kernels", "engine", "ops", "nn", "optim", "graph"},
-    "keras": {"errors", "arguments", "files", "kernels", "engine", "ops", "nn", "optim", "plan", "plots"},
-    "data": {"errors", "arguments", "files"},
-    "graph": {"errors", "arguments", "files", "legible", "engine", "nn"},
-    "plots": {"errors", "arguments", "engine", "graph"},
-    "testing": {"errors", "arguments", "kernels", "engine", "ops"},
-    "train": {"errors", "arguments", "files", "engine", "ops", "nn", "optim", "keras", "data", "graph", "plots"},
-    "cli": {"errors", "starting", "arguments", "nn", "keras", "data", "graph", "testing", "train"},
-    "__main__": {"cli"},
-    "__init__": None,
-}  # fmt: skip
+FILES = sorted(PACKAGE.rglob("*.py"))
+EACH_FILE = pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(PACKAGE)) for p in FILES])
+
+
+def layers():
+    """Each part of the package and the parts that it may import, as docs/architecture.md says, "Layout"."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z]+)(?:\.py|/)` \|.*\| (.*) \|$", page, re.M)
+    return {part: set() if allowed == "–" else set(allowed.split(", ")) for part, allowed in rows}
 
 
 def part_of(path):
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imported_parts(path):
-    """The parts of the package that a file imports at run time, anywhere in it."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for_types = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
-        for inner in ast.walk(node)
-    }
+def imports(path):
+    """What a file imports of the package, at run time or for types, anywhere in it: modules with the names taken."""
     package = ["tinygrad_conv", *path.relative_to(PACKAGE).parts[:-1]]
-    for node in ast.walk(tree):
-        if id(node) in for_types:
-            continue
-        modules = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            modules = [alias.name for alias in node.names]
+            for alias in node.names:
+                yield alias.name, None
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
-            module = ".".join([*base, *([node.module] if node.module else [])])
-            modules = [module] if module != "tinygrad_conv" else [f"{module}.{alias.name}" for alias in node.names]
-        for module in modules:
-            names = module.split(".")
-            if names[0] == "tinygrad_conv" and len(names) > 1 and not names[1].startswith("__version"):
-                yield names[1]
+            for alias in node.names:
+                yield ".".join([*base, *([node.module] if node.module else [])]), alias.name
 
 
-FILES = sorted(PACKAGE.rglob("*.py"))
+def file_of(module, name=None):
+    """The file that an import runs: a submodule's if the name is one, else the module's. None outside the package."""
+    for dotted in ([f"{module}.{name}"] if name else []) + [module]:
+        path = ROOT.joinpath(*dotted.split("."))
+        for file in (path.with_suffix(".py"), path / "__init__.py"):
+            if dotted.startswith("tinygrad_conv") and file.exists():
+                return file
+    return None
 
 
-@pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(PACKAGE)) for p in FILES])
+def imported_files(path):
+    return {file for module, name in imports(path) if (file := file_of(module, name))} - {path}
+
+
+@EACH_FILE
 def test_imports_point_one_way(path):
-    part = part_of(path)
-    allowed = LAYERS[part]
-    if allowed is not None:
-        assert set(imported_parts(path)) <= allowed | {part}
+    """Between the parts of the package."""
+    if part_of(path) not in ("__init__", "__main__"):
+        of = {part_of(file) for file in imported_files(path)} - {part_of(path), "__init__"}
+        assert of <= layers()[part_of(path)]
+
+
+def test_rows_of_the_layout_import_rows_above_them():
+    above = set()
+    for part, allowed in layers().items():
+        assert allowed <= above, part
+        above.add(part)
+    assert above == {part_of(path) for path in FILES} - {"__init__", "__main__"}
 
 
 PRODUCTS = {"matmul", "dot", "inner", "vdot", "vecdot", "tensordot", "det", "slogdet"}  # of NumPy, by BLAS
 
 
-@pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(PACKAGE)) for p in FILES])
+@EACH_FILE
 def test_products_of_arrays_are_called_quietly(path):
     """Through `kernels.product`, which tells true floating-point flags of BLAS from others."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -101,28 +90,6 @@ def test_products_of_arrays_are_called_quietly(path):
             by_blas = called.startswith("np.") and called.split(".")[-1] in PRODUCTS
             by_blas |= called == "np.einsum" and "optimize" in keywords and path.name != "product.py"
             assert not by_blas, f"{called} in line {node.lineno}"
-
-
-def test_layers_have_no_cycle():
-    order = []
-    left = {k: set(v) for k, v in LAYERS.items() if v is not None}
-    while left:
-        free = sorted(k for k, v in left.items() if not v - set(order))
-        assert free, f"a cycle among {sorted(left)}"
-        order += free
-        for k in free:
-            del left[k]
-
-
-def test_the_layers_are_those_of_the_page():
-    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    for part, allowed in LAYERS.items():
-        if allowed is None or part == "__main__":
-            continue
-        row = re.search(rf"^\| `{part}(?:\.py|/)` \|.*\| (.*) \|$", page, re.M)
-        assert row, f"docs/architecture.md has no row for {part}"
-        named = set() if row[1] == "–" else {name.strip() for name in row[1].split(",")}
-        assert named == allowed, part
 
 
 def test_importing_the_package_imports_no_extra():
