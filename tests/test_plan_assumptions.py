@@ -2,7 +2,9 @@
 
 import collections
 import contextlib
+import copy
 import functools
+import inspect
 import itertools
 import operator
 import threading
@@ -218,6 +220,50 @@ def attributes_by_computed_names(compile):
         setattr([box, box, more][k % 3], ["ab", "ac", "ab"][k % 3], float(k))
 
     return compile(step), before, nothing
+
+
+class Plain:
+    pass
+
+
+def asking_case(name, step, change=lambda box, more, k: setattr(box, "rate", float(k))):
+    """Who asks for an attribute, whose name does not stand in the code of the step."""
+
+    def asking(compile):
+        box, more = Plain(), {"twice": lambda self: self.two}
+        box.__class__ = type("Box", (Plain,), more)
+        box.rate, box.two, box.inner = 0.5, 2.0, Plain()
+        box.inner.rate = 1.0
+        return compile(step(box, "ra" + "te"[:2])), lambda k: change(box, type(box), k), nothing
+
+    CASES[f"asked for: {name}"] = asking
+
+
+def change_class(box, kind, k):
+    kind.twice = lambda self: float(k)
+
+
+asking_case("getattr under another name", lambda box, name, ask=getattr: lambda x: x * ask(box, name))
+asking_case("a partial", lambda box, name: (lambda ask: lambda x: x * ask(name))(functools.partial(getattr, box)))
+asking_case("attrgetter under another name", lambda box, name, a=operator.attrgetter: lambda x: x * a(name)(box))
+asking_case("made before", lambda box, name: (lambda ask: lambda x: x * ask(box))(operator.attrgetter(name)))
+asking_case(
+    "within", lambda box, name: (lambda ask: lambda x: x * ask(box))(operator.attrgetter(f"inner.{name}")),
+    lambda box, more, k: setattr(box.inner, "rate", float(k)),
+)  # fmt: skip
+asking_case(
+    "a method", lambda box, name: (lambda ask: lambda x: x * ask(box))(operator.methodcaller("twice")), change_class
+)
+asking_case(
+    "a method by name",
+    lambda box, name, m=operator.methodcaller: lambda x: x * m("twi" + name[:0] + "ce")(box),
+    change_class,
+)
+asking_case("vars under another name", lambda box, name, ask=vars: lambda x: x * ask(box)[name])
+asking_case("the method of all objects", lambda box, name, ask=object.__getattribute__: lambda x: x * ask(box, name))
+asking_case("its own", lambda box, name: (lambda ask: lambda x: x * ask(name))(box.__getattribute__))
+asking_case("by somebody else", lambda box, name: lambda x: x * inspect.getattr_static(box, name))
+asking_case("in a copy", lambda box, name: lambda x: x * getattr(copy.copy(box), name))
 
 
 @case
@@ -603,6 +649,23 @@ def results_that_are_made_anew(compile):
 
 
 @case
+def results_that_are_one_object(compile):
+    frozen = tg.nn.Parameter([1.0], requires_grad=False)
+
+    def step(x):
+        y, pair, more = x * 2.0, [x * 3.0], {"a": x}
+        return y, [y, y.detach()], pair, {"pair": pair}, more, more, frozen, frozen, x, x
+
+    inner = compile(step)
+
+    def outer(x):
+        a, (b, c), d, e, f, g, h, i, j, k = inner(x)
+        return a is b, a is c, d is e["pair"], f is g, h is i is frozen, j is k, j is f["a"], a, c, d, e, f, j
+
+    return outer, nothing, nothing
+
+
+@case
 def results_that_live_on(compile):
     frozen, table = tg.nn.Parameter([1.0], requires_grad=False), np.ones(2)
     inner = compile(lambda x: [frozen, table, x * 2.0])
@@ -638,6 +701,18 @@ def containers_among_the_arguments_that_are_changed(compile):
 
     inner = compile(step)
     return lambda x: inner(x, given_), lambda k: given_["list"].__delitem__(slice(1, None)), lambda: given_
+
+
+@case
+def one_container_for_two_arguments(compile):
+    one, other = [2.0, 3.0], [2.0, 3.0]
+
+    def step(x, a, b):
+        a.append(1.0)
+        return x * (2.0 if a is b else 3.0) + len(b)
+
+    inner, calls = compile(step), itertools.count()
+    return lambda x: inner(x, one, [one, other][next(calls) % 3 == 2]), nothing, lambda: (one, other)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -357,13 +357,15 @@ def _cotangent(what: str, g: Array, y: Tensor) -> Tensor:
 # Trees: nested lists, tuples and dictionaries of tensors
 
 
-def flatten(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
+def flatten(tree: Any, shared: bool = False) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
     """The leaves of a tree in order, and the function that builds the same tree from other leaves.
 
-    However deep it is. Raises ArgumentError for a container that holds itself.
+    However deep it is. With `shared`, a list or dictionary that is there twice is taken apart once, and is one again.
+    Raises ArgumentError for a container that holds itself.
     """
     leaves: list[Any] = []
-    plan: list[tuple[Callable[[Any], Any], int] | None] = []  # from inside out: a leaf, or what so many parts become
+    plan: list[_Step] = []
+    finished: dict[int, int] = {}  # the ids of lists and dictionaries that are shared: the steps that build them
     around: list[tuple[Iterator[Any], Callable[[Any], Any], int, int]] = []  # the containers that are not done yet
     build: Callable[[Any], Any] = tuple
     items, size, key, deep = iter((tree,)), 0, 0, 1000
@@ -372,6 +374,9 @@ def flatten(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
             size += 1
             kind = type(item)
             if kind is tuple or kind is list or isinstance(item, (tuple, list, dict)):
+                if id(item) in finished:
+                    plan.append(finished[id(item)])
+                    continue
                 around.append((items, build, size, key))
                 if len(around) == deep:
                     deep = _deeper(around)
@@ -382,8 +387,14 @@ def flatten(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
         else:
             if not around:
                 return leaves, partial(_rebuilt, plan)
+            if shared and build is not tuple:
+                finished[key] = len(plan)
             plan.append((build, size))
             items, build, size, key = around.pop()
+
+
+# From inside out: a leaf, what so many parts become, or what an earlier step has built
+_Step: TypeAlias = tuple[Callable[[Any], Any], int] | int | None
 
 
 def _items(tree: Any) -> Iterator[Any]:
@@ -444,17 +455,22 @@ def _deeper(around: Sequence[tuple[Any, Any, int, int]]) -> int:
     return 2 * len(around)
 
 
-def _rebuilt(plan: Sequence[tuple[Callable[[Any], Any], int] | None], leaves: Sequence[Any]) -> Any:
+def _rebuilt(plan: Sequence[_Step], leaves: Sequence[Any]) -> Any:
     """The tree that a plan of `flatten` makes of leaves."""
     rest = iter(leaves)
     made: list[Any] = []
-    for step in plan:
+    again = dict.fromkeys(step for step in plan if type(step) is int)
+    for number, step in enumerate(plan):
         if step is None:
             made.append(next(rest))
+        elif isinstance(step, int):
+            made.append(again[step])
         else:
             build, size = step
             start = len(made) - size
             made[start:] = [build(made[start:])]
+            if number in again:
+                again[number] = made[-1]
     return made[0]
 
 

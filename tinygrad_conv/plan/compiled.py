@@ -18,7 +18,7 @@ from ..kernels.registry import choice
 from .loan import Loan
 from .plan import Plan
 from .reach import Reach
-from .recorded import Recorded
+from .recorded import Recorded, handed_back
 from .signature import Leaves, Rebuild, is_array, taken_apart, told_apart
 from .tape import Tape
 
@@ -145,7 +145,7 @@ class Compiled(Generic[P, T]):
                 return self._record(args, kwargs, leaves, rebuild, recordings, recorded)
             recordings.in_vain = self._new = 0
             self._last = recorded.plan
-            return recorded.result(recorded.plan.run(arrays))
+            return recorded.result(recorded.plan.run(arrays), leaves)
         finally:
             self._lock.release()
 
@@ -180,7 +180,7 @@ class Compiled(Generic[P, T]):
             self._last = recordings.all[0].plan
         if recordings.reason is not None:
             self._say(recordings.reason, 4)
-        return result
+        return handed_back(result, tape.lent, leaves)
 
     def _say(self, reason: str, depth: int) -> None:
         """Warn of a reason, once, where the step was called: so many calls from here."""

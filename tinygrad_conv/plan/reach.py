@@ -102,10 +102,10 @@ class Reach:
     def add(self, label: str, value: Any) -> None:
         """Find all that can be read from a value."""
         self._left.append((label, value))
-        known = -1
-        while self._left or known < len(self._names):
+        known: Any = None
+        while self._left or known != (len(self._names), self._anything, self.doubt):
             if not self._left:
-                known = len(self._names)
+                known = len(self._names), self._anything, self.doubt
                 for name, of in list(self._objects):
                     self._attributes(name, of)
                 continue
@@ -137,6 +137,7 @@ class Reach:
     # -- one value -------------------------------------------------------------------------------------------------
 
     def _visit(self, label: str, value: Any) -> None:
+        self._anything |= id(value) in _BY_NAME
         for kinds, visit in _VISITS:
             if issubclass(type(value), kinds):
                 visit(self, label, value)
@@ -264,6 +265,15 @@ class Reach:
     def _variable(self, label: str, value: ContextVar[Any]) -> None:
         self._hold(Variable, label, value)
 
+    def _getter(self, label: str, value: Any) -> None:
+        """What it asks of an object: names, or a method and what that is called with."""
+        make, parts = value.__reduce__()
+        if isinstance(make, partial):  # a methodcaller with keywords
+            parts = (*make.args, *parts, *make.keywords.values())
+        asked = parts[:1] if isinstance(value, methodcaller) else parts
+        self._names.update(*(name.split(".") for name in asked))
+        self._items(label, parts)
+
     def _known(self, label: str, value: Any) -> None:
         """Nothing in it changes."""
 
@@ -289,24 +299,25 @@ class Reach:
         own: Mapping[str, Any]
         kind, own = type(value), _own(value, "__dict__", MappingProxyType({}))
         names: set[str] | frozenset[str] = self._names
+        instance = not isinstance(value, (type, ModuleType, FunctionType))
+        anything = self._anything or (instance and self.doubt is not None)  # code of others asks what it is given
         if isinstance(value, type):
             kind, own = value, MappingProxyType({})
         elif hasattr(kind, "_assumed"):
-            names = value._assumed(self._names) | (
-                set(own) - (kind._ignored or own.keys()) if self._anything else set()
-            )
+            names = value._assumed(self._names) | (set(own) - (kind._ignored or own.keys()) if anything else set())
+            anything = False
             if kind._ignored is not None:
                 self._place(Keys, f"the attributes of {label}", own, kind._ignored)
-        else:
-            names = names | set(own) if self._anything else names
-            if _own(value, "__dict__") is not None and not isinstance(value, (ModuleType, FunctionType)):
-                self._place(Keys, f"the attributes of {label}", own, frozenset())
+        elif instance and _own(value, "__dict__") is not None:
+            self._place(Keys, f"the attributes of {label}", own, frozenset())
+        if anything:
+            names = names | {name for name in own if instance or not name.startswith("__")}
         for name in [name for name in own if name in names]:
             self._hold(Entry, f"{label}.{name}", own, name)
         if isinstance(value, ModuleType) or kind.__flags__ & _IMMUTABLE:
             return
         attributes, ways_in, _ = self._class(kind)
-        if isinstance(value, type) and self._anything:
+        if anything:
             names = names | attributes.keys()
         for name in sorted((names | ways_in) & attributes.keys()):
             if isinstance(attributes[name], MemberDescriptorType):
@@ -352,10 +363,14 @@ _KNOWN = (  # of these modules nobody changes a thing
 )  # fmt: skip
 _PURE = ("_functools", "_operator", "builtins", "cmath", "math", "numpy")
 _IMPURE = {input, open, id, breakpoint, np.random.default_rng}
+_BY_NAME = {  # what asks an object for a name that need not stand in the code, whatever it is called there
+    *map(id, (getattr, setattr, hasattr, delattr, vars, eval, exec, globals, locals, dir, attrgetter, methodcaller)),
+    *map(id, (object.__getattribute__, type.__getattribute__, super.__getattribute__, ModuleType.__getattribute__)),
+}  # fmt: skip
 _IMMUTABLE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
 _FIXED = (  # objects that are what they are
     date, time, timedelta, tzinfo, Decimal, Enum, Fraction, PurePath, Pattern, type(Lock()), type(RLock()), np.ufunc,
-    type(np.mean), itemgetter, attrgetter, methodcaller,
+    type(np.mean), itemgetter,
 )  # fmt: skip
 _CONTAINERS = ("builtins", "collections", "array", "types")  # modules with the classes of containers
 
@@ -379,6 +394,7 @@ _VISITS: list[tuple[Any, Any]] = [
     (ContextVar, Reach._variable),
     (type(lru_cache(int)), Reach._cache),
     (memoryview, Reach._view),
+    ((attrgetter, methodcaller), Reach._getter),
     (_FIXED, Reach._known),
 ]
 

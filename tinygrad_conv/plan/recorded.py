@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from .plan import Plan
 from .tape import Tape
 from .values import is_plain, told
 
-__all__ = ["Recorded"]
+__all__ = ["Recorded", "handed_back"]
 
 
 class Recorded:
@@ -37,16 +38,22 @@ class Recorded:
         self.plan: Plan | None = None
         self.reason = tape.broken or tape.reach.refused
         self._outputs: list[Slot] = []
+        self._kinds: list[bool] = []  # per output: is it a tensor?
         self._fixed: list[Any] = []  # per part of the result: what is returned, where it is nothing that is computed
         self._rebuild: Callable[[Sequence[Any]], Any] | None
         try:
-            parts, self._rebuild = flatten(result)
+            parts, self._rebuild = flatten(result, shared=True)
         except ArgumentError as error:
             parts, self._rebuild, self.reason = [], None, f"it returns what cannot be taken apart: {error}"
-        if self.reason is None and any(tape.reach.includes(container) for container in _containers(result)):
+        if self.reason is None and any(map(tape.reach.includes, _containers(result))):
             self.reason = "it returns a container that it reads as well; return a copy"
+        known: dict[int, Any] = {}
         for part in parts:
-            self._return(part, tape)
+            if id(part) not in known:
+                self._return(part, tape)
+                known[id(part)] = self._fixed[-1]
+            else:
+                self._fixed.append(known[id(part)])
         if len(parts) == 1 and result is parts[0] and isinstance(self._fixed[0], _Output):
             self._rebuild = None  # one array or tensor, which most steps return
         kept = [] if self.reason else tape.kept(self._outputs)
@@ -79,6 +86,9 @@ class Recorded:
     def _return(self, part: Any, tape: Tape) -> None:
         """Note how a replay comes by a part of the result."""
         slot = None
+        if id(part) in tape.lent:
+            self._fixed.append(_Given(tape.lent[id(part)]))
+            return
         if isinstance(part, Tensor):
             node = next((node for node in tape.leaves if node.grad is part), None)
             if node is not None:
@@ -94,8 +104,9 @@ class Recorded:
         if slot is None:
             self._fixed.append(part)
         else:
-            self._fixed.append(_Output(len(self._outputs), isinstance(part, Tensor)))
+            self._fixed.append(_Output(len(self._outputs)))
             self._outputs.append(slot)
+            self._kinds.append(isinstance(part, Tensor))
 
     def _returned_tensor(self, part: Tensor, tape: Tape) -> Slot | None:
         """The slot of a tensor that the step made; None for one that lives on, which is returned itself."""
@@ -112,24 +123,44 @@ class Recorded:
             self.reason = self.reason or f"it returns a tensor of shape {part.shape} {why}"
         return None if why else tape.known(part._array)
 
-    def result(self, arrays: Sequence[Any]) -> Any:
-        """What the step returns, with the outputs of a replay in it."""
+    def result(self, arrays: Sequence[Any], leaves: Sequence[Any]) -> Any:
+        """What the step returns, with the outputs of a replay in it, and tensors that it was called with."""
+        made = list(map(_made, arrays, self._kinds))
         if self._rebuild is None:
-            one = self._fixed[0]
-            return one.of(arrays)
-        kinds = (_Output, _Gradient)
-        return self._rebuild([part.of(arrays) if isinstance(part, kinds) else part for part in self._fixed])
+            return made[0]
+        kinds = (_Output, _Gradient, _Given)
+        return self._rebuild([part.of(made, leaves) if isinstance(part, kinds) else part for part in self._fixed])
+
+
+def handed_back(result: Any, lent: Mapping[int, int], leaves: Sequence[Any]) -> Any:
+    """What a step returned while it was recorded, with the caller's tensors for those that stood for them."""
+    with suppress(ArgumentError):  # a container that holds itself
+        parts, rebuild = flatten(result, shared=True) if lent else ((), tuple)
+        if not lent.keys().isdisjoint(map(id, parts)):
+            return rebuild([leaves[lent[id(part)]] if id(part) in lent else part for part in parts])
+    return result
+
+
+def _made(array: Any, is_tensor: bool) -> Any:
+    return wrap(np.asarray(array), None) if is_tensor else array
 
 
 class _Output(NamedTuple):
-    """A part of the result that is an array or a tensor: which output of the plan."""
+    """A part of the result that is computed: which output of the plan. What is there twice is one object."""
 
     number: int
-    is_tensor: bool
 
-    def of(self, arrays: Sequence[Any]) -> Any:
-        array = arrays[self.number]
-        return wrap(np.asarray(array), None) if self.is_tensor else array
+    def of(self, made: Sequence[Any], leaves: Sequence[Any]) -> Any:
+        return made[self.number]
+
+
+class _Given(NamedTuple):
+    """A part of the result that is a tensor which the step was called with: which one."""
+
+    number: int
+
+    def of(self, made: Sequence[Any], leaves: Sequence[Any]) -> Any:
+        return leaves[self.number]
 
 
 class _Gradient(NamedTuple):
@@ -137,7 +168,7 @@ class _Gradient(NamedTuple):
 
     node: Node
 
-    def of(self, arrays: Sequence[Any]) -> Any:
+    def of(self, made: Sequence[Any], leaves: Sequence[Any]) -> Any:
         return self.node.grad
 
 

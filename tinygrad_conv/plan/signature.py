@@ -31,7 +31,7 @@ def taken_apart(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Leaves, 
                 break
         else:
             return args, _as_arguments, ()  # most calls have arrays and nothing else
-    leaves, rebuild = flatten((args, kwargs))
+    leaves, rebuild = flatten((args, kwargs), shared=True)
     return leaves, rebuild, tuple(_structure((args, kwargs)))
 
 
@@ -78,10 +78,17 @@ def _as_arguments(leaves: Leaves) -> tuple[Leaves, dict[str, Any]]:
 
 
 def _structure(tree: Any) -> Iterator[Hashable]:
-    """The containers of a tree as they are met, each with what it is and what it has; None for a leaf."""
+    """The containers of a tree as they are met, each with what it is and what it has, and the number of one that is
+    there again; None for a leaf."""
     left = [tree]
+    met: dict[int, int] = {}
     while left:
         item = left.pop()
+        if isinstance(item, (dict, list)):
+            if id(item) in met:
+                yield met[id(item)]
+                continue
+            met[id(item)] = len(met)
         if isinstance(item, dict):
             base = dictionary(item)
             yield type(item), *map(told, base.keys(item)), *_more(item)

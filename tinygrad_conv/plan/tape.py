@@ -45,6 +45,7 @@ class Tape:
     arguments : the slots of the step's arrays, in order
     reach : what the step's Python code can read
     tensors : those that live on and that the step can look at, as it found them
+    lent : which argument a tensor stands for, by its id, where the caller has one too
     leaves : the nodes of some of them, whose gradients it read or set
     gradients : what kind of gradient these had at first, where it was read before it was forgotten
     broken : why this run cannot be replayed, or None
@@ -65,6 +66,7 @@ class Tape:
         self._cleared: set[Node] = set()
         self._changed = ""
         self._prints: list[tuple[Slot, bytes | int]] = []
+        self.lent: dict[int, int] = {}
         self._lent: list[tuple[Tensor, Tensor, ndarray]] = []
         self._count = count()
         self._memories = count()
@@ -109,7 +111,7 @@ class Tape:
     def arguments_of(self, leaves: Sequence[Any]) -> list[Any]:
         """What the step is called with: for arrays, and tensors that nobody follows, tensors of their own."""
         own: dict[int, Tensor] = {}
-        given = []
+        given: list[Any] = []
         for leaf in leaves:
             if is_array(leaf):
                 tensor = leaf if isinstance(leaf, Tensor) else Tensor(leaf)
@@ -120,6 +122,7 @@ class Tape:
                     own[id(leaf)].name, own[id(leaf)]._no_graph = tensor.name, tensor._no_graph
                     if tensor is leaf:
                         self._lent.append((tensor, own[id(leaf)], view))
+                        self.lent[id(own[id(leaf)])] = len(given)
                 leaf = own[id(leaf)]
             given.append(leaf)
         return given
