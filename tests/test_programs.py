@@ -7,12 +7,12 @@ like most people's must have been replayed.
 """
 
 import contextlib
+import random
 
 import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
-from programs import not_yet
 from programs.drawing import KINDS, made, programs
 from programs.fits import fits
 from programs.running import disagreement, run
@@ -21,7 +21,7 @@ from tinygrad_conv.plan import chains, fusing
 from tinygrad_conv.plan import programs as lowered
 from tinygrad_conv.plan.plan import Plan
 
-MANY = 2000 if settings().max_examples >= 1000 else 200  # a night's, or those of each test run
+MANY, EACH = (2000, 40) if settings().max_examples >= 1000 else (200, 4)  # of a night, or of each test run
 
 
 @contextlib.contextmanager
@@ -35,14 +35,28 @@ def small_calls_fused_too(really=True):
         yield
 
 
-@given(drawn=programs(not_yet.STEPS), small=st.booleans(), form=st.sampled_from(["auto", "compiled"]))
+@given(drawn=programs(), small=st.booleans(), form=st.sampled_from(["auto", "compiled"]))
 @settings(max_examples=MANY, suppress_health_check=list(HealthCheck))
 def test_a_compiled_step_is_the_step_itself(drawn, small, form):
     with small_calls_fused_too(small):
         assert disagreement(drawn, ("plain", form)) is None
 
 
-@given(drawn=fits(not_yet.FITS))
+ALONE = {"inputs": ["of one shape"], "losses": ["mean of squares"], "results": ["the loss", "the values"]}
+LEARNT = {**ALONE, "backward": ["cleared"], "results": ["the loss", "the gradient"]}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_part_by_itself(kind):
+    for name in KINDS[kind]:
+        for number in range(EACH):
+            learns = kind in ("gradients", "updates") or (number % 2 and kind != "calls")  # by two at once
+            others = LEARNT if learns else ALONE
+            drawn = made(random.Random(f"{name} {number}").choice, others | {kind: [name]})
+            assert disagreement(drawn, ("plain",)) is None, drawn
+
+
+@given(drawn=fits())
 @settings(max_examples=MANY // 5, suppress_health_check=list(HealthCheck))
 def test_fit_is_fit_run_eagerly(drawn):
     assert disagreement(drawn, calls=2) is None
@@ -51,7 +65,6 @@ def test_fit_is_fit_run_eagerly(drawn):
 # ---------------------------------------------------------------------------------------------------------------
 # Replays are not avoided
 
-TRAINING = {"inputs": ["of one shape"], "losses": ["mean of squares"], "backward": ["cleared"], "results": ["the loss"]}
 COMMON = {
     "values alone": {"backward": [], "body": ["elementwise", "views"], "results": ["the values"]},
     "training": {"updates": ["an optimiser"]},
@@ -77,8 +90,8 @@ def first(options):
 def test_many_drawn_programs_are_replayed():
     replays = []
 
-    @given(drawn=programs(not_yet.STEPS))
-    @settings(max_examples=60, derandomize=True, database=None, phases=[Phase.generate])
+    @given(drawn=programs())
+    @settings(max_examples=100, derandomize=True, database=None, phases=[Phase.generate])
     def count(drawn):
         replays.append(run(drawn, "plain").replays)
 
@@ -88,7 +101,7 @@ def test_many_drawn_programs_are_replayed():
 
 @pytest.mark.parametrize("name", COMMON)
 def test_common_programs_are_replayed(name):
-    drawn = made(first, TRAINING | COMMON[name])
+    drawn = made(first, LEARNT | {"results": ["the loss"]} | COMMON[name])
     for form in ("plain", "auto"):
         seen = run(drawn, form)
         assert not seen.reasons
@@ -102,18 +115,12 @@ def test_common_programs_are_replayed(name):
 def some_program_disagrees(strategy=None):
     try:
         find(
-            strategy or programs(not_yet.STEPS), lambda drawn: disagreement(drawn) is not None,
+            strategy or programs(), lambda drawn: disagreement(drawn) is not None,
             settings=settings(max_examples=MANY, derandomize=True, database=None, phases=[Phase.generate]),
         )  # fmt: skip
     except NoSuchExample:
         return False
     return True
-
-
-def test_every_part_is_a_part_of_some_program():
-    for kind, table in KINDS.items():
-        for name in table:
-            compile(made(first, TRAINING | {kind: [name]}).source, name, "exec")
 
 
 def test_a_replay_that_gives_old_results_is_noticed(monkeypatch):

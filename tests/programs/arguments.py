@@ -12,6 +12,8 @@ INPUTS = {
             return (2, 3)
         """,
         gives="array(k, 2, 3, dtype=['float64', 'float32'][k % 2])",
+        step="h = h + x * 0.1",
+        result="x * 2",
     ),
     "of other layouts": Part(
         setup="""
@@ -19,7 +21,7 @@ INPUTS = {
             return (3, 3)
         """,
         gives="""
-        «array(k, 3, 3).T|array(k, 3, 6)[:, ::2]|[array(k, 3, 3), array(k, 3, 3).T][k % 2]|array(k, 3, 3)[::-1]»
+        [array(k, 3, 3), «array(k, 3, 3).T|array(k, 3, 6)[:, ::2]|array(k, 3, 3)[::-1]»][«k % 2|1|k % 2»]
         """,
     ),
     "whole numbers": Part(
@@ -98,12 +100,15 @@ INPUTS = {
 ARGUMENTS = {
     "a number": Part(
         takes="p#=1.0",
-        gives="""
-        p#=«[0.0, -0.0][k % 2]|float('nan') if k == 3 else 1.0|k|float(k // 2)|
-            [1, 1.0, True, np.float64(1)][k % 4]|np.float32(k)|[2, 0.5][k % 2]|1 + 1j»
-        """,
+        gives="p#=«[2, 0.5]|[float('nan'), 1.0]|[1.0, True]|[1, np.float64(1)]|[np.float32(k), k]|[1 + 1j, 1]»[k % 2]",
         step="h = h «*|+» «p#|np.real(p#)|(1.0 if p# is True else 2.0)»",
-        result="«|p#|h.detach() / p# if isinstance(p#, float) else p#»",
+        result="«|p#»",
+    ),
+    "the sign of nothing": Part(
+        takes="p#=1.0",
+        gives="p#=[0.0, «-0.0|0|False|np.float64(-0.0)|-0j»][k % 2]",
+        step="h = h + np.copysign(1.0, np.real(p#))",
+        result="«|p#|h.detach() / p#»",
     ),
     "a text": Part(
         takes="p#=''", gives="p#=['double', 'off'][k % 2]", step="h = h * 2 if p# == 'double' else h", result="«|p#»"
@@ -239,6 +244,29 @@ ARGUMENTS = {
         """,
         step="for name, item in p#.items():\n    h = h * 2 + item * «len(str(name))|1|(2 if name == 'a' else 3)»",
         result="«|p#»",
+    ),
+    "one container twice": Part(
+        setup="s#, t# = [2.0, 3], [2.0, 3]",
+        takes="p#=None, q#=None",
+        gives="p#=s#, q#=«s#|[s#, t#][k % 2]|[s#]|{'a': s#}|s#[:]»",
+        step="«p#.append(1.0)\nh = h * 2 + len(q#)|h = h * (2 if p# is q# else 3)|h = h * p#[1]»",
+    ),
+    "a tensor that the step changes": Part(
+        setup="s# = «tg.Tensor([1.0, 2.0, 3.0])|tg.Tensor([1.0, 2.0, 3.0], requires_grad=True)»",
+        takes="p#=None",
+        gives="p#=s#",
+        step="""
+        h = h * p#
+        with tg.no_grad():
+            p#.«data = p# * 0.5|requires_grad = True|name = 'seen'|grad = None|data = x.mean(axis=0)»
+        """,
+        result="«|p#|p#.detach()»",
+    ),
+    "a container that the step changes": Part(
+        setup="s# = «{'a': tg.ones(3), 'n': 0}|[tg.ones(3), 0]|{'a': 2.0, 'n': 0}|[[tg.ones(3)], 0]»",
+        takes="p#=None",
+        gives="p#=«s#|[s#][0]»",
+        step="h = h * 2\np#[«'n' if isinstance(p#, dict) else 1»] «+= 1|= h.detach()|= x.shape|= h.shape[0]»",
     ),
     "a named tuple": Part(
         setup="from typing import NamedTuple\n\n\nclass Pair#(NamedTuple):\n    a: object\n    b: object = 2.0\n",

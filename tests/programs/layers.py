@@ -125,13 +125,18 @@ LAYERS = {
         class Net#(tg.nn.Dense):
             rate, calls = 0.5, 0
 
-            def «forward(self, z):
-                return super().forward(z) * self.rate|__call__(self, z):
+            «@property
+            def scale(self):
+                return self.weight.sum() * self.rate
+
+            def forward(self, z):
+                return z * self.scale|def forward(self, z):
+                return super().forward(z) * self.rate|def __call__(self, z):
                 self.calls += 1
-                return super().__call__(z) * self.rate|activated(self, z):
-                return z * self.rate|ready(self, z):
-                return super().ready(z * self.rate)|parameters(self):
-                return iter([self.weight])|__getattr__(self, name):
+                return super().__call__(z) * self.rate|def activated(self, z):
+                return z * self.rate|def ready(self, z):
+                return super().ready(z * self.rate)|def parameters(self):
+                return iter([self.weight])|def __getattr__(self, name):
                 return 2.0»
 
         net# = Net#(3, in_features=3, seed=1, dtype='float64')
@@ -151,6 +156,25 @@ LAYERS = {
     "built at the first call": Part(
         setup="net# = tg.nn.Dense(3, seed=0, dtype='float64')",
         step="h = net#(h)",
+    ),
+    "a convolutional net": Part(
+        setup="""
+        net# = tg.nn.Sequential(
+            tg.nn.Reshape((1, 3, 1)), tg.nn.Conv2D(2, (1, 2), padding='same', activation=«'relu'|None|
+            'tanh'», dtype='float64'),
+            «tg.nn.BatchNorm(momentum=0.5, dtype='float64')|tg.nn.Dropout(0.25, seed=1)|
+            tg.nn.MaxPool2D((1, 2), stride=1)|tg.nn.AvgPool2D((1, 2))|
+            tg.nn.DepthwiseConv2D((1, 2), dtype='float64')»,
+            tg.nn.Activation('«relu|softplus»'), tg.nn.Flatten(), tg.nn.Dense(3, dtype='float64'), seed=#,
+        )
+        net#.build((None, 3))
+        """,
+        step="h = net#(h)",
+        learns="*net#.parameters()",
+        between="""
+        net#.«eval()|layers[1].activation = None|layers[2].rate = 0.5|layers[2].epsilon = 0.5|
+            layers[3] = tg.nn.Activation('tanh')»
+        """,
     ),
     "a shared layer": Part(
         setup=f"net# = {DENSE}\nagain# = [net#, net#]",

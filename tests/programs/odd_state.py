@@ -48,14 +48,12 @@ ODD = {
         class Settings#:
             pass
 
-        import operator
-
         s#, name# = Settings#(), 'ra' + 'te'
         s#.rate, s#.other = 0.5, 2.0
         """,
         step="""
         h = h * «getattr(s#, name#)|getattr(s#, 'ra' + 'te')|vars(s#)['rate']|s#.__dict__[name#]|sum(vars(s#).values())|
-            operator.attrgetter(name#)(s#)|eval('s.rate', {'s': s#})|getattr(s#, [n for n in dir(s#) if n > 'r'][0])»
+            eval('s.rate', {'s': s#})|getattr(s#, [n for n in dir(s#) if n > 'r'][0])»
         """,
         between="«s#.rate = 3.0|name# = 'other'|s#.rate = float(k)|vars(s#).update(rate=k)»",
     ),
@@ -314,6 +312,15 @@ ODD = {
             float(np.mean(s#['a']))|dict(s#)['a'][0]|list(s#.values())[0][0]|min(s#['a'], key=abs)»
         """,
         between="s#['a']«[0] = 3.0|= [3.0, k]|.append(4.0)»",
+    ),
+    "state in C": Part(
+        setup="""
+        import ctypes
+
+        s# = ctypes.c_double(0.5)
+        """,
+        step="h = h * «s#.value|globals().get('s' + '#', s#).value»",
+        between="s#.value = «3.0|float(k)»",
     ),
     "settings of NumPy and warnings": Part(
         step="h = h * (2 if np.geterr()['«divide|over»'] == 'ignore' else 1)",

@@ -54,7 +54,13 @@ RESULTS = {
     ),
     "several views of one": Part(
         step="v# = (h * «2|w|1»).detach()",
-        result="«v#[:1], v#[1:]|v#, v#.T|v#.reshape(-1), v#[::-1]|v#, v#|v#[:1], v#.sum()|v#[:, :1][:1], v#»",
+        result="""
+        «v#[:1], v#[1:]|v#, v#.T|v#.reshape(-1), v#[::-1]|v#, v#|[v#, [v#]], v#|v#[:1], v#.sum()|v#[:, :1][:1], v#»
+        """,
+    ),
+    "a container twice": Part(
+        step="v# = «[(h * 2).detach()]|{'a': (h * 2).detach()}|[{}, h.shape]»",
+        result="«v#, v#|{1: v#, 2: [v#]}|(v#, (v#,))»",
     ),
     "the argument": Part(result="«x|x[1:]|x.T|x.reshape(-1)|x.detach()|x, x|x * 1|x[:, 0]|x[::-1][:1]»"),
     "the parameter": Part(

@@ -89,24 +89,34 @@ def array(k, *shape, dtype="float64"):
 
 
 def eager(step):
-    """The step itself, with arrays among its arguments as tensors."""
+    """The step itself, with arrays among its arguments as tensors, also in plain containers."""
 
     def call(*args, **kwargs):
-        return step(*map(_as_tensors, args), **_as_tensors(kwargs))
+        memo = {}
+        return step(*(_as_tensors(arg, memo) for arg in args), **_as_tensors(kwargs, memo))
 
     return call
 
 
-def _as_tensors(value):
+def _as_tensors(value, memo):
+    """What is there twice is one thing; containers in which there are no arrays stay."""
+    if id(value) not in memo:
+        memo[id(value)] = _converted(value, memo)
+    return memo[id(value)]
+
+
+def _converted(value, memo):
     if isinstance(value, (np.ndarray, np.generic)):
         return tg.Tensor(value)
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*map(_as_tensors, value))
-    if type(value) in (list, tuple):
-        return type(value)(map(_as_tensors, value))
-    if type(value) is dict:
-        return {key: _as_tensors(item) for key, item in value.items()}
-    return value
+    if type(value) not in (list, tuple, dict) and not hasattr(value, "_fields"):
+        return value
+    before = list(value.values() if isinstance(value, dict) else value)
+    items = [_as_tensors(item, memo) for item in before]
+    if all(a is b for a, b in zip(items, before, strict=True)):
+        return value
+    if isinstance(value, dict):
+        return dict(zip(value, items, strict=True))
+    return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
 
 
 def _outcome(call, form):
@@ -119,8 +129,8 @@ def _outcome(call, form):
             if isinstance(error, MISTAKES) and form is None:
                 raise
             result = f"{type(error).__name__}: {error}"
-    said = {f"{w.category.__name__}: {w.message}" for w in caught if w.category is not CompileWarning}
-    return result, said
+    said = (f"{w.category.__name__}: {w.message}" for w in caught if w.category is not CompileWarning)
+    return result, {text.replace("scalar ", "") for text in said}  # NumPy's word for an array without axes
 
 
 def _code(source, name="<program>"):

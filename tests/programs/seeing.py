@@ -30,18 +30,21 @@ def look(**values):
     into, memo = {}, {}
     for name, value in values.items():
         _look(value, name, into, memo)
+        memo = {key: known for key, known in memo.items() if isinstance(known[1], Tensor)}  # containers may be copied
     return into
 
 
 def _look(value, path, into, memo):
     kind = type(value).__name__
+    if isinstance(value, (Tensor, list, dict)):
+        first = memo.setdefault(id(value), (path, value))[0]
+        if first != path:
+            into[f"{path}: is"] = first
+            return
     if isinstance(value, Tensor):
         into[f"{path}: type"] = kind
         if value.node is not None and value.is_leaf:
-            first = memo.setdefault(id(value), (path, value))[0]
-            into[f"{path}: is"] = first if first != path else "a leaf"
-            if first != path:
-                return
+            into[f"{path}: is"] = "a leaf"
             _look(value.grad, f"{path}.grad", into, memo)
         into[path] = np.array(value._array)  # not numpy(): an array that was given out is not updated in place
     elif isinstance(value, np.ndarray) and value.dtype.hasobject:

@@ -68,6 +68,35 @@ BEFORE = {
         hook# = w.register_hook(lambda g: «inner#(g)|tg.tanh(g)|g + g.sum()|tg.checkpoint(tg.tanh)(g)»)
         """,
     ),
+    "another compiled step between": Part(
+        setup="""
+        seen# = []
+
+        @compile
+        def other#(z):
+            «with tg.no_grad():
+                w.data = w * 0.5|w.zero_grad()|(w * z).sum().backward()|pass»
+            return (z * w).sum().detach()
+        """,
+        between="if True:\n    seen#.append(other#(array(k, 2, 3)))",
+    ),
+    "a hook that raises": Part(
+        setup="""
+        s# = [0]
+
+        def hook#(g):
+            if s#[0]:
+                raise ValueError('in a hook')
+
+        «w.register_hook(hook#)|pass»
+        """,
+        step="h.register_hook(hook#)",
+        between="s#[0] = 1 - s#[0]",
+    ),
+    "copied": Part(
+        setup="import copy",
+        between="w = copy.«deepcopy(w)|copy(w)»",
+    ),
     "retained": Part(step="h = h * 1\nh.retain_grad()\nkept = h", result="kept.grad"),
 }
 

@@ -34,6 +34,19 @@ VALUES = {
         step="h = h «*|+» w#",
         learns="w#",
     ),
+    "a parameter of one's own class": Part(
+        setup="""
+        class Mine#(tg.nn.Parameter):
+            __slots__ = ('scale',)
+
+        w# = Mine#(np.array([1.5, 0.5, -0.5]))
+        w#.scale = 0.5
+        """,
+        step="h = h * w# * w#.scale",
+        between="w#.scale = «3.0|float(k)»",
+        result="«|w#|w#.detach()»",
+        learns="w#",
+    ),
     "matrix": Part(
         setup=f"w# = tg.nn.Parameter(np.array({W[9:-1]}))",
         step="h = «h @ w#|h @ w#.T|tg.tanh(h @ w#)|tg.einsum('ij,jk->ik', h, w#)»",
@@ -161,6 +174,26 @@ VALUES = {
             h = tg.tanh(h @ h.T @ h)
         """,
     ),
+    "masked": Part(step="h = h + h[«x > 0|h.detach() > 0|x.detach() != 0|[True, False]»].«sum()|sum(axis=0)»"),
+    "of unknown size": Part(
+        step="h = h * «np.unique(x.detach()).size|np.nonzero(x.detach())[0].size|len(h[:, 0][x[:, 0] > 0])»"
+    ),
+    "a leaf made in the step": Part(
+        step="""
+        z = tg.Tensor(«h.detach()|x * 1|h.detach() * 1|np.ones(3)», requires_grad=True)
+        (tg.sin(z) * w«.detach()|»).sum().backward()
+        h = h + «0.1 * z.grad|z.grad.detach()|z»
+        """,
+    ),
+    "a profile": Part(
+        step="""
+        with tg.profile():
+            h = tg.tanh(h * w)
+        """,
+    ),
+    "a recurrence": Part(step="z = h\nfor _ in range(«3|x.shape[0]»):\n    z = tg.tanh(z * w + h)\nh = z"),
+    "attention": Part(step="h = tg.softmax(h @ h.T / «2|3 ** 0.5») @ h"),
+    "embedded": Part(step="h = h * tg.embedding(np.array([0, 2, 2]), «h[:1].T|w.reshape((3, 1))|tg.ones((3, 1))»).T"),
     "images": Part(
         setup="w# = tg.nn.Parameter(np.linspace(-1, 1, 8).reshape(2, 2, 1, 2))",
         step="""
