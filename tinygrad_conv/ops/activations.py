@@ -235,12 +235,21 @@ def log_softmax(x: Array, axis: int = -1) -> Array:
     >>> log_softmax(Tensor([0.0, -1000.0]))
     Tensor([    0., -1000.])
     """
+    return log_softmaxed(x, axis)
+
+
+def log_softmaxed(x: Any, axis: int = -1, *, out: Any = None) -> Any:
+    """`log_softmax`, into `out` if that is given."""
     given = np.asarray(x)
     x = wide(given)
-    shifted = x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
-    if not shifted.size:
-        return narrow(shifted, given)
-    return narrow(shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True)), given)
+    top = np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
+    y = np.subtract(x, top, out if x is given else None)
+    if y.size:
+        np.subtract(y, np.log(np.add.reduce(np.exp(y), axis=axis, keepdims=True)), y)
+    if out is None or x is given:
+        return narrow(y, given)
+    np.copyto(out, y)
+    return out
 
 
 __all__ = [

@@ -237,16 +237,33 @@ def _sample_labels(d: Any, which: str) -> Any:
 @linear(lambda g, x_shape, labels: place(g, labels, x_shape[-1]), flops=0, samples=lambda d: _sample_labels(d, "x"))
 def pick(x: Array, labels: Any) -> Array:
     """From each row of x (..., K) the element that its label (...) names. Derivative: `place`."""
+    return picked(x, labels)
+
+
+def picked(x: Any, labels: Any, *, out: Any = None) -> Any:
+    """`pick`, into `out` if that is given."""
     rows = x.reshape(-1, x.shape[-1])
-    return rows[np.arange(len(rows)), labels.reshape(-1)].reshape(labels.shape)
+    y = rows[np.arange(len(rows)), labels.reshape(-1)].reshape(labels.shape)
+    if out is None:
+        return y
+    np.copyto(out, y)
+    return out
 
 
 @linear(lambda g, labels: pick(g, labels), flops=0, samples=lambda d: _sample_labels(d, "y"))
 def place(x: Array, labels: Any, classes: int) -> Array:
     """Rows (..., classes) of zeros with x (...) where the labels (...) say: the transpose of `pick`. Derivative: it."""
-    out = np.zeros((labels.size, classes), x.dtype)
-    out[np.arange(labels.size), labels.reshape(-1)] = x.reshape(-1)
-    return out.reshape(*labels.shape, classes)
+    return placed(x, labels, classes)
+
+
+def placed(x: Any, labels: Any, classes: int, *, out: Any = None) -> Any:
+    """`place`, into `out` if that is given."""
+    if out is None:
+        out = np.zeros((*labels.shape, classes), x.dtype)
+    else:
+        out.fill(0)
+    out.reshape(-1, classes)[np.arange(labels.size), labels.reshape(-1)] = x.reshape(-1)
+    return out
 
 
 @checked

@@ -186,15 +186,23 @@ def sum_to(x: Array, shape: ShapeLike) -> Array:
     >>> sum_to(Tensor([[1.0, 2.0], [3.0, 4.0]]), (2,))
     Tensor([4., 6.])
     """
+    return summed_to(x, shape)
+
+
+def summed_to(x: Any, shape: tuple[int, ...], *, out: Any = None) -> Any:
+    """`sum_to`, into `out` if that is given."""
     x = np.asarray(x)
     lead = x.ndim - len(shape)
-    axes = tuple(range(lead))
+    axes = leading = tuple(range(lead))
     if x.shape[lead:] != shape:
         axes += tuple(k + lead for k, n in enumerate(shape) if n == 1 and x.shape[k + lead] != 1)
-    if axes == tuple(range(len(axes))) and x.flags.c_contiguous and x.size:
+        leading = tuple(range(len(axes)))
+    if axes == leading and x.flags.c_contiguous and x.size:
         rows = math.prod(x.shape[: len(axes)])  # leading axes of a contiguous array are one long axis
-        return sum_rows(x.reshape(rows, -1)).reshape(shape)
-    return np.sum(x, axis=axes, keepdims=True).reshape(shape)
+        y = sum_rows(x.reshape(rows, -1), out=None if out is None else out.reshape(-1))
+        return y.reshape(shape) if out is None else out
+    y = np.sum(x, axis=axes, keepdims=True, out=None if out is None else out.reshape((1,) * lead + shape))
+    return y.reshape(shape)
 
 
 @linear(lambda g, i, shapes, axis, cuts: _part(g, i, shapes, axis, cuts), flops=0, samples=lambda d: d.concat_sample())

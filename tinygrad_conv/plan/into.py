@@ -7,16 +7,16 @@ A ufunc takes the output after its inputs, anything else as `out=`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from ..kernels import product
 from ..kernels import registry as kernels
-from ..ops.activations import log_softmax
+from ..ops.activations import log_softmaxed
+from ..ops.indexing import picked, placed
 from ..ops.normalization import standardized
-from ..ops.shape import sum_to
+from ..ops.shape import summed_to
 from .calls import Call
 from .ours import ours
 
@@ -60,43 +60,9 @@ def _concat(*arrays: Array, axis: int = 0, cuts: Any = None, out: Array) -> None
     np.concatenate(arrays, axis, out)
 
 
-def _log_softmax(x: Array, axis: int = -1, *, out: Array) -> None:
-    if x.dtype.char == "e":
-        np.copyto(out, log_softmax(x, axis))
-    elif x.size:
-        top = _largest(x, axis, None, None, True, -np.inf)
-        np.subtract(x, top, out)
-        np.subtract(out, np.log(_total(np.exp(out), axis, None, None, True)), out)
-
-
 def _cross_entropy(x: Array, labels: Array, *, out: tuple[Array, Array]) -> None:
     losses, log_p = out
-    _log_softmax(x, out=log_p)
-    rows = log_p.reshape(-1, x.shape[-1])
-    np.negative(rows[_numbers(len(rows)), labels.reshape(-1)], losses.reshape(-1))
-
-
-def _pick(x: Array, labels: Array, *, out: Array) -> None:
-    rows = x.reshape(-1, x.shape[-1])
-    out.reshape(-1)[:] = rows[_numbers(len(rows)), labels.reshape(-1)]
-
-
-def _place(x: Array, labels: Array, classes: int, *, out: Array) -> None:
-    out[...] = 0
-    out.reshape(-1, classes)[_numbers(labels.size), labels.reshape(-1)] = x.reshape(-1)
-
-
-@lru_cache(maxsize=64)
-def _numbers(n: int) -> Array:
-    return np.arange(n)
-
-
-def _sum_to(x: Array, shape: tuple[int, ...], *, out: Array) -> None:
-    rows = x.size // (out.size or 1)
-    if x.flags.c_contiguous and x.size and x.shape[-out.ndim :] == shape:
-        product.sum_rows(x.reshape(rows, -1), out=out.reshape(-1))
-    else:
-        np.copyto(out, sum_to(x, shape))
+    np.negative(picked(log_softmaxed(x, out=log_p), labels), losses)
 
 
 def _standardize_grad(g: Array, y: Array, r: Array, *, out: Array) -> None:
@@ -117,8 +83,8 @@ INTO: dict[str, Callable[..., Any]] = {
     "greater_equal": np.greater_equal, "less": np.less, "less_equal": np.less_equal, "equal": np.equal,
     "not_equal": np.not_equal, "logical_and": np.logical_and, "logical_or": np.logical_or,
     "logical_not": np.logical_not, "logical_xor": np.logical_xor, "isnan": np.isnan,
-    "relu": _relu, "pow": _power, "reciprocal": _reciprocal, "sum": _sum, "sum_to": _sum_to,
-    "log_softmax": _log_softmax, "cross_entropy": _cross_entropy, "pick": _pick, "place": _place,
+    "relu": _relu, "pow": _power, "reciprocal": _reciprocal, "sum": _sum, "sum_to": summed_to,
+    "log_softmax": log_softmaxed, "cross_entropy": _cross_entropy, "pick": picked, "place": placed,
     "max": _max, "min": _min, "_standardize": standardized, "_standardize_grad": _standardize_grad, "copy": _copy,
     "_matmul": product.matmul, "_concat": _concat,
     "conv": kernels.conv, "conv_transpose": kernels.conv_input_grad,
