@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import tinygrad_conv as tg
-from tinygrad_conv.engine.primitive import flops_of, iter_parents
+from tinygrad_conv.engine.node import iter_parents
+from tinygrad_conv.engine.primitive import flops_of
 
 Sizes = tuple[int, ...]
 SMALL, LARGE = 4, 256  # the first size, times these, is measured

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import tinygrad_conv as tg
-from tinygrad_conv.engine.primitive import is_plain
+from tinygrad_conv.engine.plain import is_plain
 from tinygrad_conv.files import write
 from tinygrad_conv.ops import overrides, protocols
 from tinygrad_conv.ops.spellings import SPELLINGS

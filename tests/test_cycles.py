@@ -183,10 +183,10 @@ def test_a_model_stays_in_what_holds_it():
     model = Own()
     for _ in range(3):
         y = model(ROWS)
-        assert y.node.extra == "rest.0.0"
+        assert y.node.path == "rest.0.0"
         gc.collect()
     model.rest = [tg.nn.Sequential([tg.nn.Dense(3, in_features=3, name="other")])]
-    assert model(ROWS).node.extra == "rest.0.other"
+    assert model(ROWS).node.path == "rest.0.other"
 
 
 def test_the_interpreter_ends_in_silence():
@@ -198,7 +198,7 @@ class Late:
     def __del__(self): arrays.clear(); kept.clear()
 late = Late()
 import builtins  # gone after the modules, the last of a tuple first
-builtins.held = (tg.engine.tensor._exposed, tg.engine.tensor._late, arrays, kept)
+builtins.held = (tg.engine.guards.exposed, tg.engine.guards.handed_out, arrays, kept)
 """
     run = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60)
     assert (run.returncode, run.stderr) == (0, "")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_conv as tg
-from tinygrad_conv.engine.autodiff import flatten
+from tinygrad_conv.engine.trees import flatten
 from tinygrad_conv.errors import ArgumentError, DTypeError, GraphError
 
 Pair = namedtuple("Pair", "a b")
@@ -152,7 +152,7 @@ def test_3000_sequences_in_each_other():
     path = ".".join("0" * 3000)
     y = model(X)
     np.testing.assert_array_equal(y, dense(X))
-    assert y.node.extra == path
+    assert y.node.path == path
     y.sum().backward()
     assert [name for name, _ in model.named_parameters()] == [f"{path}.weight", f"{path}.bias"]
     assert all(parameter.grad is not None for parameter in model.parameters())

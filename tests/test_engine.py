@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_conv as tg
-from tinygrad_conv.engine import tensor
+from tinygrad_conv.engine import guards
 from tinygrad_conv.engine.operation import written_out
 from tinygrad_conv.errors import AnomalyError, DeclarationError, DTypeError, GraphError, MutationError, ShapeError
 
@@ -581,7 +581,7 @@ def test_a_saved_array_is_changed_exactly_if_its_bits_are(small, dtype, shape, l
         c[rng.random(shape) < 0.1] = np.nan
     x = tg.Tensor(np.ones(shape), requires_grad=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tensor, "_SMALL", small)
+        patch.setattr(guards, "_SMALL", small)
         y = x * c
         before = c.tobytes()
         CHANGES[change](c, rng)

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_conv as tg
-from tinygrad_conv.engine.tensor import _owner, arrays_in
+from tinygrad_conv.engine.guards import arrays_in, owner_of
 from tinygrad_conv.errors import GraphError, MutationError
 
 PRIMITIVES = tg.primitives()
@@ -216,10 +216,10 @@ def test_results_and_residuals_are_no_memory_of_a_second_input(name, seed):
     args, params = sample(primitive, tg.testing.Draw.seeded(seed))
     result = primitive.forward(*args, **params)
     y, residual = result if primitive.has_residual else (result, None)
-    memory = {id(_owner(a)) for a in arrays_in((args, params))}
-    assert not any(id(_owner(array)) in memory for array in arrays_in(residual))
+    memory = {id(owner_of(a)) for a in arrays_in((args, params))}
+    assert not any(id(owner_of(array)) in memory for array in arrays_in(residual))
     if len(args) > 1:
-        assert not any(id(_owner(array)) in memory for array in arrays_in(y))
+        assert not any(id(owner_of(array)) in memory for array in arrays_in(y))
 
 
 def f_and_mutable(closure):

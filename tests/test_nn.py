@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import tinygrad_conv as tg
 from tinygrad_conv import nn
+from tinygrad_conv.engine.guards import exposed
 from tinygrad_conv.engine.primitive import flops_of
-from tinygrad_conv.engine.tensor import _exposed
 from tinygrad_conv.errors import ArgumentError, DTypeError, ShapeError
 from tinygrad_conv.nn import init
 
@@ -35,7 +35,7 @@ def test_a_parameter_is_a_copy_that_nobody_else_can_reach():
     data[0] = 9
     assert parameter.tolist() == [1.0, 2.0]
     assert parameter.requires_grad
-    assert id(parameter._array) not in _exposed
+    assert id(parameter._array) not in exposed
     assert not nn.Buffer(data).requires_grad
     with pytest.raises(DTypeError, match="floating"):
         nn.Parameter([1, 2])
@@ -127,16 +127,16 @@ def test_graph_nodes_and_errors_know_the_layers_path():
     net = Net()
     x = np.zeros((1, 3), "float32")
     y = net(x)
-    assert y.node.extra == "head.1"
-    assert y.node.parents[0].extra == "head.0"
-    assert net.body[1](normal(1, 4)).node.extra is None or net.body[1](normal(1, 4)).node.extra == ""
+    assert y.node.path == "head.1"
+    assert y.node.parents[0].path == "head.0"
+    assert net.body[1](normal(1, 4)).node.path == ""
     net.body[1] = nn.Dense(5, in_features=9)
     with pytest.raises(ShapeError, match=r"Dense 'body\.1': got 4 features, its weight has 9"):
         net(x)
     model = nn.Sequential([nn.Dense(3, in_features=3), nn.Dense(3, in_features=3), nn.Activation("tanh")])
-    assert model(x).node.extra == "2"
+    assert model(x).node.path == "2"
     model.pop(0)
-    assert model(x).node.extra == "1"
+    assert model(x).node.path == "1"
 
 
 def test_copies_and_pickles_take_the_layer_and_not_its_surroundings():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_conv as tg
-from tinygrad_conv.engine.tensor import _owner
+from tinygrad_conv.engine.guards import owner_of
 from tinygrad_conv.errors import ArgumentError
 from tinygrad_conv.graph.watching import topological
 
@@ -24,7 +24,7 @@ def held(y):
         for value in (*node.saved, *node.params.values()):
             for array in value if isinstance(value, tuple) else (value,):
                 if isinstance(array, np.ndarray):
-                    found[id(_owner(array))] = _owner(array)
+                    found[id(owner_of(array))] = owner_of(array)
     return found
 
 
@@ -72,7 +72,7 @@ def test_what_is_held(name):
     x = weight(*shape) + np.float32(0)  # a sum holds nothing
     y = f(x)
     arrays = held(y)
-    which = "".join(name for name, t in (("x", x), ("y", y)) if arrays.pop(id(_owner(t._array)), None) is not None)
+    which = "".join(name for name, t in (("x", x), ("y", y)) if arrays.pop(id(owner_of(t._array)), None) is not None)
     weights = {id(w._array) for w in WEIGHTS}
     rest = sum(array.nbytes for key, array in arrays.items() if key not in weights)
     assert (which, rest / y.size) == (expected, more)
@@ -100,7 +100,7 @@ def test_a_network_holds_what_its_rules_read_and_nothing_twice():
     n, net = 16, convnet()
     arrays = held(net(np.random.default_rng(0).random((n, 28, 28, 1), dtype="float32")).sum())
     for parameter in net.parameters():
-        arrays.pop(id(_owner(parameter._array)), None)
+        arrays.pop(id(owner_of(parameter._array)), None)
     floats = n * (28 * 28 + 13 * 13 * 32 + 1600)  # what the convolutions and the dense layer read
     bytes_ = n * (26 * 26 * 32 + 13 * 13 * 32 + 11 * 11 * 64 + 5 * 5 * 64)  # relus' signs, and places of the maxima
     assert sum(array.nbytes for array in arrays.values()) == 4 * floats + bytes_

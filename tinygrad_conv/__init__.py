@@ -29,11 +29,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import errors, ops
-from .engine.autodiff import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from .engine.checkpoint import checkpoint
 from .engine.modes import detect_anomaly, enable_grad, is_grad_enabled, no_grad
 from .engine.primitive import NONDIFF, Primitive, bilinear, elementwise, linear, opaque, primitives
 from .engine.tensor import Tensor
 from .engine.tensor import ops as _methods
+from .engine.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from .kernels.registry import use_kernels
 from .ops import *
 

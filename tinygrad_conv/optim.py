@@ -42,8 +42,9 @@ from .arguments import (
     items_of,
     unchecked,
 )
+from .engine.guards import unshared
 from .engine.modes import clears, effect
-from .engine.tensor import Tensor, cast, unshared
+from .engine.tensor import Tensor, cast
 from .errors import ArgumentError, DTypeError, NotDefinedError, ShapeError
 from .kernels import registry as kernels
 from .kernels.product import quietly
@@ -387,7 +388,7 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: Positive) -> Tensor:
     norm = math.sqrt(sum(float(quietly(np.dot, g, g)) for g in flat))
     factor = max_norm / norm if norm > max_norm else 1.0
     for node in nodes:  # new gradients in any case, so that a compiled step knows them whether they were clipped or not
-        node.grad = Tensor(node.grad._array * factor)  # type: ignore[union-attr]
+        node.grad = Tensor(node.grad._array * factor)
     return Tensor(norm)
 
 

@@ -20,8 +20,9 @@ import numpy as np
 
 from .engine.bare import array_of
 from .engine.modes import MODE, Observer, observed, observer
+from .engine.node import Node
 from .engine.primitive import Primitive
-from .engine.tensor import Node, Tensor
+from .engine.tensor import Tensor
 from .errors import ArgumentError, DeclarationError
 
 __all__ = ["Machine", "Profile", "Row", "Table", "machine", "profile"]
@@ -332,7 +333,7 @@ class Profile:
         if node is None or direction == "effect":
             kind = _Kind(name, mode.path, direction or "forward", "", price)
         else:  # a checkpoint that runs again says in which module it is
-            kind = _Kind(name, mode.path if mode.replaying else node.extra or "", "backward", _label(node), price)
+            kind = _Kind(name, mode.path if mode.replaying else node.path, "backward", _label(node), price)
         for profile in self._profiles:
             if profile._start is not None:
                 count = profile._counts.setdefault(kind, [0, 0.0])
@@ -407,9 +408,9 @@ class Profile:
         `rule_of` is the node whose rule made it, if it belongs to a gradient. None if no such operation ran.
         """
         if rule_of is None:
-            wanted = _label(node), node.extra or "", "forward", ""
+            wanted = _label(node), node.path, "forward", ""
         else:
-            wanted = _label(node), rule_of.extra or "", "backward", _label(rule_of)
+            wanted = _label(node), rule_of.path, "backward", _label(rule_of)
         calls, total = 0, 0.0
         for kind, (n, seconds) in self._counts.items():
             shape = kind.price.shape
@@ -496,7 +497,7 @@ def _name(function: Callable[..., Any], args: Sequence[Any]) -> str:
 
 
 def _label(node: Node) -> str:
-    return node.label.lstrip("_")
+    return node.shown
 
 
 def _flops(primitive: Primitive, values: Sequence[Any], shape: tuple[int, ...], params: dict[str, Any]) -> int:

@@ -15,7 +15,7 @@ tinygrad_conv.errors.ArgumentError: mix: expected share to be a number in [0, 1]
 =========  ================================================================================
 """
 
-from .arrays import as_array, bare_array, is_not_bare
+from .arrays import array_from, as_array, bare_array, is_not_bare
 from .calls import OF_NUMPY, RAW, called, checked, explained, kinds_of, unchecked
 from .kinds import (
     LATER,
@@ -49,7 +49,7 @@ from .memory import afford
 
 __all__ = [
     "LATER", "OF_NUMPY", "RAW", "Axes", "Count", "DType", "Finite", "FloatDType", "Fraction", "Kind", "NewShape",
-    "NonNegative", "Path", "Positive", "Probability", "ShapeLike", "Size", "Sizes", "SomeAxes", "afford", "as_array",
-    "bare_array", "called", "check", "checked", "described", "explained", "instances", "integers", "is_not_bare",
-    "items_of", "kind_of", "kinds_of", "numbers", "one_of", "several", "unchecked",
+    "NonNegative", "Path", "Positive", "Probability", "ShapeLike", "Size", "Sizes", "SomeAxes", "afford",
+    "array_from", "as_array", "bare_array", "called", "check", "checked", "described", "explained", "instances",
+    "integers", "is_not_bare", "items_of", "kind_of", "kinds_of", "numbers", "one_of", "several", "unchecked",
 ]  # fmt: skip

@@ -8,13 +8,17 @@ masked elements, whose meaning that would change, is refused.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numpy import asarray, ndarray
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, DTypeError, TinygradConvError
+from .kinds import described
+from .memory import afford
 
-__all__ = ["as_array", "bare_array", "is_not_bare"]
+__all__ = ["array_from", "as_array", "bare_array", "is_not_bare"]
 
 
 def is_not_bare(value: Any) -> bool:
@@ -53,3 +57,39 @@ def as_array(value: Any, what: str, dtype: Any = None) -> Any:
     array([1, 2])
     """
     return asarray(bare_array(value, what), dtype)
+
+
+def array_from(
+    data: Any, dtype: Any = None, copy: bool | None = None, of: Callable[[Any], Any] = bare_array
+) -> ndarray[Any, Any]:
+    """Numbers as an array: nested lists, scalars, what has an array, with `of` asked about what stands in lists.
+
+    Raises DTypeError in words that follow the name of who was given them.
+
+    >>> array_from([[1, 2], [3, 4.5]])
+    array([[1. , 2. ],
+           [3. , 4.5]])
+    """
+    data = _listed(data, of) if isinstance(data, (list, tuple)) else bare_array(data)
+    try:
+        if isinstance(data, range):
+            afford("a range", (len(data),))
+        if dtype is not None and np.dtype(dtype).kind not in "cb" and np.iscomplexobj(data):
+            raise DTypeError(f"expected real numbers for {np.dtype(dtype)}, got complex ones; take the real part first")
+        array = np.array(data, dtype=dtype, copy=copy)
+    except TinygradConvError:
+        raise
+    except Exception as error:  # an object may raise anything when it is asked for its array
+        raise DTypeError(f"expected numbers of one regular shape, got {described(data)} ({error})") from None
+    if array.dtype.kind not in "fiubc":
+        raise DTypeError(f"expected numbers, got dtype {array.dtype} from {described(data)}; convert the data first")
+    return array
+
+
+def _listed(data: Any, of: Callable[[Any], Any], depth: int = 0) -> Any:
+    """Nested lists, with what stands in them as `of` has it."""
+    if not isinstance(data, (list, tuple)):
+        return of(data)
+    if depth > 64:
+        raise DTypeError("expected lists nested at most 64 deep, as many axes as NumPy's arrays have")
+    return [_listed(item, of, depth + 1) for item in data]

@@ -12,13 +12,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cached_property, wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from ..blocks import Block
-
-if TYPE_CHECKING:
-    from .primitive import Primitive
-    from .tensor import Node, Tensor
 
 __all__ = [
     "CLEARED", "MODE", "Mode", "Observer", "clears", "constant", "detect_anomaly", "effect", "enable_grad",
@@ -32,7 +28,7 @@ T = TypeVar("T")
 class Observer(Protocol):
     """Stands at the doors. Each method does what would have been done without it, and returns the result."""
 
-    def run(self, primitive: Primitive, args: Sequence[Any], values: Sequence[Any], params: dict[str, Any]) -> Any:
+    def run(self, primitive: Any, args: Sequence[Any], values: Sequence[Any], params: dict[str, Any]) -> Any:
         """Run ``primitive.forward(*values, **params)``; `args` are the same with their tensors."""
 
     def compute(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -56,10 +52,10 @@ class Observer(Protocol):
     def enter(self, module: Any) -> None:
         """A module is called."""
 
-    def touch(self, tensor: Tensor) -> None:
+    def touch(self, tensor: Any) -> None:
         """A tensor's array is about to be shared with another tensor, or what is known of the tensor to change."""
 
-    def gradient(self, node: Node) -> None:
+    def gradient(self, node: Any) -> None:
         """The gradient that a node has is about to be read."""
 
     def escape(self, why: str) -> None:
@@ -76,11 +72,11 @@ class Mode:
     path: str = ""  # where it is in the outermost, such as "head.1"
     generators: dict[int, tuple[Any, Any]] | None = None  # inside checkpoint: generators used, with their first state
     replaying: bool = False  # inside checkpoint's second run: no side effects on running statistics
-    watch: Callable[[Node, Any, Sequence[Any]], None] | None = None  # for pictures: told of each node, output, inputs
+    watch: Callable[[Any, Any, Sequence[Any]], None] | None = None  # for pictures: told of each node, output, inputs
     observer: Observer | None = None  # told of all computing, for profiles and compiled steps
     training: bool | None = None  # are modules called in training mode? None: each as its `train` and `eval` said
     bare: Any = None  # a layer (weakly) that leaves out its activation, because a loss that follows takes logits
-    backward: Node | None = None  # whose rules a backward pass runs; noted for observers only
+    backward: Any = None  # whose rules a backward pass runs; noted for observers only
 
     @cached_property
     def is_watched(self) -> bool:
@@ -186,7 +182,7 @@ def effect(function: Callable[P, T]) -> Callable[P, T]:
     return call
 
 
-def clears(tensors: Callable[[Any], Iterable[Tensor]]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+def clears(tensors: Callable[[Any], Iterable[Any]]) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """An `effect` after which some tensors have no gradient, whatever they had before; those of its first argument."""
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
@@ -196,7 +192,7 @@ def clears(tensors: Callable[[Any], Iterable[Tensor]]) -> Callable[[Callable[P, 
     return decorate
 
 
-CLEARED: dict[Callable[..., Any], Callable[[Any], Iterable[Tensor]]] = {}  # of functions that forget gradients: whose
+CLEARED: dict[Callable[..., Any], Callable[[Any], Iterable[Any]]] = {}  # of functions that forget gradients: whose
 
 
 def constant(array: T) -> T:

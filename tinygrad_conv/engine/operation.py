@@ -17,40 +17,44 @@ from collections.abc import Callable, Sequence
 from functools import cache, wraps
 from textwrap import indent
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from ..arguments import OF_NUMPY, bare_array, explained
+from ..arguments import OF_NUMPY, Kind, bare_array, explained
 from ..errors import AnomalyError, DTypeError, GraphError, ShapeError, TinygradConvError
+from .guards import FIXED, arrays_in, expose, exposed, fingerprint, kept, owner_of, reachable
 from .modes import MODE, OBSERVED, Mode
-from .tensor import (
-    _LIBRARY,
-    FIXED,
-    PLAIN,
-    Node,
-    Shape,
-    Tensor,
-    _exposed,
-    _owner,
-    _user_files,
-    arrays_in,
-    describe_source,
-    expose,
-    fingerprint,
-    kept,
-    ndarray,
-    next_index,
-    plain_array,
-    reachable,
-    user_source,
-    wrap,
-)
-
-if TYPE_CHECKING:
-    from .primitive import Primitive
+from .node import Node, Shape, next_index
+from .source import LIBRARY, describe_source, user_files, user_source
+from .tensor import PLAIN, Tensor, ndarray, plain_array, wrap
 
 __all__ = ["MISSING", "explain", "operation_of", "source_of", "written_out"]
+
+
+class Declared(Protocol):
+    """What an operation knows of its primitive: what the declaration says of the inputs, and what rules read."""
+
+    name: str
+    forward: Callable[..., Any]
+    operation: Callable[..., Any]
+    inputs: tuple[str, ...]
+    params: tuple[str, ...]
+    defaults: dict[str, Any]
+    variadic: bool
+    broadcasts: bool
+    has_residual: bool
+    nondiff: tuple[bool, ...]
+    reads: list[set[int]]
+
+    @property
+    def shown(self) -> str: ...
+
+    @property
+    def kinds(self) -> dict[str, Kind]: ...
+
+    def bind(self, args: tuple[Any, ...], params: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]: ...
+
 
 MISSING: Any = object()  # in place of an input that was not given, or by name
 
@@ -95,7 +99,7 @@ def operation({parameters}):
     node.guards = guards
     node.index = next_index()
     node.grad = node.hooks = None
-    node.extra = mode.path or None
+    node.path = mode.path
     out = new(Tensor)
     out._array = y
     out.node = node
@@ -134,7 +138,7 @@ _SHARED = """\
 """
 
 
-def operation_of(primitive: Primitive) -> Callable[..., Any]:
+def operation_of(primitive: Declared) -> Callable[..., Any]:
     """The function that users call. Given arrays only it returns an array, else a tensor."""
     names = {"primitive": primitive, "forward": primitive.forward, "defaults": primitive.defaults}
     operation: Any = FunctionType(_first_call.__code__, {**_NAMES, **names})
@@ -147,7 +151,7 @@ def _first_call(*args: Any, **params: Any) -> Any:
     return written_out(primitive)(*args, **params)  # type: ignore[name-defined]  # noqa: F821
 
 
-def written_out(primitive: Primitive) -> Callable[..., Any]:
+def written_out(primitive: Declared) -> Callable[..., Any]:
     """The operation, after its code was made from its source."""
     made = _compiled(source_of(primitive))
     operation: Any = primitive.operation
@@ -156,22 +160,22 @@ def written_out(primitive: Primitive) -> Callable[..., Any]:
     operation.__defaults__ = made.__defaults__
     # A code object of its own: the interpreter notes there which types it meets, and debuggers show its name.
     operation.__code__ = made.__code__.replace(co_name=primitive.name)
-    return operation  # type: ignore[no-any-return]
+    return operation
 
 
 @cache
 def _compiled(source: str) -> FunctionType:
     """The function that some source defines, which many primitives share."""
-    file = f"{_LIBRARY}<operation {_compiled.cache_info().misses}>"
+    file = f"{LIBRARY}<operation {_compiled.cache_info().misses}>"
     linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file  # for tracebacks and debuggers
     names = {"MISSING": MISSING}
     exec(compile(source, file, "exec"), names)
-    return names["operation"]  # type: ignore[no-any-return]
+    return names["operation"]
 
 
-def source_of(primitive: Primitive) -> str:
+def source_of(primitive: Declared) -> str:
     """The source code of a primitive's operation."""
-    ours = primitive.forward.__code__.co_filename.startswith(_LIBRARY)
+    ours = primitive.forward.__code__.co_filename.startswith(LIBRARY)
     parts = (_parts_of_variadic if primitive.variadic else _parts_of_fixed)(primitive, "" if ours else _GUARD_RESIDUAL)
     parts["shared"] = "" if ours else _SHARED.format(values=parts["values"])
     for name in ("unpack", "save"):
@@ -180,7 +184,7 @@ def source_of(primitive: Primitive) -> str:
     return re.sub(r"\n\s*\n", "\n", _OPERATION.format(residual=residual, **parts))
 
 
-def _parts_of_fixed(primitive: Primitive, guard_residual: str) -> dict[str, str]:
+def _parts_of_fixed(primitive: Declared, guard_residual: str) -> dict[str, str]:
     """For inputs x0, x1, ...: their arrays are a0, a1, ..., their nodes n0, n1, ..."""
     inputs = range(len(primitive.inputs))
     followed = [k for k in inputs if not primitive.nondiff[k]]
@@ -227,7 +231,7 @@ el{unpack}"""
     }
 
 
-def _parts_of_variadic(primitive: Primitive, guard_residual: str) -> dict[str, str]:
+def _parts_of_variadic(primitive: Declared, guard_residual: str) -> dict[str, str]:
     """For any number of inputs."""
     unpack = _UNPACK.format(x="x", a="a", n="n") + "values.append(a)\nparents.append(n)\n"
     unpack = f"values, parents, tensors = [], [], False\nfor x in xs:\n{indent(unpack, '    ')}"
@@ -254,7 +258,7 @@ def _parts_of_variadic(primitive: Primitive, guard_residual: str) -> dict[str, s
     }
 
 
-def _keywords(primitive: Primitive) -> str:
+def _keywords(primitive: Declared) -> str:
     """The lines that look at the keywords that have a kind, if any are given."""
     lines = ""
     for name, kind in primitive.kinds.items():
@@ -277,7 +281,7 @@ def _guard_output() -> str:
     return _GUARD.format(what='"output"', a="y", test="", end="")
 
 
-def _untracked(primitive: Primitive, params: dict[str, Any]) -> dict[str, Any]:
+def _untracked(primitive: Declared, params: dict[str, Any]) -> dict[str, Any]:
     """The keywords of a call with a plain array for each tensor, through which no gradient can flow."""
     for name, value in params.items():
         if isinstance(value, Tensor) and value.node is not None and MODE.get().recording:
@@ -291,7 +295,7 @@ def _untracked(primitive: Primitive, params: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _all_params(primitive: Primitive, params: dict[str, Any]) -> dict[str, Any]:
+def _all_params(primitive: Declared, params: dict[str, Any]) -> dict[str, Any]:
     """The keywords of a call, which nobody can change any more, with the defaults of the others."""
     for name, value in params.items():
         if type(value) not in FIXED:
@@ -301,12 +305,12 @@ def _all_params(primitive: Primitive, params: dict[str, Any]) -> dict[str, Any]:
     return {**primitive.defaults, **params}
 
 
-def _data(primitive: Primitive, y: ndarray) -> Tensor:
+def _data(primitive: Declared, y: ndarray) -> Tensor:
     """A result that is not floating: integers and bools are data."""
     return wrap(_of_numbers(primitive, y), None)
 
 
-def _of_numbers(primitive: Primitive, y: ndarray) -> ndarray:
+def _of_numbers(primitive: Declared, y: ndarray) -> ndarray:
     if y.dtype.kind not in "fiubc":
         raise DTypeError(
             f"{primitive.shown}: expected numbers, got a result of dtype {y.dtype}; convert the data first"
@@ -314,7 +318,7 @@ def _of_numbers(primitive: Primitive, y: ndarray) -> ndarray:
     return y
 
 
-def _unrecorded(primitive: Primitive, args: tuple[Any, ...], y: ndarray, mode: Mode) -> Tensor:
+def _unrecorded(primitive: Declared, args: tuple[Any, ...], y: ndarray, mode: Mode) -> Tensor:
     """The tensor of a result that is not followed, which remembers why, for the error of a later `backward()`."""
     out = wrap(_of_numbers(primitive, y), None)
     for argument in args:
@@ -327,7 +331,7 @@ def _unrecorded(primitive: Primitive, args: tuple[Any, ...], y: ndarray, mode: M
     return out
 
 
-def _check_finite(primitive: Primitive, y: ndarray, values: Sequence[Any]) -> None:
+def _check_finite(primitive: Declared, y: ndarray, values: Sequence[Any]) -> None:
     """For `detect_anomaly`: raise at the first operation whose result holds a NaN that no input held."""
     if y.dtype.kind not in "fc":
         return
@@ -346,7 +350,7 @@ def _check_finite(primitive: Primitive, y: ndarray, values: Sequence[Any]) -> No
         )
 
 
-def explain(primitive: Primitive, error: Exception, values: Sequence[Any]) -> Exception:
+def explain(primitive: Declared, error: Exception, values: Sequence[Any]) -> Exception:
     """The library's error for what NumPy raised inside `primitive`."""
     names = [f"{primitive.inputs[0]}[{k}]" for k in range(len(values))] if primitive.variadic else primitive.inputs
     if primitive.broadcasts and isinstance(error, ValueError):
@@ -373,9 +377,9 @@ def _broadcast_fix(shapes: Sequence[Shape]) -> str:
 _NAMES: dict[str, Any] = {  # what the source means by its names
     "MISSING": MISSING, "MODE": MODE, "Node": Node, "OBSERVED": OBSERVED, "OF_NUMPY": OF_NUMPY, "Tensor": Tensor,
     "TinygradConvError": TinygradConvError, "all_params": _all_params, "check_finite": _check_finite, "data": _data,
-    "explain": explain, "exposed": _exposed, "fingerprint": fingerprint, "float32": np.dtype(np.float32),
+    "explain": explain, "exposed": exposed, "fingerprint": fingerprint, "float32": np.dtype(np.float32),
     "float64": np.dtype(np.float64), "ndarray": ndarray, "new": object.__new__, "next_index": next_index, "np": np,
-    "PLAIN": PLAIN, "arrays_in": arrays_in, "expose": expose, "owner": _owner, "plain_array": plain_array,
-    "reachable": reachable, "sys": sys, "unrecorded": _unrecorded, "untracked": _untracked, "user_files": _user_files,
+    "PLAIN": PLAIN, "arrays_in": arrays_in, "expose": expose, "owner": owner_of, "plain_array": plain_array,
+    "reachable": reachable, "sys": sys, "unrecorded": _unrecorded, "untracked": _untracked, "user_files": user_files,
     "user_source": user_source, "wrap": wrap, "written_out": written_out,
 }  # fmt: skip

@@ -27,20 +27,21 @@ first-order backward runs on bare NumPy; given tensors, the same rule records: a
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache, partial, wraps
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, ParamSpec, TypeAlias
 
 import numpy as np
 
-from ..arguments import Kind, bare_array, described, is_not_bare, kinds_of
-from ..errors import DeclarationError, DTypeError, ShapeError, TinygradConvError
-from .modes import OBSERVED, constant, observer
+from ..arguments import Kind, described, kinds_of
+from ..errors import DeclarationError, DTypeError
+from .modes import OBSERVED, constant
+from .node import Node
 from .operation import MISSING, operation_of, source_of
-from .tensor import Array, Node, Tensor, ndarray, ops, wrap
+from .tensor import Tensor, ndarray, wrap
 
-__all__ = ["NONDIFF", "Primitive", "bilinear", "elementwise", "linear", "opaque", "plain", "primitives"]
+__all__ = ["NONDIFF", "Primitive", "bilinear", "elementwise", "flops_of", "linear", "opaque", "primitives"]
 
 P = ParamSpec("P")
 Rule: TypeAlias = Callable[..., Any]
@@ -470,60 +471,6 @@ def _needs_rules(kind: str, forward: Callable[..., Any], rules: Sequence[Rule], 
         raise DeclarationError(f"@{kind} {forward.__name__}: {what} is missing")
 
 
-def plain(function: Callable[P, Any]) -> Callable[P, Any]:
-    """Make a function of arrays into one of tensors whose result is data, without a gradient (comparisons, argmax)."""
-
-    @wraps(function)
-    def operation(*args: P.args, **kwargs: P.kwargs) -> Any:
-        by = observer()
-        with_tensors = False
-        for argument in (*args, *kwargs.values()):
-            if type(argument) is ndarray:
-                continue
-            if isinstance(argument, Tensor):
-                with_tensors = True
-            elif is_not_bare(argument):
-                bare = partial(bare_array, what=function.__name__.lstrip("_"))
-                return operation(*map(bare, args), **{k: bare(value) for k, value in kwargs.items()})
-        if not with_tensors:
-            return function(*args, **kwargs) if by is None else by.compute(function, args, kwargs)
-        values = [a._array if isinstance(a, Tensor) else a for a in args]
-        named = {k: a._array if isinstance(a, Tensor) else a for k, a in kwargs.items()}
-        try:
-            if by is None:
-                return _as_data(_as_arrays(function, *values, **named))
-            return _as_data(by.compute(partial(_as_arrays, function), args, kwargs))
-        except TinygradConvError:
-            raise
-        except ValueError as error:
-            raise explain_plain(function, error, values) from error
-
-    operation.plain = True  # type: ignore[attr-defined]
-    return operation
-
-
-def is_plain(operation: Callable[..., Any]) -> bool:
-    """Does an operation give data, that no gradient flows through?"""
-    return hasattr(operation, "plain")
-
-
-def explain_plain(function: Callable[..., Any], error: ValueError, values: Sequence[Any]) -> ShapeError:
-    """The library's error for what NumPy raised inside a `plain` function."""
-    shapes = ", ".join(str(np.shape(v)) for v in values if isinstance(v, ndarray))
-    return ShapeError(f"{function.__name__}: {error} (got {shapes})")
-
-
-def _as_arrays(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """What a function of arrays gives: an array, a tuple of some, or None."""
-    result = function(*args, **kwargs)
-    return result if result is None else tuple(map(np.asarray, result)) if type(result) is tuple else np.asarray(result)
-
-
-def _as_data(result: Any) -> Any:
-    """The same as tensors."""
-    return result if result is None else tuple(map(_as_data, result)) if type(result) is tuple else wrap(result, None)
-
-
 def flops_of(node: Node) -> int:
     """The floating-point operations of one node, from its primitive's declaration and the shapes it knows."""
     primitive = node.primitive
@@ -536,10 +483,3 @@ def flops_of(node: Node) -> int:
         for parent, saved in zip(node.parents, node.saved, strict=False)
     ]
     return int(primitive.flops(*shapes, node.shape, **node.params))
-
-
-def iter_parents(node: Node) -> Iterator[Node]:
-    return (parent for parent in node.parents if parent is not None)
-
-
-__all__ += ["Array", "flops_of", "ops"]

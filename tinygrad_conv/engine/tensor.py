@@ -1,349 +1,32 @@
-"""`Tensor` and `Node`: a value, and what the graph remembers of the operation that made it.
+"""`Tensor`: an array, and (when something it came from requires a gradient) a `Node` of the graph.
 
-This file knows no particular operation. Operators and methods look their operation up by name in `ops`, a
-namespace that the package `ops/` fills as it declares its primitives.
-
-How the graph is held
----------------------
-A `Tensor` is an array plus (when something it came from requires a gradient) a `Node`. A node knows its primitive,
-the nodes of its inputs, and only those arrays that the primitive's rules read. Nodes never point at tensors, so
-there are no reference cycles: when the last tensor of a graph goes, the graph goes.
-
-How a gradient stays honest
----------------------------
-Tensors share memory with the arrays they were made from and with what `numpy()` returns, as in PyTorch. Somebody may
-write to such a buffer between forward and backward. So a node that saves a buffer which user code can reach also
-saves its fingerprint, and backward compares (`Node.check_saved`).
+This file knows no particular operation. Methods look their operation up by name in `ops`, a namespace that the package
+`ops/` fills as it declares its primitives; there, too, NumPy's operators and methods (`methods.py`) are put in place.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 import weakref
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import partial
-from itertools import count
-from threading import RLock
-from types import CodeType, SimpleNamespace
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from types import SimpleNamespace
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
-from ..arguments import DType, Kind, afford, bare_array, check, checked, described
-from ..errors import ArgumentError, DTypeError, GraphError, MutationError, ShapeError, TinygradConvError
+from ..arguments import DType, Kind, array_from, bare_array, check, checked
+from ..errors import ArgumentError, DTypeError, GraphError, ShapeError
+from .guards import expose
+from .methods import ArrayMethods
 from .modes import clears, effect, is_grad_enabled, observer
+from .node import HookHandle, Leaf, Node, Shape, accumulate_grad, lock_of, next_index, set_grad
+from .source import Source, describe_source, user_source
 
-if TYPE_CHECKING:
-    from .primitive import Primitive
+__all__ = ["PLAIN", "Array", "Shape", "Tensor", "cast", "ops", "plain_array", "wrap"]
 
-__all__ = ["HookHandle", "Node", "Tensor"]
-
-Shape: TypeAlias = tuple[int, ...]
 ndarray = np.ndarray
-
 ops: Any = SimpleNamespace()  # name -> operation; filled by the package `ops`
-
-# ------------------------------------------------------------------------------------------------------------------
-# Where in the user's code an operation was called
-
-_LIBRARY = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_library_files: set[str] = set()  # as far as they were met, like those of users
-_user_files: set[str] = set()
-Source: TypeAlias = tuple[CodeType, int]
-
-
-def user_source(depth: int) -> Source | None:
-    """The innermost frame outside this library, as (code, instruction): cheap to take, resolved only when printed."""
-    frame = sys._getframe(depth)
-    while frame is not None:
-        file = frame.f_code.co_filename
-        if file in _user_files:
-            return frame.f_code, frame.f_lasti
-        if file in _library_files:
-            frame = frame.f_back  # type: ignore[assignment]
-        else:
-            (_library_files if file.startswith(_LIBRARY) else _user_files).add(file)
-    return None
-
-
-def describe_source(source: Source | None) -> str:
-    """``file.py:12: y = x * w`` for a source, as far as it is known."""
-    if source is None:
-        return "an unknown line"
-    import linecache  # only when something is wrong
-
-    code, lasti = source
-    lines = [entry[0] for entry in code.co_positions()]
-    line = lines[lasti // 2] if 0 <= lasti // 2 < len(lines) else None
-    number = line or code.co_firstlineno
-    text = linecache.getline(code.co_filename, number).strip()
-    return f"{os.path.basename(code.co_filename)}:{number}" + (f": {text}" if text else "")
-
-
-# ------------------------------------------------------------------------------------------------------------------
-# Buffers that user code can reach
-
-_exposed: dict[int, Any] = {}  # id(owning array) -> weak reference
-_late: dict[int, int] = {}  # id(owning array) -> checksum when it was first handed out, if made by the library
-
-
-def _owner(array: ndarray) -> ndarray:
-    base = array.base
-    while isinstance(base, ndarray):
-        array, base = base, base.base
-    return array
-
-
-def checksum(array: ndarray) -> int:
-    """CRC-32 of the elements in order (about 6 GB/s)."""
-    return zlib.crc32(array.data if array.flags.c_contiguous else array.tobytes())
-
-
-_SMALL = 1 << 19  # bytes
-
-
-def fingerprint(array: ndarray) -> bytes | int:
-    """What a node compares an array with: a copy of it (50 GB/s), or the checksum of a large one, to save memory."""
-    return array.tobytes() if array.nbytes <= _SMALL else checksum(array)
-
-
-def expose(array: ndarray, *, late: bool) -> None:
-    """Note that user code can write to `array`'s memory from now on.
-
-    ``late`` means that nodes may have saved it already: they will be compared with the checksum taken now.
-    """
-    owner = _owner(array)
-    key = id(owner)
-    if key in _exposed or array.dtype.hasobject:
-        return
-    _exposed[key] = weakref.ref(owner, partial(_forget, key, _exposed, _late))
-    if late:
-        _late[key] = checksum(owner)
-
-
-def _forget(key: int, exposed: dict[int, Any], late: dict[int, int], _: Any) -> None:
-    """An exposed array is gone. (The tables are arguments, for at the interpreter's end this module has no names.)"""
-    exposed.pop(key, None)
-    late.pop(key, None)
-
-
-def reachable(array: Any, inputs: Sequence[Any]) -> bool:
-    """Can user code write to an array that came out of an operation: is it their memory, or that of an input?"""
-    if not isinstance(array, ndarray):
-        return False
-    owner = _owner(array)
-    return id(owner) in _exposed or any(isinstance(x, ndarray) and _owner(x) is owner for x in inputs)
-
-
-def arrays_in(value: Any) -> Iterator[ndarray]:
-    """The arrays in a value: itself, or what tuples, lists and dictionaries hold."""
-    stack = [value]
-    while stack:
-        value = stack.pop()
-        if isinstance(value, ndarray):
-            yield value
-        elif isinstance(value, (tuple, list)):
-            stack.extend(value)
-        elif isinstance(value, dict):
-            stack.extend(value.values())
-
-
-FIXED = frozenset({type(None), bool, int, float, complex, str, slice, type(Ellipsis), np.dtype, type})
-
-
-def kept(value: Any) -> Any:
-    """A keyword's value as a node keeps it, which nobody can change: an array becomes a copy, a list a tuple."""
-    if isinstance(value, ndarray):
-        own = np.array(value)
-        by = observer()
-        if by is not None:
-            by.same(own, value)
-        return own
-    if isinstance(value, (tuple, list)):
-        if type(value) is tuple:
-            try:
-                hash(value)
-            except TypeError:  # there is an array or a list in it
-                pass
-            else:
-                return value
-        parts = [part if type(part) in FIXED else kept(part) for part in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
-    return {key: kept(part) for key, part in value.items()} if type(value) is dict else value
-
-
-def unshared(tensor: Tensor) -> ndarray | None:
-    """The tensor's array, if nobody else can see what it holds, and it may be written over: for updates in place.
-
-    Whoever holds it (a graph that saved it, another tensor, a view, a local variable) is counted by Python; an array
-    that was ever given out (`data`, `numpy()`) is left alone in any case. A thread that is computing with it is seen,
-    one that is about to read it is not.
-    """
-    if _references(tensor) != _ALONE:
-        return None
-    array = tensor._array
-    return array if array.base is None and array.flags.carray and id(array) not in _exposed else None
-
-
-def _references(tensor: Any) -> int:
-    return sys.getrefcount(tensor._array)
-
-
-# ------------------------------------------------------------------------------------------------------------------
-# Node
-
-next_index = count(1).__next__
-Guard: TypeAlias = tuple[int | str, ndarray, bytes | int]  # which input, "output" or "residual"; array; fingerprint
-FREED: tuple[Any, ...] = ("freed",)
-
-
-class Node:
-    """What the graph remembers of one operation, or of a leaf (then `primitive` is None).
-
-    ``saved`` holds, per input, the array if a rule reads it (else None), then the output if read, then the residual.
-    ``index`` grows with creation, so every parent has a smaller index than its children: sorting by it is a
-    topological order, and no walk recurses.
-    """
-
-    __slots__ = (
-        "__weakref__", "dtype", "extra", "grad", "guards", "hooks", "index", "params", "parents", "primitive",
-        "saved", "shape", "source",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        primitive: Primitive | None,
-        parents: Sequence[Node | None],
-        params: dict[str, Any],
-        saved: Sequence[Any],
-        shape: Shape,
-        dtype: np.dtype[Any],
-        source: Source | None,
-        guards: tuple[Guard, ...] | None = None,
-    ) -> None:
-        self.primitive = primitive
-        self.parents = parents
-        self.params = params
-        self.saved = saved
-        self.shape = shape
-        self.dtype = dtype
-        self.source = source
-        self.guards = guards  # one for each saved buffer that user code can reach
-        self.index = next_index()
-        self.grad: Tensor | None = None  # leaves, and nodes that retain their gradient
-        self.hooks: dict[int, Callable[[Tensor], Any]] | None = None
-        self.extra: Any = None  # the module path, or the tensor's name for a leaf
-
-    @property
-    def freed(self) -> bool:
-        """Has a backward pass already used this node up?"""
-        return self.saved is FREED
-
-    def free(self) -> None:
-        """Let go of everything that only a further backward would need."""
-        self.saved = FREED
-        self.parents = ()
-        self.guards = None
-
-    def check_saved(self) -> None:
-        """Raise `MutationError` if a saved buffer is not what it was when it was saved."""
-        guarded = set()
-        for what, array, before in self.guards or ():
-            guarded.add(id(array))
-            if fingerprint(array) != before:
-                self._raise_mutated(what, array)
-        if _late:
-            for position, saved in enumerate(self.saved):
-                for array in (saved,) if type(saved) is ndarray else arrays_in(saved):
-                    if id(array) not in guarded:
-                        owner = _owner(array)
-                        first = _late.get(id(owner))
-                        if first is not None and checksum(owner) != first:
-                            last = len(self.saved) - 1
-                            self._raise_mutated({last: "residual", last - 1: "output"}.get(position, position), array)
-
-    def _raise_mutated(self, what: int | str, array: ndarray) -> None:
-        raise MutationError(
-            f"{self.label}: its saved {what if isinstance(what, str) else f'input {what}'} (shape {array.shape}) was "
-            f"changed in place after the operation ran at {describe_source(self.source)}; its gradient would be "
-            "wrong. Change a copy (x.numpy().copy()), or change it after backward()"
-        )
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        raise GraphError(
-            "a graph is neither copied nor pickled: take the values of its tensors (x.numpy(), x.detach())"
-        )
-
-    @property
-    def label(self) -> str:
-        return self.primitive.shown if self.primitive is not None else "leaf"
-
-    def __repr__(self) -> str:
-        return f"<Node {self.label} {self.shape} {self.dtype}>"
-
-
-class HookHandle:
-    """Removes the hook it stands for."""
-
-    def __init__(self, hooks: dict[int, Any], key: int) -> None:
-        self._hooks, self._key = hooks, key
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        raise GraphError("the handle of a hook is neither copied nor pickled: register the hook on the copied tensor")
-
-    def remove(self) -> None:
-        """Take the hook away; calling it twice is fine."""
-        self._hooks.pop(self._key, None)
-
-
-_LOCKS: list[Any] = []  # of nodes, by their number: two threads that add to one gradient must not lose a sum
-
-
-def _new_locks() -> None:
-    _LOCKS[:] = [RLock() for _ in range(61)]
-
-
-_new_locks()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_new_locks)  # a thread of the parent may have held one
-
-
-def _lock(node: Node) -> Any:
-    return _LOCKS[node.index % 61]
-
-
-def accumulate_grad(node: Node, gradient: Tensor) -> None:
-    """Add to a node's ``.grad``, as `backward` does, whatever other threads add."""
-    by = observer()
-    if by is not None:
-        by.gradient(node)
-    add_grad(node, gradient)
-
-
-@effect
-def add_grad(node: Node, gradient: Tensor) -> Tensor:
-    """Add to a node's ``.grad``; the new one."""
-    with _LOCKS[node.index % 61]:
-        node.grad = total = gradient if node.grad is None else node.grad + gradient
-    return total
-
-
-@effect
-def set_grad(node: Node, gradient: Tensor | None) -> None:
-    """Give a node another ``.grad``, or none."""
-    node.grad = gradient
-
-
-def _retain(node: Callable[[], Node | None], gradient: Tensor) -> None:
-    """The hook behind `Tensor.retain_grad`; the gradient itself goes on, and others may hold it too."""
-    accumulate_grad(node(), gradient.copy())  # type: ignore[arg-type]
-
-
-# ------------------------------------------------------------------------------------------------------------------
-# Tensor
 
 _IN_PLACE_HELP = (
     "tensors are values: assignment in place is not recorded. Write y = tg.set_at(x, index, value), "
@@ -351,7 +34,7 @@ _IN_PLACE_HELP = (
 )
 
 
-class Tensor:
+class Tensor(ArrayMethods["Tensor"]):
     """An n-dimensional array that remembers how it was made.
 
     Parameters
@@ -443,7 +126,7 @@ class Tensor:
     @property
     def data(self) -> ndarray:
         """The array itself, shared. Assigning gives the tensor a new array of the same shape, outside the graph."""
-        self._leaves("data")
+        self._escapes("data")
         expose(self._array, late=True)
         return self._array
 
@@ -452,7 +135,7 @@ class Tensor:
     def data(self, value: Array) -> None:
         _assign(self, value)
 
-    def _leaves(self, what: str) -> None:
+    def _escapes(self, what: str) -> None:
         """The values are about to be used outside the library."""
         by = observer()
         if by is not None:
@@ -464,7 +147,7 @@ class Tensor:
         if by is None:
             return self._array
         if dtype is not None and np.dtype(dtype) != self.dtype:
-            return ops.astype(self, dtype)._array  # type: ignore[no-any-return]
+            return ops.astype(self, dtype)._array
         by.touch(self)
         return self._array
 
@@ -481,12 +164,12 @@ class Tensor:
         """
         if self._array.size != 1:
             raise ShapeError(f"item: expected a tensor with one element, got shape {self.shape}; use numpy() or x[i]")
-        self._leaves("item()")
+        self._escapes("item()")
         return self._array.item()
 
     def tolist(self) -> Any:
         """Nested Python lists of the elements."""
-        self._leaves("tolist()")
+        self._escapes("tolist()")
         return self._array.tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
@@ -494,7 +177,7 @@ class Tensor:
         if copy or (dtype is not None and np.dtype(dtype) != self.dtype):
             if copy is False:
                 raise ValueError(f"cannot give a {self.dtype} tensor as {np.dtype(dtype)} without a copy")
-            self._leaves("a conversion to an array")
+            self._escapes("a conversion to an array")
             return np.array(self._array, dtype=dtype)
         return self.data
 
@@ -539,8 +222,7 @@ class Tensor:
                     f"requires_grad: expected a floating dtype, got {self.dtype}; "
                     "write Tensor(data, dtype='float32', requires_grad=True)"
                 )
-            self.node = Node(None, (), {"tensor": weakref.ref(self)}, (), self.shape, self.dtype, user_source(2))
-            self.node.extra = self.name
+            self.node = Leaf(self, user_source(2))
 
     @checked
     def requires_grad_(self, value: bool = True) -> Tensor:
@@ -603,7 +285,7 @@ class Tensor:
         by = observer()
         if by is not None:
             by.touch(self)
-        with _lock(node):
+        with lock_of(node):
             if node.hooks is None:
                 node.hooks = {}
         key = next_index()
@@ -651,7 +333,7 @@ class Tensor:
         for each input what it adds to that input's gradient. Ends with the same ``.grad`` as `backward`, to the bit.
         Arguments and errors are those of `backward`.
         """
-        return ops.backward_steps(self, gradient, retain_graph)  # type: ignore[no-any-return]
+        return ops.backward_steps(self, gradient, retain_graph)
 
     def detach(self) -> Tensor:
         """The same values (shared memory) cut from the graph."""
@@ -668,7 +350,7 @@ class Tensor:
     # -- Python ----------------------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
-        self._leaves("a printed text")
+        self._escapes("a printed text")
         text = np.array2string(self._array, separator=", ", threshold=60, edgeitems=2, prefix="Tensor(")
         parts = [text]
         if self.size > 60 or (not self.size and self.ndim > 1):
@@ -678,7 +360,7 @@ class Tensor:
         if self.name:
             parts.append(f"name={self.name!r}")
         if self.node is not None:
-            parts.append("requires_grad=True" if self.node.primitive is None else f"from={self.node.label}")
+            parts.append("requires_grad=True" if self.node.primitive is None else f"from={self.node.shown}")
         return f"Tensor({', '.join(parts)})"
 
     def __len__(self) -> int:
@@ -694,7 +376,7 @@ class Tensor:
     def __bool__(self) -> bool:
         if self.size != 1:
             raise ShapeError(f"the truth of a tensor with shape {self.shape} is ambiguous; use (x > 0).all() or .any()")
-        self._leaves("a condition")
+        self._escapes("a condition")
         return bool(self._array)
 
     def __float__(self) -> float:
@@ -706,7 +388,7 @@ class Tensor:
         return int(self.item())
 
     def __index__(self) -> int:
-        self._leaves("an index")
+        self._escapes("an index")
         return self._array.__index__()
 
     def __complex__(self) -> complex:
@@ -717,7 +399,7 @@ class Tensor:
         return format(self.item(), spec) if spec else repr(self)
 
     def __contains__(self, value: Array) -> bool:
-        self._leaves("a condition")
+        self._escapes("a condition")
         return bool(np.any(ops.equal(self, value)._array))
 
     def __copy__(self) -> Tensor:
@@ -734,7 +416,7 @@ class Tensor:
     def __deepcopy__(self, memo: Any) -> Tensor:
         if not self.is_leaf:
             raise GraphError("deepcopy: only leaves can be copied; use x.detach() first")
-        self._leaves("a copy")
+        self._escapes("a copy")
         out = self.__class__.__new__(self.__class__)
         memo[id(self)] = out
         out._array, out.node, out.name, out._no_graph = self._array.copy(), None, self.name, None
@@ -748,7 +430,7 @@ class Tensor:
     def __reduce__(self) -> Any:
         if not self.is_leaf:
             raise GraphError("pickle: only leaves can be saved; use x.detach() first")
-        self._leaves("a pickle")
+        self._escapes("a pickle")
         made = _unpickle, (self.__class__, self._array, self.requires_grad, self.name)
         return (*made, self.__dict__) if getattr(self, "__dict__", None) else made
 
@@ -758,213 +440,10 @@ class Tensor:
     def __delitem__(self, index: Any) -> None:
         raise DTypeError(_IN_PLACE_HELP)
 
-    # -- operators -------------------------------------------------------------------------------------------------
 
-    def __add__(self, other: Array) -> Tensor:
-        return ops.add(self, other)  # type: ignore[no-any-return]
-
-    def __radd__(self, other: Array) -> Tensor:
-        return ops.add(other, self)  # type: ignore[no-any-return]
-
-    def __sub__(self, other: Array) -> Tensor:
-        return ops.subtract(self, other)  # type: ignore[no-any-return]
-
-    def __rsub__(self, other: Array) -> Tensor:
-        return ops.subtract(other, self)  # type: ignore[no-any-return]
-
-    def __mul__(self, other: Array) -> Tensor:
-        return ops.multiply(self, other)  # type: ignore[no-any-return]
-
-    def __rmul__(self, other: Array) -> Tensor:
-        return ops.multiply(other, self)  # type: ignore[no-any-return]
-
-    def __truediv__(self, other: Array) -> Tensor:
-        return ops.divide(self, other)  # type: ignore[no-any-return]
-
-    def __rtruediv__(self, other: Array) -> Tensor:
-        return ops.divide(other, self)  # type: ignore[no-any-return]
-
-    def __floordiv__(self, other: Array) -> Tensor:
-        return ops.floor_divide(self, other)  # type: ignore[no-any-return]
-
-    def __rfloordiv__(self, other: Array) -> Tensor:
-        return ops.floor_divide(other, self)  # type: ignore[no-any-return]
-
-    def __mod__(self, other: Array) -> Tensor:
-        return ops.remainder(self, other)  # type: ignore[no-any-return]
-
-    def __rmod__(self, other: Array) -> Tensor:
-        return ops.remainder(other, self)  # type: ignore[no-any-return]
-
-    def __pow__(self, other: Array) -> Tensor:
-        return ops.pow(self, other)  # type: ignore[no-any-return]
-
-    def __rpow__(self, other: Array) -> Tensor:
-        return ops.pow(other, self)  # type: ignore[no-any-return]
-
-    def __matmul__(self, other: Array) -> Tensor:
-        return ops.matmul(self, other)  # type: ignore[no-any-return]
-
-    def __rmatmul__(self, other: Array) -> Tensor:
-        return ops.matmul(other, self)  # type: ignore[no-any-return]
-
-    def __neg__(self) -> Tensor:
-        return ops.negative(self)  # type: ignore[no-any-return]
-
-    def __pos__(self) -> Tensor:
-        return self
-
-    def __abs__(self) -> Tensor:
-        return ops.abs(self)  # type: ignore[no-any-return]
-
-    def __lt__(self, other: Array) -> Tensor:
-        return ops.less(self, other)  # type: ignore[no-any-return]
-
-    def __le__(self, other: Array) -> Tensor:
-        return ops.less_equal(self, other)  # type: ignore[no-any-return]
-
-    def __gt__(self, other: Array) -> Tensor:
-        return ops.greater(self, other)  # type: ignore[no-any-return]
-
-    def __ge__(self, other: Array) -> Tensor:
-        return ops.greater_equal(self, other)  # type: ignore[no-any-return]
-
-    def __eq__(self, other: Array) -> Tensor:  # type: ignore[override]
-        return ops.equal(self, other)  # type: ignore[no-any-return]
-
-    def __ne__(self, other: Array) -> Tensor:  # type: ignore[override]
-        return ops.not_equal(self, other)  # type: ignore[no-any-return]
-
-    def __and__(self, other: Array) -> Tensor:
-        return ops.bitwise_and(self, other)  # type: ignore[no-any-return]
-
-    def __or__(self, other: Array) -> Tensor:
-        return ops.bitwise_or(self, other)  # type: ignore[no-any-return]
-
-    def __xor__(self, other: Array) -> Tensor:
-        return ops.bitwise_xor(self, other)  # type: ignore[no-any-return]
-
-    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
-
-    def __invert__(self) -> Tensor:
-        return ops.bitwise_invert(self)  # type: ignore[no-any-return]
-
-    def __getitem__(self, index: Any) -> Tensor:
-        return ops.getitem(self, index)  # type: ignore[no-any-return]
-
-    # -- NumPy's array methods -------------------------------------------------------------------------------------
-
-    def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        return ops.sum(self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
-
-    def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        return ops.mean(self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
-
-    def prod(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        return ops.prod(self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
-
-    def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        return ops.max(self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
-
-    def min(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        return ops.min(self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
-
-    def var(self, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
-        return ops.var(self, axis=axis, ddof=ddof, keepdims=keepdims)  # type: ignore[no-any-return]
-
-    def std(self, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
-        return ops.std(self, axis=axis, ddof=ddof, keepdims=keepdims)  # type: ignore[no-any-return]
-
-    def cumsum(self, axis: int | None = None) -> Tensor:
-        return ops.cumsum(self, axis=axis)  # type: ignore[no-any-return]
-
-    def all(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        return ops.all(self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
-
-    def any(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        return ops.any(self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
-
-    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
-        return ops.argmax(self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
-
-    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
-        return ops.argmin(self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
-
-    def argsort(self, axis: int = -1) -> Tensor:
-        return ops.argsort(self, axis=axis)  # type: ignore[no-any-return]
-
-    def round(self, decimals: int = 0) -> Tensor:
-        return ops.round(self, decimals)  # type: ignore[no-any-return]
-
-    def __round__(self, decimals: int = 0) -> Tensor:
-        return ops.round(self, decimals)  # type: ignore[no-any-return]
-
-    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-        return ops.diagonal(self, offset, axis1, axis2)  # type: ignore[no-any-return]
-
-    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-        return ops.trace(self, offset, axis1, axis2)  # type: ignore[no-any-return]
-
-    def reshape(self, *shape: Any) -> Tensor:
-        return ops.reshape(self, _varargs(shape))  # type: ignore[no-any-return]
-
-    def transpose(self, *axes: Any) -> Tensor:
-        return ops.permute_dims(self, _varargs(axes) if axes else None)  # type: ignore[no-any-return]
-
-    @property
-    def T(self) -> Tensor:  # noqa: N802
-        """The axes reversed."""
-        return ops.permute_dims(self, None)  # type: ignore[no-any-return]
-
-    @property
-    def real(self) -> Tensor:
-        """The real part."""
-        return ops.real(self)  # type: ignore[no-any-return]
-
-    @property
-    def imag(self) -> Tensor:
-        """The imaginary part."""
-        return ops.imag(self)  # type: ignore[no-any-return]
-
-    def conj(self) -> Tensor:
-        return ops.conj(self)  # type: ignore[no-any-return]
-
-    conjugate = conj
-
-    @property
-    def mT(self) -> Tensor:  # noqa: N802
-        """The last two axes swapped: a stack of matrices, each transposed."""
-        return ops.matrix_transpose(self)  # type: ignore[no-any-return]
-
-    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
-        return ops.swapaxes(self, axis1, axis2)  # type: ignore[no-any-return]
-
-    def squeeze(self, axis: Any = None) -> Tensor:
-        return ops.squeeze(self, axis=axis)  # type: ignore[no-any-return]
-
-    def flatten(self) -> Tensor:
-        return ops.reshape(self, (-1,))  # type: ignore[no-any-return]
-
-    ravel = flatten
-
-    def repeat(self, repeats: int, axis: int | None = None) -> Tensor:
-        return ops.repeat(self, repeats, axis=axis)  # type: ignore[no-any-return]
-
-    def take(self, indices: Any, axis: int | None = None) -> Tensor:
-        return ops.take(self, indices, axis=axis)  # type: ignore[no-any-return]
-
-    def clip(self, min: Any = None, max: Any = None) -> Tensor:
-        return ops.clip(self, min, max)  # type: ignore[no-any-return]
-
-    def dot(self, other: Array) -> Tensor:
-        return ops.dot(self, other)  # type: ignore[no-any-return]
-
-    def astype(self, dtype: Any) -> Tensor:
-        return ops.astype(self, dtype=dtype)  # type: ignore[no-any-return]
-
-    def copy(self) -> Tensor:
-        """The same values in memory of their own, still in the graph."""
-        return ops.copy(self)  # type: ignore[no-any-return]
+def _retain(node: Callable[[], Node | None], gradient: Tensor) -> None:
+    """The hook behind `Tensor.retain_grad`; the gradient itself goes on, and others may hold it too."""
+    accumulate_grad(node(), gradient.copy())  # type: ignore[arg-type]
 
 
 _new = object.__new__
@@ -977,9 +456,6 @@ def wrap(array: Any, node: Node | None) -> Tensor:
     tensor.node = node
     tensor.name = tensor._no_graph = None
     return tensor
-
-
-_ALONE = _references(wrap(np.empty(1), None))  # what is counted where nobody else has the array
 
 
 @effect
@@ -1023,44 +499,22 @@ def _unpickle(cls: type[Tensor], array: ndarray, requires_grad: bool, name: str 
     return out
 
 
-def _varargs(items: Sequence[Any]) -> Any:
-    return items[0] if len(items) == 1 and not isinstance(items[0], (int, np.integer)) else tuple(items)
-
-
 # ------------------------------------------------------------------------------------------------------------------
 # What operations take
 
 
-def _numbers(data: Any, depth: int = 0) -> Any:
-    """Nested lists with every Tensor in them replaced by its array, and arrays of subclasses by plain ones."""
-    if isinstance(data, (list, tuple)):
-        if depth > 64:
-            raise DTypeError("expected lists nested at most 64 deep, as many axes as NumPy's arrays have")
-        return [_numbers(item, depth + 1) for item in data]
-    if isinstance(data, Tensor):
-        if data.node is not None:
-            raise GraphError("a list holds a tensor of a graph, which would be cut; use tg.stack([...])")
-        data._leaves("a list")
-        return data._array
-    return bare_array(data)
-
-
 def _as_array(data: Any, dtype: Any = None, copy: bool | None = None) -> ndarray:
-    """Numbers as an array. Raises DTypeError or GraphError in words that follow the name of who was given them."""
-    data = _numbers(data) if isinstance(data, (list, tuple)) else bare_array(data)
-    try:
-        if isinstance(data, range):
-            afford("a range", (len(data),))
-        if dtype is not None and np.dtype(dtype).kind not in "cb" and np.iscomplexobj(data):
-            raise DTypeError(f"expected real numbers for {np.dtype(dtype)}, got complex ones; take the real part first")
-        array = np.array(data, dtype=dtype, copy=copy)
-    except TinygradConvError:
-        raise
-    except Exception as error:  # an object may raise anything when it is asked for its array
-        raise DTypeError(f"expected numbers of one regular shape, got {described(data)} ({error})") from None
-    if array.dtype.kind not in "fiubc":
-        raise DTypeError(f"expected numbers, got dtype {array.dtype} from {described(data)}; convert the data first")
-    return array
+    return array_from(data, dtype, copy, of=_in_a_list)
+
+
+def _in_a_list(value: Any) -> Any:
+    """What stands in a list, as an array if it is a tensor."""
+    if not isinstance(value, Tensor):
+        return bare_array(value)
+    if value.node is not None:
+        raise GraphError("a list holds a tensor of a graph, which would be cut; use tg.stack([...])")
+    value._escapes("a list")
+    return value._array
 
 
 # Operations take these as they are.

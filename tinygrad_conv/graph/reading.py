@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.autodiff import _CLOSED
-from ..engine.primitive import Primitive, iter_parents
-from ..engine.tensor import Node, Shape, Tensor, describe_source, ndarray, wrap
+from ..engine.node import Leaf, Node, Shape, iter_parents
+from ..engine.primitive import Primitive
+from ..engine.source import describe_source
+from ..engine.tensor import Tensor, ndarray, wrap
 from ..errors import GraphError
 from .value import Graph, GraphModule, GraphNode, Kind, Values
 from .watching import Watch, topological
@@ -268,7 +269,7 @@ def refuse_freed(order: Iterable[Node]) -> None:
     for node in order:
         if node.freed:
             raise GraphError(
-                f"snapshot: the graph of {node.label} from {describe_source(node.source)} was freed by a "
+                f"snapshot: the graph of {node.shown} from {describe_source(node.source)} was freed by a "
                 "backward pass; take the snapshot before, or call backward(retain_graph=True)"
             )
 
@@ -285,7 +286,7 @@ def _beside_their_rules(nodes: Sequence[GraphNode]) -> list[GraphNode]:
 
 def _home(node: Node) -> str:
     """The path of the module in which an operation ran; for a leaf, its name."""
-    return node.extra if isinstance(node.extra, str) and node.extra is not _CLOSED else ""
+    return (node.name or "") if isinstance(node, Leaf) else node.path
 
 
 def _homes(order: Iterable[Node]) -> dict[Node, str]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..engine.autodiff import flatten
 from ..engine.modes import mode
 from ..engine.tensor import Tensor
+from ..engine.trees import flatten
 from ..errors import ArgumentError, DTypeError, GraphError
 from .reading import GRADIENT, Reader, refuse_freed
 from .value import Graph

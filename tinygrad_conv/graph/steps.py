@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ..engine import autodiff
-from ..engine.tensor import Array, Node, Tensor, wrap
+from ..engine.backward import steps
+from ..engine.node import Node
+from ..engine.tensor import Array, Tensor, wrap
 from .reading import Reader
 from .value import GraphNode
 from .watching import Watch
@@ -53,7 +54,7 @@ def backward_steps(y: Tensor, gradient: Array | None = None, retain_graph: bool 
     >>> a.grad, b.grad
     (Tensor(40.), Tensor(20.))
     """
-    walk = autodiff.steps(y, gradient, retain_graph)
+    walk = steps(y, gradient, retain_graph)
     reader = Reader(y.name or "")
     graph = reader.read([(y.name or "output", y)], Watch())
     by_name = {node.name: node for node in graph.nodes}

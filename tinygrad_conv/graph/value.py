@@ -15,7 +15,8 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from ..engine.tensor import Shape, ndarray, ops
+from ..engine.node import Shape
+from ..engine.tensor import ndarray, ops
 from ..legible import legible
 
 __all__ = ["Graph", "GraphModule", "GraphNode", "Kind", "Values"]

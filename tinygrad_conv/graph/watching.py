@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..engine.autodiff import _walk, pull
 from ..engine.bare import array_of
 from ..engine.modes import mode
-from ..engine.primitive import iter_parents
-from ..engine.tensor import Node, Tensor, wrap
+from ..engine.node import Leaf, Node, iter_parents
+from ..engine.tensor import Tensor, wrap
+from ..engine.walk import pull, walk
 
 if TYPE_CHECKING:
     from ..profiling import Profile
@@ -70,8 +70,7 @@ class Watch:
         """For nodes (inputs first) that ran unwatched: what they saved, or else compute it again."""
         for node in order:
             if node.primitive is None:
-                reference = node.params.get("tensor")
-                tensor = reference and reference()
+                tensor = node.tensor() if isinstance(node, Leaf) else None
                 if tensor is not None and tensor.node is node:
                     self.outputs.setdefault(node, tensor._array)
                 continue
@@ -97,7 +96,7 @@ class Watch:
         )
         sums = _ones(ys, recording=False)
         with mode(recording=False), np.errstate(all="ignore"):  # the picture shows what is not finite
-            for node, g, outgoing in _walk(dict(sums), self.gradients, None, False, retain=True, watched=True):
+            for node, g, outgoing in walk(dict(sums), self.gradients, None, False, retain=True, watched=True):
                 self.gradients[node] = array_of(g)
                 self.steps[node] = len(self.steps) + 1
                 parents = [parent for parent in node.parents if parent is not None and users[parent] > 1]

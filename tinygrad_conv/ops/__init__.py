@@ -29,7 +29,8 @@
 
 from types import ModuleType
 
-from ..engine import autodiff, tensor
+from ..engine import tensor
+from ..engine.backward import backward
 from . import (
     activations,
     calculus,
@@ -47,6 +48,7 @@ from . import (
     leaving,
     linalg,
     losses,
+    methods,
     normalization,
     pooling,
     products,
@@ -112,12 +114,8 @@ __all__ += statistics.__all__
 
 # Operators and methods of `Tensor`, and the engine, look operations up by name.
 vars(tensor.ops).update(
-    {name: globals()[name] for name in __all__}, backward=autodiff.backward, array_ufunc=protocols.array_ufunc,
+    {name: globals()[name] for name in __all__}, backward=backward, array_ufunc=protocols.array_ufunc,
     array_function=protocols.array_function, refuse_array=leaving.refuse_array, refuse_number=leaving.refuse_number,
 )  # fmt: skip
 
-# A binary operator *is* its operation, which saves a call for each.
-for _operator, _name in {
-    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "pow": "pow", "matmul": "matmul",
-}.items():  # fmt: skip
-    setattr(tensor.Tensor, f"__{_operator}__", globals()[_name])
+methods.put_in_place()

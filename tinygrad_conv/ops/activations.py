@@ -13,8 +13,9 @@ from typing import Annotated, Any, TypeAlias
 import numpy as np
 
 from ..arguments import Kind
-from ..engine.primitive import Array, elementwise, opaque, plain
-from ..engine.tensor import Tensor  # noqa: F401  (the examples use it)
+from ..engine.plain import plain
+from ..engine.primitive import elementwise, opaque
+from ..engine.tensor import Array
 from ..kernels import special
 from .elementwise import abs, exp, floats, greater, narrow, tanh, where, wide
 from .reductions import sum

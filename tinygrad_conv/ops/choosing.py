@@ -10,8 +10,8 @@ import numpy as np
 from ..arguments import checked, one_of
 from ..engine.bare import array_of
 from ..engine.modes import constant
-from ..engine.primitive import Array, plain
-from ..engine.tensor import Tensor
+from ..engine.plain import plain
+from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, ShapeError
 from .elementwise import equal, isnan, where
 from .indexing import getitem, set_at

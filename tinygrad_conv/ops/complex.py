@@ -2,7 +2,7 @@
 
 The gradient of a real loss by a complex number z = a + i b is dL/da + i dL/db, the direction of steepest ascent, as in
 PyTorch (JAX gives its conjugate). It is the engine's business: rules state derivatives as for real numbers, and are
-given and give conjugates (`autodiff`). What is stated here is what is no derivative of a complex function.
+given and give conjugates (`engine/walk.py`). What is stated here is what is no derivative of a complex function.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import numpy as np
 
 from ..arguments import checked
 from ..engine.bare import array_of
-from ..engine.primitive import Array, elementwise, linear
+from ..engine.primitive import elementwise, linear
+from ..engine.tensor import Array
 from .elementwise import equal, square, where
 
 

@@ -15,8 +15,9 @@ from typing import Annotated, Any, TypeAlias
 import numpy as np
 
 from ..arguments import Kind, Size, checked
-from ..engine.primitive import Array, bilinear, linear
-from ..engine.tensor import Shape, Tensor, plain_array
+from ..engine.node import Shape
+from ..engine.primitive import bilinear, linear
+from ..engine.tensor import Array, Tensor, plain_array
 from ..errors import ShapeError
 from ..kernels import registry as kernels
 from ..kernels.geometry import bias_fits, conv_window, depthwise_window, local_window, transpose_window

@@ -10,8 +10,8 @@ import numpy as np
 from ..arguments import Count, DType, ShapeLike, afford, checked
 from ..engine.bare import array_of
 from ..engine.modes import constant
-from ..engine.primitive import Array
-from ..engine.tensor import Shape, Tensor
+from ..engine.node import Shape
+from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError
 
 

@@ -21,8 +21,9 @@ import numpy as np
 from ..arguments import checked, one_of
 from ..engine.bare import array_of
 from ..engine.modes import constant
-from ..engine.primitive import Array, opaque, plain
-from ..engine.tensor import Tensor
+from ..engine.plain import plain
+from ..engine.primitive import opaque
+from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, ShapeError
 from ..kernels import product
 from .complex import conj, real

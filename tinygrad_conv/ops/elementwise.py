@@ -13,8 +13,9 @@ import numpy as np
 
 from ..arguments import checked, integers
 from ..engine.bare import array_of
-from ..engine.primitive import NONDIFF, Array, elementwise, linear, plain
-from ..engine.tensor import Tensor
+from ..engine.plain import plain
+from ..engine.primitive import NONDIFF, elementwise, linear
+from ..engine.tensor import Array, Tensor
 from ..kernels import special
 
 # ------------------------------------------------------------------------------------------------------------------

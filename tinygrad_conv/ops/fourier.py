@@ -14,8 +14,8 @@ import numpy as np
 from ..arguments import Axes, Size, afford, checked, one_of
 from ..engine.bare import array_of
 from ..engine.modes import constant
-from ..engine.primitive import Array, linear
-from ..engine.tensor import Tensor
+from ..engine.primitive import linear
+from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, ShapeError
 from .complex import conj
 from .indexing import getitem

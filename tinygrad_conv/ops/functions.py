@@ -9,8 +9,9 @@ import numpy as np
 
 from ..arguments import checked
 from ..engine.bare import array_of
-from ..engine.primitive import NONDIFF, Array, elementwise, linear, plain
-from ..engine.tensor import Tensor
+from ..engine.plain import plain
+from ..engine.primitive import NONDIFF, elementwise, linear
+from ..engine.tensor import Array, Tensor
 from ..kernels import special
 from .elementwise import equal, floor_divide, greater, isnan, remainder, sqrt, trunc, where
 

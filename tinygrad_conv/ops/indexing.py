@@ -10,8 +10,10 @@ import numpy as np
 from ..arguments import Count, DType, ShapeLike, afford, as_array, checked
 from ..engine.bare import array_of
 from ..engine.modes import constant
-from ..engine.primitive import Array, linear, plain
-from ..engine.tensor import Shape, Tensor, wrap
+from ..engine.node import Shape
+from ..engine.plain import plain
+from ..engine.primitive import linear
+from ..engine.tensor import Array, Tensor, wrap
 from ..errors import ArgumentError, DTypeError, IndexingError, ShapeError
 from .elementwise import where
 
@@ -30,7 +32,7 @@ def _freeze_part(part: Any) -> Any:
         except TypeError as error:
             raise IndexingError(f"getitem: expected integers in a slice, got {part} ({error})") from None
     if isinstance(part, Tensor) and part.dtype.kind == "b":
-        part._leaves("a mask, which decides a shape,")
+        part._escapes("a mask, which decides a shape,")
     return array_of(_index_array(part))
 
 
@@ -277,7 +279,7 @@ def one_hot(labels: Array, num_classes: Count | None = None, dtype: DType = np.f
             [0., 0., 1.]], dtype=float32)
     """
     if num_classes is None and isinstance(labels, Tensor):
-        labels._leaves("one_hot without num_classes")
+        labels._escapes("one_hot without num_classes")
     rows = _one_hot(labels, num_classes, dtype)
     return rows if isinstance(rows, Tensor) else wrap(rows, None)
 

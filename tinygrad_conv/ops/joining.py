@@ -9,8 +9,7 @@ import numpy as np
 
 from ..arguments import ShapeLike, checked, one_of
 from ..engine.bare import array_of
-from ..engine.primitive import Array
-from ..engine.tensor import Tensor
+from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, ShapeError
 from .indexing import getitem
 from .leaving import data_of
@@ -265,7 +264,7 @@ def unstack(x: Array, axis: int = 0) -> tuple[Tensor, ...]:
 def decided(what: str, value: Any) -> Any:
     """The array of what decides a shape: a compiled step cannot follow that, and is told."""
     if isinstance(value, Tensor):
-        value._leaves(f"{what}, which of whose arguments decide a shape,")
+        value._escapes(f"{what}, which of whose arguments decide a shape,")
     return data_of(what, value)
 
 

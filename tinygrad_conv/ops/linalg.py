@@ -13,8 +13,8 @@ import numpy as np
 
 from ..arguments import Axes, Count, SomeAxes, afford, checked
 from ..engine.bare import array_of
-from ..engine.primitive import Array, bilinear, linear, opaque
-from ..engine.tensor import Tensor
+from ..engine.primitive import bilinear, linear, opaque
+from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..kernels import product
 from .complex import squared_size

@@ -14,8 +14,9 @@ import numpy as np
 from ..arguments import Fraction, Positive, as_array, checked, one_of
 from ..engine.bare import array_of
 from ..engine.modes import is_grad_enabled
-from ..engine.primitive import Array, opaque, plain
-from ..engine.tensor import Tensor
+from ..engine.plain import plain
+from ..engine.primitive import opaque
+from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
 from .activations import log_softmax, softmax, softplus
 from .elementwise import abs, exp, greater, less_equal, log, maximum, multiply, square, where

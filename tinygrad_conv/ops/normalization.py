@@ -11,8 +11,9 @@ from ..arguments import Axes as Axis
 from ..arguments import Fraction, NonNegative, Size, Sizes, as_array, checked
 from ..engine.bare import array_of
 from ..engine.modes import MODE, effect, is_grad_enabled
-from ..engine.primitive import Array, opaque, plain
-from ..engine.tensor import Tensor, wrap
+from ..engine.plain import plain
+from ..engine.primitive import opaque
+from ..engine.tensor import Array, Tensor, wrap
 from ..errors import ArgumentError, ShapeError
 from ..kernels import registry as kernels
 from ..kernels.spatial import divisors

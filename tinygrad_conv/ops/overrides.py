@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.primitive import is_plain
+from ..engine.plain import is_plain
 from . import (
     calculus,
     choosing,

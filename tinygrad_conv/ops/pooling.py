@@ -14,8 +14,9 @@ import numpy as np
 
 from ..arguments import checked
 from ..engine.bare import array_of
-from ..engine.primitive import Array, linear, opaque, plain
-from ..engine.tensor import Tensor
+from ..engine.plain import plain
+from ..engine.primitive import linear, opaque
+from ..engine.tensor import Array, Tensor
 from ..errors import ShapeError
 from ..kernels import registry as kernels
 from ..kernels.geometry import pool_window

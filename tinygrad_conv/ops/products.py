@@ -10,8 +10,7 @@ import numpy as np
 from ..arguments import checked
 from ..engine.bare import array_of
 from ..engine.modes import constant
-from ..engine.primitive import Array
-from ..engine.tensor import Tensor
+from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, ShapeError
 from .indexing import scatter
 from .linalg import diagonal, inv, matmul, tensordot

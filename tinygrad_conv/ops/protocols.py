@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..engine.bare import array_of
-from ..engine.primitive import Array, is_plain
-from ..engine.tensor import Tensor
+from ..engine.plain import is_plain
+from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, DTypeError, GraphError, WrittenError
 from .elementwise import add, maximum, minimum, multiply, where
 from .leaving import WAYS_OUT, followed, lost, outermost

@@ -10,8 +10,9 @@ import numpy as np
 from ..arguments import Axes, checked
 from ..engine.bare import array_of
 from ..engine.modes import constant
-from ..engine.primitive import Array, linear, opaque, plain
-from ..engine.tensor import Tensor
+from ..engine.plain import plain
+from ..engine.primitive import linear, opaque
+from ..engine.tensor import Array, Tensor
 from .complex import squared_size
 from .elementwise import WIDER, equal, exp, isnan, logical_and, logical_or, narrow, root, where, wide
 from .shape import astype, broadcast_to, concat, flip, permute_dims, reshape

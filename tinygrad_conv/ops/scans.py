@@ -14,8 +14,7 @@ import numpy as np
 
 from ..arguments import checked
 from ..engine.bare import array_of
-from ..engine.primitive import Array
-from ..engine.tensor import Tensor
+from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError
 from .elementwise import isnan, logaddexp, multiply, where
 from .indexing import getitem

@@ -25,8 +25,9 @@ from ..arguments import (
 )
 from ..engine.bare import array_of
 from ..engine.modes import constant
-from ..engine.primitive import Array, linear
-from ..engine.tensor import Shape, Tensor, plain_array, wrap
+from ..engine.node import Shape
+from ..engine.primitive import linear
+from ..engine.tensor import Array, Tensor, plain_array, wrap
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..kernels.product import sum_rows
 from ..kernels.spatial import divisors
@@ -330,7 +331,7 @@ def repeat(x: Array, repeats: Array, axis: int | None = None) -> Tensor:
         x, axis = reshape(x, (-1,)), 0
     shape = np.shape(array_of(x))
     if isinstance(repeats, Tensor):
-        repeats._leaves("repeat, whose counts decide a shape,")
+        repeats._escapes("repeat, whose counts decide a shape,")
     counts, n = np.asarray(array_of(repeats)), shape[axis]
     if counts.dtype.kind not in "iu":
         raise DTypeError(f"repeat: expected integers as repeats, got dtype {counts.dtype}")

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.bare import array_of
-from ..engine.primitive import Array
-from ..engine.tensor import Tensor
+from ..engine.tensor import Array, Tensor
 from .complex import conj, imag, real
 from .decompositions import norm
 from .elementwise import abs, clip, pow, round, trunc, where

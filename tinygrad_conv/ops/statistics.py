@@ -8,8 +8,8 @@ import numpy as np
 
 from ..arguments import Axes, checked
 from ..engine.bare import array_of
-from ..engine.primitive import Array, plain
-from ..engine.tensor import Tensor
+from ..engine.plain import plain
+from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, ShapeError
 from .complex import squared_size
 from .elementwise import clip, divide, isnan, root, sqrt, where

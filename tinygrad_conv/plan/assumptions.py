@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..engine.tensor import Node
+from ..engine.node import Node
 from .calls import Found, Kind, kind_of
 from .places import HELPERS, Place
 

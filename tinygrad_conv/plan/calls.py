@@ -9,8 +9,11 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from ..engine.guards import owner_of
+from ..engine.node import Node
 from ..engine.primitive import Primitive
-from ..engine.tensor import Node, Source, Tensor, _owner, ndarray
+from ..engine.source import Source
+from ..engine.tensor import Tensor, ndarray
 from ..ops.shape import copy
 
 __all__ = ["Call", "Found", "Kind", "Path", "Seen", "Slot", "Wrapped", "copying", "kind_of", "parts", "replaced"]
@@ -30,7 +33,7 @@ class Seen:
     def __init__(self, array: Any, memory: int) -> None:
         self.shape, self.dtype, self.strides = array.shape, array.dtype, getattr(array, "strides", ())
         self.contiguous = array.flags.c_contiguous
-        self.whole = _owner(array).size == array.size  # is it all of its memory?
+        self.whole = owner_of(array).size == array.size  # is it all of its memory?
         self.memory = memory
 
     @property

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..engine.autodiff import dictionary
+from ..engine.trees import dictionary
 from .places import items_of, pairs_of
 
 __all__ = ["Loan"]

@@ -10,7 +10,7 @@ from functools import lru_cache
 from types import CodeType
 from typing import Literal, NamedTuple
 
-from ..engine.tensor import _LIBRARY
+from ..engine.source import LIBRARY
 
 __all__ = ["Named", "line_of", "named", "whose"]
 
@@ -95,7 +95,7 @@ Whose = Literal["library", "user", "foreign"]
 @lru_cache(maxsize=4096)
 def whose(file: str) -> Whose:
     """Whose code is in a file: this library's, the user's, or that of Python and of what was installed beside it."""
-    if file.startswith(_LIBRARY):
+    if file.startswith(LIBRARY):
         return "library"
     return "foreign" if file.startswith(_FOREIGN) else "user"
 

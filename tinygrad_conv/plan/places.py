@@ -17,8 +17,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..engine.autodiff import dictionary
-from ..engine.tensor import fingerprint, ndarray
+from ..engine.guards import fingerprint
+from ..engine.tensor import ndarray
+from ..engine.trees import dictionary
 from .values import alike
 
 __all__ = [

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.operation import explain
-from ..engine.primitive import explain_plain
+from ..engine.plain import explain_plain
 from ..errors import TinygradConvError
 from .calls import Call, Slot
 

@@ -41,7 +41,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..engine.tensor import Tensor, describe_source, ndarray
+from ..engine.source import describe_source
+from ..engine.tensor import Tensor, ndarray
 from ..nn import init
 from .naming import line_of, named, whose
 from .places import (

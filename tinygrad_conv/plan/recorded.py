@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..engine.autodiff import flatten
-from ..engine.tensor import Node, Source, Tensor, describe_source, ndarray, wrap
+from ..engine.node import Node
+from ..engine.source import Source, describe_source
+from ..engine.tensor import Tensor, ndarray, wrap
+from ..engine.trees import flatten
 from ..errors import ArgumentError
 from .assumptions import Assumptions
 from .calls import Slot, Wrapped

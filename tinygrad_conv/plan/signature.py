@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..engine.autodiff import dictionary, flatten
 from ..engine.tensor import Tensor, ndarray
+from ..engine.trees import dictionary, flatten
 from .values import Same, told
 
 __all__ = ["Leaves", "Rebuild", "is_array", "taken_apart", "told_apart"]

@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..engine.tensor import Node, wrap
+from ..engine.node import Node
+from ..engine.tensor import wrap
 from .calls import Call, Slot, Wrapped, parts
 from .into import into, is_view
 from .layout import Layout

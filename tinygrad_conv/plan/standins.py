@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..engine.tensor import _owner
+from ..engine.guards import owner_of
 from .calls import Call, Slot
 
 __all__ = ["StandIns", "UnfitError"]
@@ -52,7 +52,7 @@ class StandIns:
 
     def _own(self, array: Array, patched: Slot | None) -> None:
         self._kept.append(array)  # so that no other gets its id
-        self._owners.setdefault(id(_owner(array)), (patched, _address(array)))
+        self._owners.setdefault(id(owner_of(array)), (patched, _address(array)))
 
     def of(self, slot: Slot) -> Array:
         """The stand-in of a slot."""
@@ -81,7 +81,7 @@ class StandIns:
 
     def find(self, array: Array) -> tuple[Slot | None, int]:
         """Where an array lies: in that of a slot, so many bytes on; or (None) at an address."""
-        found = self._owners.get(id(_owner(array)))
+        found = self._owners.get(id(owner_of(array)))
         if found is None:  # a copy, not a view
             raise UnfitError
         slot, start = found
@@ -89,7 +89,7 @@ class StandIns:
 
     def holds(self, array: Array) -> bool:
         """Is this a view of memory that is known?"""
-        return id(_owner(array)) in self._owners
+        return id(owner_of(array)) in self._owners
 
     def scratch(self, shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
         """Memory that a call needs while it runs."""
@@ -114,7 +114,7 @@ class StandIns:
         """All is written: what was nothing but a stand-in may go."""
 
         def lasts(array: Array) -> bool:
-            return self._owners[id(_owner(array))][0] is None
+            return self._owners[id(owner_of(array))][0] is None
 
         self._arrays = {slot: array for slot, array in self._arrays.items() if lasts(array)}
         self._kept = [array for array in self._kept if lasts(array)]

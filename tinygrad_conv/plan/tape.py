@@ -20,9 +20,12 @@ from weakref import ref
 import numpy as np
 
 from ..engine.bare import array_of
+from ..engine.guards import fingerprint, owner_of
 from ..engine.modes import CLEARED, MODE, observed
+from ..engine.node import Node, next_index
 from ..engine.primitive import Primitive
-from ..engine.tensor import Node, Tensor, _owner, describe_source, fingerprint, ndarray, next_index, user_source, wrap
+from ..engine.source import describe_source, user_source
+from ..engine.tensor import Tensor, ndarray, wrap
 from .calls import COPY, Call, Found, Kind, Origin, Path, Seen, Slot, Wrapped, copying, kind_of, parts, replaced
 from .naming import whose
 from .places import Contents, Place
@@ -93,7 +96,7 @@ class Tape:
         self._watch(array, self._known)
 
     def _memory_of(self, array: Any) -> int:
-        owner = _owner(array)
+        owner = owner_of(array)
         memory = self._memory.get(id(owner))
         if memory is None:
             memory = self._memory[id(owner)] = next(self._memories)
@@ -210,7 +213,7 @@ class Tape:
         mode = MODE.get()
         call.path = mode.path
         if mode.backward is not None:
-            call.path, call.backward = mode.backward.extra or "", mode.backward.label
+            call.path, call.backward = mode.backward.path, mode.backward.shown
             call.source = mode.backward.source
         for path, leaf in _leaves(result):
             array = array_of(leaf)
@@ -380,7 +383,9 @@ class Tape:
         """Are the numbers in a place those of a large array that a replay reads itself, so that they may change?"""
         if not isinstance(place, Contents) or place.of.nbytes < LARGE:
             return False
-        return any(_owner(slot.value) is _owner(place.of) for slot in self.constants if isinstance(slot.value, ndarray))
+        return any(
+            owner_of(slot.value) is owner_of(place.of) for slot in self.constants if isinstance(slot.value, ndarray)
+        )
 
     def fresh(self) -> list[Slot]:
         """The constants that nobody else holds, which are arrays."""
@@ -409,7 +414,7 @@ def _read(tensor: Tensor) -> Any:
 
 
 def _read_gradient(node: Node) -> Any:
-    return node.grad._array  # type: ignore[union-attr]
+    return node.grad._array
 
 
 def _leaves(result: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:

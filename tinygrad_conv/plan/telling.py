@@ -6,8 +6,9 @@ from collections import Counter
 from math import prod
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..engine.node import Node
 from ..engine.primitive import Primitive
-from ..engine.tensor import Node, describe_source
+from ..engine.source import describe_source
 from .calls import Call, Slot, parts
 from .chains import unchained
 from .ours import ours
@@ -106,8 +107,8 @@ def graph(plan: Telling) -> Graph:
         if call.kind == "load":
             tensor = call.args[0]
             counts["tensor"] += 1
+            name = getattr(tensor, "name", None) or f"tensor_{counts['tensor']}"
             is_gradient = isinstance(tensor, Node)
-            name = (tensor.extra if is_gradient else tensor.name) or f"tensor_{counts['tensor']}"
             name = f"gradient of {name}" if is_gradient else name
             counts[name] += 1
             unique = name if counts[name] == 1 else f"{name}_{counts[name]}"

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from ..engine.tensor import ndarray, unshared
+from ..engine.guards import unshared
+from ..engine.tensor import ndarray
 from ..kernels import registry as kernels
 from ..optim import Optimizer
 from .calls import Call

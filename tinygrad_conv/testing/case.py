@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import autodiff
+from ..engine import transforms
 from ..engine.modes import is_grad_enabled, no_grad
 from ..engine.primitive import Primitive
 from ..engine.tensor import Tensor
@@ -119,13 +119,13 @@ class Case:
     def push(self, tangents: Sequence[Any], inputs: Sequence[Any] | None = None) -> Array:
         """The JVP."""
         inputs = self.inputs if inputs is None else inputs
-        return np.asarray(self._rule("JVP", lambda: autodiff.jvp(self.f, tuple(inputs), tuple(tangents))[1]._array))
+        return np.asarray(self._rule("JVP", lambda: transforms.jvp(self.f, tuple(inputs), tuple(tangents))[1]._array))
 
     def pull(self, g: Any, inputs: Sequence[Any] | None = None) -> list[Array]:
         """The VJP: one gradient per input."""
 
         def run() -> list[Array]:
-            pullback = self._pullback if inputs is None else autodiff.vjp(self.f, *inputs)[1]
+            pullback = self._pullback if inputs is None else transforms.vjp(self.f, *inputs)[1]
             return [x._array for x in pullback(g)]
 
         gradients: list[Array] = self._rule("VJP", run)
@@ -133,7 +133,7 @@ class Case:
 
     @cached_property
     def _pullback(self) -> Function:
-        return autodiff.vjp(self.f, *self.inputs)[1]
+        return transforms.vjp(self.f, *self.inputs)[1]
 
     @contextmanager
     def raising(self, what: str) -> Iterator[None]:
@@ -287,7 +287,7 @@ class Case:
 
         def gradient(*values: Any) -> Any:
             *primals, g = values
-            return joined(autodiff.vjp(self.f, *primals)[1](g))
+            return joined(transforms.vjp(self.f, *primals)[1](g))
 
         case = self._derived(gradient, [self.cotangent], ["the cotangent"])
         shapes = map(np.shape, self.inputs)
@@ -300,7 +300,7 @@ class Case:
         n = len(self.inputs)
 
         def tangent(*values: Any) -> Any:
-            return autodiff.jvp(self.f, values[:n], values[n:])[1]
+            return transforms.jvp(self.f, values[:n], values[n:])[1]
 
         labels = [f"the tangent of {label}" for label in self.labels]
         case = self._derived(tangent, self.tangents, labels)

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from ..engine.primitive import Primitive, iter_parents
+from ..engine.node import iter_parents
+from ..engine.primitive import Primitive
 from ..engine.tensor import Tensor
 from .case import BOTH, Case
 from .draw import Draw

@@ -24,9 +24,9 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import autodiff
+from ..engine import transforms
 from ..engine.modes import mode
-from ..engine.tensor import Node
+from ..engine.node import Node
 from ..kernels.product import matmul
 from .case import Case
 from .explain import basis, fail
@@ -186,5 +186,5 @@ def _calls(case: Case) -> list[Case]:
             calls.append(Case.of_primitive(primitive, args, node.params, order=1, explain=case.explain, **options))
 
     with mode(watch=note):
-        autodiff.vjp(case.f, *case.inputs)
+        transforms.vjp(case.f, *case.inputs)
     return calls

@@ -32,9 +32,9 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import autodiff
 from ..engine.primitive import NONDIFF, Primitive, Rule, primitives
 from ..engine.tensor import Tensor
+from ..engine.walk import pull
 from ..errors import ArgumentError
 from .adapters import from_numpy
 from .case import Case
@@ -481,7 +481,7 @@ def mutants_of_function(f: Function, vjp: Function, *args: Any) -> Iterator[tupl
     def pulled(g: Any, *args: Any) -> tuple[Any, ...]:
         values = [Tensor(x, requires_grad=k in floats) for k, x in enumerate(args)]
         leaves: list[Any] = [values[k].node for k in floats]
-        found = autodiff.pull({operation(*values).node: np.asarray(g)}, leaves)
+        found = pull({operation(*values).node: np.asarray(g)}, leaves)
         return tuple(found[leaves[floats.index(k)]] if k in floats else None for k in range(len(args)))
 
     g = np.random.default_rng(0).uniform(0.5, 1.5, out)

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import autodiff
 from ..engine.modes import no_grad
 from ..engine.tensor import Tensor
+from ..engine.trees import flatten
 from ..errors import ArgumentError, DTypeError, ShapeError
 from .case import Case, joined
 
@@ -50,10 +50,10 @@ def prepare(f: Function, args: Sequence[Any], argnums: int | Sequence[int] | Non
 
     first, again = (_called(name, on_inputs, inputs) for _ in range(2))
     if isinstance(first, (list, tuple, dict)):
-        parts = autodiff.flatten(first)[0]
+        parts = flatten(first)[0]
         if not any(isinstance(part, Tensor) for part in parts):
             _check_values(name, parts[0] if parts else None, again)
-        single: Function = lambda *values: joined(autodiff.flatten(on_inputs(*values))[0])  # noqa: E731
+        single: Function = lambda *values: joined(flatten(on_inputs(*values))[0])  # noqa: E731
         first, again = (_called(name, single, inputs) for _ in range(2))
     else:
         single = on_inputs
@@ -77,10 +77,10 @@ def _leaves(args: Sequence[Any]) -> tuple[list[Any], list[int], Function]:
     leaves: list[Any] = []
     owners: list[int] = []
     for k, arg in enumerate(args):
-        parts, _ = autodiff.flatten(arg)
+        parts, _ = flatten(arg)
         leaves += parts
         owners += [k] * len(parts)
-    return leaves, owners, autodiff.flatten(tuple(args))[1]
+    return leaves, owners, flatten(tuple(args))[1]
 
 
 def _array(value: Any) -> Array:

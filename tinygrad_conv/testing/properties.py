@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..engine import autodiff
+from ..engine import transforms
 from ..errors import ArgumentError, MissingExtraError
 from ..kernels.registry import use_kernels
 from . import coverage
@@ -205,7 +205,7 @@ def dtype_kept(case: Case) -> str | None:
     singles, g = _singles(case)
     if "dtype" in case.params:
         return "it converts dtypes"
-    y = autodiff.vjp(case.f, *singles)[0]
+    y = transforms.vjp(case.f, *singles)[0]
     if case.primitive is not None and y.dtype != np.float32:
         fail(case, "dtype_kept", f"float32 inputs gave a {y.dtype} result")
     if "reverse" in case.modes:
@@ -265,7 +265,7 @@ def batch_consistency(case: Case) -> str | None:
     for i in range(n):
         part = [v[i : i + 1] if name in primitive.batch else v for name, v in zip(names, values, strict=True)]
         args, params = part[: len(case.args)], dict(zip(case.params, part[len(case.args) :], strict=True))
-        y, pullback = autodiff.vjp(lambda *xs, params=params: primitive.operation(*xs, **params), *args)
+        y, pullback = transforms.vjp(lambda *xs, params=params: primitive.operation(*xs, **params), *args)
         ys.append(y._array)
         with case.raising("VJP"):
             gradients.append([x._array for x in pullback(case.cotangent[i : i + 1] if y_batched else case.cotangent)])

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.tensor import Array, Shape, Tensor, ndarray
+from ...engine.node import Shape
+from ...engine.tensor import Array, Tensor, ndarray
 from ...errors import ArgumentError, ShapeError
 from ...files import write
 from ..drawing.pdf import svg_to_pdf

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.autodiff import pull
-from ...engine.tensor import Node, Tensor, describe_source
+from ...engine.node import Node
+from ...engine.source import describe_source
+from ...engine.tensor import Tensor
+from ...engine.walk import pull
 from ...errors import GraphError
 from ..watching import Watch, topological
 from .cells import KINDS, Lens, lens
@@ -25,20 +27,20 @@ def focused(node: Node, watch: Watch, loss: Tensor | None) -> tuple[Lens, Node, 
     freed = next((n for n in order if n.freed), None)
     if freed is not None:
         raise GraphError(
-            f"microscope: the graph of {freed.label} from {describe_source(freed.source)} was freed by a backward "
+            f"microscope: the graph of {freed.shown} from {describe_source(freed.source)} was freed by a backward "
             "pass; look before it, or call backward(retain_graph=True)"
         )
     chain = _chain(node)
     if not chain:
         names = "a convolution, a transposed convolution, max or average pooling, or a matrix product"
-        raise GraphError(f"microscope: expected the result of {names}, got one of {node.label}")
+        raise GraphError(f"microscope: expected the result of {names}, got one of {node.shown}")
     watch.recover(order)
     core, after = chain[-1], chain[-2::-1]
     stages = [_stage(stage, before, watch) for before, stage in zip(chain[:0:-1], after, strict=True)]
-    found = lens(core.primitive.name, _inputs(core, watch), core.params)  # type: ignore[union-attr]
+    found = lens(core.primitive.name, _inputs(core, watch), core.params)
     if found is None:
         shapes = " and ".join(str(np.shape(a)) for a in _inputs(core, watch))
-        raise GraphError(f"microscope: expected a product of two matrices, got {core.label} of {shapes}")
+        raise GraphError(f"microscope: expected a product of two matrices, got {core.shown} of {shapes}")
     gradient = None
     summed = next((s.node for s in reversed(stages) if s.added is not None), core)
     if loss is not None:
@@ -90,7 +92,7 @@ def _inputs(node: Node, watch: Watch) -> list[Any]:
     inputs = [s if s is not None else x for s, x in zip(node.saved, known, strict=False)]
     if not inputs or any(x is None for x in inputs):
         raise GraphError(
-            f"microscope: {node.label} from {describe_source(node.source)} did not keep an input that needs no "
+            f"microscope: {node.shown} from {describe_source(node.source)} did not keep an input that needs no "
             "gradient; give the function and its arguments (tg.microscope(layer, x)), or make that input a tensor with "
             "requires_grad=True"
         )

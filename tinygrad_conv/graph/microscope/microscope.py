@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.tensor import Node, Shape, Tensor, describe_source, ndarray
+from ...engine.node import Node, Shape
+from ...engine.source import describe_source
+from ...engine.tensor import Tensor, ndarray
 from ...errors import GraphError, IndexingError
 from ...files import write
 from ..value import GraphNode
@@ -125,13 +127,13 @@ class Microscope(Scope):
         for stage in (*self.before, *self.after):
             if stage.axes is not None:
                 index = tuple(index[a] for a in stage.axes)
-            elif stage.node.label == "reshape":
+            elif stage.node.shown == "reshape":
                 index = (*map(int, np.unravel_index(index[0], stage.node.shape[:-1])), index[1])
             elif stage.added is not None:
                 name = f"bias[{at[-1]}]" if not addends else f"added[{', '.join(map(str, index))}]"
                 addends.append((name, stage.added[index]))
             else:
-                later.append((stage.node.label, self.watch.outputs[stage.node][index]))
+                later.append((stage.node.shown, self.watch.outputs[stage.node][index]))
         g = 1.0 if self.gradient is None else float(self.back(self.gradient)[at])
         source = describe_source(self.node.source)
         where = {name: named[name] for name in used}

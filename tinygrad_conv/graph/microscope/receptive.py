@@ -11,7 +11,7 @@ from heapq import heappop, heappush
 from math import ceil, floor
 from typing import Any, NamedTuple, TypeAlias
 
-from ...engine.tensor import Node, Shape
+from ...engine.node import Node, Shape
 from .cells import KINDS
 
 __all__ = ["Field", "Span", "fields"]

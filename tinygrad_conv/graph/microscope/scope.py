@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.tensor import Node, Shape, ndarray
+from ...engine.node import Node, Shape
+from ...engine.tensor import ndarray
 from ..watching import Watch
 from .cells import Lens
 from .receptive import Field, fields

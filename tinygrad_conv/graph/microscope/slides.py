@@ -34,7 +34,7 @@ def page(scope: Scope, n: int = 0, z: int = 0) -> str:
         "g": None if scope.gradient is None else _numbers(
             scope.back(scope.gradient)[at].reshape(images.shape)[..., :shown]
         ),
-        "then": ", then ".join(stage.node.label for stage in scope.after if stage.axes is None),
+        "then": ", then ".join(stage.node.shown for stage in scope.after if stage.axes is None),
     }  # fmt: skip
     title = f"{scope.label}: {scope.x.shape[1:]} to {scope.shape[1:]}"
     return fill(__package__, "slides", title + (f", at depth {z} of the output" if deep else ""), _summary(scope), data)

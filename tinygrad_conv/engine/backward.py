@@ -1,0 +1,77 @@
+"""`Tensor.backward`: the gradient of one tensor, added to the ``.grad`` of every leaf."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..arguments import checked
+from ..errors import DTypeError, GraphError, ShapeError
+from .modes import constant, mode
+from .node import Node, accumulate_grad
+from .tensor import Array, Tensor, ndarray, ops, wrap
+from .walk import pull, walk
+
+__all__ = ["backward", "cotangent", "steps"]
+
+
+@checked
+def backward(y: Tensor, gradient: Array | None = None, retain_graph: bool = False, create_graph: bool = False) -> None:
+    """`Tensor.backward`: see there."""
+    node, seed = _seeded("backward", y, gradient)
+    g = seed if create_graph else seed._array
+    with mode(recording=create_graph):
+        found = pull({node: g}, recording=create_graph, retain=retain_graph or create_graph)
+    _accumulate(found)
+
+
+def steps(y: Tensor, gradient: Array | None, retain: bool) -> Iterator[tuple[Node, Any, list[Any]]]:
+    """`backward`, one operation at a time: yields what `walk` does, and fills ``.grad`` of the leaves at the end."""
+    node, seed = _seeded("backward_steps", y, gradient)
+    found: dict[Node, Any] = {}
+
+    def one_by_one() -> Iterator[tuple[Node, Any, list[Any]]]:
+        walked = walk({node: seed._array}, found, None, False, retain, watched=True)
+        while True:
+            with mode(recording=False):  # while the rules run, not while the caller looks at a step
+                step = next(walked, None)
+            if step is None:
+                break
+            yield step
+        _accumulate(found)
+
+    return one_by_one()
+
+
+def _seeded(what: str, y: Tensor, gradient: Array | None) -> tuple[Node, Tensor]:
+    """Where a backward pass starts, and with which cotangent."""
+    node = y._needs_node(what)
+    if gradient is None:
+        if y.size != 1:
+            raise GraphError(
+                f"{what}: expected a tensor with one element, got shape {y.shape}; "
+                f"reduce it (y.sum().{what}()) or pass gradient= of that shape"
+            )
+        if y.dtype.kind == "c":
+            raise GraphError(
+                f"{what}: expected a real number, got {y.dtype}; take real(y) or abs(y), or pass gradient="
+            )
+        return node, wrap(constant(np.ones(y.shape, y.dtype)), None)
+    return node, cotangent(what, gradient, y)
+
+
+def _accumulate(found: dict[Node, Any]) -> None:
+    for leaf, total in found.items():
+        accumulate_grad(leaf, total if isinstance(total, Tensor) else wrap(total, None))
+
+
+def cotangent(what: str, g: Array, y: Tensor) -> Tensor:
+    """A gradient that somebody gave for `y`, of its shape and dtype. Raises ShapeError, DTypeError."""
+    tensor = g if isinstance(g, Tensor) else Tensor(np.array(g) if type(g) is ndarray else g)
+    if tensor.shape != y.shape:
+        raise ShapeError(f"{what}: expected a gradient of the output's shape {y.shape}, got {tensor.shape}")
+    if tensor.dtype.kind == "c" != y.dtype.kind:
+        raise DTypeError(f"{what}: expected a real gradient for a result of dtype {y.dtype}, got {tensor.dtype}")
+    return tensor if tensor.dtype == y.dtype else ops.astype(tensor, dtype=y.dtype)

@@ -1,0 +1,145 @@
+"""Buffers that user code can reach, and how a change of one is noticed.
+
+Tensors share memory with the arrays they were made from and with what `numpy()` returns, as in PyTorch. Somebody may
+write to such a buffer between forward and backward. So a node that saves a buffer which user code can reach also
+saves its fingerprint, and backward compares (`Node.check_saved`).
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+import zlib
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from .modes import observer
+
+__all__ = [
+    "FIXED", "Guard", "arrays_in", "checksum", "expose", "exposed", "fingerprint", "handed_out", "kept", "owner_of",
+    "reachable", "unshared",
+]  # fmt: skip
+
+ndarray = np.ndarray
+Guard: TypeAlias = tuple[int | str, ndarray, bytes | int]  # which input, "output" or "residual"; array; fingerprint
+
+exposed: dict[int, Any] = {}  # id(owning array) -> weak reference
+handed_out: dict[int, int] = {}  # id(owning array) -> checksum when it was first handed out, if made by the library
+
+
+def owner_of(array: ndarray) -> ndarray:
+    """The array whose memory this one is a view of; itself if it has its own."""
+    base = array.base
+    while isinstance(base, ndarray):
+        array, base = base, base.base
+    return array
+
+
+def checksum(array: ndarray) -> int:
+    """CRC-32 of the elements in order (about 6 GB/s)."""
+    return zlib.crc32(array.data if array.flags.c_contiguous else array.tobytes())
+
+
+_SMALL = 1 << 19  # bytes
+
+
+def fingerprint(array: ndarray) -> bytes | int:
+    """What a node compares an array with: a copy of it (50 GB/s), or the checksum of a large one, to save memory."""
+    return array.tobytes() if array.nbytes <= _SMALL else checksum(array)
+
+
+def expose(array: ndarray, *, late: bool) -> None:
+    """Note that user code can write to `array`'s memory from now on.
+
+    ``late`` means that nodes may have saved it already: they will be compared with the checksum taken now.
+    """
+    owner = owner_of(array)
+    key = id(owner)
+    if key in exposed or array.dtype.hasobject:
+        return
+    exposed[key] = weakref.ref(owner, partial(_forget, key, exposed, handed_out))
+    if late:
+        handed_out[key] = checksum(owner)
+
+
+def _forget(key: int, exposed: dict[int, Any], handed_out: dict[int, int], _: Any) -> None:
+    """An exposed array is gone. (The tables are arguments, for at the interpreter's end this module has no names.)"""
+    exposed.pop(key, None)
+    handed_out.pop(key, None)
+
+
+def reachable(array: Any, inputs: Sequence[Any]) -> bool:
+    """Can user code write to an array that came out of an operation: is it their memory, or that of an input?"""
+    if not isinstance(array, ndarray):
+        return False
+    owner = owner_of(array)
+    return id(owner) in exposed or any(isinstance(x, ndarray) and owner_of(x) is owner for x in inputs)
+
+
+def arrays_in(value: Any) -> Iterator[ndarray]:
+    """The arrays in a value: itself, or what tuples, lists and dictionaries hold."""
+    stack = [value]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, ndarray):
+            yield value
+        elif isinstance(value, (tuple, list)):
+            stack.extend(value)
+        elif isinstance(value, dict):
+            stack.extend(value.values())
+
+
+FIXED = frozenset({type(None), bool, int, float, complex, str, slice, type(Ellipsis), np.dtype, type})
+
+
+def kept(value: Any) -> Any:
+    """A keyword's value as a node keeps it, which nobody can change: an array becomes a copy, a list a tuple."""
+    if isinstance(value, ndarray):
+        own = np.array(value)
+        by = observer()
+        if by is not None:
+            by.same(own, value)
+        return own
+    if isinstance(value, (tuple, list)):
+        if type(value) is tuple:
+            try:
+                hash(value)
+            except TypeError:  # there is an array or a list in it
+                pass
+            else:
+                return value
+        parts = [part if type(part) in FIXED else kept(part) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    return {key: kept(part) for key, part in value.items()} if type(value) is dict else value
+
+
+def unshared(tensor: Any) -> ndarray | None:
+    """The tensor's array, if nobody else can see what it holds, and it may be written over: for updates in place.
+
+    Whoever holds it (a graph that saved it, another tensor, a view, a local variable) is counted by Python; an array
+    that was ever given out (`data`, `numpy()`) is left alone in any case. A thread that is computing with it is seen,
+    one that is about to read it is not.
+    """
+    if _references(tensor) != _ALONE:
+        return None
+    array = tensor._array
+    return array if array.base is None and array.flags.carray and id(array) not in exposed else None
+
+
+def _references(tensor: Any) -> int:
+    return sys.getrefcount(tensor._array)
+
+
+class _Holder:
+    """As a tensor holds its array."""
+
+    __slots__ = ("_array",)
+
+    def __init__(self) -> None:
+        self._array = np.empty(1)
+
+
+_ALONE = _references(_Holder())  # what is counted where nobody else has the array

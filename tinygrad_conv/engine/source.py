@@ -1,0 +1,43 @@
+"""Where in the user's code something was called: the line that errors and pictures name."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import CodeType
+from typing import TypeAlias
+
+__all__ = ["LIBRARY", "Source", "describe_source", "user_files", "user_source"]
+
+LIBRARY = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_library_files: set[str] = set()  # as far as they were met, like those of users
+user_files: set[str] = set()
+Source: TypeAlias = tuple[CodeType, int]
+
+
+def user_source(depth: int) -> Source | None:
+    """The innermost frame outside this library, as (code, instruction): cheap to take, resolved only when printed."""
+    frame = sys._getframe(depth)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file in user_files:
+            return frame.f_code, frame.f_lasti
+        if file in _library_files:
+            frame = frame.f_back  # type: ignore[assignment]
+        else:
+            (_library_files if file.startswith(LIBRARY) else user_files).add(file)
+    return None
+
+
+def describe_source(source: Source | None) -> str:
+    """``file.py:12: y = x * w`` for a source, as far as it is known."""
+    if source is None:
+        return "an unknown line"
+    import linecache  # only when something is wrong
+
+    code, lasti = source
+    lines = [entry[0] for entry in code.co_positions()]
+    line = lines[lasti // 2] if 0 <= lasti // 2 < len(lines) else None
+    number = line or code.co_firstlineno
+    text = linecache.getline(code.co_filename, number).strip()
+    return f"{os.path.basename(code.co_filename)}:{number}" + (f": {text}" if text else "")

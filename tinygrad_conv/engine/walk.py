@@ -1,0 +1,265 @@
+"""The two walks over the graph: `pull` goes backward (reverse mode), `push` goes forward (forward mode).
+
+Both are loops over nodes in order of creation, never recursive, and both keep their gradients in a dictionary, so
+nothing in the graph changes.
+
+Each rule runs on bare arrays; when the result must itself be differentiable (`create_graph`, or an inner transform
+whose result depends on something an outer one follows), the same rule runs on tensors and is recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from heapq import heapify, heappop, heappush
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from ..arguments import described
+from ..errors import AnomalyError, DTypeError, GraphError, ShapeError
+from .guards import handed_out
+from .modes import MODE, observer
+from .node import FREED, Node, iter_parents
+from .primitive import Primitive
+from .source import describe_source
+from .tensor import Tensor, ndarray, ops, wrap
+
+__all__ = ["ancestors", "creation", "own", "pull", "push", "walk"]
+
+
+def pull(
+    cotangents: dict[Node, Any], wanted: Iterable[Node] | None = None, *, recording: bool = False, retain: bool = False
+) -> dict[Node, Any]:
+    """Reverse mode: pull cotangents of some nodes back to the leaves, or to the `wanted` nodes.
+
+    The latest node goes first: all that was computed from it is later, so its cotangent is complete.
+
+    Parameters
+    ----------
+    cotangents : node -> cotangent (array, or tensor when `recording`)
+    wanted : nodes to stop at; the leaves when None
+    recording : run the rules on tensors and record them
+    retain : keep what the nodes saved; otherwise each is freed as soon as its rules have run
+
+    Returns
+    -------
+    The cotangent of every wanted node (or leaf) that was reached.
+    """
+    found: dict[Node, Any] = {}
+    for _ in walk(cotangents, found, wanted, recording, retain, watched=False):
+        pass
+    return found
+
+
+def walk(
+    cotangents: dict[Node, Any], found: dict[Node, Any], wanted: Iterable[Node] | None, recording: bool, retain: bool,
+    watched: bool,
+) -> Iterator[tuple[Node, Any, list[Any]]]:  # fmt: skip
+    """`pull`, which collects in `found`. If `watched`, it pauses after the rules of each node, and yields the node, its
+    cotangent, and for each of its inputs what they made of it (None for what is not followed)."""
+    stop = None if wanted is None else set(wanted)
+    anomaly, by = MODE.get().anomaly, observer()
+    on_tensors = recording or by is not None  # an observer sees operations on tensors, not NumPy's on arrays
+    pending = dict(cotangents) if recording or by is None else {node: wrap(g, None) for node, g in cotangents.items()}
+    owned: set[Node] = set()  # whose cotangent is an array of this walk's own, so that it may be added to in place
+    outgoing: list[Any] = []
+    heap = [(-node.index, node) for node in pending]
+    heapify(heap)
+    while heap:
+        node = heappop(heap)[1]
+        g = pending.pop(node)
+        if node.hooks:
+            g = _run_hooks(node, g, on_tensors)
+            owned.discard(node)
+        primitive = node.primitive
+        if stop is None:
+            if primitive is None:
+                found[node] = g if on_tensors or node in owned else own(g)
+                continue
+        elif node in stop:
+            found[node] = g
+            continue
+        elif primitive is None:
+            continue
+        if owned:
+            owned.discard(node)
+        parents, saved = node.parents, node.saved  # in this order: another thread may be freeing the node just now
+        if saved is FREED:
+            raise GraphError(
+                f"{node.shown}: the graph from {describe_source(node.source)} was already used by a backward pass and "
+                "freed; call the first backward with retain_graph=True, or compute the value again"
+            )
+        if node.guards is not None or handed_out:
+            node.check_saved()
+        if by is not None:
+            token = MODE.set(replace(MODE.get(), backward=node))
+        rules = primitive.vjps_on_tensors if on_tensors else primitive.vjps
+        variadic, conjugated = primitive.variadic, node.dtype.kind == "c" and primitive.joint is None
+        if (
+            conjugated
+        ):  # rules multiply by the derivative, and a gradient is the steepest ascent: that needs its conjugate
+            arrived, g = g, ops.conj(g)
+        together = None if primitive.joint is None else primitive.joint.pull_all(node, g, on_tensors)
+        if watched:
+            outgoing = [None] * len(parents)
+        for i in primitive.positions or range(len(parents)):
+            parent = parents[i]
+            if parent is None:
+                continue
+            if together is None:
+                contribution = rules[0 if variadic else i](g, node, saved, parents, i)
+            else:
+                contribution = together[i]
+                if contribution is None:
+                    continue
+            try:
+                shape = contribution.shape
+            except AttributeError:
+                raise _no_array(primitive, contribution) from None
+            if shape != parent.shape:
+                contribution = _unbroadcast(primitive, contribution, parent)
+            if conjugated:
+                contribution = ops.conj(contribution)
+            dtype = parent.dtype
+            if contribution.dtype is not dtype and contribution.dtype != dtype:
+                contribution = _converted(contribution, dtype)
+            if anomaly:
+                _check_cotangent(node, contribution)
+            if watched:
+                outgoing[i] = contribution
+            before = pending.get(parent)
+            if before is None:
+                pending[parent] = contribution
+                heappush(heap, (-parent.index, parent))
+            elif parent in owned and type(contribution) is ndarray:
+                before += contribution
+            else:
+                pending[parent] = before + contribution
+                if not on_tensors and type(pending[parent]) is ndarray:
+                    owned.add(parent)
+                else:  # somebody's rule gave a tensor
+                    owned.discard(parent)
+        if by is not None:
+            MODE.reset(token)
+        if watched:
+            yield node, arrived if conjugated else g, outgoing
+        if not retain:  # node.free()
+            node.saved, node.parents, node.guards = FREED, (), None
+    if on_tensors and not recording:
+        for node, g in found.items():
+            found[node] = own(g._array)
+
+
+def push(tangents: dict[Node, Any], outputs: Sequence[Node], *, recording: bool = False) -> list[Any]:
+    """Forward mode: push tangents of some nodes through the recorded graph to the outputs (None where none arrives)."""
+    by = observer()
+    on_tensors = recording or by is not None
+    tangents = dict(tangents) if recording or by is None else {node: wrap(t, None) for node, t in tangents.items()}
+    for node in sorted(ancestors(outputs, tangents), key=creation):
+        primitive = node.primitive
+        if primitive is None or node in tangents:
+            continue
+        if node.freed:
+            raise GraphError(f"{node.shown}: the graph was freed by a backward pass; compute the value again")
+        node.check_saved()
+        if primitive.joint is not None:
+            tangents[node] = primitive.joint.push_all(node, tangents, on_tensors)
+            continue
+        rules = primitive.jvps_on_tensors if on_tensors else primitive.jvps
+        total = None
+        arriving = [None if parent is None else tangents.get(parent) for parent in node.parents]
+        if primitive.variadic and hasattr(rules[0], "together") and any(t is not None for t in arriving):
+            total, arriving = rules[0].together(arriving, node), []
+        for i, t in enumerate(arriving):
+            if t is None:
+                continue
+            if primitive.kind == "elementwise" and t.dtype.kind == "c" != node.dtype.kind:  # such as |z|
+                t = ops.conj(t)
+            contribution = rules[0 if primitive.variadic else i](t, node, node.saved, node.parents, i)
+            if not hasattr(contribution, "shape"):
+                raise _no_array(primitive, contribution)
+            if contribution.shape != node.shape:
+                contribution = ops.broadcast_to(contribution, node.shape)
+            total = contribution if total is None else total + contribution
+        if total is not None:
+            if total.dtype != node.dtype:
+                total = _converted(total, node.dtype)
+            tangents[node] = total
+    arrived = [tangents.get(node) for node in outputs]
+    return arrived if recording or by is None else [None if t is None else t._array for t in arrived]
+
+
+def _converted(g: Any, dtype: np.dtype[Any]) -> Any:
+    """A gradient or tangent in the dtype of what it belongs to; of a real number, its real part."""
+    return ops.astype(ops.real(g) if g.dtype.kind == "c" != dtype.kind else g, dtype=dtype)
+
+
+creation = attrgetter("index")  # the order in which nodes were made, a topological order
+
+
+def ancestors(outputs: Iterable[Node], stop: Iterable[Node]) -> set[Node]:
+    """Every node that the outputs were computed from, not looking past `stop`."""
+    stop = set(stop)
+    seen: set[Node] = set()
+    stack = [node for node in outputs if node is not None]
+    while stack:
+        node = stack.pop()
+        if node not in seen:
+            seen.add(node)
+            if node not in stop:
+                stack.extend(iter_parents(node))
+    return seen
+
+
+def _unbroadcast(primitive: Primitive, g: Any, parent: Node) -> Any:
+    """Undo broadcasting: sum a cotangent over the axes along which the input was repeated."""
+    if not primitive.broadcasts and g.shape != ():
+        raise ShapeError(
+            f"{primitive.name}: its rule returned a gradient of shape {g.shape} for an input of shape {parent.shape}; "
+            "a rule must return the input's shape"
+        )
+    if g.shape == () and parent.shape != () and not primitive.broadcasts:
+        return ops.broadcast_to(g, parent.shape)
+    return ops.sum_to(g, parent.shape)
+
+
+def _no_array(primitive: Primitive, result: Any) -> DTypeError:
+    return DTypeError(
+        f"{primitive.shown}: expected its rules to return arrays or tensors, got {described(result)}; return one"
+    )
+
+
+def own(g: Any) -> Any:
+    """An array that nobody else holds: a rule may have passed its own cotangent on, to several inputs at once."""
+    own = np.array(g) if type(g) is ndarray else np.asarray(g)
+    by = observer()
+    if by is not None:
+        by.copied(own, g)
+    return own
+
+
+def _run_hooks(node: Node, g: Any, recording: bool) -> Any:
+    if not isinstance(g, Tensor):
+        view = np.asarray(g).view()  # other nodes may be given the same array, so a hook returns what it wants changed
+        view.flags.writeable = False
+        g = wrap(view, None)
+    tensor = g
+    for hook in list((node.hooks or {}).values()):
+        result = hook(tensor)
+        if result is not None:
+            tensor = result if isinstance(result, Tensor) else Tensor(np.array(result))
+            if tensor.shape != node.shape:
+                raise ShapeError(f"hook of {node.shown}: expected a gradient of shape {node.shape}, got {tensor.shape}")
+    return tensor if recording else tensor._array
+
+
+def _check_cotangent(node: Node, g: Any) -> None:
+    array = g._array if isinstance(g, Tensor) else np.asarray(g)
+    bad = int(np.isnan(array).sum())
+    if bad:
+        raise AnomalyError(
+            f"{node.shown}: its gradient has {bad} NaN of {array.size}; the operation ran at "
+            f"{describe_source(node.source)}"
+        )

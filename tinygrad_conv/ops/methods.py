@@ -1,0 +1,74 @@
+"""Operators and NumPy's methods of `Tensor`, which `engine/methods.py` declares: each *is* an operation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..engine.tensor import Tensor, ops
+
+__all__ = ["put_in_place"]
+
+OPERATORS = {
+    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "floordiv": "floor_divide",
+    "mod": "remainder", "pow": "pow", "matmul": "matmul", "and": "bitwise_and", "or": "bitwise_or",
+    "xor": "bitwise_xor",
+}  # fmt: skip
+COMPARISONS = {
+    "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal", "ne": "not_equal",
+}  # fmt: skip
+OTHERS = {"neg": "negative", "abs": "abs", "invert": "bitwise_invert", "round": "round", "getitem": "getitem"}
+METHODS = [
+    "all", "any", "argmax", "argmin", "argsort", "astype", "clip", "conj", "copy", "cumprod", "cumsum", "diagonal",
+    "dot", "max", "mean", "min", "prod", "repeat", "round", "squeeze", "std", "sum", "swapaxes", "take", "trace", "var",
+]  # fmt: skip
+
+
+def put_in_place() -> None:
+    """Give `Tensor` its operators and methods, after all operations were declared."""
+    given: dict[str, Any] = {name: getattr(ops, name) for name in METHODS}
+    given |= {f"__{operator}__": getattr(ops, name) for operator, name in (OPERATORS | COMPARISONS | OTHERS).items()}
+    given |= {f"__r{operator}__": _reversed(getattr(ops, name)) for operator, name in OPERATORS.items()}
+    given |= {"__pos__": _itself, "reshape": reshape, "transpose": transpose, "flatten": flatten, "ravel": flatten}
+    given |= {"conjugate": ops.conj, "T": property(_transposed), "mT": property(ops.matrix_transpose)}
+    given |= {"real": property(ops.real), "imag": property(ops.imag)}
+    for name, value in given.items():
+        setattr(Tensor, name, value)
+
+
+def _reversed(operation: Any) -> Any:
+    """``array * x``, where the tensor stands on the right."""
+
+    def reversed_operation(self: Tensor, other: Any) -> Tensor:
+        return operation(other, self)
+
+    return reversed_operation
+
+
+def _itself(self: Tensor) -> Tensor:
+    return self
+
+
+def reshape(self: Tensor, *shape: Any) -> Tensor:
+    """The same elements in another shape, given as one tuple or as numbers."""
+    return ops.reshape(self, _one_tuple(shape))
+
+
+def transpose(self: Tensor, *axes: Any) -> Tensor:
+    """The axes in another order, given as one tuple or as numbers; reversed if none are given."""
+    return ops.permute_dims(self, _one_tuple(axes) if axes else None)
+
+
+def _transposed(self: Tensor) -> Tensor:
+    """The axes reversed."""
+    return ops.permute_dims(self, None)
+
+
+def flatten(self: Tensor) -> Tensor:
+    """All elements on one axis."""
+    return ops.reshape(self, (-1,))
+
+
+def _one_tuple(items: tuple[Any, ...]) -> Any:
+    return items[0] if len(items) == 1 and not isinstance(items[0], (int, np.integer)) else items
