@@ -6,6 +6,7 @@ A `Case` is made of the two functions and their arguments. `CASES` holds them in
 from typing import Any, NamedTuple
 
 import numpy as np
+import reference
 
 import tinygrad_conv as tg
 from tinygrad_conv.ops.sorting import METHODS
@@ -328,3 +329,171 @@ for m, n in ((4, 2), (2, 4)):
                 normal(*b),
                 gradient=k == 0 or m > n,
             )
+
+# ------------------------------------------------------------------------------------------------------------------
+# What has no derivative, or nothing but a plain one
+
+group("creation")
+for name, args in {
+    "zeros": ((2, 3),), "ones": ((2, 3),), "full": ((2,), 7.0), "eye": (3, 4), "linspace": (0, 1, 7),
+    "arange": (1.0, 7.0, 2.0), "asarray": ([1.0, 2.0],),
+}.items():  # fmt: skip
+    pair(
+        name,
+        lambda name=name, args=args: getattr(np, name)(*args),
+        lambda name=name, args=args: getattr(tg, name)(*args),
+        gradient=False,
+    )
+for name, keywords in {"zeros_like": {}, "ones_like": {}, "full_like": {"fill_value": 3.0}}.items():
+    same(name, normal(2, 3), gradient=False, **keywords)
+
+group("decisions")
+for name in ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"):
+    same(name, SIGNS := np.array([-1.0, 0, 1, 2, -2]), np.array([1.0, 0, -1, 2, -2]), gradient=False)
+for name in ("logical_and", "logical_or", "logical_xor"):
+    same(name, np.array([0.0, 0, 1, 2]), np.array([0.0, 1, 0, 3]), gradient=False)
+for name in ("bitwise_and", "bitwise_or", "bitwise_xor"):
+    same(name, np.array([0, 1, 6, -1]), np.array([3, 1, 5, 8]), gradient=False)
+for name in ("logical_not", "isnan", "isinf", "isfinite", "sign"):
+    same(name, np.array([-2.0, 0, np.inf, np.nan, 3]), gradient=False)
+pair("bitwise_invert", np.invert, tg.bitwise_invert, np.array([0, 1, -7]), gradient=False)
+for axis in (None, 0, 1):
+    for name in ("argmax", "argmin", "count_nonzero"):
+        same(name, np.round(normal(4, 3)), axis=axis, gradient=False)
+same("argpartition", normal(7), kth=3, gradient=False)
+same("searchsorted", np.sort(normal(5)), normal(4), side="right", gradient=False)
+pair("matrix_rank", L.matrix_rank, tg.matrix_rank, np.outer(normal(3), normal(4)), gradient=False)
+
+group("parts")
+same("imag", normal(3), gradient=False)
+same("partition", normal(3, 7), kth=2, axis=1, gradient=False)
+same("transpose", normal(2, 3, 4), axes=(1, 2, 0))
+pair("unstack", lambda x: np.moveaxis(x, 1, 0)[2], lambda x: tg.unstack(x, axis=1)[2], normal(2, 3))
+pair("dsplit", lambda x: np.dsplit(x, 2)[1], lambda x: tg.dsplit(x, 2)[1], normal(2, 1, 4))
+pair("norm", lambda x: L.norm(x, axis=1), lambda x: tg.norm(x, axis=1), normal(2, 3))
+for name in ("fftshift", "ifftshift"):
+    pair(name, getattr(np.fft, name), getattr(tg.fft, name), normal(5))
+for name in ("fft", "ifft", "fft2", "ifft2", "fftn", "ifftn", "rfft", "rfft2", "rfftn", "irfft", "irfft2", "irfftn",
+             "hfft", "ihfft"):  # fmt: skip
+    pair(name, getattr(np.fft, name), getattr(tg.fft, name), normal(4, 6), gradient=False)  # see test_complex
+
+group("of our own")
+pair("add_at", lambda x: np.array([x[0], x[1] + 2 * x[2], x[2]]), lambda x: tg.add_at(x, [1, 1], x[2]), normal(3))
+pair("one_hot", lambda x: np.eye(3, dtype=np.float32)[x], lambda x: tg.one_hot(x, 3), np.array([0, 2, 1, 1]),
+     gradient=False)  # fmt: skip
+pair("stop_gradient", np.array, tg.stop_gradient, normal(3), gradient=False)
+pair("embedding", lambda t: t[np.array([[2, 0], [1, 1]])], lambda t: tg.embedding([[2, 0], [1, 1]], t), normal(3, 2))
+pair("dropout", np.array, lambda x: tg.dropout(x, 0.0, np.random.default_rng(0)), normal(3, 4))
+
+
+def looped(name, ours, *arrays, gradient=True, **geometry):
+    """One of ours, and the loops of `reference` that say what it does."""
+    theirs = getattr(reference, name)
+    pair(
+        f"{ours.__name__}({name})", lambda *a: theirs(*a, **geometry).astype(a[0].dtype), ours, *arrays,
+        gradient=gradient,
+    )  # fmt: skip
+
+
+for rank, letter in ((1, "1d"), (2, "2d"), (3, "3d")):
+    x, w, one = (
+        normal(2, *(3, 4, 5)[:rank], 2),
+        normal(*(2,) * rank, 2, 3),
+        {"stride": (1,) * rank, "dilation": (1,) * rank},
+    )
+    flat = ((0, 0),) * rank
+    looped("conv", getattr(tg, f"conv{letter}"), x, w, pads=flat, **one)
+    looped("conv_transpose", getattr(tg, f"conv{letter}_transpose"), x, np.moveaxis(w, -1, -2).copy(), crop=flat,
+           output_padding=(0,) * rank, **one)  # fmt: skip
+    two = {"kernel": (2,) * rank, "stride": (2,) * rank, "dilation": (1,) * rank, "pads": flat}
+    for name, more in (("max_pool", {}), ("avg_pool", {"count_include_pad": False})):
+        theirs = getattr(reference, name)
+
+        def pooled(x, theirs=theirs, more=more, two=two, largest=name == "max_pool"):
+            y = theirs(x, **two, **more)
+            return (y[0] if largest else y).astype(x.dtype)
+
+        for ours in (name, f"{name}{letter}"):
+            pair(ours, pooled, getattr(tg, ours), x)
+looped("depthwise_conv2d", tg.depthwise_conv2d, normal(1, 3, 4, 2), normal(2, 2, 2, 2), pads=flat[:2], stride=(1, 1),
+       dilation=(1, 1))  # fmt: skip
+looped("locally_connected2d", lambda x, w: tg.locally_connected2d(x, w, kernel_size=2), normal(1, 3, 4, 2),
+       normal(2, 3, 8, 2), kernel=(2, 2), pads=flat[:2], stride=(1, 1), dilation=(1, 1))  # fmt: skip
+pair(
+    "separable_conv2d", lambda x, d, p: (
+        reference.depthwise_conv2d(x, d, (1, 1), flat[:2], (1, 1)) @ p[0, 0].astype(float)
+    ).astype(x.dtype),
+    tg.separable_conv2d, normal(1, 3, 4, 2), normal(2, 2, 2, 2), normal(1, 1, 4, 3),
+)  # fmt: skip
+pair("global_max_pool", lambda x: x.max((1, 2)), tg.global_max_pool, normal(2, 3, 4, 2))
+pair("global_avg_pool", lambda x: x.mean((1, 2)), tg.global_avg_pool, normal(2, 3, 4, 2))
+
+
+def standard(x, axes, epsilon=1e-3):
+    return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + x.dtype.type(epsilon))
+
+
+pair("standardize", lambda x: standard(x, 0), lambda x: tg.standardize(x, axis=0), normal(5, 3))
+pair("batch_norm", lambda x, a, b: standard(x, 0) * a + b, lambda x, a, b: tg.batch_norm(x, a, b)[0], normal(5, 3),
+     normal(3), normal(3))  # fmt: skip
+pair("layer_norm", lambda x, a, b: standard(x, -1) * a + b, tg.layer_norm, normal(2, 5), normal(5), normal(5))
+pair("group_norm", lambda x: standard(x.reshape(2, 3, 2, 2), (1, 3)).reshape(x.shape),
+     lambda x: tg.group_norm(x, groups=2), normal(2, 3, 4))  # fmt: skip
+pair("instance_norm", lambda x: standard(x, (1, 2)), tg.instance_norm, normal(2, 3, 4, 2))
+
+LABELS, CHANCES = np.array([0, 2, 1, 2]), rng.dirichlet(np.ones(3), 4)
+pair("mse", lambda x, t: np.mean((x - t) ** 2), tg.mse, normal(4, 3), normal(4, 3))
+pair("mae", lambda x, t: np.mean(np.abs(x - t)), tg.mae, normal(4, 3), normal(4, 3))
+pair("huber", lambda x, t: np.mean(np.where(abs(x - t) <= 1, (x - t) ** 2 / 2, abs(x - t) - 0.5).astype(x.dtype)),
+     tg.huber, normal(4, 3) * 2, normal(4, 3))  # fmt: skip
+pair("hinge", lambda x: np.mean(np.maximum(0, 1 - x)), lambda x: tg.hinge(x, np.ones((4, 3), x.dtype)), normal(4, 3))
+pair("kl_divergence", lambda p: np.mean(np.sum(CHANCES * np.log(CHANCES / p), -1)).astype(p.dtype),
+     lambda p: tg.kl_divergence(p, CHANCES.astype(p.dtype)), rng.dirichlet(np.ones(3), 4))  # fmt: skip
+pair("binary_cross_entropy", lambda x: np.mean(np.log1p(np.exp(-x))),
+     lambda x: tg.binary_cross_entropy(x, np.ones((4, 3), x.dtype)), normal(4, 3))  # fmt: skip
+pair("softmax_cross_entropy", lambda x: -np.mean((x - np.log(np.exp(x).sum(1, keepdims=True)))[np.arange(4), LABELS]),
+     lambda x: tg.softmax_cross_entropy(x, LABELS), normal(4, 3))  # fmt: skip
+
+# name -> ours and theirs, of an array (2, 3, 4)
+COMPOSITES = {
+    "mean": (lambda x: tg.mean(x, axis=1), lambda x: np.mean(x, axis=1)),
+    "prod": (lambda x: tg.prod(x, axis=(0, 2), keepdims=True), lambda x: np.prod(x, axis=(0, 2), keepdims=True)),
+    "var": (lambda x: tg.var(x, axis=-1, ddof=1), lambda x: np.var(x, axis=-1, ddof=1)),
+    "std": (lambda x: tg.std(x, axis=0), lambda x: np.std(x, axis=0)),
+    "moveaxis": (lambda x: tg.moveaxis(x, (0, 1), (-1, 0)), lambda x: np.moveaxis(x, (0, 1), (-1, 0))),
+    "expand_dims": (lambda x: tg.expand_dims(x, (0, -1)), lambda x: np.expand_dims(x, (0, -1))),
+    "squeeze": (lambda x: tg.squeeze(x[:1], 0), lambda x: np.squeeze(x[:1], 0)),
+    "stack": (lambda x: tg.stack([x, 2 * x], axis=-2), lambda x: np.stack([x, 2 * x], axis=-2)),
+    "split": (lambda x: tg.split(x, [1, 2], axis=1)[1], lambda x: np.split(x, [1, 2], axis=1)[1]),
+    "tile": (lambda x: tg.tile(x, (2, 1, 3)), lambda x: np.tile(x, (2, 1, 3))),
+    "repeat": (lambda x: tg.repeat(x, [2, 0, 1], axis=1), lambda x: np.repeat(x, [2, 0, 1], axis=1)),
+    "pad_constant": (lambda x: tg.pad(x, 1, constant_values=7), lambda x: np.pad(x, 1, constant_values=7)),
+    "pad_reflect": (lambda x: tg.pad(x, ((0, 1), (1, 2), (0, 0)), mode="reflect"),
+                    lambda x: np.pad(x, ((0, 1), (1, 2), (0, 0)), mode="reflect")),
+    "pad_edge": (lambda x: tg.pad(x, 2, mode="edge"), lambda x: np.pad(x, 2, mode="edge")),
+    "take": (lambda x: tg.take(x, [[0, 2], [1, 1]], axis=1), lambda x: np.take(x, [[0, 2], [1, 1]], axis=1)),
+    "take_along_axis": (lambda x: tg.take_along_axis(x, np.array([[[0, 3]], [[1, 1]]]), axis=2),
+                        lambda x: np.take_along_axis(x, np.array([[[0, 3]], [[1, 1]]]), axis=2)),
+    "tensordot": (lambda x: tg.tensordot(x, x, axes=([0, 2], [0, 2])),
+                  lambda x: np.tensordot(x, x, axes=([0, 2], [0, 2]))),
+    "einsum_trace": (lambda x: tg.einsum("iji->j", x[:, :, :2]), lambda x: np.einsum("iji->j", x[:, :, :2])),
+    "einsum_ellipsis": (lambda x: tg.einsum("...i,...i->...", x, x), lambda x: np.einsum("...i,...i->...", x, x)),
+    "einsum_three": (lambda x: tg.einsum("aij,bij,cik->jk", x, x, x), lambda x: np.einsum("aij,bij,cik->jk", x, x, x)),
+    "outer": (lambda x: tg.outer(x[0, 0], x[1, 1]), lambda x: np.outer(x[0, 0], x[1, 1])),
+    "vecdot": (lambda x: tg.vecdot(x, x[0], axis=-1), lambda x: np.sum(x * x[0], axis=-1)),
+    "trace": (lambda x: tg.trace(x), lambda x: np.trace(x)),
+    "diagonal": (lambda x: tg.diagonal(x, 1, 0, 2), lambda x: np.diagonal(x, 1, 0, 2)),
+    "norm": (lambda x: tg.linalg_norm(x, axis=1), lambda x: np.linalg.norm(x, axis=1)),
+    "norm_1": (lambda x: tg.linalg_norm(x, 1, axis=1), lambda x: np.linalg.norm(x, 1, axis=1)),
+    "norm_inf": (lambda x: tg.linalg_norm(x, np.inf, axis=1), lambda x: np.linalg.norm(x, np.inf, axis=1)),
+    "norm_3": (lambda x: tg.linalg_norm(x, 3, axis=1), lambda x: np.linalg.norm(x, 3, axis=1)),
+    "solve_vector": (lambda x: tg.solve(x[0, :3, :3] + 5 * np.eye(3), x[1, :, 0]),
+                     lambda x: np.linalg.solve(x[0, :3, :3] + 5 * np.eye(3), x[1, :, 0])),
+    "matmul_vector": (lambda x: x @ x[0, 0], lambda x: x @ x[0, 0]),
+    "vector_matmul": (lambda x: x[0, :, 0] @ x, lambda x: x[0, :, 0] @ x),
+    "dot": (lambda x: tg.dot(x, x[0].T), lambda x: np.dot(x, x[0].T)),
+    "swapaxes": (lambda x: x.swapaxes(0, 2), lambda x: x.swapaxes(0, 2)),
+    "cumsum_flat": (lambda x: x.cumsum(), lambda x: x.cumsum()),
+    "flatten": (lambda x: tg.flatten(x, 1), lambda x: x.reshape(2, 12)),
+    "clip": (lambda x: tg.clip(x, -1.0, 2.0), lambda x: np.clip(x, -1.0, 2.0)),
+}  # fmt: skip

@@ -1,10 +1,14 @@
 """Operations under NumPy's names give NumPy's values and dtypes, and derivatives that differences confirm."""
 
+import inspect
+import sys
+
 import numpy as np
 import pytest
-from numpy_cases import CASES
+from numpy_cases import CASES, COMPOSITES
 
 import tinygrad_conv as tg
+from tinygrad_conv.ops import FAMILIES
 from tinygrad_conv.testing import check_gradients
 
 
@@ -27,6 +31,30 @@ def test_values_and_dtypes_are_those_of_numpy(name):
             np.testing.assert_allclose(plain(found), expected, rtol=1e-9, atol=1e-11, err_msg=case.name)
         args = single(case.args)
         assert plain(case.ours(*map(tg.Tensor, args))).dtype == np.asarray(case.theirs(*args)).dtype, case.name
+
+
+def called_by_cases():
+    """The functions of Python that run while the cases do."""
+    codes = set()
+    before = sys.getprofile()
+    sys.setprofile(lambda frame, event, arg: codes.add(frame.f_code) if event == "call" else None)
+    try:
+        for case in (case for cases in CASES.values() for case in cases):
+            case.ours(*map(tg.Tensor, case.args))
+        for ours, _ in COMPOSITES.values():
+            ours(tg.Tensor(np.ones((2, 3, 4))))
+    finally:
+        sys.setprofile(before)
+    return codes
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_every_operation_has_a_case():
+    """Every public function of every family but the primitives, which test_primitives holds to a reference each."""
+    public = {name: getattr(family, name) for family in FAMILIES for name in family.__all__}
+    composed = {name: f for name, f in public.items() if inspect.isroutine(f) and not hasattr(f, "primitive")}
+    codes = called_by_cases()
+    assert {name for name, f in composed.items() if inspect.unwrap(f).__code__ not in codes} == set()
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy_cases import COMPOSITES
 from values import value_of
 
 import tinygrad_conv as tg
@@ -44,49 +45,6 @@ def test_value(name, data):
 
 # ---------------------------------------------------------------------------------------------------------------
 # Composites against NumPy, and their gradients
-
-COMPOSITES = {
-    "mean": (lambda x: tg.mean(x, axis=1), lambda x: np.mean(x, axis=1)),
-    "prod": (lambda x: tg.prod(x, axis=(0, 2), keepdims=True), lambda x: np.prod(x, axis=(0, 2), keepdims=True)),
-    "var": (lambda x: tg.var(x, axis=-1, ddof=1), lambda x: np.var(x, axis=-1, ddof=1)),
-    "std": (lambda x: tg.std(x, axis=0), lambda x: np.std(x, axis=0)),
-    "moveaxis": (lambda x: tg.moveaxis(x, (0, 1), (-1, 0)), lambda x: np.moveaxis(x, (0, 1), (-1, 0))),
-    "expand_dims": (lambda x: tg.expand_dims(x, (0, -1)), lambda x: np.expand_dims(x, (0, -1))),
-    "squeeze": (lambda x: tg.squeeze(x[:1], 0), lambda x: np.squeeze(x[:1], 0)),
-    "stack": (lambda x: tg.stack([x, 2 * x], axis=-2), lambda x: np.stack([x, 2 * x], axis=-2)),
-    "split": (lambda x: tg.split(x, [1, 2], axis=1)[1], lambda x: np.split(x, [1, 2], axis=1)[1]),
-    "tile": (lambda x: tg.tile(x, (2, 1, 3)), lambda x: np.tile(x, (2, 1, 3))),
-    "repeat": (lambda x: tg.repeat(x, [2, 0, 1], axis=1), lambda x: np.repeat(x, [2, 0, 1], axis=1)),
-    "pad_constant": (lambda x: tg.pad(x, 1, constant_values=7), lambda x: np.pad(x, 1, constant_values=7)),
-    "pad_reflect": (lambda x: tg.pad(x, ((0, 1), (1, 2), (0, 0)), mode="reflect"),
-                    lambda x: np.pad(x, ((0, 1), (1, 2), (0, 0)), mode="reflect")),
-    "pad_edge": (lambda x: tg.pad(x, 2, mode="edge"), lambda x: np.pad(x, 2, mode="edge")),
-    "take": (lambda x: tg.take(x, [[0, 2], [1, 1]], axis=1), lambda x: np.take(x, [[0, 2], [1, 1]], axis=1)),
-    "take_along_axis": (lambda x: tg.take_along_axis(x, np.array([[[0, 3]], [[1, 1]]]), axis=2),
-                        lambda x: np.take_along_axis(x, np.array([[[0, 3]], [[1, 1]]]), axis=2)),
-    "tensordot": (lambda x: tg.tensordot(x, x, axes=([0, 2], [0, 2])),
-                  lambda x: np.tensordot(x, x, axes=([0, 2], [0, 2]))),
-    "einsum_trace": (lambda x: tg.einsum("iji->j", x[:, :, :2]), lambda x: np.einsum("iji->j", x[:, :, :2])),
-    "einsum_ellipsis": (lambda x: tg.einsum("...i,...i->...", x, x), lambda x: np.einsum("...i,...i->...", x, x)),
-    "einsum_three": (lambda x: tg.einsum("aij,bij,cik->jk", x, x, x), lambda x: np.einsum("aij,bij,cik->jk", x, x, x)),
-    "outer": (lambda x: tg.outer(x[0, 0], x[1, 1]), lambda x: np.outer(x[0, 0], x[1, 1])),
-    "vecdot": (lambda x: tg.vecdot(x, x[0], axis=-1), lambda x: np.sum(x * x[0], axis=-1)),
-    "trace": (lambda x: tg.trace(x), lambda x: np.trace(x)),
-    "diagonal": (lambda x: tg.diagonal(x, 1, 0, 2), lambda x: np.diagonal(x, 1, 0, 2)),
-    "norm": (lambda x: tg.linalg_norm(x, axis=1), lambda x: np.linalg.norm(x, axis=1)),
-    "norm_1": (lambda x: tg.linalg_norm(x, 1, axis=1), lambda x: np.linalg.norm(x, 1, axis=1)),
-    "norm_inf": (lambda x: tg.linalg_norm(x, np.inf, axis=1), lambda x: np.linalg.norm(x, np.inf, axis=1)),
-    "norm_3": (lambda x: tg.linalg_norm(x, 3, axis=1), lambda x: np.linalg.norm(x, 3, axis=1)),
-    "solve_vector": (lambda x: tg.solve(x[0, :3, :3] + 5 * np.eye(3), x[1, :, 0]),
-                     lambda x: np.linalg.solve(x[0, :3, :3] + 5 * np.eye(3), x[1, :, 0])),
-    "matmul_vector": (lambda x: x @ x[0, 0], lambda x: x @ x[0, 0]),
-    "vector_matmul": (lambda x: x[0, :, 0] @ x, lambda x: x[0, :, 0] @ x),
-    "dot": (lambda x: tg.dot(x, x[0].T), lambda x: np.dot(x, x[0].T)),
-    "swapaxes": (lambda x: x.swapaxes(0, 2), lambda x: x.swapaxes(0, 2)),
-    "cumsum_flat": (lambda x: x.cumsum(), lambda x: x.cumsum()),
-    "flatten": (lambda x: tg.flatten(x, 1), lambda x: x.reshape(2, 12)),
-    "clip": (lambda x: tg.clip(x, -1.0, 2.0), lambda x: np.clip(x, -1.0, 2.0)),
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", COMPOSITES)

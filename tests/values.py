@@ -154,7 +154,9 @@ WHOLE = {
     "patches": _patches, "patches_transpose": _patches_transpose, "pool_gather": _gather, "pool_scatter": _scatter,
     "pool_max": lambda x, window: _by_loops("max_pool", "kernel")(x, window=window)[0],
     "pool_max_whole": lambda x, window: _by_loops("max_pool", "kernel")(x, window=window)[0],
-    "pool_mean": _by_loops("avg_pool", "kernel"), "pool_mean_transpose": _spread,
+    "pool_mean": lambda x, window, count_include_pad=False: _by_loops("avg_pool", "kernel")(
+        x, window=window, count_include_pad=count_include_pad
+    ), "pool_mean_transpose": _spread,
 }  # fmt: skip
 
 
