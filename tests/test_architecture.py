@@ -4,11 +4,13 @@ import ast
 import doctest
 import importlib
 import inspect
+import io
 import pathlib
 import pkgutil
 import re
 import subprocess
 import sys
+import tokenize
 
 import numpy as np
 import pytest
@@ -75,6 +77,44 @@ def test_rows_of_the_layout_import_rows_above_them():
         assert allowed <= above, part
         above.add(part)
     assert above == {part_of(path) for path in FILES} - {"__init__", "__main__"}
+
+
+def test_imports_point_one_way_inside_the_parts_too():
+    """No file imports another that imports it, through however many."""
+    left = {path: imported_files(path) for path in FILES}
+    while free := [path for path, of in left.items() if not of & left.keys()]:
+        for path in free:
+            del left[path]
+    while free := [path for path in left if not any(path in of for of in left.values())]:
+        for path in free:  # what imports a circle, and is in none
+            del left[path]
+    assert not {str(path.relative_to(PACKAGE)) for path in left}
+
+
+@EACH_FILE
+def test_private_names_stay_in_their_file(path):
+    taken = {name for module, name in imports(path) if name and name.startswith("_") and file_of(module)}
+    modules = {name for name in taken if (path.parent / f"{name}.py").exists()}
+    assert {name for name in taken - modules if not name.startswith("__")} == set()
+
+
+def lines_of_code(path):
+    """Lines without docstrings, comments and blanks."""
+    text = path.read_text(encoding="utf-8")
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    lines = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.string.strip() and token.type != tokenize.COMMENT:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, documented) and ast.get_docstring(node) is not None:
+            lines -= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    return len(lines)
+
+
+@EACH_FILE
+def test_a_file_is_one_idea(path):
+    assert lines_of_code(path) <= 400
 
 
 PRODUCTS = {"matmul", "dot", "inner", "vdot", "vecdot", "tensordot", "det", "slogdet"}  # of NumPy, by BLAS
