@@ -56,7 +56,8 @@ def numpys() -> str:
     """The page of NumPy's functions."""
     served = {overrides.name_of(f): operation for f, operation in overrides.OPERATIONS.items()}
     served |= {name: operation for name, operation in SPELLINGS.items() if not name.startswith("_")}
-    methods = f"`reduce` of {_names(f.__name__ for f in protocols.REDUCTIONS)}; `accumulate` of `add`; `outer` of every"
+    combine = _names(f.__name__ for f in {*protocols.REDUCTIONS, *protocols.SCANS, *protocols.ASSOCIATIVE})
+    methods = f"`reduce` and `accumulate` of {combine}; `outer` of every operation of two inputs. Others are refused."
     return f"""\
 # NumPy's functions on tensors
 
@@ -84,10 +85,11 @@ np.frexp
 
 ## Operations
 
-They are the library's, differentiable to any order. Keywords: `axis`, `keepdims`, `dtype` (a floating one), `where` and
-`initial` of reductions. Others are refused in words while a gradient follows; `out` is refused always.
+They are the library's, differentiable to any order, and give tensors. Keywords: `axis`, `keepdims`, `dtype` (a floating
+one) and `casting`; `where`, `initial` and `mean` of reductions. Others, and `where` of a ufunc (which leaves the rest
+undefined), are refused in words while a gradient follows; `out` is refused always.
 
-{_filled(f"Methods of ufuncs: {methods} operation of two inputs.")}
+{_filled(f"Methods of ufuncs: {methods}")}
 
 | NumPy | operation |
 |---|---|

@@ -56,6 +56,9 @@ COMPATIBLE = {
        for argument in ("workers", "use_multiprocessing", "max_queue_size")},
     ("callbacks.ModelCheckpoint", "save_weights_only"): "only weights",
     ("Model.compile", "jit_compile"): "compatib",
+    **{(name, "device"): "`device`" for name, of in SUBJECTS.items() if "device" in inspect.signature(of).parameters},
+    **{(f"tg.{name}", "copy"): "copy" for name in ("asarray", "astype", "from_dlpack", "reshape")},  # of memory
+    ("tg.argsort", "stable"): "compatib",
 }  # fmt: skip
 
 
@@ -280,8 +283,9 @@ NUMPY = {
     "tg.qr": {"x": [array(3, 2)], "mode": ["r", "complete"]},
     "tg.gradient": {"f": [array(4, 4), array(4)], "varargs": [[], [0.5]]},
     "tg.interp": {"x": [np.array([-1.0, 0.3, 5.0])], "xp": [np.array([0.0, 1.0, 2.0])], "fp": [array(3)]},
-    "tg.polyval": {"x": [array(3)]},
+    "tg.polyval": {"x": [array(3)]}, "tg.isin": {"x1": [np.array([1, 2, 3])], "x2": [np.array([1]), np.array([2])]},
     "tg.unwrap": {"p": [np.array([[0.0, 4.0, 9.0]])], "discont": [4.5], "period": [3.0]},
+    "tg.matrix_rank": {"x": [np.array([[0.0, 1.0], [0.0, 0.0]])]},
     "tg.meshgrid": {"arrays": [[array(2), array(3)]], "indexing": ["ij"]},
     "tg.apply_along_axis": {
         "function": [lambda x, k=1: tg.cumsum(x) * k, tg.sort], "args": [[], [2]], "x": [array(3, 3)],

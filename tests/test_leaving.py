@@ -244,6 +244,18 @@ def test_masked_elements_are_refused(name):
     lambda v: np.hstack([v[0], v[1, :1]]), lambda v: np.hstack([v, v]), lambda v: np.column_stack([v[0], v[1]]),
     lambda v: np.dstack([v[0], v[1]]), lambda v: np.full_like(v, v[0, 0]),
     lambda v: np.reshape(v, (3, 2), order="C"), lambda v: np.ravel(v), lambda v: np.positive(v), lambda v: np.rint(v),
+    lambda v: np.stack([v, v], dtype="float64"), lambda v: np.cov(v, dtype="f8"), lambda v: np.cumprod(v, 1, "f8"),
+    *(lambda v, f=f, more=more: f(v, axis=1, where=v > 0.33, **more) for f, more in (
+        (np.var, {}), (np.std, {"ddof": 1}), (np.nanmean, {}), (np.nanvar, {"keepdims": True}), (np.nansum, {}),
+        (np.nanprod, {"initial": 3.0}), (np.nanmax, {"initial": 0.5}), (np.logaddexp.reduce, {"initial": -np.inf}),
+    )),
+    lambda v: np.var(v, mean=0.4), lambda v: np.std(v, axis=0, mean=v[:1], keepdims=True),
+    *(lambda v, f=f, more=more: f.reduce(v, **more) for f in (np.fmin, np.hypot, np.logaddexp2)
+      for more in ({}, {"keepdims": True, "initial": 0.7})),
+    lambda v: np.fmax.reduce(v, axis=(0, 1)), lambda v: np.hypot.reduce(v, axis=None, keepdims=True),
+    *(lambda v, f=f: f.accumulate(v, axis=1) for f in (
+        np.multiply, np.logaddexp, np.logaddexp2, np.maximum, np.minimum, np.fmax, np.hypot
+    )),
 ])  # fmt: skip
 def test_numpys_keywords_and_methods_are_honoured(call):
     old = [np.array([[0.21, 0.42, 0.35], [0.53, 0.31, 0.87]])]
@@ -264,8 +276,9 @@ def test_a_dtype_is_what_is_computed_in():
 
 @pytest.mark.parametrize("call", [
     lambda v: np.add(v, v, where=[True, False]), lambda v: np.sum(v, dtype=int), lambda v: np.take(v, [5], mode="clip"),
-    lambda v: np.var(v, where=[True, False]), lambda v: np.reshape(v, (2, 1), order="F"), lambda v: np.einsum(v, [0]),
-    lambda v: np.stack([v, v], dtype="float32"), lambda v: np.matmul(v, v, axes=[(0,), (0,), ()]),
+    lambda v: np.fmax.reduce(v, where=[True, False], initial=1), lambda v: np.reshape(v, (2, 1), order="F"),
+    lambda v: np.einsum(v, [0]),
+    lambda v: np.sqrt(v, where=[True, False]), lambda v: np.matmul(v, v, axes=[(0,), (0,), ()]),
 ])  # fmt: skip
 def test_numpys_other_keywords_are_refused_in_words(call):
     with pytest.raises(TinygradConvError):

@@ -36,7 +36,7 @@ SCALAR = {
     "exp2": lambda a: 2.0**a, "cbrt": lambda a: math.copysign(abs(a) ** (1 / 3), a),
     "logaddexp2": lambda a, b: math.log2(2.0**a + 2.0**b), "hypot": math.hypot, "asinh": math.asinh,
     "acosh": math.acosh, "atanh": math.atanh, "fmax": max, "fmin": min, "fmod": math.fmod, "copysign": math.copysign,
-    "rint": round, "angle": lambda a: math.atan2(0.0, a),
+    "nextafter": math.nextafter, "rint": round, "angle": lambda a: math.atan2(0.0, a),
     "_sinc": lambda a, n=0: math.sin(math.pi * a) / (math.pi * a) if a else 1.0,
     "_bessel_i": lambda a, n=0: sum((a / 2) ** (2 * k) / math.factorial(k) ** 2 for k in range(40)),
 }  # fmt: skip

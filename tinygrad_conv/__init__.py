@@ -17,8 +17,12 @@ Operations are here (``tg.conv2d``, ``tg.relu``, ...); the rest is in submodules
 ``tg.keras``   the Keras-shaped front: ``Sequential``, ``compile``, ``fit``
 ``tg.data``    MNIST and batches
 ``tg.fft``     discrete Fourier transforms
+``tg.linalg``  linear algebra under NumPy's names
 ``tg.graph``   pictures of graphs: ``tg.draw(y).render("graph.svg")``
 =============  ====================================================================
+
+``tg`` is a namespace of the Array API (2025.12), as ``x.__array_namespace__()`` says. A `device` is accepted for
+compatibility: there is one, ``"cpu"``.
 """
 
 from . import starting as _starting  # noqa: F401  # before all that takes time
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
     from . import fft as fft
     from . import graph as graph
     from . import keras as keras
+    from . import linalg as linalg
     from . import nn as nn
     from . import optim as optim
     from . import testing as testing
@@ -53,7 +58,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_LAZY = {"data", "fft", "graph", "keras", "nn", "optim", "testing"}
+_LAZY = {"array_api", "data", "fft", "graph", "keras", "linalg", "nn", "optim", "testing"}
 
 __all__ = [
     "NONDIFF", "Primitive", "Tensor", "bilinear", "checkpoint", "detect_anomaly", "elementwise", "enable_grad",
@@ -75,6 +80,7 @@ vars(_methods).update(
     graph_to_networkx=_later("graph.exchange", "to_networkx"),
     microscope=_later("graph.microscope", "microscope"),
     as_dense=_later("graph.microscope.dense", "as_dense"),
+    array_namespace=_later("array_api", "namespace"),
 )
 
 
@@ -97,6 +103,9 @@ def __getattr__(name: str) -> Any:
         from .profiling import profile
 
         return profile
+    array_api = import_module(f"{__name__}.array_api")
+    if name in array_api.__all__:  # ``tg`` is a namespace of the Array API
+        return getattr(array_api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

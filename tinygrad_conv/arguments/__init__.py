@@ -21,6 +21,7 @@ from .kinds import (
     LATER,
     Axes,
     Count,
+    Device,
     DType,
     Finite,
     FloatDType,
@@ -48,8 +49,8 @@ from .kinds import (
 from .memory import afford
 
 __all__ = [
-    "LATER", "OF_NUMPY", "RAW", "Axes", "Count", "DType", "Finite", "FloatDType", "Fraction", "Kind", "NewShape",
-    "NonNegative", "Path", "Positive", "Probability", "ShapeLike", "Size", "Sizes", "SomeAxes", "afford",
+    "LATER", "OF_NUMPY", "RAW", "Axes", "Count", "DType", "Device", "Finite", "FloatDType", "Fraction", "Kind",
+    "NewShape", "NonNegative", "Path", "Positive", "Probability", "ShapeLike", "Size", "Sizes", "SomeAxes", "afford",
     "array_from", "as_array", "bare_array", "called", "check", "checked", "described", "explained", "instances",
     "integers", "is_not_bare", "items_of", "kind_of", "kinds_of", "numbers", "one_of", "several", "unchecked",
 ]  # fmt: skip

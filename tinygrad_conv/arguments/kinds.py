@@ -31,9 +31,9 @@ import numpy as np
 from ..errors import ArgumentError, DTypeError, TinygradConvError
 
 __all__ = [
-    "LATER", "Axes", "Count", "DType", "Finite", "FloatDType", "Fraction", "Kind", "NewShape", "NonNegative", "Path",
-    "Positive", "Probability", "ShapeLike", "Size", "Sizes", "SomeAxes", "check", "described", "instances",
-    "integers", "items_of", "kind_of", "numbers", "one_of", "outlined", "several",
+    "LATER", "Axes", "Count", "DType", "Device", "Finite", "FloatDType", "Fraction", "Kind", "NewShape",
+    "NonNegative", "Path", "Positive", "Probability", "ShapeLike", "Size", "Sizes", "SomeAxes", "check", "described",
+    "instances", "integers", "items_of", "kind_of", "numbers", "one_of", "outlined", "several",
 ]  # fmt: skip
 
 
@@ -399,6 +399,7 @@ ShapeLike: TypeAlias = Annotated[
 NewShape: TypeAlias = Annotated[
     Any, Kind("a shape (an int, or ints >= 0, one of them -1)", partial(_shape, -1), quick=_INT_OR_TUPLE)
 ]
+Device: TypeAlias = Annotated[str, one_of("cpu")]  # all there is
 Sizes: TypeAlias = Annotated[
     Any, Kind("the sizes of an input, batch axis first (ints >= 0, or None)", _sizes, quick="type({0}) is tuple")
 ]

@@ -189,10 +189,27 @@ class Tensor(ArrayMethods["Tensor"]):
         """``np.sum(x)`` is ``tg.sum(x)``; what has no operation runs on the arrays, unless a gradient would be lost."""
         return ops.array_function(function, args, kwargs)
 
-    def __dlpack__(self, **wanted: Any) -> Any:
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        """The functions of the Array API for this tensor: ``tg`` itself."""
+        return ops.array_namespace(api_version)
+
+    @property
+    def device(self) -> str:
+        """``"cpu"``."""
+        return "cpu"
+
+    def to_device(self, device: str, /, *, stream: None = None) -> Tensor:
+        """The tensor itself, for there is one device. Raises ArgumentError for another one."""
+        if device != "cpu" or stream is not None:
+            raise ArgumentError(f'to_device: expected "cpu" and no stream, got {device!r} and stream={stream!r}')
+        return self
+
+    def __dlpack__(
+        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None
+    ) -> Any:
         """The array for another library to share (``torch.from_dlpack(x)``)."""
         ops.refuse_array(self)
-        return self.data.__dlpack__(**wanted)
+        return self.data.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return self._array.__dlpack_device__()

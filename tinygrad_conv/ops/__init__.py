@@ -11,6 +11,7 @@
 `shape`            moving elements
 `joining`          arrays put together and taken apart
 `sorting`          sorted elements, medians and quantiles
+`sets`             which values there are, and where
 `statistics`       weighted averages, moments without NaN, covariances
 `linalg`           products of matrices and of arrays
 `products`         further products of vectors and matrices
@@ -55,6 +56,7 @@ from . import (
     protocols,
     reductions,
     scans,
+    sets,
     shape,
     sorting,
     statistics,
@@ -78,12 +80,13 @@ from .pooling import *
 from .products import *
 from .reductions import *
 from .scans import *
+from .sets import *
 from .shape import *
 from .sorting import *
 from .statistics import *
 
 FAMILIES: tuple[ModuleType, ...] = (
-    creation, elementwise, functions, complex, reductions, scans, indexing, choosing, shape, joining, sorting,
+    creation, elementwise, functions, complex, reductions, scans, indexing, choosing, shape, joining, sorting, sets,
     statistics, linalg, products, determinants, decompositions, fourier, calculus, activations, convolution, pooling,
     losses, normalization,
 )  # fmt: skip
@@ -108,6 +111,7 @@ __all__ += pooling.__all__
 __all__ += products.__all__
 __all__ += reductions.__all__
 __all__ += scans.__all__
+__all__ += sets.__all__
 __all__ += shape.__all__
 __all__ += sorting.__all__
 __all__ += statistics.__all__

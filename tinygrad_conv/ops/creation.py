@@ -1,4 +1,4 @@
-"""Tensors from nothing: NumPy's names and arguments, plus `requires_grad`."""
+"""Tensors from nothing and from other arrays: NumPy's and the Array API's names, plus `requires_grad`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import Count, DType, ShapeLike, afford, checked
+from ..arguments import Count, Device, DType, ShapeLike, afford, bare_array, checked
 from ..engine.bare import array_of
+from ..engine.guards import expose
 from ..engine.modes import constant
 from ..engine.node import Shape
 from ..engine.tensor import Array, Tensor
-from ..errors import ArgumentError
+from ..errors import ArgumentError, DTypeError
+from .shape import copy as copied
 
 
-def _made(array: Any, requires_grad: bool) -> Tensor:
+def _made(array: Any, requires_grad: bool = False) -> Tensor:
     out = Tensor(0.0)
     out._array = constant(array)  # made here, so nobody else holds it
     out.requires_grad = requires_grad
@@ -30,19 +32,48 @@ def _fits(what: str, shape: Shape, dtype: Any) -> Any:
 
 
 @checked
-def asarray(data: Any, dtype: DType | None = None) -> Tensor:
-    """`data` as a tensor; a tensor of that dtype is returned as it is.
+def asarray(data: Any, dtype: DType | None = None, *, device: Device | None = None, copy: bool | None = None) -> Tensor:
+    """`data` as a tensor; a tensor of that dtype is returned as it is, unless ``copy=True``.
+
+    An array shares its memory if it can. Raises ArgumentError with ``copy=False`` where it cannot.
 
     >>> asarray([1.0, 2.0])
     Tensor([1., 2.])
     """
-    if isinstance(data, Tensor):
-        return data if dtype is None or data.dtype == dtype else data.astype(dtype)
-    return Tensor(data, dtype=dtype)
+    if not isinstance(data, Tensor):
+        out = Tensor(data, dtype=dtype)
+    else:
+        out = data if dtype is None or data.dtype == dtype else data.astype(dtype)
+    shared = out is data or (isinstance(data, np.ndarray) and np.may_share_memory(out._array, data))
+    if copy is False and not shared:
+        raise ArgumentError(f"asarray: expected what is a tensor of {out.dtype} without a copy, got {data!r:.50}")
+    return copied(out) if copy and shared else out
 
 
 @checked
-def zeros(shape: ShapeLike, dtype: DType | None = None, requires_grad: bool = False) -> Tensor:
+def from_dlpack(x: Any, *, device: Device | None = None, copy: bool | None = None) -> Tensor:
+    """Another library's array (PyTorch's, JAX's) as a tensor that shares its memory, unless ``copy=True``.
+
+    Raises DTypeError for what does not export itself, and what the other library raises for what it does not export:
+    a PyTorch tensor that requires a gradient, or one of a GPU.
+
+    >>> from_dlpack(np.array([1.0, 2.0]))
+    Tensor([1., 2.])
+    """
+    if not hasattr(x, "__dlpack__"):
+        raise DTypeError(f"from_dlpack: expected an array with __dlpack__, got {type(x).__name__}; use asarray")
+    array = np.from_dlpack(bare_array(x, "from_dlpack"))
+    if copy:
+        return _made(array.copy())
+    out = _made(array)
+    expose(array, late=False)
+    return out
+
+
+@checked
+def zeros(
+    shape: ShapeLike, dtype: DType | None = None, requires_grad: bool = False, *, device: Device | None = None
+) -> Tensor:
     """All 0.
 
     >>> zeros(2)
@@ -52,7 +83,9 @@ def zeros(shape: ShapeLike, dtype: DType | None = None, requires_grad: bool = Fa
 
 
 @checked
-def ones(shape: ShapeLike, dtype: DType | None = None, requires_grad: bool = False) -> Tensor:
+def ones(
+    shape: ShapeLike, dtype: DType | None = None, requires_grad: bool = False, *, device: Device | None = None
+) -> Tensor:
     """All 1.
 
     >>> ones((1, 2), requires_grad=True)
@@ -62,7 +95,22 @@ def ones(shape: ShapeLike, dtype: DType | None = None, requires_grad: bool = Fal
 
 
 @checked
-def full(shape: ShapeLike, fill_value: Array, dtype: DType | None = None, requires_grad: bool = False) -> Tensor:
+def empty(
+    shape: ShapeLike, dtype: DType | None = None, requires_grad: bool = False, *, device: Device | None = None
+) -> Tensor:
+    """All 0 (others leave undefined what `empty` holds).
+
+    >>> empty(2)
+    Tensor([0., 0.])
+    """
+    return zeros(shape, dtype, requires_grad)
+
+
+@checked
+def full(
+    shape: ShapeLike, fill_value: Array, dtype: DType | None = None, requires_grad: bool = False, *,
+    device: Device | None = None,
+) -> Tensor:  # fmt: skip
     """All `fill_value`.
 
     >>> full(2, 7.0)
@@ -73,63 +121,85 @@ def full(shape: ShapeLike, fill_value: Array, dtype: DType | None = None, requir
 
 
 @checked
-def zeros_like(x: Array, dtype: DType | None = None, requires_grad: bool = False) -> Tensor:
+def zeros_like(
+    x: Array, dtype: DType | None = None, requires_grad: bool = False, *, device: Device | None = None
+) -> Tensor:
     """All 0, with the shape and dtype of x."""
     return _made(np.zeros_like(array_of(x), dtype, subok=False), requires_grad)
 
 
 @checked
-def ones_like(x: Array, dtype: DType | None = None, requires_grad: bool = False) -> Tensor:
+def ones_like(
+    x: Array, dtype: DType | None = None, requires_grad: bool = False, *, device: Device | None = None
+) -> Tensor:
     """All 1, with the shape and dtype of x."""
     return _made(np.ones_like(array_of(x), dtype, subok=False), requires_grad)
 
 
 @checked
-def full_like(x: Array, fill_value: Array, dtype: DType | None = None, requires_grad: bool = False) -> Tensor:
+def empty_like(
+    x: Array, dtype: DType | None = None, requires_grad: bool = False, *, device: Device | None = None
+) -> Tensor:
+    """All 0, with the shape and dtype of x (others leave undefined what it holds)."""
+    return zeros_like(x, dtype, requires_grad)
+
+
+@checked
+def full_like(
+    x: Array, fill_value: Array, dtype: DType | None = None, requires_grad: bool = False, *,
+    device: Device | None = None,
+) -> Tensor:  # fmt: skip
     """All `fill_value`, with the shape and dtype of x."""
     return _made(np.full_like(array_of(x), fill_value, dtype, subok=False), requires_grad)
 
 
 @checked
-def arange(*args: float, dtype: DType | None = None, requires_grad: bool = False) -> Tensor:
-    """Evenly spaced values from start to (not including) stop.
+def arange(
+    start: float, stop: float | None = None, step: float = 1, dtype: DType | None = None, requires_grad: bool = False,
+    *, device: Device | None = None,
+) -> Tensor:  # fmt: skip
+    """Evenly spaced values from start to (not including) stop; from 0, if one number is given.
 
     >>> arange(3)
     Tensor([0, 1, 2])
     """
-    if not 1 <= len(args) <= 3:
-        raise ArgumentError(
-            f"arange: expected stop, or start and stop, or start, stop and step; got {len(args)} numbers"
-        )
-    start, stop, step = (0, *args, 1) if len(args) == 1 else (*args, 1)[:3]
+    if stop is None:
+        start, stop = 0, start
     steps = (stop - start) / step if step else 0.0
     if isfinite(steps):  # NumPy refuses the others
         _fits("arange", (max(0, ceil(steps)),), dtype)
-    return _made(np.arange(*args, dtype=dtype), requires_grad)
+    return _made(np.arange(start, stop, step, dtype=dtype), requires_grad)
 
 
 @checked
 def linspace(
-    start: float, stop: float, num: Count = 50, dtype: DType | None = None, requires_grad: bool = False
-) -> Tensor:
-    """`num` evenly spaced values from start to stop, both included.
+    start: float | complex, stop: float | complex, num: Count = 50, dtype: DType | None = None,
+    requires_grad: bool = False, *, endpoint: bool = True, device: Device | None = None,
+) -> Tensor:  # fmt: skip
+    """`num` evenly spaced values from start to stop, which is included unless ``endpoint=False``.
 
     >>> linspace(0, 1, 3)
     Tensor([0. , 0.5, 1. ])
     """
-    _fits("linspace", (num,), None)
-    return _made(np.linspace(start, stop, num, dtype=dtype), requires_grad)
+    _fits("linspace", (num,), dtype)
+    return _made(np.linspace(start, stop, num, endpoint=endpoint, dtype=dtype), requires_grad)
 
 
 @checked
-def eye(n: Count, m: Count | None = None, dtype: DType | None = None, requires_grad: bool = False) -> Tensor:
-    """1 on the diagonal, 0 elsewhere.
+def eye(
+    n: Count, m: Count | None = None, dtype: DType | None = None, requires_grad: bool = False, *, k: int = 0,
+    device: Device | None = None,
+) -> Tensor:  # fmt: skip
+    """1 on the k-th diagonal, 0 elsewhere.
 
     >>> eye(2)
     Tensor([[1., 0.],
             [0., 1.]])
     """
-    return _made(np.eye(n, m, dtype=_fits("eye", (n, n if m is None else m), dtype)), requires_grad)
+    return _made(np.eye(n, m, k, dtype=_fits("eye", (n, n if m is None else m), dtype)), requires_grad)
 
 
-__all__ = ["arange", "asarray", "eye", "full", "full_like", "linspace", "ones", "ones_like", "zeros", "zeros_like"]
+__all__ = [
+    "arange", "asarray", "empty", "empty_like", "eye", "from_dlpack", "full", "full_like", "linspace", "ones",
+    "ones_like", "zeros", "zeros_like",
+]  # fmt: skip

@@ -534,9 +534,9 @@ def cond(x: Array, p: Any = None) -> Tensor:
 
 @checked
 @plain
-def matrix_rank(x: Array, tol: Any = None) -> Any:
-    """How many singular values are not 0, as integers without a gradient."""
-    return np.linalg.matrix_rank(x, tol=tol)
+def matrix_rank(x: Array, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
+    """How many singular values are above `tol`, or `rtol` times the largest, as integers without a gradient."""
+    return np.linalg.matrix_rank(x, tol=tol, hermitian=hermitian, rtol=rtol)
 
 
 __all__ = [

@@ -11,13 +11,14 @@ from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
-from ..arguments import Axes, Size, afford, checked, one_of
+from ..arguments import Axes, Device, DType, Size, afford, checked, one_of
 from ..engine.bare import array_of
 from ..engine.modes import constant
 from ..engine.primitive import linear
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, ShapeError
 from .complex import conj
+from .creation import asarray
 from .indexing import getitem
 from .shape import concat, roll
 
@@ -252,7 +253,27 @@ def ifftshift(x: Array, axes: Axes = None) -> Tensor:
     return roll(x, *_shifts(x, axes, -1))
 
 
+@checked
+def fftfreq(n: Size, d: float = 1.0, *, dtype: DType | None = None, device: Device | None = None) -> Tensor:
+    """The frequencies that the n numbers of an `fft` are of, for points d apart.
+
+    >>> fftfreq(4)
+    Tensor([ 0.  ,  0.25, -0.5 , -0.25])
+    """
+    return asarray(np.fft.fftfreq(n, d), dtype)
+
+
+@checked
+def rfftfreq(n: Size, d: float = 1.0, *, dtype: DType | None = None, device: Device | None = None) -> Tensor:
+    """The frequencies that the n // 2 + 1 numbers of an `rfft` are of, for points d apart.
+
+    >>> rfftfreq(4)
+    Tensor([0.  , 0.25, 0.5 ])
+    """
+    return asarray(np.fft.rfftfreq(n, d), dtype)
+
+
 __all__ = [
-    "fft", "fft2", "fftn", "fftshift", "hfft", "ifft", "ifft2", "ifftn", "ifftshift", "ihfft", "irfft", "irfft2",
-    "irfftn", "rfft", "rfft2", "rfftn",
+    "fft", "fft2", "fftfreq", "fftn", "fftshift", "hfft", "ifft", "ifft2", "ifftn", "ifftshift", "ihfft", "irfft",
+    "irfft2", "irfftn", "rfft", "rfft2", "rfftfreq", "rfftn",
 ]  # fmt: skip

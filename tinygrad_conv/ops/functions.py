@@ -277,6 +277,37 @@ def rint(x: Array) -> Array:
     return np.rint(x)
 
 
+@elementwise(lambda: 1.0, lambda: 0.0, kinks="1 and 0, also where x1 is x2", tie=("left", "left"))
+def nextafter(x1: Array, x2: Array) -> Array:
+    """The number next to x1 on the way to x2. Derivatives: 1 and 0.
+
+    >>> nextafter(Tensor([1.0]), 2.0) > 1
+    Tensor([ True])
+    """
+    return np.nextafter(x1, x2)
+
+
+@checked
+@plain
+def signbit(x: Array) -> Any:
+    """Is there a minus before it, be it of 0 or of NaN? Elementwise, without a gradient."""
+    return np.signbit(x)
+
+
+@checked
+@plain
+def bitwise_left_shift(x1: Array, x2: Array) -> Any:
+    """The bits of integers x1 moved to the left by x2 places, without a gradient."""
+    return np.left_shift(x1, x2)
+
+
+@checked
+@plain
+def bitwise_right_shift(x1: Array, x2: Array) -> Any:
+    """The bits of integers x1 moved to the right by x2 places, without a gradient."""
+    return np.right_shift(x1, x2)
+
+
 @checked
 def divmod(x1: Array, x2: Array) -> tuple[Tensor, Tensor]:
     """`floor_divide` and `remainder` together.
@@ -298,6 +329,7 @@ def modf(x: Array) -> tuple[Tensor, Tensor]:
 
 
 __all__ = [
-    "acosh", "asinh", "atanh", "cbrt", "copysign", "deg2rad", "divmod", "exp2", "float_power", "fmax", "fmin", "fmod",
-    "heaviside", "hypot", "i0", "ldexp", "logaddexp2", "modf", "rad2deg", "rint", "sinc",
+    "acosh", "asinh", "atanh", "bitwise_left_shift", "bitwise_right_shift", "cbrt", "copysign", "deg2rad", "divmod",
+    "exp2", "float_power", "fmax", "fmin", "fmod", "heaviside", "hypot", "i0", "ldexp", "logaddexp2", "modf",
+    "nextafter", "rad2deg", "rint", "signbit", "sinc",
 ]  # fmt: skip

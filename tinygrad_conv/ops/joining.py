@@ -64,7 +64,7 @@ def _as_rows(x: Array) -> Any:
 
 
 @checked
-def broadcast_arrays(*arrays: Array) -> list[Tensor]:
+def broadcast_arrays(*arrays: Array) -> tuple[Tensor, ...]:
     """The arrays, all repeated to one shape.
 
     Raises ShapeError when the shapes do not broadcast together.
@@ -77,11 +77,13 @@ def broadcast_arrays(*arrays: Array) -> list[Tensor]:
         shape = np.broadcast_shapes(*shapes)
     except ValueError:
         raise ShapeError(f"broadcast_arrays: expected shapes that broadcast together, got {shapes}") from None
-    return [broadcast_to(x, shape) for x in arrays]
+    return tuple(broadcast_to(x, shape) for x in arrays)
 
 
 @checked
-def meshgrid(*arrays: Array, indexing: Annotated[str, one_of("xy", "ij")] = "xy", sparse: bool = False) -> list[Tensor]:
+def meshgrid(
+    *arrays: Array, indexing: Annotated[str, one_of("xy", "ij")] = "xy", sparse: bool = False
+) -> tuple[Tensor, ...]:
     """Coordinate grids of coordinate vectors; with "xy" the first vector runs along the second axis.
 
     >>> [x.tolist() for x in meshgrid(Tensor([1.0, 2.0]), Tensor([3.0]))]
@@ -93,7 +95,7 @@ def meshgrid(*arrays: Array, indexing: Annotated[str, one_of("xy", "ij")] = "xy"
     grids = [reshape(x, tuple(-1 if axis == k else 1 for axis in range(n))) for k, x in enumerate(arrays)]
     if indexing == "xy" and n > 1:
         grids = [swapaxes(x, 0, 1) for x in grids]
-    return grids if sparse else broadcast_arrays(*grids)
+    return tuple(grids) if sparse else broadcast_arrays(*grids)
 
 
 # ------------------------------------------------------------------------------------------------------------------

@@ -46,11 +46,11 @@ __all__ = ["DATA", "OPERATIONS", "REFUSED", "TEXT", "class_of", "found", "name_o
 
 _DATA = """
     allclose argpartition argwhere array2string array_equal array_equiv array_repr array_str can_cast common_type
-    diag_indices_from digitize einsum_path empty empty_like eye flatnonzero identity in1d isclose iscomplex
+    diag_indices_from digitize einsum_path empty eye flatnonzero identity in1d isclose iscomplex
     iscomplexobj isin isneginf isposinf isreal isrealobj lexsort may_share_memory
-    min_scalar_type nanargmax nanargmin ndim nonzero ones ones_like result_type save savetxt savez
-    savez_compressed searchsorted shape shares_memory signbit size tri tril_indices_from triu_indices_from unique
-    unique_all unique_counts unique_inverse unique_values zeros zeros_like
+    min_scalar_type nanargmax nanargmin ndim nonzero ones result_type save savetxt savez
+    savez_compressed searchsorted shape shares_memory size tri tril_indices_from triu_indices_from unique
+    unique_all unique_counts unique_inverse unique_values zeros
 """
 
 _REFUSED = """
@@ -60,12 +60,12 @@ _REFUSED = """
     bitwise_count busday_count busday_offset copyto count datetime_as_string endswith fill_diagonal find frexp
     frombuffer fromfile fromfunction fromiter fromstring full gcd genfromtxt geomspace histogram histogram2d
     histogram_bin_edges histogramdd index intersect1d is_busday isalnum isalpha isdecimal isdigit islower isnat
-    isnumeric isspace istitle isupper ix_ lcm left_shift lib.scimath.arccos lib.scimath.arcsin lib.scimath.arctanh
+    isnumeric isspace istitle isupper ix_ lcm lib.scimath.arccos lib.scimath.arcsin lib.scimath.arctanh
     lib.scimath.log lib.scimath.log10 lib.scimath.log2 lib.scimath.logn lib.scimath.power lib.scimath.sqrt
     lib.stride_tricks.sliding_window_view linalg.eig linalg.eigvals linalg.tensorinv linalg.tensorsolve linspace
-    loadtxt logspace matvec nextafter packbits place poly polyadd polyder polydiv polyfit polyint polymul
+    loadtxt logspace matvec packbits place poly polyadd polyder polydiv polyfit polyint polymul
     polynomial.polynomial.polygrid2d polynomial.polynomial.polyval2d polynomial.polynomial.polyvalnd polysub put
-    put_along_axis putmask ravel_multi_index real_if_close require rfind right_shift rindex rollaxis roots setdiff1d
+    put_along_axis putmask ravel_multi_index real_if_close require rfind rindex rollaxis roots setdiff1d
     setxor1d sort_complex spacing startswith str_len trim_zeros union1d unpackbits unravel_index vecmat
 """
 

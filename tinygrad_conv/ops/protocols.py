@@ -1,8 +1,8 @@
 """NumPy's own functions on tensors: ``np.exp(x)`` and ``np.sum(x, axis=0)`` are the library's operations of that name.
 
 `overrides` says which operation a function is. Here a call is made to fit it: arguments are taken by NumPy's signature,
-and keywords that the operation does not have are composed (``dtype=``, ``where=``, ``initial=``) or refused. What is no
-operation runs on the arrays, unless that would lose a gradient.
+and keywords that the operation does not have are composed (`keywords`) or refused. What is no operation runs on the
+arrays, unless that would lose a gradient.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,22 +18,24 @@ import numpy as np
 from ..engine.bare import array_of
 from ..engine.plain import is_plain
 from ..engine.tensor import Array, Tensor
-from ..errors import ArgumentError, DTypeError, GraphError, WrittenError
-from .elementwise import add, maximum, minimum, multiply, where
+from ..errors import ArgumentError, DTypeError, GraphError, ShapeError, WrittenError
+from .elementwise import logaddexp, maximum, minimum
+from .functions import fmax, fmin, hypot, logaddexp2
+from .keywords import composed
 from .leaving import WAYS_OUT, followed, lost, outermost
 from .overrides import OPERATIONS, class_of, name_of
-from .reductions import all, any, cumsum, logsumexp, max, mean, min, prod, std, sum, var
-from .shape import astype, reshape
+from .reductions import all, any, cumsum, halved, logsumexp, max, min, normalize_axes, prod, sum
+from .scans import cumprod, logcumsumexp, running
+from .shape import astype, moveaxis, reshape
 
 REDUCTIONS: dict[Any, Any] = {  # what a ufunc's `reduce` is
     np.add: sum, np.multiply: prod, np.maximum: max, np.minimum: min, np.logaddexp: logsumexp, np.logical_and: all,
     np.logical_or: any,
 }  # fmt: skip
-_COMBINED: dict[Any, Any] = {sum: add, prod: multiply, max: maximum, min: minimum}  # with `initial=`
-_FILLER: dict[Any, Any] = {sum: 0, mean: 0, prod: 1}  # stands for what `where=` leaves out; elsewhere `initial=` does
-_CASTS = {sum, prod, mean, var, std, cumsum}  # functions whose `dtype=` is what they compute in
-_IGNORED = {"subok", "casting", "kind", "stable", "device", "optimize"}  # change no value, or leave nothing to choose
-_DEFAULTS: dict[str, Any] = {"where": True, "keepdims": False, "copy": True, "order": "C"}
+SCANS: dict[Any, Any] = {np.add: cumsum, np.multiply: cumprod, np.logaddexp: logcumsumexp}  # what its `accumulate` is
+ASSOCIATIVE = {maximum, minimum, fmax, fmin, logaddexp, logaddexp2, hypot}  # these also have both methods
+_IGNORED = {"subok", "kind", "stable", "device", "optimize"}  # change no value, or leave nothing to choose
+_DEFAULTS: dict[str, Any] = {"where": True, "keepdims": False, "copy": True, "order": "C", "casting": "same_kind"}
 _RENAMED = {"a_min": "min", "a_max": "max"}
 _IN_PLACE = "x + y, tg.set_at(x, index, value) and tg.add_at(x, index, value) give new tensors. "
 _UNKNOWN = "It is none of the library's operations. "
@@ -51,21 +53,20 @@ def array_ufunc(ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: dic
     name = "np." * (getattr(np, ufunc.__name__, None) is ufunc) + ufunc.__name__ + f".{method}" * (method != "__call__")
     if kwargs.get("out") is not None:
         raise _written(name, [*inputs, kwargs["out"]])
-    if method == "reduce":
-        operation, kwargs = REDUCTIONS.get(ufunc), {"axis": 0, **kwargs}
-    elif method == "accumulate":
-        operation, kwargs = cumsum if ufunc is np.add else None, {"axis": 0, **kwargs}
-    elif method == "outer" and operation is not None and ufunc.signature is None:
-        inputs = _facing(*inputs)
+    if method == "outer" and operation is not None and ufunc.signature is None:
+        inputs, method = _facing(*inputs), "__call__"
+    elif method in ("reduce", "accumulate"):
+        operation, kwargs = _method(ufunc, method), {"axis": 0, **kwargs}
     elif method != "__call__":
         operation = None
     if operation is not None:
-        result = _fitted(name, operation, inputs, {k: v for k, v in kwargs.items() if k != "order"}, casts=True)
+        result = _fitted(name, operation, inputs, {k: v for k, v in kwargs.items() if k != "order"})
         if result is not NotImplemented:
             return result
-    if (class_of(ufunc) != "data" or method == "at") and followed([*inputs, kwargs]):
+    elif (class_of(ufunc) != "data" or method == "at") and followed([*inputs, kwargs]):
         raise lost(name, _IN_PLACE if method == "at" else _UNKNOWN)
-    return getattr(ufunc, method)(*_arrays(inputs), **_arrays(kwargs))
+    result = getattr(ufunc, method)(*_arrays(inputs), **_arrays(kwargs))
+    return _tensors(result) if ufunc in OPERATIONS else result
 
 
 def array_function(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -80,12 +81,13 @@ def array_function(function: Callable[..., Any], args: Sequence[Any], kwargs: di
         if len(args) <= fit.leading and kwargs.keys() <= fit.same:
             return operation(*args, **kwargs)
         inputs, keywords = _bound(function, operation, args, kwargs)
-        result = _fitted(f"np.{name_of(function)}", operation, inputs, keywords, casts=operation in _CASTS)
+        result = _fitted(f"np.{name_of(function)}", operation, inputs, keywords)
         if result is not NotImplemented:
             return result
-    if class_of(function) != "data" and followed([*args, kwargs]):
+    elif class_of(function) != "data" and followed([*args, kwargs]):
         raise lost(outermost(sys._getframe(2)) or f"np.{name_of(function)}", _UNKNOWN)
-    return function(*_arrays(args), **_arrays(kwargs))
+    result = function(*_arrays(args), **_arrays(kwargs))
+    return result if operation is None else _tensors(result)
 
 
 def _written(name: str, values: Sequence[Any]) -> GraphError | DTypeError:
@@ -107,6 +109,45 @@ def _arrays(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _arrays(item) for key, item in value.items()}
     return type(value)(map(_arrays, value)) if type(value) in (list, tuple) else value
+
+
+def _tensors(value: Any) -> Any:
+    """The same with a tensor for each array or number of NumPy's in it."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return Tensor(value)
+    return type(value)(map(_tensors, value)) if type(value) in (list, tuple) else value
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Methods of ufuncs
+
+
+def _method(ufunc: np.ufunc, method: str) -> Any:
+    """The operation that ``ufunc.reduce`` or ``ufunc.accumulate`` is; None if it is none."""
+    known = (REDUCTIONS if method == "reduce" else SCANS).get(ufunc)
+    operation = OPERATIONS.get(ufunc)
+    if known is not None or operation not in ASSOCIATIVE:
+        return known
+    return partial(_reduced if method == "reduce" else _accumulated, operation)
+
+
+def _reduced(operation: Any, x: Array, axis: Any = 0, keepdims: bool = False, initial: Any = None) -> Any:
+    """All elements along axes combined."""
+    shape = np.shape(array_of(x))
+    axes = normalize_axes(axis, len(shape))
+    rows = moveaxis(x, axes, tuple(range(len(axes))))
+    rows = reshape(rows, (-1, *rows.shape[len(axes) :]))
+    if not rows.shape[0] and initial is None:
+        raise ShapeError(f"{operation.__name__}.reduce: expected an element, or initial=, got shape {shape}")
+    rows = halved(operation, rows)
+    y = reduce(operation, rows if initial is None else [initial, *rows])
+    return reshape(y, [1 if k in axes else n for k, n in enumerate(shape)]) if keepdims else y
+
+
+def _accumulated(operation: Any, x: Array, axis: Any = 0) -> Any:
+    """The elements along an axis combined with all before."""
+    (axis,) = axis if isinstance(axis, tuple) else (axis,)
+    return running(operation, f"{operation.__name__}.accumulate", x, axis)
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -141,7 +182,8 @@ def _fit(function: Any, operation: Any) -> _Fit:
         if name in keywords:
             names[theirs.name] = name
             leading += leading == k < len(own) and name == own[k].name and theirs.kind is not theirs.KEYWORD_ONLY
-    return _Fit(signature, names, frozenset(name for name in names if names[name] == name), leading)
+    same = frozenset(name for name in names if names[name] == name)
+    return _Fit(signature, names, same if operation is astype else same - {"dtype"}, leading)
 
 
 def _bound(function: Any, operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -165,7 +207,7 @@ def _bound(function: Any, operation: Any, args: Sequence[Any], kwargs: Mapping[s
     return [keywords.pop(name) for name in needed if name in keywords] + inputs, keywords
 
 
-def _fitted(name: str, operation: Any, inputs: Sequence[Any], keywords: Mapping[str, Any], *, casts: bool) -> Any:
+def _fitted(name: str, operation: Any, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
     """The operation with NumPy's keywords; NotImplemented where NumPy may run on the arrays, as no gradient is lost.
 
     Raises ArgumentError for a keyword that can neither be passed on nor composed.
@@ -173,30 +215,19 @@ def _fitted(name: str, operation: Any, inputs: Sequence[Any], keywords: Mapping[
     own = inspect.signature(operation).parameters
     known = {key: value for key, value in keywords.items() if key in own}
     rest = {key: value for key, value in keywords.items() if key not in known and _says(key, value)}
+    follows = followed([*inputs, keywords])
+    dtype = keywords.get("dtype")
+    if follows and dtype is not None and operation is not astype and np.dtype(dtype).kind not in "fc":
+        raise ArgumentError(f"{name}: expected a floating dtype while a gradient follows, got {np.dtype(dtype)}")
     if not rest:
         return operation(*inputs, **known)
-    if is_plain(operation) or not followed([*inputs, keywords]):
-        return NotImplemented
-    if casts and rest.get("dtype") is not None:
-        dtype = np.dtype(rest.pop("dtype"))
-        if dtype.kind != "f":
-            raise ArgumentError(f"{name}: expected a floating dtype while a gradient follows, got {dtype}")
-        inputs = [astype(x, dtype) for x in inputs]
-    initial = rest.pop("initial", None) if operation in _COMBINED else None
-    filler = _FILLER.get(operation, initial)
-    mask = rest.pop("where") if "where" in rest and filler is not None else None
-    if rest:
+    result = NotImplemented if is_plain(operation) else composed(name, operation, inputs, known, rest)
+    if result is NotImplemented and follows and not is_plain(operation):
         raise ArgumentError(
             f"{name}: cannot take {'=, '.join(rest)}= while a gradient follows; leave it out, or compose what it does "
             "(tg.where(mask, a, b) for where=, y.astype(dtype) for dtype=)"
         )
-    if mask is not None:
-        mask = np.broadcast_to(array_of(mask), np.shape(array_of(inputs[0])))
-        inputs = [where(mask, inputs[0], filler)]
-    if mask is not None and operation is mean:
-        return sum(*inputs, **known) / np.sum(mask, **known).astype(inputs[0].dtype)
-    result = operation(*inputs, **known)
-    return result if initial is None else _COMBINED[operation](result, initial)
+    return result
 
 
 def _says(key: str, value: Any) -> bool:

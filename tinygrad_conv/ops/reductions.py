@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..arguments import Axes, checked
+from ..arguments import Axes, DType, checked
 from ..engine.bare import array_of
 from ..engine.modes import constant
 from ..engine.plain import plain
 from ..engine.primitive import linear, opaque
 from ..engine.tensor import Array, Tensor
 from .complex import squared_size
-from .elementwise import WIDER, equal, exp, isnan, logical_and, logical_or, narrow, root, where, wide
+from .elementwise import WIDER, equal, exp, isnan, logical_and, logical_or, multiply, narrow, root, where, wide
 from .shape import astype, broadcast_to, concat, flip, permute_dims, reshape
 
 Axis = Axes
@@ -37,13 +38,13 @@ def _keep(g: Array, x_shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Arr
     lambda g, x_shape, axis, keepdims: broadcast_to(_keep(g, x_shape, axis, keepdims), x_shape), label="Σ",
     samples=lambda d: d.reduction_sample(),
 )  # fmt: skip
-def sum(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The sum over axes. Derivative: 1 for every element.
+def sum(x: Array, axis: Axis = None, keepdims: bool = False, dtype: DType | None = None) -> Array:
+    """The sum over axes, added up in a dtype if one is given. Derivative: 1 for every element.
 
     >>> sum(Tensor([[1.0, 2.0], [3.0, 4.0]]), axis=0)
     Tensor([4., 6.])
     """
-    return np.add.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
+    return np.add.reduce(x, axis=axis, keepdims=keepdims, dtype=dtype)  # type: ignore[call-overload]
 
 
 @checked
@@ -68,8 +69,10 @@ def _count(x: Array, axis: Axis) -> int:
 
 
 @checked
-def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The product over axes, multiplied pairwise. Derivative: the product of all the others (exact with zeros too).
+def prod(x: Array, axis: Axis = None, keepdims: bool = False, dtype: DType | None = None) -> Tensor:
+    """The product over axes, multiplied pairwise (in a dtype if one is given).
+
+    Derivative: the product of all the others (exact with zeros too).
 
     >>> prod(Tensor([2.0, 3.0, 4.0]))
     Tensor(24.)
@@ -78,15 +81,21 @@ def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
     axes = normalize_axes(axis, len(shape))
     kept = tuple(k for k in range(len(shape)) if k not in axes)
     n = _count(x, axis)
-    x = _as_numpy_multiplies(x)
+    x = _as_numpy_multiplies(x) if dtype is None else astype(x, dtype)
     rows = reshape(permute_dims(x, (*axes, *kept)), (n, *(shape[k] for k in kept)))
     if n == 0:
         rows = concat([rows, constant(np.ones((1, *rows.shape[1:]), rows.dtype))])
+    rows = halved(multiply, rows)
+    return reshape(rows, tuple(1 if k in axes else n for k, n in enumerate(shape)) if keepdims else rows.shape[1:])
+
+
+def halved(combine: Callable[[Any, Any], Any], rows: Any) -> Any:
+    """One row of all, combined in pairs, which takes log n operations."""
     while rows.shape[0] > 1:
         half = rows.shape[0] // 2
-        pairs = rows[:half] * rows[half : 2 * half]
+        pairs = combine(rows[:half], rows[half : 2 * half])
         rows = concat([pairs, rows[2 * half :]]) if rows.shape[0] % 2 else pairs
-    return reshape(rows, tuple(1 if k in axes else n for k, n in enumerate(shape)) if keepdims else rows.shape[1:])
+    return rows
 
 
 def _as_numpy_multiplies(x: Array) -> Array:
@@ -230,9 +239,16 @@ def argmin(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
 
 @checked
 @plain
-def argsort(x: Array, axis: int = -1) -> Array:
-    """The indices that would sort, stably, as integers without a gradient."""
-    return np.argsort(x, axis=axis, kind="stable")
+def argsort(x: Array, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:
+    """The indices that would sort, as integers without a gradient; NaN stands last, or first if descending.
+
+    `stable` is accepted for compatibility: it is always so.
+    """
+    if not descending:
+        return np.argsort(x, axis=axis, kind="stable")
+    # Flipped before and after, so that equal elements stay as they stood.
+    backwards = np.argsort(np.flip(x, axis), axis=axis, kind="stable")
+    return np.flip(np.shape(x)[axis] - 1 - backwards, axis)
 
 
 @checked

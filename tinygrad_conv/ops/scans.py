@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import checked
+from ..arguments import DType, checked
 from ..engine.bare import array_of
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError
@@ -22,7 +22,8 @@ from .reductions import cumsum
 from .shape import astype, concat, reshape
 
 
-def _doubled(combine: Callable[[Any, Any], Any], what: str, x: Array, axis: int | None) -> Any:
+def running(combine: Callable[[Any, Any], Any], what: str, x: Array, axis: int | None) -> Any:
+    """The running result along an axis of what combines two elements, associatively."""
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
     shape = np.shape(array_of(x))
@@ -49,7 +50,7 @@ def cumprod(x: Array, axis: int | None = None) -> Tensor:
     """
     if np.asarray(array_of(x)).dtype.kind in "biu":  # NumPy counts in integers of the machine's size
         x = astype(x, np.result_type(array_of(x), np.uint if np.asarray(array_of(x)).dtype.kind == "u" else np.int_))
-    return _doubled(multiply, "cumprod", x, axis)
+    return running(multiply, "cumprod", x, axis)
 
 
 @checked
@@ -61,16 +62,20 @@ def logcumsumexp(x: Array, axis: int | None = None) -> Tensor:
     >>> logcumsumexp(Tensor([0.0, 0.0])).round(4)
     Tensor([0.    , 0.6931])
     """
-    return _doubled(logaddexp, "logcumsumexp", x, axis)
+    return running(logaddexp, "logcumsumexp", x, axis)
 
 
-def _with_initial(what: str, x: Array, axis: int | None, initial: float, run: Any, include_initial: bool) -> Any:
+def _with_initial(
+    what: str, x: Array, axis: int | None, dtype: Any, initial: float, run: Any, include_initial: bool
+) -> Any:
     shape = np.shape(array_of(x))
     if axis is None:
         if len(shape) != 1:
             raise ArgumentError(f"{what}: expected axis= for an array of shape {shape}; only vectors need none")
         axis = 0
-    y = run(x, axis=axis)
+    y = run(x if dtype is None else astype(x, dtype), axis=axis)
+    if dtype is not None and y.dtype != dtype:  # a small integer dtype, which NumPy adds up in a larger one
+        y = astype(y, dtype)
     if include_initial:
         first = list(np.shape(array_of(y)))
         first[axis] = 1
@@ -79,23 +84,27 @@ def _with_initial(what: str, x: Array, axis: int | None, initial: float, run: An
 
 
 @checked
-def cumulative_sum(x: Array, *, axis: int | None = None, include_initial: bool = False) -> Tensor:
-    """`cumsum` as the Array API has it: vectors need no axis; on request with a 0 in front.
+def cumulative_sum(
+    x: Array, *, axis: int | None = None, dtype: DType | None = None, include_initial: bool = False
+) -> Tensor:
+    """`cumsum` as the Array API has it: in a dtype; vectors need no axis; on request with a 0 in front.
 
     >>> cumulative_sum(Tensor([1.0, 2.0]), include_initial=True)
     Tensor([0., 1., 3.])
     """
-    return _with_initial("cumulative_sum", x, axis, 0, cumsum, include_initial)
+    return _with_initial("cumulative_sum", x, axis, dtype, 0, cumsum, include_initial)
 
 
 @checked
-def cumulative_prod(x: Array, *, axis: int | None = None, include_initial: bool = False) -> Tensor:
-    """`cumprod` as the Array API has it: vectors need no axis; on request with a 1 in front.
+def cumulative_prod(
+    x: Array, *, axis: int | None = None, dtype: DType | None = None, include_initial: bool = False
+) -> Tensor:
+    """`cumprod` as the Array API has it: in a dtype; vectors need no axis; on request with a 1 in front.
 
     >>> cumulative_prod(Tensor([2.0, 3.0]), include_initial=True)
     Tensor([1., 2., 6.])
     """
-    return _with_initial("cumulative_prod", x, axis, 1, cumprod, include_initial)
+    return _with_initial("cumulative_prod", x, axis, dtype, 1, cumprod, include_initial)
 
 
 @checked

@@ -12,6 +12,7 @@ import numpy as np
 from ..arguments import (
     Axes,
     Count,
+    Device,
     DType,
     Kind,
     NewShape,
@@ -47,14 +48,23 @@ Arrays: TypeAlias = Annotated[Sequence[Array], Kind("a sequence of arrays", _arr
 
 
 @linear(lambda g, x_shape: reshape(g, x_shape), flops=0, samples=lambda d: d.reshape_sample())
-def reshape(x: Array, shape: NewShape) -> Array:
+def reshape(x: Array, shape: NewShape, copy: bool | None = None) -> Array:
     """The same elements in another shape (one size may be -1). Derivative: reshape back.
+
+    They are copied if they must be, always (``copy=True``), or never: then a ShapeError tells that they would be.
 
     >>> reshape(Tensor([1.0, 2.0, 3.0, 4.0]), (2, 2))
     Tensor([[1., 2.],
             [3., 4.]])
     """
-    return np.asarray(x).reshape(shape)
+    x = np.asarray(x)
+    y = x.reshape(shape)
+    if copy is None:
+        return y
+    shared = np.may_share_memory(x, y)
+    if not copy and not shared:
+        raise ShapeError(f"reshape: {x.shape} becomes {shape} by a copy only; its elements lie otherwise")
+    return y.copy() if shared and copy else y
 
 
 def _inverse(axes: Axes, ndim: int) -> tuple[int, ...] | None:
@@ -399,8 +409,10 @@ def _cast(x: Array, dtype: Any) -> Array:
 
 
 @checked
-def astype(x: Array, dtype: DType) -> Tensor:
+def astype(x: Array, dtype: DType, copy: bool = True, device: Device | None = None) -> Tensor:
     """The elements converted to a dtype. Derivative: the gradient converted back; integers and bools have none.
+
+    With ``copy=False``, what has that dtype already is returned as it is.
 
     >>> astype(Tensor([1.5]), np.float32).dtype
     dtype('float32')
@@ -408,6 +420,8 @@ def astype(x: Array, dtype: DType) -> Tensor:
     Tensor([1])
     """
     given = np.asarray(x).dtype if not isinstance(x, Tensor) else x.dtype
+    if not copy and given == dtype:
+        return x if isinstance(x, Tensor) else np.asarray(x)  # type: ignore[return-value]
     if given.kind == "c" and dtype.kind not in "cb":
         raise DTypeError(f"astype: expected a complex dtype for complex numbers, got {dtype}; take the real part first")
     if dtype.kind not in "fc":
@@ -421,6 +435,16 @@ def astype(x: Array, dtype: DType) -> Tensor:
 def identity(x: Array) -> Array:
     """x itself, as a variable of its own in the graph. Derivative: 1."""
     return np.asarray(x)
+
+
+@checked
+def positive(x: Array) -> Tensor:
+    """+x, which is x.
+
+    >>> positive(Tensor([-1.0]))
+    Tensor([-1.])
+    """
+    return identity(x)
 
 
 @linear(lambda g: g, flops=0, samples=lambda d: d.plain_sample())
@@ -446,6 +470,6 @@ def stop_gradient(x: Array) -> Tensor:
 
 __all__ = [
     "astype", "broadcast_to", "concat", "copy", "expand_dims", "flatten", "flip", "identity", "matrix_transpose",
-    "moveaxis", "pad", "permute_dims", "repeat", "reshape", "roll", "split", "squeeze", "stack", "stop_gradient",
-    "sum_to", "swapaxes", "tile", "transpose",
+    "moveaxis", "pad", "permute_dims", "positive", "repeat", "reshape", "roll", "split", "squeeze", "stack",
+    "stop_gradient", "sum_to", "swapaxes", "tile", "transpose",
 ]  # fmt: skip

@@ -30,8 +30,8 @@ _largest: Any = np.maximum.reduce
 _smallest: Any = np.minimum.reduce
 
 
-def _sum(x: Array, axis: Any = None, keepdims: bool = False, *, out: Array) -> None:
-    _total(x, axis, None, out, keepdims)
+def _sum(x: Array, axis: Any = None, keepdims: bool = False, dtype: Any = None, *, out: Array) -> None:
+    _total(x, axis, dtype, out, keepdims)
 
 
 def _max(x: Array, axis: Any = None, keepdims: bool = False, *, out: Array) -> None:

@@ -94,8 +94,11 @@ def _number(value: Any) -> Any:
 
 def _reduction(ufunc: np.ufunc) -> Callable[..., None]:
     def lowering(
-        code: Instructions, call: Call, x: Array, axis: Any = None, keepdims: Any = None, *, out: list[Array]
-    ) -> None:
+        code: Instructions, call: Call, x: Array, axis: Any = None, keepdims: Any = None, dtype: Any = None, *,
+        out: list[Array],
+    ) -> None:  # fmt: skip
+        if dtype is not None:
+            raise UnfitError
         given = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
         axes = [k % x.ndim for k in given]
         code.reduce(ufunc, x, axes, _kept(out[0], x, axes))

@@ -1,0 +1,7 @@
+"""``tg.linalg``: linear algebra under NumPy's names, which are the Array API's too."""
+
+from .ops.overrides import OPERATIONS, name_of
+
+globals().update(
+    {name.rpartition(".")[2]: f for name, f in ((name_of(of), f) for of, f in OPERATIONS.items()) if "linalg." in name}
+)
