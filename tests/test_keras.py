@@ -40,42 +40,55 @@ def classifier(loss="categorical_crossentropy", optimizer="sgd", activation="sof
 # --- spellings ------------------------------------------------------------------------------------------------
 
 
+TWINS = [
+    (layers.Dense(4, "relu", kernel_initializer="he_normal"), nn.Dense(4, activation="relu"), (2, 5)),
+    (layers.Conv1D(4, 3, strides=2, dilation_rate=1), nn.Conv1D(4, 3, stride=2), (2, 9, 3)),
+    (layers.Conv2D(6, 3, (2, 1), "same", groups=3), nn.Conv2D(6, 3, (2, 1), "same", groups=3), (2, 7, 8, 3)),
+    (layers.Conv2D(4, 3, channels_last=False), nn.Conv2D(4, 3, data_format="channels_first"), (2, 3, 7, 8)),
+    (layers.Conv2D(nb_filter=4, kernel_size=3, border_mode="same"), nn.Conv2D(4, 3, 1, "same"), (2, 7, 7, 1)),
+    (layers.Conv3D(2, 2), nn.Conv3D(2, 2), (1, 4, 4, 4, 2)),
+    (layers.Conv1DTranspose(4, 3, strides=2), nn.Conv1DTranspose(4, 3, 2), (2, 5, 3)),
+    (layers.Conv2DTranspose(4, 3, strides=2, padding="same"), nn.Conv2DTranspose(4, 3, 2, "same"), (2, 3, 4, 2)),
+    (layers.Conv3DTranspose(2, 2), nn.Conv3DTranspose(2, 2), (1, 2, 2, 2, 3)),
+    (layers.DepthwiseConv2D(3, depth_multiplier=2), nn.DepthwiseConv2D(3, multiplier=2), (2, 5, 5, 3)),
+    (layers.SeparableConv2D(4, 3, depth_multiplier=2), nn.SeparableConv2D(4, 3, multiplier=2), (2, 5, 5, 3)),
+    (layers.LocallyConnected2D(4, 2, strides=2), nn.LocallyConnected2D(4, 2, 2), (2, 4, 5, 3)),
+    (layers.MaxPooling2D((3, 2), strides=2, padding="same"), nn.MaxPool2D((3, 2), 2, "same"), (2, 7, 8, 3)),
+    (layers.AveragePooling2D(2, 1, "same"), nn.AvgPool2D(2, 1, "same"), (2, 7, 7, 3)),
+    (layers.GlobalAveragePooling2D(), nn.GlobalAvgPool2D(), (2, 7, 8, 3)),
+    (layers.GlobalMaxPooling1D(keepdims=True), nn.GlobalMaxPool1D(True), (2, 7, 3)),
+    *((getattr(layers, f"{ours}{rank}D")(*options), getattr(nn, f"{theirs}{rank}D")(*options),
+       (2, *(5, 6, 4)[:rank], 3))
+      for rank in (1, 2, 3) for ours, theirs, options in (
+          ("MaxPooling", "MaxPool", (2,)), ("AveragePooling", "AvgPool", (2, 1)),
+          ("GlobalMaxPooling", "GlobalMaxPool", ()), ("GlobalAveragePooling", "GlobalAvgPool", ()))),
+    (layers.BatchNormalization(momentum=0.5, epsilon=0.1), nn.BatchNorm(0.5, 0.1), (8, 3)),
+    (layers.LayerNormalization(), nn.LayerNorm(), (2, 7)),
+    (layers.GroupNormalization(2), nn.GroupNorm(2), (2, 7, 4)),
+    (layers.Flatten(), nn.Flatten(), (2, 3, 4)),
+    (layers.Reshape((4, 3)), nn.Reshape((4, 3)), (2, 12)),
+    (layers.LeakyReLU(alpha=0.1), nn.Activation(lambda x: tg.leaky_relu(x, negative_slope=0.1)), (2, 3)),
+    (layers.ReLU(2, 0.5), nn.Activation(lambda x: tg.clip(tg.where(x > 0, x, x / 2), None, 2)), (2, 9)),
+    (layers.ReLU(), nn.Activation("relu"), (2, 3)),
+    (layers.Activation("tanh"), nn.Activation("tanh"), (2, 3)),
+    (layers.ELU(0.5), nn.Activation(lambda x: tg.elu(x, alpha=0.5)), (2, 3)),
+    (layers.Softmax(axis=1), nn.Activation(lambda x: tg.softmax(x, axis=1)), (2, 3, 4)),
+    (layers.Rescaling(1 / 2, offset=-1), nn.Activation(lambda x: x / 2 - 1), (2, 3)),
+    (layers.Dropout(0.5, seed=3), nn.Dropout(0.5, 3), (2, 30)),
+]  # fmt: skip
+
+
+def test_every_layer_has_a_twin():
+    kinds = {kind for name, kind in vars(layers).items() if name in layers.__all__ and isinstance(kind, type)}
+    kinds = {kind for kind in kinds if issubclass(kind, nn.Layer)} - {layers.Layer}
+    assert kinds == {type(layer) for layer, *_ in TWINS} | {layers.Embedding}  # whose input is integers
+    layer = layers.Embedding(5, 3)
+    np.testing.assert_array_equal(layer(np.array([[4, 0]])).numpy(), layer.get_weights()[0][[[4, 0]]])
+
+
 @pytest.mark.parametrize(
-    ("layer", "twin", "shape"),
-    [
-        (layers.Dense(4, "relu", kernel_initializer="he_normal"), nn.Dense(4, activation="relu"), (2, 5)),
-        (layers.Conv1D(4, 3, strides=2, dilation_rate=1), nn.Conv1D(4, 3, stride=2), (2, 9, 3)),
-        (layers.Conv2D(6, 3, (2, 1), "same", groups=3), nn.Conv2D(6, 3, (2, 1), "same", groups=3), (2, 7, 8, 3)),
-        (layers.Conv2D(4, 3, channels_last=False), nn.Conv2D(4, 3, data_format="channels_first"), (2, 3, 7, 8)),
-        (layers.Conv2D(nb_filter=4, kernel_size=3, border_mode="same"), nn.Conv2D(4, 3, 1, "same"), (2, 7, 7, 1)),
-        (layers.Conv3D(2, 2), nn.Conv3D(2, 2), (1, 4, 4, 4, 2)),
-        (layers.Conv1DTranspose(4, 3, strides=2), nn.Conv1DTranspose(4, 3, 2), (2, 5, 3)),
-        (layers.Conv2DTranspose(4, 3, strides=2, padding="same"), nn.Conv2DTranspose(4, 3, 2, "same"), (2, 3, 4, 2)),
-        (layers.Conv3DTranspose(2, 2), nn.Conv3DTranspose(2, 2), (1, 2, 2, 2, 3)),
-        (layers.DepthwiseConv2D(3, depth_multiplier=2), nn.DepthwiseConv2D(3, multiplier=2), (2, 5, 5, 3)),
-        (layers.SeparableConv2D(4, 3, depth_multiplier=2), nn.SeparableConv2D(4, 3, multiplier=2), (2, 5, 5, 3)),
-        (layers.LocallyConnected2D(4, 2, strides=2), nn.LocallyConnected2D(4, 2, 2), (2, 4, 5, 3)),
-        (layers.MaxPooling2D((3, 2), strides=2, padding="same"), nn.MaxPool2D((3, 2), 2, "same"), (2, 7, 8, 3)),
-        (layers.AveragePooling1D(2), nn.AvgPool1D(2), (2, 7, 3)),
-        (layers.AveragePooling2D(2, 1, "same"), nn.AvgPool2D(2, 1, "same"), (2, 7, 7, 3)),
-        (layers.MaxPool3D(), nn.MaxPool3D(), (1, 4, 4, 4, 2)),
-        (layers.GlobalAveragePooling2D(), nn.GlobalAvgPool2D(), (2, 7, 8, 3)),
-        (layers.GlobalMaxPooling1D(keepdims=True), nn.GlobalMaxPool1D(True), (2, 7, 3)),
-        (layers.BatchNormalization(momentum=0.5, epsilon=0.1), nn.BatchNorm(0.5, 0.1), (8, 3)),
-        (layers.LayerNormalization(), nn.LayerNorm(), (2, 7)),
-        (layers.GroupNormalization(2), nn.GroupNorm(2), (2, 7, 4)),
-        (layers.Flatten(), nn.Flatten(), (2, 3, 4)),
-        (layers.Reshape((4, 3)), nn.Reshape((4, 3)), (2, 12)),
-        (layers.LeakyReLU(alpha=0.1), nn.Activation(lambda x: tg.leaky_relu(x, negative_slope=0.1)), (2, 3)),
-        (layers.ReLU(2, 0.5), nn.Activation(lambda x: tg.clip(tg.where(x > 0, x, x / 2), None, 2)), (2, 9)),
-        (layers.ReLU(), nn.Activation("relu"), (2, 3)),
-        (layers.ELU(0.5), nn.Activation(lambda x: tg.elu(x, alpha=0.5)), (2, 3)),
-        (layers.Softmax(axis=1), nn.Activation(lambda x: tg.softmax(x, axis=1)), (2, 3, 4)),
-        (layers.Rescaling(1 / 2, offset=-1), nn.Activation(lambda x: x / 2 - 1), (2, 3)),
-        (layers.Dropout(0.5, seed=3), nn.Dropout(0.5, 3), (2, 30)),
-    ],
-    ids=lambda case: type(case).__name__ if isinstance(case, nn.Module) else "",
-)  # fmt: skip
+    ("layer", "twin", "shape"), TWINS, ids=lambda case: type(case).__name__ if isinstance(case, nn.Module) else ""
+)
 def test_keras_layers_are_those_of_nn(layer, twin, shape):
     x = 3 * normal(*shape)
     twin.build(shape)

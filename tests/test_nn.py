@@ -368,14 +368,74 @@ LAYERS = [
     (lambda **k: nn.GroupNorm(2, **k), (2, 3, 4)),
 ]
 SHAPE_ONLY = [
-    (nn.MaxPool2D, (2, 6, 7, 3)), (nn.AvgPool1D, (2, 6, 3)), (nn.GlobalAvgPool2D, (2, 6, 7, 3)),
+    *((lambda rank=rank, kind=kind: getattr(nn, f"{kind}{rank}D")(), (2, *(6, 7, 4)[:rank], 3))
+      for kind in ("MaxPool", "AvgPool", "GlobalMaxPool", "GlobalAvgPool") for rank in (1, 2, 3)),
+    (lambda: nn.AvgPool2D(3, 1, "same"), (2, 6, 7, 3)),
     (nn.Flatten, (2, 3, 4)), (lambda: nn.Activation("relu"), (2, 3)), (lambda: nn.Reshape((6, -1)), (2, 3, 4)),
-    (lambda: nn.Dropout(0.5), (2, 3)),
+    (lambda: nn.Dropout(0.5).eval(), (2, 3)),
 ]  # fmt: skip
+EMBEDDING = [(lambda **k: nn.Embedding(9, 2, **k), (2, 3))]
 
 
 def ids(cases):
     return [f"{k}-{make().__class__.__name__}" for k, (make, _) in enumerate(cases)]
+
+
+def pooled(f):
+    return lambda layer, x: f(x, layer.pool_size, layer.stride, layer.padding, layer.dilation)
+
+
+def convolved(f, *names):
+    def formula(layer, x):
+        return f(x, layer.weight, layer.bias, **{name: getattr(layer, name) for name in ("stride", "padding", *names)})
+
+    return formula
+
+
+def standard(x, axes):
+    return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + 1e-3)
+
+
+# What a layer computes before its activation, by its class: from the arrays of its weights.
+FORMULAS = {
+    "Dense": lambda layer, x: x @ layer.weight.numpy() + layer.bias.numpy(),
+    "DepthwiseConv2D": convolved(tg.depthwise_conv2d, "dilation"),
+    "LocallyConnected2D": convolved(tg.locally_connected2d, "kernel_size"),
+    "SeparableConv2D": lambda layer, x: tg.separable_conv2d(x, layer.depthwise, layer.pointwise, layer.bias),
+    "BatchNorm": lambda layer, x: standard(x, tuple(range(x.ndim - 1))),
+    "LayerNorm": lambda layer, x: standard(x, -1),
+    "GroupNorm": lambda layer, x: standard(x.reshape(*x.shape[:-1], layer.groups, -1), (1, 3)).reshape(x.shape),
+    "Flatten": lambda layer, x: x.reshape(len(x), -1),
+    "Reshape": lambda layer, x: x.reshape(len(x), 6, -1),
+    "Activation": lambda layer, x: x, "Dropout": lambda layer, x: x,
+    "Embedding": lambda layer, x: layer.weight.numpy()[x],
+}  # fmt: skip
+for rank in (1, 2, 3):
+    axes, d = tuple(range(1, rank + 1)), f"{rank}d"
+    FORMULAS |= {
+        f"Conv{rank}D": convolved(getattr(tg, f"conv{d}"), "dilation", "groups", "data_format"),
+        f"Conv{rank}DTranspose": convolved(getattr(tg, f"conv{d}_transpose"), "output_padding", "dilation", "groups"),
+        f"MaxPool{rank}D": pooled(getattr(tg, f"max_pool{d}")), f"AvgPool{rank}D": pooled(getattr(tg, f"avg_pool{d}")),
+        f"GlobalMaxPool{rank}D": lambda layer, x, axes=axes: x.max(axes),
+        f"GlobalAvgPool{rank}D": lambda layer, x, axes=axes: x.mean(axes),
+    }  # fmt: skip
+
+
+def test_every_layer_is_in_the_battery():
+    public = {name for name, kind in vars(nn).items() if name in nn.__all__ and isinstance(kind, type)}
+    public = {name for name in public if issubclass(getattr(nn, name), nn.Layer)} - {"Layer", "Sequential"}
+    assert public == {type(make()).__name__ for make, _ in LAYERS + SHAPE_ONLY + EMBEDDING} == set(FORMULAS)
+
+
+@pytest.mark.parametrize(("make", "shape"), LAYERS + SHAPE_ONLY + EMBEDDING, ids=ids(LAYERS + SHAPE_ONLY + EMBEDDING))
+def test_a_layer_computes_its_formula(make, shape):
+    layer, name = make(), type(make()).__name__
+    x = np.random.default_rng(0).integers(0, 9, shape) if name == "Embedding" else normal(*shape)
+    y = layer(x).numpy()
+    activation = {"relu": tg.relu, "tanh": tg.tanh, None: tg.asarray}[getattr(layer, "activation", None)]
+    x = x if name == "Embedding" or not layer.count_parameters() else x.astype("float32")
+    with tg.no_grad():
+        np.testing.assert_allclose(y, activation(FORMULAS[name](layer, x)), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("make", "shape"), LAYERS, ids=ids(LAYERS))

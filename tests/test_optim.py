@@ -72,11 +72,16 @@ CASES = [
     (optim.RMSprop, rmsprop, {"lr": 0.05, "rho": 0.9, "centered": True, "epsilon": 1e-3}),
     (optim.Adagrad, adagrad, {"lr": 0.5, "initial": 0.1, "weight_decay": 0.1}),
 ]
+PUBLIC = {kind for kind in vars(optim).values() if isinstance(kind, type) and issubclass(kind, optim.Optimizer)}
 START = np.array([[1.0, -2.0], [0.5, 3.0]])
 
 
 def loss_of(w):
     return (w * w * w * w / 4 - w).sum()  # gradient w^3 - 1
+
+
+def test_every_optimiser_has_a_formula():
+    assert {kind for kind, *_ in CASES} == PUBLIC - {optim.Optimizer}
 
 
 @pytest.mark.parametrize(("kind", "formula", "options"), CASES)

@@ -290,6 +290,11 @@ def trained(form, layers, loss, optimizer, dtype, order, seed, batches, between=
     return [np.asarray(tg.stop_gradient(part)) for part in parts], run
 
 
+def test_every_optimiser_is_trained_with():
+    kinds = {k for k in vars(tg.optim).values() if isinstance(k, type) and issubclass(k, tg.optim.Optimizer)}
+    assert {type(make([tg.nn.Parameter([1.0])])) for make in OPTIMIZERS.values()} == kinds - {tg.optim.Optimizer}
+
+
 @given(
     layers=st.lists(st.sampled_from([*ACTIVATIONS, "norm", "batch norm", "dropout"]), max_size=3),
     loss=st.sampled_from(sorted(LOSSES)), optimizer=st.sampled_from(sorted(OPTIMIZERS)),
