@@ -173,17 +173,22 @@ def lock_of(node: Node) -> Any:
 def accumulate_grad(node: Node, gradient: Any) -> None:
     """Add to a node's ``.grad``, as `backward` does, whatever other threads add."""
     by = observer()
-    if by is not None:
+    if by is None:
+        _add(node, gradient)
+    else:
         by.gradient(node)
-    add_grad(node, gradient)
+        add_grad(node, gradient)
 
 
-@effect
-def add_grad(node: Node, gradient: Any) -> Any:
+def _add(node: Node, gradient: Any) -> Any:
     """Add to a node's ``.grad``; the new one."""
     with _LOCKS[node.index % 61]:
-        node.grad = total = gradient if node.grad is None else node.grad + gradient
+        before = node.grad
+        node.grad = total = gradient if before is None else before + gradient
     return total
+
+
+add_grad = effect(_add)
 
 
 @effect

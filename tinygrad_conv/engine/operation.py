@@ -117,7 +117,7 @@ elif type({x}) not in PLAIN:
 """
 _PARAMS = """\
 for value in params.values():
-    if isinstance(value, (Tensor, ndarray)):
+    if type(value) is not ndarray and isinstance(value, (Tensor, ndarray)):
         params = untracked(primitive, params)
         break
 """
