@@ -54,7 +54,7 @@ def operations() -> str:
 
 def numpys() -> str:
     """The page of NumPy's functions."""
-    served = {overrides.name_of(f): operation for f, operation in overrides.OPERATIONS.items()}
+    served = {overrides.name_of(f): operation for f, operation in overrides.operations().items()}
     served |= {name: operation for name, operation in SPELLINGS.items() if not name.startswith("_")}
     combine = _names(f.__name__ for f in {*protocols.REDUCTIONS, *protocols.SCANS, *protocols.ASSOCIATIVE})
     methods = f"`reduce` and `accumulate` of {combine}; `outer` of every operation of two inputs. Others are refused."

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from types import MappingProxyType
 from typing import Any, ParamSpec, TypeAlias
 
@@ -45,6 +45,7 @@ __all__ = ["NONDIFF", "Primitive", "bilinear", "elementwise", "flops_of", "linea
 
 P = ParamSpec("P")
 Rule: TypeAlias = Callable[..., Any]
+_Written: TypeAlias = tuple[Any, str, str]  # a rule (None: the operation itself); its compiled forms, as source
 TIES = ("left", "right", "mean", "least", "greatest", "share", "first")
 NONDIFF: Any = object()  # in place of a rule: an input that is data, such as the condition of `where`
 
@@ -90,10 +91,8 @@ class Primitive:
 
     positions: tuple[int, ...] = ()  # of the inputs; none where their number varies
     joint: Any = None  # an object with pull_all and push_all, where the rules of all inputs share their work
-    vjps: tuple[Rule, ...] = ()
-    vjps_on_tensors: tuple[Rule, ...] = ()
-    jvps: tuple[Rule, ...] = ()
-    jvps_on_tensors: tuple[Rule, ...] = ()
+    _vjps: tuple[_Written, ...] = ()
+    _jvps: tuple[_Written, ...] = ()
 
     def __init__(
         self, kind: str, forward: Callable[..., Any], *, vjp: Sequence[Rule], jvp: Sequence[Rule] | None,
@@ -125,14 +124,13 @@ class Primitive:
         self.nondiff = tuple(rule is NONDIFF for rule in vjp)
         self.reads: list[set[int]] = [set() for _ in self.inputs]  # per input: positions in `saved` its rules read
         leading = "" if kind == "elementwise" else "g"
-        self.vjps, self.vjps_on_tensors = self._compile_all(vjp, leading)
+        self._vjps = tuple(self._write(rule, leading, k) for k, rule in enumerate(vjp))
         if kind == "elementwise":
-            self.jvps, self.jvps_on_tensors = self.vjps, self.vjps_on_tensors
+            self._jvps = self._vjps
+        elif jvp is None:
+            self._jvps = tuple(self._derive_jvp(k) for k in range(len(self.inputs)))
         else:
-            self.jvps, self.jvps_on_tensors = self._compile_all(jvp or self._derived_jvps(), "t")
-            if self.variadic and not jvp:
-                for rule in (*self.jvps, *self.jvps_on_tensors):
-                    rule.together = partial(_together, self)  # type: ignore[attr-defined]
+            self._jvps = tuple(self._write(rule, "t", k) for k, rule in enumerate(jvp))
         self.operation = operation_of(self)
 
     # -- declaration -----------------------------------------------------------------------------------------------
@@ -156,20 +154,10 @@ class Primitive:
         self.positions = () if self.variadic else tuple(range(n_inputs))
         self.defaults = {p.name: p.default for p in parameters[n_inputs:] if p.default is not p.empty}
 
-    def _derived_jvps(self) -> list[Rule]:
-        """Linear: the operation on the tangent. Bilinear: the operation with one input replaced by its tangent."""
-        if self.variadic:
-            return [_variadic_jvp(self)]
-        return [NONDIFF if self.nondiff[k] else _jvp_of(self, k) for k in range(len(self.inputs))]
-
-    def _compile_all(self, rules: Sequence[Rule], leading: str) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
-        forms = [self._compile(rule, leading, k) for k, rule in enumerate(rules)]
-        return tuple(form[0] for form in forms), tuple(form[1] for form in forms)
-
-    def _compile(self, rule: Rule, leading: str, k: int) -> tuple[Rule, Rule]:
-        """Make ``rule(g, x2, axis)`` into ``f(g, node, saved, parents, i)``, once on arrays and once on tensors."""
+    def _write(self, rule: Rule, leading: str, k: int) -> _Written:
+        """What makes ``rule(g, x2, axis)`` a function ``f(g, node, saved, parents, i)``, on arrays and on tensors."""
         if rule is NONDIFF:
-            return rule, rule
+            return rule, "rule", "rule"
         if not callable(rule):
             self._refuse(f"a function as the rule of input {self.inputs[k]!r}, got {rule!r}")
         names = _argument_names(rule)
@@ -177,15 +165,50 @@ class Primitive:
             if not names or names[0] != leading:
                 self._refuse(f"{leading!r} as the first argument of the rule of {self.inputs[k]!r}, got {names}")
             names = names[1:]
-        on_arrays = [self._fetch(name, k, lifted=False) for name in names]
-        on_tensors = [self._fetch(name, k, lifted=True) for name in names]
         forms = []
-        for fetched in (on_arrays, on_tensors):
-            call = f"rule({', '.join([leading, *fetched] if leading else fetched)})"
-            body = call if leading else f"g * {call}"
-            head = leading or "g"
-            forms.append(_evaluated(f"lambda rule, W: lambda {head}, n, s, p, i: {body}")(rule, _lift))
-        return forms[0], forms[1]
+        for lifted in (False, True):
+            fetched = ", ".join(self._fetch(name, k, lifted=lifted) for name in names)
+            if leading:
+                forms.append(f"lambda {leading}, n, s, p, i: rule({leading}, {fetched})")
+            else:
+                forms.append(f"lambda g, n, s, p, i: g * rule({fetched})")
+        return rule, forms[0], forms[1]
+
+    def _derive_jvp(self, k: int) -> _Written:
+        """Linear: the operation on the tangent, and 0. Bilinear: the operation with one input replaced by its tangent.
+
+        Of any number of arrays: the tangent in place `i`, zeros elsewhere.
+        """
+        if self.nondiff[k]:
+            return NONDIFF, "rule", "rule"
+        forms = []
+        for lifted in (False, True):
+            if self.variadic:
+                fetched = ["*[t if j == i else Z(shape, t) for j, shape in enumerate(n.params['shapes'])]"]
+            else:
+                read = [self.kind == "bilinear" or self.nondiff[j] for j in range(len(self.inputs))]
+                fetched = [
+                    "t" if j == k else self._fetch(name, k, lifted=lifted) if read[j] else "0"
+                    for j, name in enumerate(self.inputs)
+                ]
+            fetched += [f"{name}=n.params[{name!r}]" for name in self.params]
+            forms.append(f"lambda t, n, s, p, i: rule({', '.join(fetched)})")
+        return None, forms[0], forms[1]
+
+    def _compiled(self, written: Sequence[_Written], form: int) -> tuple[Rule, ...]:
+        rules = []
+        for each in written:
+            rule = self.operation if each[0] is None else each[0]
+            rules.append(rule if rule is NONDIFF else _evaluated(each[form])(rule, _lift, _zeros))
+            if each[0] is None and self.variadic:
+                rules[-1].together = partial(_together, self)
+        return tuple(rules)
+
+    # Compiled when they are first asked for: most rules of most primitives never are.
+    vjps = cached_property(lambda self: self._compiled(self._vjps, 1))
+    vjps_on_tensors = cached_property(lambda self: self._compiled(self._vjps, 2))
+    jvps = cached_property(lambda self: self._compiled(self._jvps, 1))
+    jvps_on_tensors = cached_property(lambda self: self._compiled(self._jvps, 2))
 
     def _fetch(self, name: str, k: int, *, lifted: bool) -> str:
         """The expression that fetches what a rule asks for by `name`; notes what has to be saved for it."""
@@ -269,8 +292,8 @@ def _declared(name: str) -> Primitive:
 
 @cache
 def _evaluated(source: str) -> Callable[..., Any]:
-    """The function that a line of source is; many rules share one line, and compiling is slow."""
-    function: Callable[..., Any] = eval(compile(source, __file__, "eval"))
+    """What makes a rule of a line of source; many rules share one line, and compiling is slow."""
+    function: Callable[..., Any] = eval(compile(f"lambda rule, W, Z: {source}", __file__, "eval"))
     return function
 
 
@@ -286,42 +309,12 @@ def _lift(saved: Any, node: Node | None) -> Any:
     return wrap(saved, node) if node is not None or (OBSERVED and type(saved) is ndarray) else saved
 
 
-def _jvp_of(primitive: Primitive, k: int) -> Rule:
-    """The JVP of a linear or bilinear operation for input `k`, as a rule that asks for the inputs it needs."""
-    bilinear_kind = primitive.kind == "bilinear"
-    fetched = []
-    for j, name in enumerate(primitive.inputs):
-        if j == k:
-            fetched.append("t")
-        elif bilinear_kind or primitive.nondiff[j]:
-            fetched.append(name)
-        else:
-            fetched.append("0")
-    asks = [name for name in fetched if name not in ("t", "0")]
-    passed = [*fetched, *(f"{name}={name}" for name in primitive.params)]
-    source = f"lambda op: lambda {', '.join(['t', *asks, *primitive.params])}: op.operation({', '.join(passed)})"
-    rule: Rule = _evaluated(source)(primitive)
-    return rule
-
-
-def _variadic_jvp(primitive: Primitive) -> Rule:
-    """A linear operation of many arrays: the tangent in place `i`, zeros elsewhere."""
-    names = primitive.params
-    source = (
-        f"lambda op, zeros: lambda {', '.join(['t', 'i', 'shapes', *names])}: op.operation("
-        f"*[t if j == i else zeros(shape, t) for j, shape in enumerate(shapes)], "
-        f"{', '.join(f'{name}={name}' for name in names)})"
-    )
-    rule: Rule = _evaluated(source)(primitive, _zeros)
-    return rule
-
-
 def _zeros(shape: tuple[int, ...], like: Any) -> Any:
     return constant(np.broadcast_to(np.zeros((), like.dtype), shape))
 
 
 def _together(primitive: Primitive, tangents: Sequence[Any], node: Node) -> Any:
-    """What `_variadic_jvp` gives for all inputs, added up, by one call of the operation: None is a tangent of zero."""
+    """What the derived JVP gives for all inputs, added up, by one call of the operation: None is a tangent of zero."""
     like = next(t for t in tangents if t is not None)
     full = [_zeros(shape, like) if t is None else t for t, shape in zip(tangents, node.params["shapes"], strict=True)]
     return primitive.operation(*full, **{name: node.params[name] for name in primitive.params})

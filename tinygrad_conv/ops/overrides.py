@@ -42,7 +42,7 @@ from . import (
 )
 from .spellings import SPELLINGS
 
-__all__ = ["DATA", "OPERATIONS", "REFUSED", "TEXT", "class_of", "found", "name_of"]
+__all__ = ["DATA", "REFUSED", "TEXT", "class_of", "found", "name_of", "operations"]
 
 _DATA = """
     allclose argpartition argwhere array2string array_equal array_equiv array_repr array_str can_cast common_type
@@ -89,15 +89,21 @@ _FAMILIES = {  # where in NumPy the names of a family are
     "linalg.": (linalg, products, determinants, decompositions, shape),
     "fft.": (fourier,),
 }  # fmt: skip
-OPERATIONS: dict[Any, Callable[..., Any]] = {
-    found(where + name): getattr(family, name)
-    for where, families in _FAMILIES.items()
-    for family in families
-    for name in family.__all__
-    if name not in DATA  # `numpy.identity` makes a matrix
-}
-OPERATIONS |= {found(name): operation for name, operation in SPELLINGS.items()}
-OPERATIONS.pop(None, None)
+
+
+@cache
+def operations() -> dict[Any, Callable[..., Any]]:
+    """NumPy's functions that are operations, and which. Made when it is first asked for: `numpy.fft` is loaded then."""
+    table = {
+        found(where + name): getattr(family, name)
+        for where, families in _FAMILIES.items()
+        for family in families
+        for name in family.__all__
+        if name not in DATA  # `numpy.identity` makes a matrix
+    }
+    table |= {found(name): operation for name, operation in SPELLINGS.items()}
+    table.pop(None, None)
+    return table
 
 
 def class_of(function: Callable[..., Any]) -> str:
@@ -106,7 +112,7 @@ def class_of(function: Callable[..., Any]) -> str:
     >>> class_of(np.exp), class_of(np.argmax), class_of(np.frexp)
     ('operation', 'data', 'refused')
     """
-    operation = OPERATIONS.get(function)
+    operation = operations().get(function)
     if operation is not None:
         return "data" if is_plain(operation) else "operation"
     return "data" if function in _data() else "refused"

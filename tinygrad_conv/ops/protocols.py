@@ -23,7 +23,7 @@ from .elementwise import logaddexp, maximum, minimum
 from .functions import fmax, fmin, hypot, logaddexp2
 from .keywords import composed
 from .leaving import WAYS_OUT, followed, lost, outermost
-from .overrides import OPERATIONS, class_of, name_of
+from .overrides import class_of, name_of, operations
 from .reductions import all, any, cumsum, halved, logsumexp, max, min, normalize_axes, prod, sum
 from .scans import cumprod, logcumsumexp, running
 from .shape import astype, moveaxis, reshape
@@ -47,7 +47,7 @@ def array_ufunc(ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: dic
     Raises GraphError where a gradient would be lost, ArgumentError for a keyword that cannot be honoured, DTypeError
     where a tensor would be written into an array.
     """
-    operation = OPERATIONS.get(ufunc)
+    operation = operations().get(ufunc)
     if operation is not None and method == "__call__" and not kwargs:
         return operation(*inputs)
     name = "np." * (getattr(np, ufunc.__name__, None) is ufunc) + ufunc.__name__ + f".{method}" * (method != "__call__")
@@ -71,7 +71,7 @@ def array_ufunc(ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: dic
 
 def array_function(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """What ``Tensor.__array_function__`` answers; raises as `array_ufunc` does."""
-    operation = OPERATIONS.get(function)
+    operation = operations().get(function)
     if kwargs.get("out") is not None:
         raise _written(f"np.{name_of(function)}", [*args, kwargs["out"]])
     if operation is not None:
@@ -125,7 +125,7 @@ def _tensors(value: Any) -> Any:
 def _method(ufunc: np.ufunc, method: str) -> Any:
     """The operation that ``ufunc.reduce`` or ``ufunc.accumulate`` is; None if it is none."""
     known = (REDUCTIONS if method == "reduce" else SCANS).get(ufunc)
-    operation = OPERATIONS.get(ufunc)
+    operation = operations().get(ufunc)
     if known is not None or operation not in ASSOCIATIVE:
         return known
     return partial(_reduced if method == "reduce" else _accumulated, operation)
