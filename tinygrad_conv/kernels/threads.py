@@ -12,17 +12,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from functools import cache, partial
 from itertools import zip_longest
 from math import isqrt
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from .scratch import Array, blocks, result
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 __all__ = ["blas_on_one", "over_batch", "shared", "threads", "worth"]
 
@@ -100,7 +102,8 @@ def shared(works: Sequence[Callable[[], T]]) -> list[T]:
             try:
                 first = works[0]()
             finally:
-                wait(others)  # they write into the caller's arrays
+                for other in others:  # wait: they write into the caller's arrays
+                    other.exception()
             return [first, *(other.result() for other in others)]
     finally:
         _ALONE.reset(token)
@@ -160,6 +163,8 @@ def _sum(parts: Sequence[Array], out: Array | None) -> Array:
 
 @cache
 def _pool() -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor  # 3 ms, which who imports the library need not wait
+
     return ThreadPoolExecutor(thread_name_prefix="tinygrad_conv")  # makes threads when it needs them
 
 

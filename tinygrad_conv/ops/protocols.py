@@ -66,7 +66,7 @@ def array_ufunc(ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: dic
     elif (class_of(ufunc) != "data" or method == "at") and followed([*inputs, kwargs]):
         raise lost(name, _IN_PLACE if method == "at" else _UNKNOWN)
     result = getattr(ufunc, method)(*_arrays(inputs), **_arrays(kwargs))
-    return _tensors(result) if ufunc in OPERATIONS else result
+    return _tensors(result) if ufunc in operations() else result
 
 
 def array_function(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
