@@ -42,6 +42,7 @@ from .kinds import (
     integers,
     items_of,
     kind_of,
+    nearest,
     numbers,
     one_of,
     several,
@@ -52,5 +53,6 @@ __all__ = [
     "LATER", "OF_NUMPY", "RAW", "Axes", "Count", "DType", "Device", "Finite", "FloatDType", "Fraction", "Kind",
     "NewShape", "NonNegative", "Path", "Positive", "Probability", "ShapeLike", "Size", "Sizes", "SomeAxes", "afford",
     "array_from", "as_array", "bare_array", "called", "check", "checked", "described", "explained", "instances",
-    "integers", "is_not_bare", "items_of", "kind_of", "kinds_of", "numbers", "one_of", "several", "unchecked",
+    "integers", "is_not_bare", "items_of", "kind_of", "kinds_of", "nearest", "numbers", "one_of", "several",
+    "unchecked",
 ]  # fmt: skip

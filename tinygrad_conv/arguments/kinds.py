@@ -17,9 +17,8 @@ from __future__ import annotations
 import math
 import operator
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cache, partial
 from itertools import islice
 from reprlib import Repr
@@ -33,7 +32,8 @@ from ..errors import ArgumentError, DTypeError, TinygradConvError
 __all__ = [
     "LATER", "Axes", "Count", "DType", "Device", "Finite", "FloatDType", "Fraction", "Kind", "NewShape",
     "NonNegative", "Path", "Positive", "Probability", "ShapeLike", "Size", "Sizes", "SomeAxes", "check", "described",
-    "instances", "integers", "items_of", "kind_of", "numbers", "one_of", "outlined", "several",
+    "instances", "integers", "items_of", "kind_of", "nearest", "numbers", "one_of", "outlined",
+    "several",
 ]  # fmt: skip
 
 
@@ -263,6 +263,17 @@ def numbers(
     return Kind(expected, read, near, f"type({{0}}) is float and {source}", {"inf": math.inf})
 
 
+def nearest(word: Any, words: Sequence[str]) -> str:
+    """Of some words the one that was most likely meant.
+
+    >>> nearest("Sommed", ["mean", "sum", "none"])
+    'sum'
+    """
+    from difflib import get_close_matches  # only when something is wrong
+
+    return (get_close_matches(str(word).lower(), words, 1, 0.0) or words)[0]
+
+
 def one_of(*options: Any) -> Kind:
     """One of some values; of strings, the nearest is suggested."""
 
@@ -274,7 +285,7 @@ def one_of(*options: Any) -> Kind:
 
     def near(value: Any) -> Any:
         words = [option for option in options if isinstance(option, str)]
-        return get_close_matches(value.lower(), words, 1, 0.0)[0] if isinstance(value, str) else options[0]
+        return nearest(value, words) if isinstance(value, str) else options[0]
 
     return Kind(_or([f'"{o}"' if isinstance(o, str) else repr(o) for o in options]), read, near)
 

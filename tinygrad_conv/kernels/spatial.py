@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from difflib import get_close_matches
 from math import isqrt
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
-from ..arguments import LATER, described, one_of
+from ..arguments import LATER, described, nearest, one_of
 from ..errors import ArgumentError, DTypeError
 from .window import Pads, Sizes
 
@@ -87,7 +86,7 @@ def padding_of(what: str, padding: Any, rank: int) -> str | Pads:
         f"an int or a pair (before, after), got {described(padding)}; use padding="
     )
     if isinstance(padding, str):
-        raise ArgumentError(f'{expected}"{_nearest_word(padding, ("valid", "same"))}"')
+        raise ArgumentError(f'{expected}"{nearest(padding, ("valid", "same"))}"')
     entries = list(padding) if isinstance(padding, (tuple, list)) else [padding] * rank
     if len(entries) == 2 * rank and not any(isinstance(entry, (tuple, list)) for entry in entries):
         raise ArgumentError(expected + _nearest_pads(list(zip(entries[::2], entries[1::2], strict=True)), rank))
@@ -117,10 +116,6 @@ def brief_pads(pads: Pads) -> str:
     if all(before == after for before, after in pads):
         return str(brief(tuple(before for before, _ in pads)))
     return str(pads)
-
-
-def _nearest_word(word: Any, words: tuple[str, ...]) -> str:
-    return (get_close_matches(str(word).lower(), words, 1, 0.0) or words)[0]
 
 
 def divisors(n: int) -> list[int]:
