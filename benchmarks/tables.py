@@ -1,4 +1,4 @@
-"""Results as Markdown tables, which are what is printed and what `docs/performance.md` has."""
+"""Results as Markdown tables, which are what is printed and what `docs/benchmarks.md` has."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from statistics import geometric_mean, median
 from .measure import Result, all_cores
 from .networks import NETWORKS, flops
 
-PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- written by `python -m benchmarks --write`: begin -->", "<!-- end -->"
 NONE = "–"
 Row = Sequence[str]

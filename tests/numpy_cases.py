@@ -344,6 +344,14 @@ for name, args in {
         lambda name=name, args=args: getattr(tg, name)(*args),
         gradient=False,
     )
+pair("empty", lambda: np.empty((0, 2)), lambda: tg.empty((0, 2)), gradient=False)
+pair("empty_like", lambda x: x, tg.empty_like, np.zeros((0, 2)), gradient=False)
+pair("from_dlpack", lambda x: x, lambda x: tg.from_dlpack(x), normal(3), gradient=False)
+for name in ("fftfreq", "rfftfreq"):
+    pair(
+        name, lambda name=name: getattr(np.fft, name)(7, 0.5), lambda name=name: getattr(tg.fft, name)(7, 0.5),
+        gradient=False,
+    )  # fmt: skip
 for name, keywords in {"zeros_like": {}, "ones_like": {}, "full_like": {"fill_value": 3.0}}.items():
     same(name, normal(2, 3), gradient=False, **keywords)
 
@@ -364,7 +372,26 @@ same("argpartition", normal(7), kth=3, gradient=False)
 same("searchsorted", np.sort(normal(5)), normal(4), side="right", gradient=False)
 pair("matrix_rank", L.matrix_rank, tg.matrix_rank, np.outer(normal(3), normal(4)), gradient=False)
 
+for name, theirs in {"bitwise_left_shift": np.left_shift, "bitwise_right_shift": np.right_shift}.items():
+    pair(name, theirs, getattr(tg, name), np.array([1, 5, 12]), np.array([2, 0, 1]), gradient=False)
+same("signbit", SIGNS, gradient=False)
+same("isin", SIGNS, np.array([0.0, 2.0]), gradient=False)
+pair("nonzero", lambda x: np.nonzero(x)[0], lambda x: tg.nonzero(x)[0], SIGNS, gradient=False)
+TWICE = np.array([3.0, 1, 3, 2, 1])
+pair("unique_values", np.unique, tg.unique_values, TWICE, gradient=False)
+for which, name in enumerate(("values", "indices", "inverse_indices", "counts")):
+    pair(
+        f"unique_all {name}",
+        lambda x, which=which: np.unique(x, return_index=True, return_inverse=True, return_counts=True)[which],
+        lambda x, which=which: tg.unique_all(x)[which], TWICE, gradient=False,
+    )  # fmt: skip
+pair("unique_counts", lambda x: np.unique(x, return_counts=True)[1], lambda x: tg.unique_counts(x).counts, TWICE,
+     gradient=False)  # fmt: skip
+pair("unique_inverse", lambda x: np.unique(x, return_inverse=True)[1], lambda x: tg.unique_inverse(x).inverse_indices,
+     TWICE, gradient=False)  # fmt: skip
+
 group("parts")
+same("positive", normal(3))
 same("imag", normal(3), gradient=False)
 same("partition", normal(3, 7), kth=2, axis=1, gradient=False)
 same("transpose", normal(2, 3, 4), axes=(1, 2, 0))

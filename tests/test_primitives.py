@@ -153,6 +153,7 @@ KINKS = [
     ("fmod", lambda x: tg.fmod(x, 1.0), [1.0], [1.0]),
     ("copysign", lambda x: tg.copysign(x, 1.0), [0.0], [0.0]),
     ("hypot", lambda x: tg.hypot(x, 0.0), [0.0], [0.0]),
+    ("nextafter", lambda x: tg.nextafter(x, 1.0), [1.0], [1.0]),
     ("angle", lambda x: tg.angle(x + 0j), [0.0], [0.0]),
     ("rint", lambda x: tg.rint(x), [0.5], [0.0]),
     ("minimum", lambda x: tg.minimum(2.0, x), [2.0], [0.5]),
