@@ -277,7 +277,7 @@ def rint(x: Array) -> Array:
     return np.rint(x)
 
 
-@elementwise(lambda: 1.0, lambda: 0.0, kinks="1 and 0, also where x1 is x2", tie=("left", "left"))
+@elementwise(lambda: 1.0, lambda: 0.0)
 def nextafter(x1: Array, x2: Array) -> Array:
     """The number next to x1 on the way to x2. Derivatives: 1 and 0.
 
