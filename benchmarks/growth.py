@@ -97,7 +97,7 @@ CASES: dict[str, Case] = {  # by what they show, or the primitive's name
     "_solve": Case(tg.solve, lambda n: [(n, 4, 4), (n, 4, 1)], 16),
     "inv": Case(tg.inv, lambda n: [(n, 4, 4)], 16),
     "det": Case(tg.det, lambda n: [(n, 4, 4)], 16),
-    "_log_abs_det": _matrices(lambda x: tg.slogdet(x)[1]),
+    "_log_det": _matrices(lambda x: tg.slogdet(x)[1]),
     "cofactors": _matrices(tg.primitives()["cofactors"]),
     "_cholesky": _matrices(lambda x: tg.cholesky(_definite(x))),
     "_eigh": _matrices(lambda x: tg.eigh(_definite(x))[0]),

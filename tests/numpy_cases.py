@@ -74,6 +74,11 @@ same("median", WITH_NAN, axis=1, gradient=False)
 same("quantile", WITH_NAN, q=0.4, axis=0, gradient=False)
 same("nanquantile", WITH_NAN, q=0.3, axis=1, gradient=False)
 same("nanpercentile", WITH_NAN, q=30, axis=0, gradient=False)
+for method in METHODS:
+    same("nanquantile", WITH_NAN, q=np.array([0.1, 0.6]), axis=1, method=method, gradient=False)
+for axis, weights in ((1, positive(4)), (None, positive(3, 4)), (0, np.array([1.0, 0, 2]))):
+    same("quantile", normal(3, 4), q=[0.0, 0.4, 1.0], axis=axis, weights=weights, method="inverted_cdf")
+same("nanquantile", WITH_NAN, q=0.4, weights=positive(4, 5), axis=1, method="inverted_cdf", gradient=False)
 
 group("scans")
 for axis in (None, 0, 1):
@@ -129,14 +134,113 @@ same("interp", normal(6) * 5, normal(5), normal(5), period=3.0)
 same("interp", np.array([0.0, 1, 2, 5, -1]), np.array([0.0, 1, 2]), np.array([1.0, 3, 2]), gradient=False)
 same("unwrap", normal(9) * 4)
 same("unwrap", normal(4, 5) * 4, axis=0, period=3.0)
-pair("polyval", np.polyval, tg.polyval, normal(4), normal(2, 3))
-same("vander", normal(4))
-same("vander", normal(3), N=5, increasing=True)
-same("vander", normal(3), N=0, gradient=False)
+same("gradient", normal(4), edge_order=2)
+pair("gradient by points", np.gradient, tg.gradient, normal(5), np.sort(normal(5)))
+pair("interp of complex numbers", lambda x: np.interp(x, [0.0, 1], [1j, 2]).imag,
+     lambda x: tg.interp(x, [0.0, 1], [1j, 2]).imag, normal(3))  # fmt: skip
 for mode in ("full", "same", "valid"):
     for n, m in ((5, 3), (3, 5), (4, 4), (6, 2), (2, 6), (1, 3)):
         same("convolve", normal(n), normal(m), mode=mode)
         same("correlate", normal(n), normal(m), mode=mode)
+
+group("polynomials")
+pair("polyval", np.polyval, tg.polyval, normal(4), normal(2, 3))
+same("vander", normal(4))
+same("vander", normal(3), N=5, increasing=True)
+same("vander", normal(3), N=0, gradient=False)
+for n, m in ((3, 2), (1, 4), (3, 3)):
+    for name in ("polyadd", "polysub", "polymul"):
+        same(name, normal(n), normal(m))
+    pair("polydiv", lambda u, v: np.polydiv(u, v)[0], lambda u, v: tg.polydiv(u, v)[0], normal(n), positive(m),
+         gradient=n >= m)  # fmt: skip
+    pair("last of the remainder", lambda u, v: np.polydiv(u, v)[1][-1:], lambda u, v: tg.polydiv(u, v)[1][-1:],
+         normal(n), positive(m))  # fmt: skip
+for m in (0, 1, 2):
+    same("polyder", normal(4), m=m)
+    same("polyint", normal(3), m=m)
+same("polyint", normal(3), m=2, k=[1.0, 2.0])
+pair("poly", np.poly, tg.poly, normal(3))
+pair("poly of a matrix", np.poly, tg.poly, np.diag([1.0, 2.5, -1]) + normal(3, 3) / 9)
+pair("roots", np.roots, tg.roots, np.poly([1.0, 2.5, -1]))
+pair("sizes of roots", lambda p: np.abs(np.roots(p)), lambda p: tg.abs(tg.roots(p)), np.array([1.0, 0.3, 2, 0.5]))
+same("roots", np.array([0.0, 0, 2, -1, 0]), gradient=False)
+pair("polyfit", lambda x, y: np.polyfit(x, y, 2), lambda x, y: tg.polyfit(x, y, 2), np.sort(normal(6)), normal(6))
+same("polyfit", np.sort(normal(6)), normal(6, 2), deg=1, w=positive(6))
+pair("covariance of polyfit", lambda x, y: np.polyfit(x, y, 1, cov=True)[1],
+     lambda x, y: tg.polyfit(x, y, 1, cov=True)[1], np.sort(normal(6)), normal(6))  # fmt: skip
+P = np.polynomial.polynomial
+pair("polyval2d", P.polyval2d, lambda x, y, c: np.polynomial.polynomial.polyval2d(x, y, c),
+     normal(3), normal(3), normal(2, 3))  # fmt: skip
+pair("polyvalnd", P.polyval2d, lambda x, y, c: tg.polyvalnd([x, y], c), normal(2, 2), normal(2, 2), normal(2, 3))
+pair("polygrid2d", P.polygrid2d, tg.polygrid2d, normal(2), normal(3), normal(2, 3))
+
+group("spacing")
+for endpoint in (True, False):
+    for name in ("linspace", "geomspace", "logspace"):
+        same(name, positive(3), positive(2, 1), num=4, endpoint=endpoint)
+        same(name, positive(), positive(), num=1, endpoint=endpoint)
+same("linspace", normal(2), normal(2), num=3, axis=-1)
+pair("logspace with a base", lambda a, b, base: np.logspace(a, b, 3, base=base),
+     lambda a, b, base: tg.logspace(a, b, 3, base=base), normal(2), normal(2), positive(2))  # fmt: skip
+pair("step of linspace", lambda a, b: np.linspace(a, b, 5, retstep=True)[1],
+     lambda a, b: tg.linspace(a, b, 5, retstep=True)[1], normal(2), normal(2))  # fmt: skip
+
+group("sets")
+THREES = np.array([3.0, 1, 2, 3, 1])
+for name in ("unique", "unique_values"):
+    pair(name, lambda x: np.unique(x), getattr(tg, name), THREES, gradient=False)
+    pair(name, lambda x: np.unique(x), getattr(tg, name), normal(2, 3))
+same("unique", normal(3, 2), axis=0)
+for name, *asked in (("all", "index", "inverse", "counts"), ("inverse", "inverse"), ("counts", "counts")):
+    ours, keywords = getattr(tg, f"unique_{name}"), {f"return_{which}": True for which in asked}
+    for k in range(len(keywords) + 1):
+        pair(f"unique_{name}[{k}]", lambda x, k=k, w=keywords: np.unique(x, **w)[k], lambda x, k=k, f=ours: f(x)[k],
+             THREES, gradient=False)  # fmt: skip
+for name in ("union1d", "setdiff1d", "setxor1d"):
+    same(name, normal(3), normal(4))
+same("intersect1d", THREES, np.array([2.0, 3, 5]), gradient=False)
+same("setxor1d", THREES, np.array([2.0, 5]), gradient=False)
+same("setdiff1d", THREES, np.array([2.0, 5]), gradient=False)
+pair("bincount", lambda w: np.bincount([3, 0, 3], w, 6), lambda w: tg.bincount([3, 0, 3], w, 6), normal(3))
+same("trim_zeros", np.array([0.0, 0, 1, 0, 2, 0]), gradient=False)
+same("trim_zeros", np.array([0.0, 0, 1, 0, 2, 0]), trim="b", gradient=False)
+same("trim_zeros", np.zeros(3), trim="b", gradient=False)
+
+group("windows")
+windows = np.lib.stride_tricks.sliding_window_view
+pair("one axis", lambda x: windows(x, 2, 1), lambda x: tg.sliding_window_view(x, 2, 1), normal(3, 4))
+pair("all axes", lambda x: windows(x, (2, 3)), lambda x: tg.sliding_window_view(x, (2, 3)), normal(3, 4))
+pair("an axis twice", lambda x: windows(x, (2, 2), (0, 0)), lambda x: tg.sliding_window_view(x, (2, 2), (0, 0)),
+     normal(4))  # fmt: skip
+
+pair("im2col", lambda x: windows(x[0, :, :, 0], (2, 2)).reshape(1, 2, 3, 4), lambda x: tg.im2col(x, 2),
+     normal(1, 3, 4, 1))  # fmt: skip
+pair("col2im", lambda x: np.array([[[x[0, 0, 0]], [x[0, 0, 1] + x[0, 1, 0]], [x[0, 1, 1]]]]),
+     lambda x: tg.col2im(x, (1, 3, 1), 2), normal(1, 2, 2))  # fmt: skip
+
+group("padding")
+PAD_MODES = ["constant", "edge", "wrap", "reflect", "symmetric", "linear_ramp", "maximum", "minimum", "mean", "median"]
+for width in (2, (1, 3), ((0, 2), (4, 0))):
+    for mode in (
+        "constant",
+        "edge",
+        "wrap",
+        "reflect",
+        "symmetric",
+        "linear_ramp",
+        "maximum",
+        "minimum",
+        "mean",
+        "median",
+    ):
+        same("pad", normal(2, 3), pad_width=width, mode=mode)
+    for mode in ("reflect", "symmetric"):
+        same("pad", normal(2, 3), pad_width=width, mode=mode, reflect_type="odd")
+for mode in ("maximum", "minimum", "mean", "median"):
+    same("pad", normal(4), pad_width=2, mode=mode, stat_length=(1, 2))
+same("pad", normal(2, 2), pad_width=1, constant_values=((1, 2), (3.0, 4)))
+same("pad", normal(2), pad_width=3, mode="linear_ramp", end_values=(1.0, -1))
+same("pad", np.arange(4), pad_width=2, mode="mean", stat_length=2, gradient=False)
 
 group("functions")
 for name in ("hypot", "fmax", "fmin", "copysign", "logaddexp2", "heaviside"):
@@ -152,8 +256,11 @@ same("sinc", np.array([0.0, 1, 2, 0.5, -1]), gradient=False)
 same("i0", np.array([0.0, 80.0, -30.0]), gradient=False)
 same("nan_to_num", np.array([1.0, np.nan, np.inf, -np.inf]), gradient=False)
 same("ldexp", normal(4), np.array([1, -2, 0, 3]), gradient=False)
+same("real_if_close", np.array([1 + 1e-17j, 2]), gradient=False)
+same("real_if_close", np.array([1 + 1e-9j, 2]), gradient=False)
+pair("frexp", lambda x: np.frexp(x)[0], lambda x: tg.frexp(x)[0], normal(5) * 9)
+pair("nextafter", np.nextafter, tg.nextafter, normal(3), normal(2, 3), gradient=False)
 for k in range(2):
-    same_name = ("divmod", "modf")
     pair(
         f"divmod[{k}]",
         lambda x, y, k=k: np.divmod(x, y)[k],
@@ -233,6 +340,16 @@ pair("apply_along_axis", lambda x: np.apply_along_axis(lambda v: np.array([v.sum
      lambda x: tg.apply_along_axis(lambda v: tg.stack([v.sum(), v.max()]), 1, x), normal(3, 4))  # fmt: skip
 
 group("products")
+pair("matvec", lambda a, x: (a @ x[..., None])[..., 0], tg.matvec, normal(2, 1, 3, 2), normal(4, 2))
+pair("vecmat", lambda x, a: (x[..., None, :] @ a)[..., 0, :], tg.vecmat, normal(4, 3), normal(2, 1, 3, 2))
+pair("tensorinv", L.tensorinv, tg.tensorinv, normal(2, 2, 4))
+pair("tensorinv 1", lambda x: L.tensorinv(x, 1), lambda x: tg.tensorinv(x, 1), normal(4, 2, 2))
+pair("tensorsolve", L.tensorsolve, tg.tensorsolve, normal(2, 2, 4), normal(2, 2))
+pair("tensorsolve along axes", lambda a, b: L.tensorsolve(a, b, (0, 2)), lambda a, b: tg.tensorsolve(a, b, (0, 2)),
+     normal(2, 2, 2, 2), normal(2, 2))  # fmt: skip
+for axis, ord in ((None, 0), (0, -1), ((0, 1), 3), (1, -np.inf), (1, 1.5)):
+    pair(f"vector_norm {ord}", lambda x, k=axis, p=ord: L.vector_norm(x, axis=k, ord=p),
+         lambda x, k=axis, p=ord: np.linalg.vector_norm(x, axis=k, ord=p), normal(3, 4))  # fmt: skip
 pair("inner", np.inner, tg.inner, normal(2, 3), normal(4, 3))
 pair("vdot", np.vdot, tg.vdot, normal(2, 3), normal(2, 3))
 for a, b in (((2,), (3,)), ((2, 2), (3,)), ((2, 3), (3, 2)), ((), (2,))):
@@ -267,6 +384,17 @@ def definite(n, *batch):
     a = regular(n, *batch)
     return a @ np.swapaxes(a, -1, -2)
 
+
+group("eigenvalues")
+for batch in ((), (2,)):
+    spread = np.diag([1.0, 2.5, -1.5]) + normal(*batch, 3, 3) / 9
+    turning = spread + np.array([[0, 2, 0], [-2, 0, 0], [0, 0, 3]])
+    for k in range(2):
+        pair(f"eig[{k}]", lambda x, k=k: L.eig(x)[k], lambda x, k=k: tg.eig(x)[k], spread)
+        for part in ("real", "imag"):
+            pair(f"{part} of eig[{k}]", lambda x, k=k, p=part: getattr(L.eig(x)[k], p),
+                 lambda x, k=k, p=part: getattr(tg.eig(x)[k], p), turning)  # fmt: skip
+    pair("eigvals", L.eigvals, tg.eigvals, spread)
 
 group("decompositions")
 for batch in ((), (2,)):

@@ -50,7 +50,7 @@ COMPATIBLE = {
     **{(f"init.{name}", "seed"): "accepted" for name in ("constant", "ones", "zeros")},
     ("init.get", "argument"): "which came as this argument",
     ("initializers.get", "argument"): "which came as this argument",
-    ("tg.jacobian", "mode"): "mode", ("tg.sort", "stable"): "compatib",
+    ("tg.jacobian", "mode"): "mode", ("tg.sort", "stable"): "compatib", ("tg.unique", "sorted"): "compatib",
     **{(f"layers.{name}", "name"): "compatib" for name in ("Input", "InputLayer")},
     **{(f"utils.{name}", argument): "compatib" for name in ("PyDataset", "Sequence")
        for argument in ("workers", "use_multiprocessing", "max_queue_size")},
@@ -276,7 +276,15 @@ DATA = {
 
 SUMMED = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
 
+
+def alike(names, given):
+    """The same for several functions."""
+    return {f"tg.{name}": given for name in names.split()}
+
+
+QUANTILES = "quantile nanquantile percentile nanpercentile"
 POSITIVE = [np.array([[2.0, 0.5], [0.5, 1.0]]), np.array([[2.0, 0.5], [0.25, 1.0]])]
+NUMBERS = np.array([1.0, 2.0, 2.0, 3.0])
 WILD = [np.array([np.nan, np.inf, -np.inf, 1.0])]
 NUMPY = {
     "tg.cholesky": {"x": POSITIVE}, "tg.eigh": {"x": POSITIVE[1:]}, "tg.eigvalsh": {"x": POSITIVE[1:]},
@@ -301,6 +309,23 @@ NUMPY = {
     "tg.compress": {"condition": [[True, False, True], [True, True, False]]},
     "tg.searchsorted": {"x1": [np.array([0.1, 0.5, 0.9]), np.array([0.9, 0.1, 0.5])], "x2": [np.array([0.5, 0.2])],
                         "side": ["right"], "sorter": [np.array([1, 2, 0])]},
+    "tg.real_if_close": {"x": [np.array([1 + 1e-10j])], "tol": [1e9]}, "tg.take": {"mode": ["wrap", "clip"]},
+    "tg.trim_zeros": {"x": [np.array([[0.0, 0.0], [0.0, 1.0]])], "trim": ["f", "b"], "axis": [0, 1]},
+    "tg.pad": {"constant_values": [2.0], "stat_length": [1], "end_values": [2.0], "reflect_type": ["odd"]},
+    **alike("polyadd polysub polymul", {"a1": [array(3)], "a2": [array(2)]}),
+    "tg.poly": {"roots": [array(3)]}, "tg.polydiv": {"u": [array(4)], "v": [array(2)]},
+    "tg.polyfit": {
+        "x": [np.arange(6.0)], "y": [array(6)], "deg": [1, 2], "w": [array(6)], "rcond": [0.9], "cov": [True],
+    },
+    "tg.polygrid2d": {"c": [array(2, 3)]}, "tg.polyvalnd": {"points": [[array(2), array(2)]], "c": [array(2, 3)]},
+    "tg.tensorinv": {"x": [array(2, 2, 4)], "ind": [1]},
+    **alike("intersect1d setdiff1d", {"x1": [NUMBERS], "x2": [NUMBERS[1:], NUMBERS[:1] + 9]}),
+    "tg.unique": {"x": [np.array([1.0, np.nan, np.nan]), NUMBERS.reshape(2, 2)], "axis": [0]},
+    **alike(QUANTILES, {"weights": [array(3), array(3, 3)]}),
+    **alike("geomspace linspace logspace", {"start": [array(3)], "stop": [1 + array(3)], "axis": [-1], "base": [2.0]}),
+    "tg.im2col": {"kernel": [2, 3]},
+    "tg.col2im": {"x": [array(1, 3, 3, 16)], "shape": [(1, 4, 4, 4), (1, 5, 5, 4)], "kernel": [2, 4]},
+    "tg.sliding_window_view": {"x": [array(4, 5)], "window_shape": [(2, 2), (3, 1)], "axis": [(1, 0)]},
     "tg.cov": {"fweights": [np.array([1, 2, 1])], "aweights": [np.array([0.5, 2.0, 1.0])], "x": [array(3, 3)]},
 }  # fmt: skip
 
@@ -380,7 +405,16 @@ CONTEXT = {
         "padding": {"w": array(3, 3, 18, 3)}, "dilation": {"x": array(1, 5, 5, 2)},
         "data_format": {"x": array(1, 2, 3, 3)},
     },
-    "tg.choose": {"mode": {"index": np.array([0, 1, 7])}},
+    "tg.choose": {"mode": {"index": np.array([0, 1, 7])}}, "tg.take": {"mode": {"indices": np.array([0, 9])}},
+    "tg.pad": {"stat_length": {"mode": "mean"}, "end_values": {"mode": "linear_ramp"},
+               "reflect_type": {"mode": "reflect"}},
+    "tg.tensorinv": {"ind": {"x": array(4, 2, 2)}},
+    **alike(QUANTILES, {"weights": {"method": "inverted_cdf", "axis": 0}}),
+    "tg.col2im": {
+        "stride": {"x": array(1, 2, 2, 16)}, "padding": {"x": array(1, 5, 5, 16)},
+        "dilation": {"x": array(1, 2, 2, 16)}, "shape": {"x": array(1, 2, 2, 16), "stride": 2},
+        "kernel": {"x": array(1, 1, 1, 64)},
+    },
     "tg.searchsorted": {"sorter": {"x1": np.array([0.9, 0.1, 0.5])}},
     "tg.cumulative_prod": {"axis": {"x": array(3, 3)}}, "tg.cumulative_sum": {"axis": {"x": array(3, 3)}},
     "tg.batch_norm": {"mean": {"var": array(3)}, "var": {"mean": array(3)}},

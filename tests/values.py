@@ -116,8 +116,13 @@ def _svd(x, m):
     return np.concatenate([u.mT, s[..., None], vh], -1)
 
 
-def _eigh(x):
-    w, v = np.linalg.eigh((x + x.mT) / 2)
+def _eigh(x, UPLO):
+    w, v = np.linalg.eigh(x, UPLO)
+    return np.concatenate([v, w[..., None]], -1)
+
+
+def _eig(x):
+    w, v = np.linalg.eig(x)
     return np.concatenate([v, w[..., None]], -1)
 
 
@@ -140,8 +145,8 @@ WHOLE = {
     "_rfft": lambda x, axis, norm: np.fft.rfft(x, axis=axis, norm=norm),
     "_irfft": lambda x, n, axis, norm: np.fft.irfft(x, n, axis=axis, norm=norm),
     "cofactors": lambda x: np.linalg.det(x)[..., None, None] * np.linalg.inv(x).mT,
-    "_log_abs_det": lambda x: np.linalg.slogdet(x)[1], "_pinv": np.linalg.pinv, "_cholesky": np.linalg.cholesky,
-    "_qr": _qr, "_svd": _svd, "_eigh": _eigh,
+    "_log_det": lambda x: np.linalg.slogdet(x)[1], "_pinv": np.linalg.pinv, "_cholesky": np.linalg.cholesky,
+    "_qr": _qr, "_svd": _svd, "_eigh": _eigh, "_eig": _eig,
     "sum_to": _summed, "_set_at": _placed, "_add_at": lambda x, value, index: _placed(x, value, index, add=True),
     "scatter": lambda x, index, shape: _placed(np.zeros(shape), x, index, add=True),
     "pick": lambda x, labels: np.take_along_axis(x, labels[..., None], -1)[..., 0],

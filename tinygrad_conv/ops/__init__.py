@@ -2,6 +2,7 @@
 
 =================  ==========================================================
 `creation`         zeros, ones, ranges
+`spacing`          evenly spaced values between two ends
 `elementwise`      arithmetic, functions of one number, comparisons
 `functions`        further functions of one and two numbers
 `reductions`       sums, extremes, moments along axes
@@ -11,17 +12,21 @@
 `shape`            moving elements
 `joining`          arrays put together and taken apart
 `sorting`          sorted elements, medians and quantiles
-`sets`             which values there are, and where
+`sets`             distinct elements, sets, counts
+`padding`          elements added around
 `statistics`       weighted averages, moments without NaN, covariances
 `linalg`           products of matrices and of arrays
 `products`         further products of vectors and matrices
 `determinants`     determinants, cofactors
-`decompositions`   Cholesky, QR, eigenvalues, singular values
+`decompositions`   Cholesky, QR, singular values
+`eigenvalues`      eigenvalues and eigenvectors
 `complex`          parts of complex numbers
 `fourier`          Fourier transforms (``tg.fft``)
-`calculus`         differences, integrals, interpolation, polynomials
+`calculus`         differences, integrals, interpolation
+`polynomials`      polynomials as vectors of coefficients
 `activations`      relu and its relatives, softmax
 `convolution`      conv in 1, 2 and 3 dimensions, and its transposes
+`windows`          windows as elements of their own, im2col
 `pooling`          max and average pooling
 `losses`           what training minimises
 `normalization`    batch, layer, group and instance norm; dropout; embedding
@@ -41,6 +46,7 @@ from . import (
     creation,
     decompositions,
     determinants,
+    eigenvalues,
     elementwise,
     fourier,
     functions,
@@ -51,6 +57,8 @@ from . import (
     losses,
     methods,
     normalization,
+    padding,
+    polynomials,
     pooling,
     products,
     protocols,
@@ -59,7 +67,9 @@ from . import (
     sets,
     shape,
     sorting,
+    spacing,
     statistics,
+    windows,
 )
 from .activations import *
 from .calculus import *
@@ -69,6 +79,7 @@ from .convolution import *
 from .creation import *
 from .decompositions import *
 from .determinants import *
+from .eigenvalues import *
 from .elementwise import *
 from .functions import *
 from .indexing import *
@@ -76,6 +87,8 @@ from .joining import *
 from .linalg import *
 from .losses import *
 from .normalization import *
+from .padding import *
+from .polynomials import *
 from .pooling import *
 from .products import *
 from .reductions import *
@@ -83,12 +96,14 @@ from .scans import *
 from .sets import *
 from .shape import *
 from .sorting import *
+from .spacing import *
 from .statistics import *
+from .windows import *
 
 FAMILIES: tuple[ModuleType, ...] = (
-    creation, elementwise, functions, complex, reductions, scans, indexing, choosing, shape, joining, sorting, sets,
-    statistics, linalg, products, determinants, decompositions, fourier, calculus, activations, convolution, pooling,
-    losses, normalization,
+    creation, spacing, elementwise, functions, complex, reductions, scans, indexing, choosing, shape, joining, padding,
+    sorting, sets, statistics, linalg, products, determinants, decompositions, eigenvalues, fourier, calculus,
+    polynomials, activations, convolution, windows, pooling, losses, normalization,
 )  # fmt: skip
 
 __all__: list[str] = []
@@ -100,6 +115,7 @@ __all__ += convolution.__all__
 __all__ += creation.__all__
 __all__ += decompositions.__all__
 __all__ += determinants.__all__
+__all__ += eigenvalues.__all__
 __all__ += elementwise.__all__
 __all__ += functions.__all__
 __all__ += indexing.__all__
@@ -107,6 +123,8 @@ __all__ += joining.__all__
 __all__ += linalg.__all__
 __all__ += losses.__all__
 __all__ += normalization.__all__
+__all__ += padding.__all__
+__all__ += polynomials.__all__
 __all__ += pooling.__all__
 __all__ += products.__all__
 __all__ += reductions.__all__
@@ -114,7 +132,9 @@ __all__ += scans.__all__
 __all__ += sets.__all__
 __all__ += shape.__all__
 __all__ += sorting.__all__
+__all__ += spacing.__all__
 __all__ += statistics.__all__
+__all__ += windows.__all__
 
 # Operators and methods of `Tensor`, and the engine, look operations up by name.
 vars(tensor.ops).update(

@@ -1,25 +1,22 @@
-"""Differences, integrals, interpolation, polynomials, and the convolution of vectors: composed."""
+"""Differences, integrals, interpolation, and the convolution of vectors: composed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
 from ..arguments import Axes, Count, checked, one_of
 from ..engine.bare import array_of
-from ..engine.modes import constant
 from ..engine.plain import plain
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, ShapeError
-from .complex import imag, real
+from .complex import conj, imag, real
 from .convolution import conv1d
 from .elementwise import not_equal, remainder, where
 from .indexing import getitem, take
-from .leaving import data_of
 from .reductions import argsort, sum
-from .shape import astype, broadcast_to, concat, flip, reshape, stack
+from .shape import astype, broadcast_to, concat, flip, reshape
 
 
 def _axis(what: str, x: Array, axis: int) -> int:
@@ -48,6 +45,8 @@ def diff(x: Array, n: Count = 1, axis: int = -1, prepend: Array | None = None, a
     """
     if n < 0:
         raise ArgumentError(f"diff: expected n >= 0, got {n}")
+    if n == 0:
+        return x if isinstance(x, Tensor) else np.asarray(x)  # type: ignore[return-value]
     axis = _axis("diff", x, axis)
     shape = list(np.shape(array_of(x)))
     ends = []
@@ -78,10 +77,10 @@ def ediff1d(x: Array, to_end: Array | None = None, to_begin: Array | None = None
 
 
 @checked
-def gradient(f: Array, *varargs: Any, axis: Axes = None, edge_order: Annotated[int, one_of(1, 2)] = 1) -> Any:
+def gradient(f: Array, *varargs: Array, axis: Axes = None, edge_order: Annotated[int, one_of(1, 2)] = 1) -> Any:
     """Central differences along axes, one-sided at the ends, as `numpy.gradient`: the same shape for each axis.
 
-    `varargs` are spacings (a number) or coordinates (a vector), one for all axes or one each; they are data.
+    `varargs` are spacings (a number) or coordinates (a vector), one for all axes or one each.
 
     >>> gradient(Tensor([1.0, 2.0, 4.0]))
     Tensor([1. , 1.5, 2. ])
@@ -89,9 +88,7 @@ def gradient(f: Array, *varargs: Any, axis: Axes = None, edge_order: Annotated[i
     ndim = np.ndim(array_of(f))
     named: Any = range(ndim) if axis is None else (axis,) if isinstance(axis, (int, np.integer)) else axis
     axes = [_axis("gradient", f, k) for k in named]
-    if edge_order not in (1, 2):
-        raise ArgumentError(f"gradient: expected edge_order 1 or 2, got {edge_order}")
-    given = [np.asarray(data_of("gradient", v), np.float64) for v in varargs] or [np.ones(())]
+    given: list[Any] = [v if isinstance(v, Tensor) else np.asarray(v, np.float64) for v in varargs] or [np.ones(())]
     if len(given) == 1 and (len(axes) == 1 or given[0].ndim == 0):
         given = given * len(axes)
     if len(given) != len(axes):
@@ -101,40 +98,27 @@ def gradient(f: Array, *varargs: Any, axis: Axes = None, edge_order: Annotated[i
 
 
 def _slope(f: Array, axis: int, h: Any, edge_order: int) -> Any:
-    """The differences along one axis; with steps h0 before and h1 behind, by the parabola through three points."""
+    """The differences along one axis; with steps a before and b behind, by the parabola through three points."""
     n = np.shape(array_of(f))[axis]
     if n < edge_order + 1:
         raise ShapeError(f"gradient: expected at least {edge_order + 1} elements along axis {axis}, got {n}")
     if h.ndim and h.shape != (n,):
         raise ShapeError(f"gradient: expected {n} coordinates along axis {axis}, got shape {h.shape}")
-    steps = np.diff(h) if h.ndim else np.full(n - 1, h)
-    shape = [1] * np.ndim(array_of(f))
+    f = astype(f, np.result_type(array_of(f), np.float16))
+    steps = astype(diff(h) if h.ndim else broadcast_to(h, (n - 1,)), np.asarray(array_of(f)).real.dtype)
+    steps = reshape(steps, (*(1,) * axis, n - 1, *(1,) * (np.ndim(array_of(f)) - 1 - axis)))
 
-    def sized(values: Any) -> Any:
-        shape[axis] = -1
-        return np.reshape(values, shape).astype(np.result_type(array_of(f), np.float16))
+    def part(x: Any, start: int | None, stop: int | None) -> Any:
+        return _cut(x, axis, start, stop)
 
-    before, behind = steps[:-1], steps[1:]
-    both = before + behind
-    weights = -behind / (before * both), (behind - before) / (before * behind), before / (behind * both)
-    places = (None, -2), (1, -1), (2, None)
-    inner = [_cut(f, axis, *place) * constant(sized(w)) for place, w in zip(places, weights, strict=True)]
-    parts = [inner[0] + inner[1] + inner[2]] if n > 2 else []
-    if edge_order == 1:
-        first = (_cut(f, axis, 1, 2) - _cut(f, axis, 0, 1)) / float(steps[0])
-        last = (_cut(f, axis, n - 1, n) - _cut(f, axis, n - 2, n - 1)) / float(steps[-1])
-    else:
-        a, b = float(steps[0]), float(steps[1])
-        ends = -(2 * a + b) / (a * (a + b)), (a + b) / (a * b), -a / (b * (a + b))
-        first = _weighted([_cut(f, axis, k, k + 1) for k in range(3)], ends)
-        a, b = float(steps[-1]), float(steps[-2])
-        ends = (2 * a + b) / (a * (a + b)), -(a + b) / (a * b), a / (b * (a + b))
-        last = _weighted([_cut(f, axis, n - 1 - k, n - k) for k in range(3)], ends)
-    return concat([first, *parts, last], axis=axis)
-
-
-def _weighted(parts: Sequence[Any], weights: Sequence[float]) -> Any:
-    return parts[0] * weights[0] + parts[1] * weights[1] + parts[2] * weights[2]
+    slopes = (part(f, 1, None) - part(f, None, -1)) / steps
+    a, b = part(steps, None, -1), part(steps, 1, None)
+    inner = (part(slopes, None, -1) * b + part(slopes, 1, None) * a) / (a + b)
+    first, last = part(slopes, None, 1), part(slopes, -1, None)
+    if edge_order == 2:  # the slope of the parabola at its end
+        first = first + (first - part(slopes, 1, 2)) * part(a / (a + b), None, 1)
+        last = last + (last - part(slopes, -2, -1)) * part(b / (a + b), -1, None)
+    return concat([first, inner, last], axis=axis)
 
 
 @checked
@@ -176,7 +160,8 @@ def interp(
     >>> interp(Tensor([0.5, 3.0]), [0.0, 1.0, 2.0], [0.0, 10.0, 30.0])
     Tensor([ 5., 30.])
     """
-    x, points, values = (astype(v, np.float64) for v in (x, xp, fp))  # as NumPy does
+    kind = np.complex128 if np.iscomplexobj(array_of(fp)) else np.float64  # as NumPy does
+    x, points, values = astype(x, np.float64), astype(xp, np.float64), astype(fp, kind)
     if points.ndim != 1 or points.shape != values.shape or not points.shape[0]:
         raise ShapeError(f"interp: expected xp and fp as vectors of one length, got {points.shape} and {values.shape}")
     if period is not None:
@@ -214,42 +199,7 @@ def _turns(p: Array, discont: float | None, axis: int, period: float) -> Any:
 
 
 # ------------------------------------------------------------------------------------------------------------------
-# Polynomials, and convolution
-
-
-@checked
-def polyval(p: Array, x: Array) -> Tensor:
-    """The polynomial with coefficients p, the highest power first, at x (Horner's rule).
-
-    >>> polyval([1.0, 0.0, 2.0], Tensor(3.0))
-    Tensor(11.)
-    """
-    coefficients = p if isinstance(p, Tensor) else np.asarray(p)
-    y: Any = x * 0
-    for k in range(coefficients.shape[0]):
-        y = y * x + coefficients[k]
-    return y
-
-
-@checked
-def vander(x: Array, N: Count | None = None, increasing: bool = False) -> Tensor:
-    """Powers of a vector as columns, the highest first.
-
-    >>> vander(Tensor([2.0, 3.0]), 3)
-    Tensor([[4., 2., 1.],
-            [9., 3., 1.]])
-    """
-    shape = np.shape(array_of(x))
-    if len(shape) != 1:
-        raise ShapeError(f"vander: expected a vector, got shape {shape}")
-    n = shape[0] if N is None else N
-    x = astype(x, np.result_type(array_of(x), np.int_))  # as NumPy does
-    columns: list[Any] = [x * 0 + 1]
-    while len(columns) < n:
-        columns.append(columns[-1] * x)
-    powers = stack(columns, axis=1)[:, :n]
-    return powers if increasing else flip(powers, 1)
-
+# Convolution of vectors
 
 Mode: TypeAlias = Annotated[str, one_of("full", "same", "valid")]
 
@@ -268,14 +218,14 @@ def convolve(x1: Array, x2: Array, mode: Mode = "full") -> Tensor:
 
 @checked
 def correlate(x1: Array, x2: Array, mode: Mode = "valid") -> Tensor:
-    """The cross-correlation of two vectors, y_n = Σ x1_(n+k) x2_k.
+    """The cross-correlation of two vectors, y_n = Σ x1_(n+k) x2_k, the second conjugated.
 
     >>> correlate(Tensor([1.0, 2.0, 3.0]), [0.0, 1.0])
     Tensor([2., 3.])
     """
     if np.shape(array_of(x2))[:1] > np.shape(array_of(x1))[:1]:
-        return flip(_slid("correlate", x2, x1, mode), 0)
-    return _slid("correlate", x1, x2, mode)
+        return flip(_slid("correlate", conj(x2), x1, mode), 0)
+    return _slid("correlate", x1, conj(x2), mode)
 
 
 def _slid(what: str, x: Any, w: Any, mode: str) -> Tensor:
@@ -300,5 +250,5 @@ def _slid(what: str, x: Any, w: Any, mode: str) -> Tensor:
 
 
 __all__ = [
-    "convolve", "correlate", "diff", "ediff1d", "gradient", "interp", "polyval", "trapezoid", "unwrap", "vander",
+    "convolve", "correlate", "diff", "ediff1d", "gradient", "interp", "trapezoid", "unwrap",
 ]  # fmt: skip

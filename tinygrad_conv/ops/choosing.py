@@ -30,12 +30,14 @@ def select(conditions: Arrays, choices: Arrays, default: Array = 0) -> Tensor:
         raise ArgumentError(
             f"select: expected as many choices as conditions, one at least, got {len(choices)} and {len(conditions)}"
         )
+    kinds = [v if type(v) in (int, float, complex) else np.asarray(array_of(v)).dtype for v in (*choices, default)]
     y: Any = default
     for condition, choice in zip(reversed(conditions), reversed(choices), strict=True):
         if np.asarray(array_of(condition)).dtype != bool:
             raise ArgumentError(f"select: expected bool conditions, got {np.asarray(array_of(condition)).dtype}")
         y = where(condition, choice, y)
-    return y
+    dtype = np.result_type(*kinds)
+    return y if y.dtype == dtype else astype(y, dtype)
 
 
 @checked

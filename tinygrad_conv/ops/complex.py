@@ -13,6 +13,7 @@ import numpy as np
 
 from ..arguments import checked
 from ..engine.bare import array_of
+from ..engine.plain import plain
 from ..engine.primitive import elementwise, linear
 from ..engine.tensor import Array
 from .elementwise import equal, square, where
@@ -73,6 +74,25 @@ def conj(x: Array) -> Any:
     return _conj(x) if _is_complex(x) else x
 
 
+@checked
+def real_if_close(x: Array, tol: float = 100) -> Any:
+    """The real part, if all imaginary parts are less than `tol` units of rounding (`tol` itself up to 1).
+
+    >>> from tinygrad_conv import Tensor
+    >>> real_if_close(Tensor([1 + 1e-16j]))
+    Tensor([1.])
+    """
+    if not _is_complex(x):
+        return x
+    least = tol * np.finfo(np.asarray(array_of(x)).dtype).eps if tol > 1 else tol
+    return real(x) if bool(_all_below(imag(x), least)) else x
+
+
+@plain
+def _all_below(x: Array, least: float) -> Any:
+    return np.all(np.absolute(x) < least)
+
+
 def squared_size(x: Array) -> Any:
     """|x|²: of a real number x². Derivative: 2 x."""
     return real(x * conj(x)) if _is_complex(x) else square(x)
@@ -94,4 +114,4 @@ def angle(x: Array) -> Array:
     return np.angle(x)
 
 
-__all__ = ["angle", "conj", "imag", "real"]
+__all__ = ["angle", "conj", "imag", "real", "real_if_close"]

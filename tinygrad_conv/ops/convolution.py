@@ -25,7 +25,8 @@ from ..kernels.spatial import DataFormat, IntOrInts, Padding
 from ..kernels.window import Window
 from .elementwise import add
 from .linalg import matmul
-from .shape import pad, permute_dims, reshape
+from .padding import pad
+from .shape import permute_dims, reshape
 
 # ------------------------------------------------------------------------------------------------------------------
 # Primitives

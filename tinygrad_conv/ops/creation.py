@@ -17,14 +17,14 @@ from ..errors import ArgumentError, DTypeError
 from .shape import copy as copied
 
 
-def _made(array: Any, requires_grad: bool = False) -> Tensor:
+def made(array: Any, requires_grad: bool = False) -> Tensor:
     out = Tensor(0.0)
     out._array = constant(array)  # made here, so nobody else holds it
     out.requires_grad = requires_grad
     return out
 
 
-def _fits(what: str, shape: Shape, dtype: Any) -> Any:
+def fits(what: str, shape: Shape, dtype: Any) -> Any:
     """The dtype, float64 if it is None, after a look at the memory that so much of it takes."""
     dtype = np.dtype(np.float64 if dtype is None else dtype)
     afford(what, shape, dtype.itemsize)
@@ -64,8 +64,8 @@ def from_dlpack(x: Any, *, device: Device | None = None, copy: bool | None = Non
         raise DTypeError(f"from_dlpack: expected an array with __dlpack__, got {type(x).__name__}; use asarray")
     array = np.from_dlpack(bare_array(x, "from_dlpack"))
     if copy:
-        return _made(array.copy())
-    out = _made(array)
+        return made(array.copy())
+    out = made(array)
     expose(array, late=False)
     return out
 
@@ -79,7 +79,7 @@ def zeros(
     >>> zeros(2)
     Tensor([0., 0.])
     """
-    return _made(np.zeros(shape, _fits("zeros", shape, dtype)), requires_grad)
+    return made(np.zeros(shape, fits("zeros", shape, dtype)), requires_grad)
 
 
 @checked
@@ -91,7 +91,7 @@ def ones(
     >>> ones((1, 2), requires_grad=True)
     Tensor([[1., 1.]], requires_grad=True)
     """
-    return _made(np.ones(shape, _fits("ones", shape, dtype)), requires_grad)
+    return made(np.ones(shape, fits("ones", shape, dtype)), requires_grad)
 
 
 @checked
@@ -116,8 +116,8 @@ def full(
     >>> full(2, 7.0)
     Tensor([7., 7.])
     """
-    _fits("full", shape, dtype)
-    return _made(np.full(shape, fill_value, dtype), requires_grad)
+    fits("full", shape, dtype)
+    return made(np.full(shape, fill_value, dtype), requires_grad)
 
 
 @checked
@@ -125,7 +125,7 @@ def zeros_like(
     x: Array, dtype: DType | None = None, requires_grad: bool = False, *, device: Device | None = None
 ) -> Tensor:
     """All 0, with the shape and dtype of x."""
-    return _made(np.zeros_like(array_of(x), dtype, subok=False), requires_grad)
+    return made(np.zeros_like(array_of(x), dtype, subok=False), requires_grad)
 
 
 @checked
@@ -133,7 +133,7 @@ def ones_like(
     x: Array, dtype: DType | None = None, requires_grad: bool = False, *, device: Device | None = None
 ) -> Tensor:
     """All 1, with the shape and dtype of x."""
-    return _made(np.ones_like(array_of(x), dtype, subok=False), requires_grad)
+    return made(np.ones_like(array_of(x), dtype, subok=False), requires_grad)
 
 
 @checked
@@ -150,7 +150,7 @@ def full_like(
     device: Device | None = None,
 ) -> Tensor:  # fmt: skip
     """All `fill_value`, with the shape and dtype of x."""
-    return _made(np.full_like(array_of(x), fill_value, dtype, subok=False), requires_grad)
+    return made(np.full_like(array_of(x), fill_value, dtype, subok=False), requires_grad)
 
 
 @checked
@@ -167,22 +167,8 @@ def arange(
         start, stop = 0, start
     steps = (stop - start) / step if step else 0.0
     if isfinite(steps):  # NumPy refuses the others
-        _fits("arange", (max(0, ceil(steps)),), dtype)
-    return _made(np.arange(start, stop, step, dtype=dtype), requires_grad)
-
-
-@checked
-def linspace(
-    start: float | complex, stop: float | complex, num: Count = 50, dtype: DType | None = None,
-    requires_grad: bool = False, *, endpoint: bool = True, device: Device | None = None,
-) -> Tensor:  # fmt: skip
-    """`num` evenly spaced values from start to stop, which is included unless ``endpoint=False``.
-
-    >>> linspace(0, 1, 3)
-    Tensor([0. , 0.5, 1. ])
-    """
-    _fits("linspace", (num,), dtype)
-    return _made(np.linspace(start, stop, num, endpoint=endpoint, dtype=dtype), requires_grad)
+        fits("arange", (max(0, ceil(steps)),), dtype)
+    return made(np.arange(start, stop, step, dtype=dtype), requires_grad)
 
 
 @checked
@@ -196,10 +182,10 @@ def eye(
     Tensor([[1., 0.],
             [0., 1.]])
     """
-    return _made(np.eye(n, m, k, dtype=_fits("eye", (n, n if m is None else m), dtype)), requires_grad)
+    return made(np.eye(n, m, k, dtype=fits("eye", (n, n if m is None else m), dtype)), requires_grad)
 
 
 __all__ = [
-    "arange", "asarray", "empty", "empty_like", "eye", "from_dlpack", "full", "full_like", "linspace", "ones",
-    "ones_like", "zeros", "zeros_like",
+    "arange", "asarray", "empty", "empty_like", "eye", "from_dlpack", "full", "full_like", "ones", "ones_like", "zeros",
+    "zeros_like",
 ]  # fmt: skip

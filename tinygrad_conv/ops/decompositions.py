@@ -14,11 +14,11 @@ pseudo-inverses" (1973).
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..arguments import checked, one_of
+from ..arguments import checked
 from ..engine.bare import array_of
 from ..engine.modes import constant
 from ..engine.plain import plain
@@ -26,73 +26,41 @@ from ..engine.primitive import opaque
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, ShapeError
 from ..kernels import product
-from .complex import conj, real
+from .complex import real, squared_size
 from .elementwise import abs, equal, where
 from .leaving import followed
 from .linalg import diagonal, inv, linalg_norm, matmul, solve, tril
+from .matrices import (
+    adjoint,
+    eye_like,
+    inverse_gaps,
+    lower_half,
+    lower_mirrored,
+    need_matrices,
+    need_square,
+    pulled,
+    symmetric,
+)
 from .reductions import max, min, sum
 from .shape import concat, expand_dims, matrix_transpose, moveaxis, squeeze
-
-
-def _square(what: str, x: Array) -> None:
-    shape = np.shape(array_of(x))
-    if len(shape) < 2 or shape[-1] != shape[-2]:
-        raise ShapeError(f"{what}: expected square matrices, got shape {shape}")
-
-
-def _matrices(what: str, x: Array) -> tuple[int, ...]:
-    shape: tuple[int, ...] = np.shape(array_of(x))
-    if len(shape) < 2:
-        raise ShapeError(f"{what}: expected matrices, got shape {shape}")
-    return shape
-
-
-def _eye(n: int, like: Any) -> Any:
-    return constant(np.eye(n, dtype=like.dtype))
-
-
-def _h(x: Any) -> Any:
-    """The conjugate transpose."""
-    return conj(matrix_transpose(x))
-
-
-def _pulled(rule: Any, g: Any, *known: Any) -> Any:
-    """A rule that is written for gradients as they are: the engine gives and takes their conjugates."""
-    return conj(rule(conj(g), *known))
-
-
-def _half(x: Any) -> Any:
-    """The lower triangle with half of the diagonal: x = h + hᵀ for symmetric x."""
-    return x * constant(np.tril(np.ones(x.shape[-2:], x.dtype)) - np.eye(x.shape[-1], dtype=x.dtype) / 2)
-
-
-def _symmetric(x: Any) -> Any:
-    return (x + _h(x)) / 2
-
-
-def _lower_mirrored(x: Array, upper: bool = False) -> Any:
-    """The symmetric matrix whose lower (or upper) triangle is x's; the other one is not read, as in LAPACK."""
-    x = _h(x) if upper else x
-    return tril(x) + _h(tril(x, -1))
-
 
 # ------------------------------------------------------------------------------------------------------------------
 # Cholesky
 
 
 def _cholesky_push(t: Any, y: Any) -> Any:
-    inner = solve(y, _h(solve(y, _symmetric(t))))
-    return matmul(y, _half(inner))
+    inner = solve(y, adjoint(solve(y, symmetric(t))))
+    return matmul(y, lower_half(inner))
 
 
 def _cholesky_pull(g: Any, y: Any) -> Any:
-    inner = _half(matmul(_h(y), tril(g)))
-    turned = _h(y)
-    return _symmetric(solve(turned, _h(solve(turned, _h(inner)))))
+    inner = lower_half(matmul(adjoint(y), tril(g)))
+    turned = adjoint(y)
+    return symmetric(solve(turned, adjoint(solve(turned, adjoint(inner)))))
 
 
 @opaque(
-    vjp=lambda g, y: _pulled(_cholesky_pull, g, y), jvp=lambda t, y: _cholesky_push(t, y),
+    vjp=lambda g, y: pulled(_cholesky_pull, g, y), jvp=lambda t, y: _cholesky_push(t, y),
     samples=lambda d: ((_definite(d),), {}),
 )  # fmt: skip
 def _cholesky(x: Array) -> Array:
@@ -115,9 +83,9 @@ def cholesky(x: Array, *, upper: bool = False) -> Tensor:
     Tensor([[2., 0.],
             [1., 2.]])
     """
-    _square("cholesky", x)
-    lower = _cholesky(_lower_mirrored(x, upper))
-    return _h(lower) if upper else lower
+    need_square("cholesky", x)
+    lower = _cholesky(lower_mirrored(x, upper))
+    return adjoint(lower) if upper else lower
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -138,8 +106,8 @@ def _cut_qr(y: Any, m: int) -> tuple[Any, Any]:
 def _qr_push(t: Any, y: Any, m: int) -> Any:
     q, r = _cut_qr(y, m)
     scaled = matrix_transpose(solve(matrix_transpose(r), matrix_transpose(t)))  # t r⁻¹
-    inner = matmul(_h(q), scaled)
-    turn = tril(inner, -1) - _h(tril(inner, -1)) + _diagonal_part(inner - real(inner))
+    inner = matmul(adjoint(q), scaled)
+    turn = tril(inner, -1) - adjoint(tril(inner, -1)) + _diagonal_part(inner - real(inner))
     dq = scaled + matmul(q, turn - inner)
     return concat([matrix_transpose(dq), matmul(inner - turn, r)], axis=-1)
 
@@ -147,18 +115,18 @@ def _qr_push(t: Any, y: Any, m: int) -> Any:
 def _qr_pull(g: Any, y: Any, m: int) -> Any:
     q, r = _cut_qr(y, m)
     gq, gr = _cut_qr(g, m)
-    inner = matmul(r, _h(gr)) - matmul(_h(gq), q)
+    inner = matmul(r, adjoint(gr)) - matmul(adjoint(gq), q)
     below = tril(inner, -1)
-    mirrored = below + _h(below) + _diagonal_part(real(inner))
-    return _h(solve(r, _h(gq + matmul(q, mirrored))))
+    mirrored = below + adjoint(below) + _diagonal_part(real(inner))
+    return adjoint(solve(r, adjoint(gq + matmul(q, mirrored))))
 
 
 def _diagonal_part(x: Any) -> Any:
-    return x * _eye(x.shape[-1], x)
+    return x * eye_like(x.shape[-1], x)
 
 
 @opaque(
-    vjp=lambda g, y, m: _pulled(_qr_pull, g, y, m), jvp=lambda t, y, m: _qr_push(t, y, m),
+    vjp=lambda g, y, m: pulled(_qr_pull, g, y, m), jvp=lambda t, y, m: _qr_push(t, y, m),
     samples=lambda d: ((_tall(d),), {"m": 3}),
 )  # fmt: skip
 def _qr(x: Array, m: int) -> Array:
@@ -182,7 +150,7 @@ def qr(x: Array, *, mode: str = "reduced") -> Any:
     Tensor([[3., 1.],
             [4., 2.]])
     """
-    *_, m, n = _matrices("qr", x)
+    *_, m, n = need_matrices("qr", x)
     if mode not in ("reduced", "complete", "r"):
         raise ArgumentError(f'qr: expected mode "reduced", "complete" or "r", got {mode!r}')
     if mode == "complete" and m > n:
@@ -192,90 +160,8 @@ def qr(x: Array, *, mode: str = "reduced") -> Any:
     left = x if k == n else x[..., :k]
     q, r = _cut_qr(_qr(left, m=m), m)
     if k < n:  # the columns behind follow from the first: r = qᵀ x
-        r = concat([r, matmul(_h(q), x[..., k:])], axis=-1)
+        r = concat([r, matmul(adjoint(q), x[..., k:])], axis=-1)
     return r if mode == "r" else QR(q, r)
-
-
-# ------------------------------------------------------------------------------------------------------------------
-# Eigenvalues of symmetric matrices
-
-
-class Eigh(NamedTuple):
-    """Eigenvalues in ascending order, and eigenvectors as columns."""
-
-    eigenvalues: Tensor
-    eigenvectors: Tensor
-
-
-@plain
-def _gaps(w: Array) -> Any:
-    """Which differences w_j - w_i are not 0?"""
-    return w[..., None, :] != w[..., :, None]
-
-
-def _inverse_gaps(w: Any) -> Any:
-    """1 / (w_j - w_i), and 0 where they are equal."""
-    apart, gaps = _gaps(w), expand_dims(w, -2) - expand_dims(w, -1)
-    return where(apart, 1 / where(apart, gaps, 1), 0)
-
-
-def _eigh_push(t: Any, y: Any) -> Any:
-    v, w = y[..., :-1], real(y[..., -1])
-    inner = matmul(matmul(_h(v), _symmetric(t)), v)
-    dv = matmul(v, _inverse_gaps(w) * inner)
-    return concat([dv, expand_dims(real(diagonal(inner, 0, -2, -1)), -1)], axis=-1)
-
-
-def _eigh_pull(g: Any, y: Any) -> Any:
-    v, w = y[..., :-1], real(y[..., -1])
-    gv, gw = g[..., :-1], real(g[..., -1])
-    inner = _inverse_gaps(w) * matmul(_h(v), gv)
-    inner = inner + expand_dims(gw, -1) * _eye(v.shape[-1], v)
-    return _symmetric(matmul(matmul(v, inner), _h(v)))
-
-
-@opaque(
-    vjp=lambda g, y: _pulled(_eigh_pull, g, y), jvp=lambda t, y: _eigh_push(t, y),
-    samples=lambda d: ((_separate(d),), {}),
-)  # fmt: skip
-def _eigh(x: Array) -> Array:
-    """[V, w] of (x + xᵀ) / 2. Derivatives: w: the diagonal of Vᵀ t V; V: V (F ∘ Vᵀ t V), F_ij = 1 / (w_j - w_i)."""
-    w, v = np.linalg.eigh((x + np.conj(np.swapaxes(x, -1, -2))) / 2)
-    return np.concatenate([v, w[..., None]], axis=-1)
-
-
-def _separate(d: Any) -> Any:
-    """Symmetric matrices whose eigenvalues are at least 1 apart."""
-    n, batch = d.integer(1, 3), d.shape(max_ndim=1)
-    q = np.linalg.qr(d.rng.standard_normal((*batch, n, n)))[0]
-    values = np.arange(n) * 1.5 + d.rng.uniform(-0.25, 0.25, (*batch, n))
-    return product.matmul(q * values[..., None, :], np.swapaxes(q, -1, -2))
-
-
-@checked
-def eigh(x: Array, UPLO: Annotated[str, one_of("L", "U")] = "L") -> Eigh:
-    """Eigenvalues and eigenvectors of symmetric matrices, of which the lower triangle is read (the upper with "U").
-
-    Derivative of vectors: infinite as eigenvalues come together; between equal ones it is left out.
-
-    >>> eigh(Tensor([[2.0, 0.0], [0.0, 1.0]])).eigenvalues
-    Tensor([1., 2.])
-    """
-    _square("eigh", x)
-    if UPLO not in ("L", "U"):
-        raise ArgumentError(f"eigh: expected UPLO 'L' or 'U', got {UPLO!r}")
-    y = _eigh(_lower_mirrored(x, UPLO == "U"))
-    return Eigh(real(y[..., -1]), y[..., :-1])
-
-
-@checked
-def eigvalsh(x: Array, UPLO: Annotated[str, one_of("L", "U")] = "L") -> Tensor:
-    """The eigenvalues of symmetric matrices in ascending order. Derivative: v vᵀ for each.
-
-    >>> eigvalsh(Tensor([[2.0, 0.0], [0.0, 1.0]]))
-    Tensor([1., 2.])
-    """
-    return eigh(x, UPLO).eigenvalues
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -292,11 +178,11 @@ class SVD(NamedTuple):
 
 def _cut_svd(y: Any, m: int) -> tuple[Any, Any, Any]:
     """U (m, k), S (k,) and V (n, k), of [Uᵀ, S, Vᴴ]."""
-    return matrix_transpose(y[..., :m]), real(y[..., m]), _h(y[..., m + 1 :])
+    return matrix_transpose(y[..., :m]), real(y[..., m]), adjoint(y[..., m + 1 :])
 
 
 def _joined_svd(u: Any, s: Any, v: Any) -> Any:
-    return concat([matrix_transpose(u), expand_dims(s, -1), _h(v)], axis=-1)
+    return concat([matrix_transpose(u), expand_dims(s, -1), adjoint(v)], axis=-1)
 
 
 def _per(x: Any, s: Any) -> Any:
@@ -307,15 +193,15 @@ def _per(x: Any, s: Any) -> Any:
 
 def _beyond(u: Any, x: Any) -> Any:
     """The part of x's columns that is orthogonal to all of u's."""
-    return x - matmul(u, matmul(_h(u), x))
+    return x - matmul(u, matmul(adjoint(u), x))
 
 
 def _svd_push(t: Any, y: Any, m: int) -> Any:
     u, s, v = _cut_svd(y, m)
-    f, row, column = _inverse_gaps(s * s), expand_dims(s, -2), expand_dims(s, -1)
-    tv, tu = matmul(t, v), matmul(_h(t), u)
-    inner = matmul(_h(u), tv)
-    turned = _h(inner)
+    f, row, column = inverse_gaps(s * s), expand_dims(s, -2), expand_dims(s, -1)
+    tv, tu = matmul(t, v), matmul(adjoint(t), u)
+    inner = matmul(adjoint(u), tv)
+    turned = adjoint(inner)
     turn = _per(_diagonal_part(inner - real(inner)), 2 * s)  # of complex vectors, whose phases are free: half to each
     du = matmul(u, f * (inner * row + column * turned) + turn) + _per(_beyond(u, tv), s)
     dv = matmul(v, f * (column * inner + turned * row) - turn) + _per(_beyond(v, tu), s)
@@ -325,19 +211,20 @@ def _svd_push(t: Any, y: Any, m: int) -> Any:
 def _svd_pull(g: Any, y: Any, m: int) -> Any:
     u, s, v = _cut_svd(y, m)
     gu, gs, gv = _cut_svd(g, m)
-    f, row, column = _inverse_gaps(s * s), expand_dims(s, -2), expand_dims(s, -1)
-    turned_u, turned_v = matmul(_h(u), gu), matmul(_h(v), gv)
+    f, row, column = inverse_gaps(s * s), expand_dims(s, -2), expand_dims(s, -1)
+    turned_u, turned_v = matmul(adjoint(u), gu), matmul(adjoint(v), gv)
     turn = turned_u - turned_v
     of_u, of_v = f * turned_u, f * turned_v
-    inner = _per(_diagonal_part(turn - real(turn)), 2 * s) + (of_u + _h(of_u)) * row + column * (of_v + _h(of_v))
-    inner = inner + expand_dims(gs, -1) * _eye(s.shape[-1], s)
-    found = matmul(matmul(u, inner), _h(v))
-    found = found + matmul(_per(_beyond(u, gu), s), _h(v))
-    return found + matmul(u, _h(_per(_beyond(v, gv), s)))
+    inner = (of_u + adjoint(of_u)) * row + column * (of_v + adjoint(of_v))
+    inner = inner + _per(_diagonal_part(turn - real(turn)), 2 * s)
+    inner = inner + expand_dims(gs, -1) * eye_like(s.shape[-1], s)
+    found = matmul(matmul(u, inner), adjoint(v))
+    found = found + matmul(_per(_beyond(u, gu), s), adjoint(v))
+    return found + matmul(u, adjoint(_per(_beyond(v, gv), s)))
 
 
 @opaque(
-    vjp=lambda g, y, m: _pulled(_svd_pull, g, y, m), jvp=lambda t, y, m: _svd_push(t, y, m),
+    vjp=lambda g, y, m: pulled(_svd_pull, g, y, m), jvp=lambda t, y, m: _svd_push(t, y, m),
     samples=lambda d: _svd_sample(d),
 )  # fmt: skip
 def _svd(x: Array, m: int) -> Array:
@@ -357,8 +244,10 @@ def _svd_sample(d: Any) -> Any:
 
 
 @checked
-def svd(x: Array, full_matrices: bool = True, compute_uv: bool = True) -> Any:
+def svd(x: Array, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
     """The singular value decomposition x = U diag(S) Vh; with ``full_matrices=False`` without what only fills U or Vh.
+
+    With `hermitian`, only the lower triangle of x is read. Derivative of U and Vh: as in `eigh`.
 
     Raises ArgumentError for full matrices of what a gradient follows and is not square: what fills them is arbitrary.
 
@@ -366,12 +255,14 @@ def svd(x: Array, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     >>> s
     Tensor([3., 2.])
     """
-    *_, m, n = _matrices("svd", x)
+    *_, m, n = need_matrices("svd", x)
+    if hermitian:
+        x = lower_mirrored(x)
     if compute_uv and full_matrices and m != n:
         _refuse_filling("svd: expected full_matrices=False", x)
         return SVD(*_filled_svd(x))
     u, s, v = _cut_svd(_svd(x, m=m), m)
-    return SVD(u, s, _h(v)) if compute_uv else s
+    return SVD(u, s, adjoint(v)) if compute_uv else s
 
 
 @plain
@@ -408,21 +299,21 @@ def svdvals(x: Array) -> Tensor:
 
 
 def _pinv_push(t: Any, x: Any, y: Any) -> Any:
-    turned = _h(t)
-    first = matmul(matmul(y, _h(y)), turned - matmul(matmul(turned, x), y))
-    second = matmul(turned - matmul(matmul(y, x), turned), matmul(_h(y), y))
+    turned = adjoint(t)
+    first = matmul(matmul(y, adjoint(y)), turned - matmul(matmul(turned, x), y))
+    second = matmul(turned - matmul(matmul(y, x), turned), matmul(adjoint(y), y))
     return first + second - matmul(matmul(y, t), y)
 
 
 def _pinv_pull(g: Any, x: Any, y: Any) -> Any:
-    turned, yt = _h(g), _h(y)
+    turned, yt = adjoint(g), adjoint(y)
     first = matmul(turned - matmul(matmul(x, y), turned), matmul(y, yt))
     second = matmul(matmul(yt, y), turned - matmul(matmul(turned, y), x))
     return first + second - matmul(matmul(yt, g), yt)
 
 
 @opaque(
-    vjp=lambda g, x, y: _pulled(_pinv_pull, g, x, y), jvp=lambda t, x, y: _pinv_push(t, x, y),
+    vjp=lambda g, x, y: pulled(_pinv_pull, g, x, y), jvp=lambda t, x, y: _pinv_push(t, x, y),
     samples=lambda d: (_svd_sample(d)[0], {}),
 )  # fmt: skip
 def _pinv(x: Array, rcond: Any = None) -> Array:
@@ -431,15 +322,17 @@ def _pinv(x: Array, rcond: Any = None) -> Array:
 
 
 @checked
-def pinv(x: Array, rcond: Any = None, *, rtol: Any = None) -> Tensor:
+def pinv(x: Array, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Tensor:
     """The Moore-Penrose pseudo-inverse of matrices; singular values up to `rtol` times the largest count as 0.
 
-    Derivative: that of matrices of the same rank.
+    With `hermitian`, only the lower triangle of x is read. Derivative: that of matrices of the same rank.
 
     >>> pinv(Tensor([[2.0], [0.0]]))
     Tensor([[0.5, 0. ]])
     """
-    m, n = _matrices("pinv", x)[-2:]
+    m, n = need_matrices("pinv", x)[-2:]
+    if hermitian:
+        x = lower_mirrored(x)
     cut = rcond if rtol is None else rtol
     if cut is not None and followed(x):
         s = np.linalg.svd(array_of(x), compute_uv=False)
@@ -454,13 +347,13 @@ def pinv(x: Array, rcond: Any = None, *, rtol: Any = None) -> Tensor:
 
 
 @checked
-def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Tensor, Tensor, int, Tensor]:
+def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Tensor, Tensor, Any, Tensor]:
     """Least squares: x of the smallest |a x - b|, then the sums of squares left, the rank, and a's singular values.
 
     >>> lstsq(Tensor([[1.0], [1.0]]), Tensor([1.0, 3.0]))[0]
     Tensor([2.])
     """
-    shapes = _matrices("lstsq", a), np.shape(array_of(b))
+    shapes = need_matrices("lstsq", a), np.shape(array_of(b))
     (m, n) = shapes[0][-2:]
     if len(shapes[0]) != 2 or len(shapes[1]) not in (1, 2) or shapes[1][0] != m:
         raise ShapeError(f"lstsq: expected a (M, N) and b (M,) or (M, K), got {shapes[0]} and {shapes[1]}")
@@ -470,11 +363,11 @@ def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Tensor, Tenso
     if not 0 < least < 1:
         least = np.finfo(dtype).eps  # as LAPACK reads it
     values = s.numpy() if isinstance(s, Tensor) else s
-    rank = int((values > least * values.max(initial=0)).sum())
+    rank = np.int32((values > least * values.max(initial=0)).sum())  # as LAPACK counts
     columns = b if len(shapes[1]) == 2 else expand_dims(b, 1)
     x = matmul(pinv(a, least), columns)
     rest = columns - matmul(a, x)
-    left: Any = sum(rest * rest, axis=0) if rank == n and m > n else constant(np.zeros(0, dtype))
+    left: Any = sum(squared_size(rest), axis=0) if rank == n and m > n else constant(np.zeros(0, dtype))
     return x if len(shapes[1]) == 2 else squeeze(x, 1), left, rank, s
 
 
@@ -485,7 +378,7 @@ def matrix_norm(x: Array, *, keepdims: bool = False, ord: Any = "fro") -> Tensor
     >>> matrix_norm(Tensor([[3.0, 0.0], [0.0, 2.0]]), ord=2)
     Tensor(3.)
     """
-    _matrices("matrix_norm", x)
+    need_matrices("matrix_norm", x)
     if ord in (None, "fro"):
         return linalg_norm(x, axis=(-2, -1), keepdims=keepdims)
     extreme: Any = min if isinstance(ord, (int, float)) and ord < 0 else max
@@ -525,7 +418,7 @@ def cond(x: Array, p: Any = None) -> Tensor:
     >>> cond(Tensor([[4.0, 0.0], [0.0, 2.0]]))
     Tensor(2.)
     """
-    _matrices("cond", x)
+    need_matrices("cond", x)
     if p in (None, 2, -2):
         s = svdvals(x)
         return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
@@ -540,6 +433,6 @@ def matrix_rank(x: Array, tol: Any = None, hermitian: bool = False, *, rtol: Any
 
 
 __all__ = [
-    "cholesky", "cond", "eigh", "eigvalsh", "lstsq", "matrix_norm", "matrix_rank", "norm", "pinv", "qr", "svd",
+    "cholesky", "cond", "lstsq", "matrix_norm", "matrix_rank", "norm", "pinv", "qr", "svd",
     "svdvals",
 ]  # fmt: skip

@@ -15,19 +15,14 @@ from ..engine.modes import constant
 from ..engine.plain import plain
 from ..engine.primitive import opaque
 from ..engine.tensor import Array, Tensor
-from ..errors import ShapeError
 from ..kernels import product
-from .complex import conj, real
+from .complex import imag, real
+from .elementwise import equal, exp, where
 from .indexing import scatter
 from .linalg import inv
+from .matrices import need_square
 from .reductions import sum
 from .shape import matrix_transpose
-
-
-def _square(what: str, x: Any) -> None:
-    shape = np.shape(x)
-    if len(shape) < 2 or shape[-1] != shape[-2]:
-        raise ShapeError(f"{what}: expected square matrices, got shape {shape}")
 
 
 @opaque(
@@ -40,7 +35,7 @@ def det(x: Array) -> Array:
     >>> det(Tensor([[1.0, 2.0], [3.0, 5.0]])).round()
     Tensor(-1.)
     """
-    _square("det", x)
+    need_square("det", x)
     return product.quietly(np.linalg.det, x)
 
 
@@ -107,23 +102,29 @@ def _sign_of_det(x: Array) -> Any:
 
 
 @opaque(
-    vjp=lambda g, x: g[..., None, None] * conj(matrix_transpose(inv(x))),
-    jvp=lambda t, x: real(sum(matrix_transpose(inv(x)) * t, axis=(-2, -1))), samples=lambda d: d.square_sample(),
+    vjp=lambda g, x: g[..., None, None] * matrix_transpose(inv(x)),
+    jvp=lambda t, x: sum(matrix_transpose(inv(x)) * t, axis=(-2, -1)), samples=lambda d: d.square_sample(),
 )  # fmt: skip
-def _log_abs_det(x: Array) -> Array:
-    """log |det x|. Derivative: x⁻ᵀ."""
-    return _signs_and_logarithms(x)[1]
+def _log_det(x: Array) -> Array:
+    """log |det x|, and for complex x the angle of det x as imaginary part. Derivative: x⁻ᵀ."""
+    sign, logarithm = _signs_and_logarithms(x)
+    return logarithm + 1j * np.angle(sign) if x.dtype.kind == "c" else logarithm
 
 
 @checked
 def slogdet(x: Array) -> SlogDet:
     """The sign and the logarithm of the size of determinants, without overflow. Derivative of the latter: x⁻ᵀ.
 
+    The sign of a complex determinant has size 1, and turns with its angle.
+
     >>> slogdet(Tensor([[2.0, 0.0], [0.0, -1.0]]))
     SlogDet(sign=Tensor(-1.), logabsdet=Tensor(0.69314718))
     """
-    _square("slogdet", array_of(x))
-    return SlogDet(_sign_of_det(x), _log_abs_det(x))
+    need_square("slogdet", array_of(x))
+    logarithm = _log_det(x)
+    if not np.iscomplexobj(array_of(x)):
+        return SlogDet(_sign_of_det(x), logarithm)
+    return SlogDet(where(equal(_sign_of_det(x), 0), 0, exp(1j * imag(logarithm))), real(logarithm))
 
 
 __all__ = ["cofactors", "det", "slogdet"]

@@ -464,7 +464,12 @@ def tan(x: Array) -> Array:
     return np.tan(x)
 
 
-@elementwise(lambda x: 1 / sqrt(1 - x * x), flops=10, domain=(-0.9, 0.9))
+def _cosine_of_asin(x: Array) -> Any:
+    """√(1 - x²), for complex x on the sheet that arcsin chose."""
+    return cos(asin(x)) if x.dtype.kind == "c" else sqrt(1 - x * x)
+
+
+@elementwise(lambda x: 1 / _cosine_of_asin(x), flops=10, domain=(-0.9, 0.9))
 def asin(x: Array) -> Array:
     """The angle in [-π/2, π/2] whose sine is x. Derivative: 1 / √(1 - x²).
 
@@ -474,7 +479,7 @@ def asin(x: Array) -> Array:
     return np.arcsin(x)
 
 
-@elementwise(lambda x: -1 / sqrt(1 - x * x), flops=10, domain=(-0.9, 0.9))
+@elementwise(lambda x: -1 / _cosine_of_asin(x), flops=10, domain=(-0.9, 0.9))
 def acos(x: Array) -> Array:
     """The angle in [0, π] whose cosine is x. Derivative: -1 / √(1 - x²).
 
@@ -500,7 +505,7 @@ def _radius_squared(x1: Array, x2: Array) -> Array:
 
 
 @elementwise(
-    lambda x1, x2: x2 / _radius_squared(x1, x2), lambda x1, x2: -x1 / _radius_squared(x1, x2), flops=10,
+    lambda x1, x2: x2 / _radius_squared(x1, x2), lambda x1, x2: -(x1 / _radius_squared(x1, x2)), flops=10,
     domain=(0.2, 3), kinks="0 at the origin",
 )  # fmt: skip
 def atan2(x1: Array, x2: Array) -> Array:

@@ -267,6 +267,22 @@ def ldexp(x1: Array, x2: Array) -> Array:
     return np.ldexp(x1, x2)
 
 
+@plain
+def _exponent(x: Array) -> Any:
+    return np.frexp(x)[1]
+
+
+@checked
+def frexp(x: Array) -> tuple[Tensor, Tensor]:
+    """x as y * 2^n, y in [0.5, 1) but for its sign: y, and n as data. Derivative of y: 2^-n.
+
+    >>> frexp(Tensor([6.0]))
+    (Tensor([0.75]), Tensor([3], dtype=int32))
+    """
+    n = _exponent(x)
+    return ldexp(x, -n), n
+
+
 @elementwise(lambda: 0.0, kinks="0 at the steps", tie="mean")
 def rint(x: Array) -> Array:
     """The nearest integer, halves to even. Derivative: 0.
@@ -330,6 +346,6 @@ def modf(x: Array) -> tuple[Tensor, Tensor]:
 
 __all__ = [
     "acosh", "asinh", "atanh", "bitwise_left_shift", "bitwise_right_shift", "cbrt", "copysign", "deg2rad", "divmod",
-    "exp2", "float_power", "fmax", "fmin", "fmod", "heaviside", "hypot", "i0", "ldexp", "logaddexp2", "modf",
+    "exp2", "float_power", "fmax", "fmin", "fmod", "frexp", "heaviside", "hypot", "i0", "ldexp", "logaddexp2", "modf",
     "nextafter", "rad2deg", "rint", "signbit", "sinc",
 ]  # fmt: skip

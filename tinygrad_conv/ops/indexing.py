@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from ..arguments import Count, DType, ShapeLike, afford, as_array, checked
+from ..arguments import Count, DType, ShapeLike, afford, as_array, checked, one_of
 from ..engine.bare import array_of
 from ..engine.modes import constant
 from ..engine.node import Shape
@@ -98,8 +98,12 @@ def getitem(x: Array, index: Any) -> Tensor:
 
 
 @checked
-def take(x: Array, indices: Array, axis: int | None = None) -> Tensor:
+def take(
+    x: Array, indices: Array, axis: int | None = None, mode: Annotated[str, one_of("raise", "wrap", "clip")] = "raise"
+) -> Tensor:
     """The slices at `indices` along an axis (of the flattened array when None).
+
+    Indices beyond the ends are refused, or with `mode` "wrap" counted around, with "clip" taken for the ends.
 
     >>> take(Tensor([[1.0, 2.0], [3.0, 4.0]]), [1, 0], axis=1)
     Tensor([[2., 1.],
@@ -109,10 +113,19 @@ def take(x: Array, indices: Array, axis: int | None = None) -> Tensor:
     index = _integers("take", indices)
     if axis is None:
         x = x.reshape(-1) if isinstance(x, Tensor) else np.reshape(x, -1)
-        return _getitem(x, index)
+        return _getitem(x, index if mode == "raise" else _inside(index, np.size(array_of(x)), mode))
     if not -len(shape) <= axis < len(shape):
         raise ShapeError(f"take: axis {axis} is out of bounds for shape {shape}")
+    if mode != "raise":
+        index = _inside(index, shape[axis], mode)
     return _getitem(x, (slice(None),) * (axis % len(shape)) + (index,))
+
+
+def _inside(index: Any, n: int, mode: str) -> Any:
+    """Indices brought into 0 ... n - 1."""
+    if not n and np.size(index):
+        raise IndexingError("take: expected at least one element to take from, got none")
+    return index % n if mode == "wrap" else np.clip(index, 0, n - 1)
 
 
 def _integers(what: str, indices: Array) -> Any:
@@ -130,8 +143,10 @@ def _integer_array(what: str, indices: Any) -> Any:
 
 
 @checked
-def take_along_axis(x: Array, indices: Array, axis: int = -1) -> Tensor:
+def take_along_axis(x: Array, indices: Array, axis: int | None = -1) -> Tensor:
     """One element per index along an axis: ``y[i, j] = x[i, indices[i, j]]`` for the last of two axes.
+
+    Without an axis (None), of the flattened array.
 
     `indices` has x's number of axes; its other axes broadcast against x's.
 
@@ -139,6 +154,8 @@ def take_along_axis(x: Array, indices: Array, axis: int = -1) -> Tensor:
     Tensor([[2.],
             [3.]])
     """
+    if axis is None:
+        x, axis = x.reshape(-1) if isinstance(x, Tensor) else np.reshape(x, -1), 0
     return _getitem(x, _along("take_along_axis", np.shape(array_of(x)), indices, axis))
 
 

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from ..arguments import ShapeLike, checked, one_of
+from ..arguments import Axes, ShapeLike, checked, one_of
 from ..engine.bare import array_of
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, ShapeError
 from .indexing import getitem
 from .leaving import data_of
+from .reductions import normalize_axes, sum
 from .shape import Arrays, astype, broadcast_to, concat, flip, matrix_transpose, moveaxis, reshape, split, swapaxes
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -85,6 +86,8 @@ def meshgrid(
     *arrays: Array, indexing: Annotated[str, one_of("xy", "ij")] = "xy", sparse: bool = False
 ) -> tuple[Tensor, ...]:
     """Coordinate grids of coordinate vectors; with "xy" the first vector runs along the second axis.
+
+    With `sparse`, each has size 1 along the axes of the others.
 
     >>> [x.tolist() for x in meshgrid(Tensor([1.0, 2.0]), Tensor([3.0]))]
     [[[1.0, 2.0]], [[3.0, 3.0]]]
@@ -270,6 +273,13 @@ def decided(what: str, value: Any) -> Any:
     return data_of(what, value)
 
 
+def looked_at(what: str, x: Array) -> Any:
+    """The array of what keeps its gradient, but whose elements decide a shape: a compiled step is told."""
+    if isinstance(x, Tensor):
+        x._escapes(f"{what}, in which elements decide a shape,")
+    return np.asarray(array_of(x))
+
+
 @checked
 def insert(x: Array, index: Any, values: Array, axis: int | None = None) -> Tensor:
     """`values` put in before the given positions along an axis (of the flattened array when None), as `numpy.insert`.
@@ -338,14 +348,16 @@ def _positions(what: str, x: Array, index: Any, axis: int | None) -> tuple[Any, 
 def resize(x: Array, new_shape: ShapeLike) -> Tensor:
     """The elements in order, again from the first when they run out, in a new shape (`numpy.resize`, not the method).
 
+    Of none, zeros.
+
     >>> resize(Tensor([1.0, 2.0]), (3,))
     Tensor([1., 2., 1.])
     """
     shape = new_shape
     flat = reshape(x, (-1,))
     size, n = int(np.prod(shape, dtype=np.int64)), np.shape(array_of(flat))[0]
-    if any(k < 0 for k in shape) or (n == 0 and size):
-        raise ShapeError(f"resize: expected sizes >= 0, and elements to repeat, got {shape} for {n} elements")
+    if not n:  # nothing to repeat
+        return broadcast_to(astype(sum(flat), np.asarray(array_of(x)).dtype), shape)
     return reshape(getitem(flat, np.arange(size) % max(n, 1)), shape)
 
 
@@ -363,6 +375,28 @@ def compress(condition: Any, x: Array, axis: int | None = None) -> Tensor:
         x, axis = reshape(x, (-1,)), 0
     axis %= np.ndim(array_of(x))
     return getitem(x, (*(slice(None),) * axis, np.flatnonzero(kept)))
+
+
+@checked
+def trim_zeros(x: Array, trim: str = "fb", axis: Axes = None) -> Tensor:
+    """Without the zeros in front ("f") and behind ("b"), along all axes or these: slices that are 0 everywhere.
+
+    Which these are is data.
+
+    >>> trim_zeros(Tensor([0.0, 1.0, 0.0]))
+    Tensor([1.])
+    """
+    trim, values = trim.lower(), looked_at("trim_zeros", x)
+    if trim not in ("f", "b", "fb", "bf"):
+        raise ArgumentError(f'trim_zeros: expected trim "f", "b" or "fb", got {trim!r}')
+    index = [slice(None)] * values.ndim
+    for k in normalize_axes(axis, values.ndim):
+        places = np.flatnonzero(values.any(axis=tuple(j for j in range(values.ndim) if j != k)))
+        low, high = (int(places[0]), int(places[-1]) + 1) if places.size else (values.shape[k],) * 2
+        index[k] = slice(low if "f" in trim else 0, high if "b" in trim or not places.size else None)
+        if not places.size and "f" not in trim:
+            index[k] = slice(0, 0)
+    return getitem(x, tuple(index))
 
 
 @checked
@@ -417,5 +451,5 @@ def rot90(x: Array, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Tensor:
 __all__ = [
     "append", "array_split", "atleast_1d", "atleast_2d", "atleast_3d", "block", "broadcast_arrays", "column_stack",
     "compress", "delete", "dsplit", "dstack", "extract", "fliplr", "flipud", "hsplit", "hstack", "insert", "meshgrid",
-    "resize", "rot90", "unstack", "vsplit", "vstack",
+    "resize", "rot90", "trim_zeros", "unstack", "vsplit", "vstack",
 ]  # fmt: skip

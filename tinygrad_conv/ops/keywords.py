@@ -87,7 +87,7 @@ def _moment(
     mask = np.broadcast_to(array_of(where), x.shape)
     if _MOMENTS[operation]:
         mask = mask & ~np.isnan(array_of(x))
-    kind = x.dtype if x.dtype.kind == "f" else np.float64
+    kind = x.real.dtype if x.dtype.kind in "fc" else np.float64
     count = np.sum(mask, axis=axis, keepdims=True).astype(kind)
     y = _sum_where(mask, x, axis) / count if mean is None else mean
     if operation not in (average, nanmean):

@@ -13,11 +13,12 @@ import numpy as np
 
 from ..arguments import Axes, Count, SomeAxes, afford, checked
 from ..engine.bare import array_of
+from ..engine.plain import plain
 from ..engine.primitive import bilinear, linear, opaque
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..kernels import product
-from .complex import squared_size
+from .complex import conj, squared_size
 from .elementwise import abs, equal, multiply, pow, root, where
 from .reductions import max, min, normalize_axes, sum
 from .shape import astype, expand_dims, moveaxis, permute_dims, reshape, squeeze, sum_to, transposed
@@ -227,12 +228,12 @@ def outer(x1: Array, x2: Array) -> Tensor:
 
 @checked
 def vecdot(x1: Array, x2: Array, axis: int = -1) -> Tensor:
-    """The sum of products along an axis, the other axes broadcast.
+    """The sum of products along an axis, x1 conjugated, the other axes broadcast.
 
     >>> vecdot(Tensor([1.0, 2.0]), Tensor([3.0, 4.0]))
     Tensor(11.)
     """
-    return sum(multiply(x1, x2), axis=axis)
+    return sum(multiply(conj(x1), x2), axis=axis)
 
 
 @checked
@@ -287,7 +288,9 @@ def linalg_norm(
 
 
 def vector_norm(x: Array, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Tensor:
-    """A norm of all elements along some axes as one vector: Euclidean (2), 1, inf, -inf, or any power p > 0."""
+    """A norm of all elements along some axes as one vector: Euclidean (2), inf, -inf, or any power p; 0 counts those
+    that are not 0.
+    """
     axes = normalize_axes(axis, np.ndim(array_of(x)))
     if np.asarray(array_of(x)).dtype.kind in "iub":
         x = astype(x, np.float64)  # as NumPy does; the squares of small integers would run over
@@ -299,11 +302,20 @@ def vector_norm(x: Array, axis: Any = None, keepdims: bool = False, ord: Any = 2
         return min(abs(x), axis=axes, keepdims=keepdims)
     if ord == 1:
         return sum(abs(x), axis=axes, keepdims=keepdims)
-    if not isinstance(ord, str) and ord > 0:
-        total = sum(pow(abs(x), ord), axis=axes, keepdims=keepdims)
-        zero = equal(total, 0)  # the power has an infinite slope at 0, so 0 must not reach it
-        return where(zero, 0.0, pow(where(zero, 1.0, total), 1 / ord))
-    raise ArgumentError(f"linalg_norm: expected ord None, 'fro', inf, -inf or a number above 0, got {ord!r}")
+    if isinstance(ord, str):
+        raise ArgumentError(f"linalg_norm: expected ord None, 'fro', inf, -inf or a number, got {ord!r}")
+    if ord == 0:
+        return sum(_is_not_zero(x), axis=axes, keepdims=keepdims)
+    sizes = abs(x)
+    nothing = equal(sizes, 0)  # its negative power is infinite, and there is no slope
+    total = sum(where(nothing, 0.0 if ord > 0 else np.inf, pow(where(nothing, 1.0, sizes), ord)), axes, keepdims)
+    lost = equal(total, 0 if ord > 0 else np.inf)  # the root has an infinite slope there
+    return where(lost, 0.0, pow(where(lost, 1.0, total), 1 / ord))
+
+
+@plain
+def _is_not_zero(x: Array) -> Any:
+    return (x != 0).astype(x.real.dtype)
 
 
 def _square_matrices(what: str, x: Any) -> None:

@@ -6,7 +6,7 @@ data       it has no derivative (indices, shapes, truths, what is saved or print
 refused    the rest: on a tensor that a gradient follows it raises GraphError; on others it runs on the arrays
 =========  ===========================================================================================================
 
-To give a refused function an operation, take its name from `REFUSED` and give it one: an operation of that name in a
+To give a refused function an operation, take its name from `REASONS` and give it one: an operation of that name in a
 family, or a line in `SPELLINGS`. Names are paths in ``numpy``; NumPy versions that lack one are fine.
 `docs/numpy.md` is this table.
 """
@@ -27,49 +27,61 @@ from . import (
     complex,
     decompositions,
     determinants,
+    eigenvalues,
     elementwise,
     fourier,
     functions,
     indexing,
     joining,
     linalg,
+    padding,
+    polynomials,
     products,
     reductions,
     scans,
+    sets,
     shape,
     sorting,
+    spacing,
     statistics,
 )
 from .spellings import SPELLINGS
 
-__all__ = ["DATA", "REFUSED", "TEXT", "class_of", "found", "name_of", "operations"]
+__all__ = ["DATA", "REASONS", "REFUSED", "TEXT", "class_of", "found", "name_of", "operations"]
 
 _DATA = """
-    allclose argpartition argwhere array2string array_equal array_equiv array_repr array_str can_cast common_type
-    diag_indices_from digitize einsum_path empty eye flatnonzero identity in1d isclose iscomplex
-    iscomplexobj isin isneginf isposinf isreal isrealobj lexsort may_share_memory
-    min_scalar_type nanargmax nanargmin ndim nonzero ones result_type save savetxt savez
-    savez_compressed searchsorted shape shares_memory size tri tril_indices_from triu_indices_from unique
-    unique_all unique_counts unique_inverse unique_values zeros
+    _ones_like allclose argpartition argwhere array2string array_equal array_equiv array_repr array_str can_cast
+    common_type diag_indices_from digitize einsum_path empty eye flatnonzero identity in1d isclose iscomplex
+    iscomplexobj isneginf isposinf isreal isrealobj lexsort may_share_memory min_scalar_type nanargmax nanargmin
+    ndim ones result_type save savetxt savez savez_compressed shape shares_memory size spacing tri tril_indices_from
+    triu_indices_from zeros
 """
 
-_REFUSED = """
-    _center _expandtabs _expandtabs_length _ljust _lstrip_chars _lstrip_whitespace _ones_like _partition
-    _partition_index _replace _rjust _rpartition _rpartition_index _rstrip_chars _rstrip_whitespace _slice
-    _strip_chars _strip_whitespace _zfill arange array asanyarray asarray ascontiguousarray asfortranarray bincount
-    bitwise_count busday_count busday_offset copyto count datetime_as_string endswith fill_diagonal find frexp
-    frombuffer fromfile fromfunction fromiter fromstring full gcd genfromtxt geomspace histogram histogram2d
-    histogram_bin_edges histogramdd index intersect1d is_busday isalnum isalpha isdecimal isdigit islower isnat
-    isnumeric isspace istitle isupper ix_ lcm lib.scimath.arccos lib.scimath.arcsin lib.scimath.arctanh
-    lib.scimath.log lib.scimath.log10 lib.scimath.log2 lib.scimath.logn lib.scimath.power lib.scimath.sqrt
-    lib.stride_tricks.sliding_window_view linalg.eig linalg.eigvals linalg.tensorinv linalg.tensorsolve linspace
-    loadtxt logspace matvec packbits place poly polyadd polyder polydiv polyfit polyint polymul
-    polynomial.polynomial.polygrid2d polynomial.polynomial.polyval2d polynomial.polynomial.polyvalnd polysub put
-    put_along_axis putmask ravel_multi_index real_if_close require rfind rindex rollaxis roots setdiff1d
-    setxor1d sort_complex spacing startswith str_len trim_zeros union1d unpackbits unravel_index vecmat
-"""
+REASONS = {  # why a function is refused
+    "It writes into an array; use `tg.set_at`, `tg.add_at` or `tg.where`, which give a new one.": """
+        copyto fill_diagonal place put put_along_axis putmask
+    """,
+    "It counts; where the bins end may follow from the elements, and their number always does.": """
+        histogram histogram2d histogram_bin_edges histogramdd
+    """,
+    "It makes an array of lists, text, buffers, files or a function: a tensor is asked through `like=` alone.": """
+        arange array asanyarray asarray ascontiguousarray asfortranarray frombuffer fromfile fromfunction fromiter
+        fromstring full genfromtxt loadtxt require
+    """,
+    "It is of integers, bits or dates, which have no derivative.": """
+        bitwise_count busday_count busday_offset datetime_as_string gcd is_busday isnat lcm packbits
+        ravel_multi_index unpackbits unravel_index
+    """,
+    "It is of text.": """
+        _center _expandtabs _expandtabs_length _ljust _lstrip_chars _lstrip_whitespace _partition _partition_index
+        _replace _rjust _rpartition _rpartition_index _rstrip_chars _rstrip_whitespace _slice _strip_chars
+        _strip_whitespace _zfill count endswith find index isalnum isalpha isdecimal isdigit islower isnumeric isspace
+        istitle isupper rfind rindex startswith str_len
+    """,
+}
 
-DATA, REFUSED = frozenset(_DATA.split()), frozenset(_REFUSED.split())
+DATA = frozenset(_DATA.split())
+REFUSED = frozenset(name for names in REASONS.values() for name in names.split())
 TEXT = ("char.", "lib.recfunctions.", "strings.")  # all of these modules is refused: text and records are no numbers
 
 
@@ -84,9 +96,9 @@ def found(name: str) -> Any:
 _FAMILIES = {  # where in NumPy the names of a family are
     "": (
         elementwise, functions, complex, reductions, scans, indexing, choosing, shape, joining, sorting, statistics,
-        linalg, products, calculus,
+        padding, sets, spacing, linalg, products, calculus, polynomials,
     ),
-    "linalg.": (linalg, products, determinants, decompositions, shape),
+    "linalg.": (linalg, products, determinants, decompositions, eigenvalues, shape),
     "fft.": (fourier,),
 }  # fmt: skip
 
@@ -109,7 +121,7 @@ def operations() -> dict[Any, Callable[..., Any]]:
 def class_of(function: Callable[..., Any]) -> str:
     """``"operation"``, ``"data"`` or ``"refused"``.
 
-    >>> class_of(np.exp), class_of(np.argmax), class_of(np.frexp)
+    >>> class_of(np.exp), class_of(np.argmax), class_of(np.histogram)
     ('operation', 'data', 'refused')
     """
     operation = operations().get(function)

@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import checked
+from ..arguments import Count, SomeAxes, checked
 from ..engine.bare import array_of
 from ..engine.modes import constant
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, ShapeError
+from .complex import conj
 from .indexing import scatter
-from .linalg import diagonal, inv, matmul, tensordot
+from .linalg import diagonal, inv, matmul, solve, tensordot
 from .reductions import sum
-from .shape import Arrays, broadcast_to, moveaxis, reshape, stack
+from .shape import Arrays, broadcast_to, expand_dims, moveaxis, reshape, squeeze, stack
 
 
 @checked
@@ -35,7 +36,7 @@ def inner(x1: Array, x2: Array) -> Tensor:
 
 @checked
 def vdot(x1: Array, x2: Array) -> Tensor:
-    """The sum of all products of two arrays of one size.
+    """The sum of all products of two arrays of one size, the first conjugated.
 
     >>> vdot(Tensor([1.0, 2.0]), Tensor([3.0, 4.0]))
     Tensor(11.)
@@ -45,7 +46,7 @@ def vdot(x1: Array, x2: Array) -> Tensor:
         raise ShapeError(
             f"vdot: expected arrays of one size, got {np.shape(array_of(x1))} and {np.shape(array_of(x2))}"
         )
-    return sum(a * b)
+    return sum(conj(a) * b)
 
 
 @checked
@@ -77,6 +78,26 @@ def cross(x1: Array, x2: Array, axis: int = -1) -> Tensor:
     a, b = (moveaxis(x, axis, -1) for x in (x1, x2))
     (a1, a2, a3), (b1, b2, b3) = ([x[..., k] for k in range(3)] for x in (a, b))
     return stack([a2 * b3 - a3 * b2, a3 * b1 - a1 * b3, a1 * b2 - a2 * b1], axis=axis)
+
+
+@checked
+def matvec(x1: Array, x2: Array) -> Tensor:
+    """Matrices times vectors, in stacks that broadcast.
+
+    >>> matvec(Tensor([[1.0, 2.0], [3.0, 4.0]]), [1.0, 1.0])
+    Tensor([3., 7.])
+    """
+    return squeeze(matmul(x1, expand_dims(x2, -1)), -1)
+
+
+@checked
+def vecmat(x1: Array, x2: Array) -> Tensor:
+    """Vectors, conjugated, times matrices, in stacks that broadcast.
+
+    >>> vecmat(Tensor([1.0, 1.0]), [[1.0, 2.0], [3.0, 4.0]])
+    Tensor([4., 6.])
+    """
+    return squeeze(matmul(expand_dims(conj(x1), -2), x2), -2)
 
 
 @checked
@@ -116,6 +137,37 @@ def matrix_power(x: Array, n: int) -> Tensor:
 
 
 @checked
+def tensorinv(x: Array, ind: Count = 2) -> Tensor:
+    """The inverse of an array as a linear map from its last axes to its first `ind` ones.
+
+    >>> tensorinv(Tensor([[2.0]]), 1)
+    Tensor([[0.5]])
+    """
+    shape = np.shape(array_of(x))
+    rows, columns = (int(np.prod(sizes, dtype=np.int64)) for sizes in (shape[:ind], shape[ind:]))
+    if rows != columns or not ind:
+        raise ShapeError(f"tensorinv: expected as many elements in the first {ind} axes as in the others, got {shape}")
+    return reshape(inv(reshape(x, (rows, rows))), shape[ind:] + shape[:ind])
+
+
+@checked
+def tensorsolve(a: Array, b: Array, axes: SomeAxes | None = None) -> Tensor:
+    """x such that ``tensordot(a, x, x.ndim) == b``; `axes` of a are moved behind the others first.
+
+    >>> tensorsolve(Tensor([[2.0, 0.0], [0.0, 4.0]]), Tensor([2.0, 4.0]))
+    Tensor([1., 1.])
+    """
+    if axes is not None:
+        named = (axes,) if isinstance(axes, int) else axes
+        a = moveaxis(a, named, tuple(range(-len(named), 0)))
+    shape, n = np.shape(array_of(a)), int(np.size(array_of(b)))
+    left = shape[np.ndim(array_of(b)) :]
+    if int(np.prod(left, dtype=np.int64)) != n or int(np.prod(shape, dtype=np.int64)) != n * n:
+        raise ShapeError(f"tensorsolve: expected a square map onto b {np.shape(array_of(b))}, got a {shape}")
+    return reshape(solve(reshape(a, (n, n)), reshape(b, (n,))), left)
+
+
+@checked
 def diag(x: Array, k: int = 0) -> Tensor:
     """Of a vector the matrix with it on the k-th diagonal; of a matrix its k-th diagonal.
 
@@ -140,4 +192,7 @@ def diagflat(x: Array, k: int = 0) -> Tensor:
     return diag(reshape(x, (-1,)), k)
 
 
-__all__ = ["cross", "diag", "diagflat", "inner", "kron", "matrix_power", "multi_dot", "vdot"]
+__all__ = [
+    "cross", "diag", "diagflat", "inner", "kron", "matrix_power", "matvec", "multi_dot", "tensorinv", "tensorsolve",
+    "vdot", "vecmat",
+]  # fmt: skip

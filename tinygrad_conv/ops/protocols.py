@@ -34,8 +34,8 @@ REDUCTIONS: dict[Any, Any] = {  # what a ufunc's `reduce` is
 }  # fmt: skip
 SCANS: dict[Any, Any] = {np.add: cumsum, np.multiply: cumprod, np.logaddexp: logcumsumexp}  # what its `accumulate` is
 ASSOCIATIVE = {maximum, minimum, fmax, fmin, logaddexp, logaddexp2, hypot}  # these also have both methods
-_IGNORED = {"subok", "kind", "stable", "device", "optimize"}  # change no value, or leave nothing to choose
-_DEFAULTS: dict[str, Any] = {"where": True, "keepdims": False, "copy": True, "order": "C", "casting": "same_kind"}
+_IGNORED = {"subok", "kind", "stable", "device", "optimize", "copy"}  # change no value, or leave nothing to choose
+_DEFAULTS: dict[str, Any] = {"where": True, "keepdims": False, "order": "C", "casting": "same_kind"}
 _RENAMED = {"a_min": "min", "a_max": "max"}
 _IN_PLACE = "x + y, tg.set_at(x, index, value) and tg.add_at(x, index, value) give new tensors. "
 _UNKNOWN = "It is none of the library's operations. "
@@ -128,11 +128,14 @@ def _method(ufunc: np.ufunc, method: str) -> Any:
     operation = operations().get(ufunc)
     if known is not None or operation not in ASSOCIATIVE:
         return known
-    return partial(_reduced if method == "reduce" else _accumulated, operation)
+    return partial(_reduced, operation, ufunc.identity) if method == "reduce" else partial(_accumulated, operation)
 
 
-def _reduced(operation: Any, x: Array, axis: Any = 0, keepdims: bool = False, initial: Any = None) -> Any:
-    """All elements along axes combined."""
+def _reduced(
+    operation: Any, identity: Any, x: Array, axis: Any = 0, keepdims: bool = False, initial: Any = None
+) -> Any:
+    """All elements along axes combined, with what changes nothing (None if there is no such thing) or `initial`."""
+    initial = identity if initial is None else initial
     shape = np.shape(array_of(x))
     axes = normalize_axes(axis, len(shape))
     rows = moveaxis(x, axes, tuple(range(len(axes))))

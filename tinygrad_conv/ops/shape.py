@@ -22,17 +22,14 @@ from ..arguments import (
     bare_array,
     checked,
     items_of,
-    one_of,
 )
 from ..engine.bare import array_of
-from ..engine.modes import constant
 from ..engine.node import Shape
 from ..engine.primitive import linear
 from ..engine.tensor import Array, Tensor, plain_array, wrap
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..kernels.product import sum_rows
 from ..kernels.spatial import divisors
-from .elementwise import where
 from .indexing import getitem, take
 
 
@@ -278,7 +275,7 @@ def split(x: Array, indices_or_sections: int | Sequence[int], axis: int = 0) -> 
     axis, n = axis % len(shape), shape[axis]
     if isinstance(indices_or_sections, int):
         sections = indices_or_sections
-        if sections <= 0 or n % sections or sections > max(n, 1):
+        if sections <= 0 or n % sections:
             fits = divisors(n) or [1]
             raise ShapeError(f"split: axis {axis} of size {n} has no {sections} equal parts; use one of {fits}")
         cuts = [k * (n // sections) for k in range(sections + 1)]
@@ -343,62 +340,12 @@ def repeat(x: Array, repeats: Array, axis: int | None = None) -> Tensor:
     if isinstance(repeats, Tensor):
         repeats._escapes("repeat, whose counts decide a shape,")
     counts, n = np.asarray(array_of(repeats)), shape[axis]
+    if not counts.size:
+        counts = counts.astype(np.intp)
     if counts.dtype.kind not in "iu":
         raise DTypeError(f"repeat: expected integers as repeats, got dtype {counts.dtype}")
     afford("repeat", (int(counts.sum()) * (n if counts.size == 1 else 1), math.prod(shape) // (n or 1)), _itemsize(x))
     return take(x, np.repeat(np.arange(n), counts), axis=axis)
-
-
-@linear(
-    lambda g, x_shape, pairs: getitem(g, tuple(slice(a, a + n) for (a, _), n in zip(pairs, x_shape, strict=True))),
-    flops=0, samples=lambda d: d.pad_sample(),
-)  # fmt: skip
-def _pad(x: Array, pairs: tuple[tuple[int, int], ...]) -> Array:
-    """Zeros added around. Derivative: cut them off again."""
-    return np.pad(x, pairs) if pairs else np.array(x)
-
-
-def _widths(value: Any) -> Any:
-    widths = np.asarray(value)
-    if widths.dtype.kind not in "iu":
-        raise TypeError
-    return widths
-
-
-Widths: TypeAlias = Annotated[Any, Kind("an int, a pair, or a pair for each axis", _widths, lambda value: 1)]
-Mode: TypeAlias = Annotated[str, one_of("constant", "edge", "reflect", "symmetric", "wrap")]
-
-
-@checked
-def pad(x: Array, pad_width: Widths, mode: Mode = "constant", constant_values: float = 0) -> Tensor:
-    """Elements added around, as `numpy.pad`: zeros, another constant, or the array's own (edge, reflect, ...).
-
-    Derivative: each original element gets the sum of the gradients of its copies.
-
-    >>> pad(Tensor([1.0, 2.0]), 1)
-    Tensor([0., 1., 2., 0.])
-    """
-    shape = np.shape(array_of(x))
-    try:
-        pairs = tuple((int(a), int(b)) for a, b in np.broadcast_to(pad_width, (len(shape), 2)))
-    except ValueError:
-        raise ShapeError(
-            f"pad: expected pad_width as an int, a pair, or one pair for each of {len(shape)} axes, got {pad_width!r}"
-        ) from None
-    if any(n < 0 for pair in pairs for n in pair):
-        raise ArgumentError(f"pad: expected widths of at least 0, got {pad_width!r}; cut with x[a:b] instead")
-    afford("pad", [before + n + after for n, (before, after) in zip(shape, pairs, strict=True)], _itemsize(x))
-    if mode == "constant":
-        y = _pad(x, pairs)
-        if constant_values == 0:
-            return y
-        inside = constant(np.pad(np.ones(shape, bool), pairs))
-        return where(inside, y, constant_values)
-    for axis, pair in enumerate(pairs):
-        if pair != (0, 0):
-            index = np.pad(np.arange(shape[axis]), pair, mode=mode)  # type: ignore[call-overload]
-            x = take(x, index, axis=axis)
-    return x
 
 
 @linear(lambda g: g, flops=0, samples=lambda d: d.plain_sample(dtype=np.float64))
@@ -470,6 +417,6 @@ def stop_gradient(x: Array) -> Tensor:
 
 __all__ = [
     "astype", "broadcast_to", "concat", "copy", "expand_dims", "flatten", "flip", "identity", "matrix_transpose",
-    "moveaxis", "pad", "permute_dims", "positive", "repeat", "reshape", "roll", "split", "squeeze", "stack",
+    "moveaxis", "permute_dims", "positive", "repeat", "reshape", "roll", "split", "squeeze", "stack",
     "stop_gradient", "sum_to", "swapaxes", "tile", "transpose",
 ]  # fmt: skip

@@ -6,20 +6,19 @@ first stays first.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 
-from ..arguments import Axes, checked
+from ..arguments import Axes, checked, one_of
 from ..engine.bare import array_of
-from ..engine.modes import constant
 from ..engine.plain import plain
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, ShapeError
 from .elementwise import equal, isnan, where
 from .indexing import take_along_axis
-from .reductions import any, argsort, max, min, normalize_axes
-from .shape import expand_dims, flip, permute_dims, reshape
+from .reductions import any, argsort, max, mean, min, normalize_axes
+from .shape import broadcast_to, flip, permute_dims, reshape
 
 # ------------------------------------------------------------------------------------------------------------------
 # Order
@@ -93,43 +92,38 @@ METHODS = (
     "inverted_cdf", "averaged_inverted_cdf", "closest_observation", "interpolated_inverted_cdf", "hazen", "weibull",
     "linear", "median_unbiased", "normal_unbiased", "lower", "higher", "midpoint", "nearest",
 )  # fmt: skip
+Method: TypeAlias = Annotated[str, one_of(*METHODS)]
 
 
 @checked
-def quantile(x: Array, q: Array, axis: Axes = None, method: str = "linear", keepdims: bool = False) -> Tensor:
+def quantile(
+    x: Array, q: Array, axis: Axes = None, method: Method = "linear", keepdims: bool = False, *,
+    weights: Array | None = None,
+) -> Tensor:  # fmt: skip
     """The q-th quantile over axes, between two neighbours in the order as `method` says (see `numpy.quantile`).
 
     q, a number in [0, 1] or an array of them, is data; its axes come first. Derivative: each of the two neighbours'
-    share. Where an element is NaN, so is the result.
+    share. Where an element is NaN, so is the result. With `weights` (data, method "inverted_cdf"), of x's shape or one
+    for each place along the axis, it is the first element up to which their share is q.
 
     >>> quantile(Tensor([1.0, 2.0, 4.0, 8.0]), 0.5)
     Tensor(3.)
     """
-    shares = _quantile_data("quantile", q, method)
-    rows, kept = _rows("quantile", x, axis, keepdims)
-    n = np.shape(array_of(rows))[-1]
-    if not n:
-        raise ShapeError(f"quantile: expected at least one element, got shape {np.shape(array_of(x))}")
-    # A quantile is linear in the sorted elements. Of the numbers 0, 1, ... it is the place between two of them.
-    how: Any = method
-    place = np.quantile(np.arange(float(n)), shares, method=how)
-    low = np.clip(np.floor(place), 0, n - 1).astype(np.intp)
-    dtype = np.quantile(np.zeros(1, np.asarray(array_of(x)).dtype), array_of(q), method=how).dtype
-    part, ordered = np.asarray(place - low, dtype), sort(rows)
-    first, second = ordered[..., low], ordered[..., np.minimum(low + 1, n - 1)]
-    y = where(constant(part == 0), first, first + (second - first) * part)
-    y = where(expand_dims(any(isnan(rows), axis=-1), tuple(range(-part.ndim, 0))), np.nan, y)
-    return _quantiles_first(y, part.ndim, kept)
+    y, spoilt, finish = _quantile("quantile", x, q, axis, method, keepdims, weights)
+    return finish(where(spoilt, np.nan, y))
 
 
 @checked
-def percentile(x: Array, q: Array, axis: Axes = None, method: str = "linear", keepdims: bool = False) -> Tensor:
+def percentile(
+    x: Array, q: Array, axis: Axes = None, method: Method = "linear", keepdims: bool = False, *,
+    weights: Array | None = None,
+) -> Tensor:  # fmt: skip
     """The `quantile` for q in per cent.
 
     >>> percentile(Tensor([1.0, 2.0, 3.0]), 25)
     Tensor(1.5)
     """
-    return quantile(x, _hundredth("percentile", q), axis=axis, method=method, keepdims=keepdims)
+    return quantile(x, _hundredth("percentile", q), axis, method, keepdims, weights=weights)
 
 
 @checked
@@ -142,36 +136,33 @@ def median(x: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
     rows, kept = _rows("median", x, axis, keepdims)
     n = np.shape(array_of(rows))[-1]
     if not n:
-        raise ShapeError(f"median: expected at least one element, got shape {np.shape(array_of(x))}")
+        return reshape(mean(rows, axis=-1), kept)  # NaN, with NumPy's warning
     ordered = sort(rows)
     middle = (ordered[..., (n - 1) // 2] + ordered[..., n // 2]) / 2
     return reshape(where(any(isnan(rows), axis=-1), np.nan, middle), kept)
 
 
 @checked
-def nanquantile(x: Array, q: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The `quantile` (method "linear") of the elements that are not NaN; NaN where there are none.
+def nanquantile(
+    x: Array, q: Array, axis: Axes = None, method: Method = "linear", keepdims: bool = False, *,
+    weights: Array | None = None,
+) -> Tensor:  # fmt: skip
+    """The `quantile` of the elements that are not NaN; NaN where there are none.
 
     >>> nanquantile(Tensor([1.0, np.nan, 3.0]), 0.5)
     Tensor(2.)
     """
-    shares = _quantile_data("nanquantile", q, "linear")
-    rows, kept = _rows("nanquantile", x, axis, keepdims)
-    *left, n = np.shape(array_of(rows))
-    if not n:
-        raise ShapeError(f"nanquantile: expected at least one element, got shape {np.shape(array_of(x))}")
-    ordered = sort(rows)  # NaN last
-    dtype = np.quantile(np.zeros(1, np.asarray(array_of(x)).dtype), array_of(q)).dtype
-    low, high, part = _places(rows, shares, dtype)
-    first, second = take_along_axis(ordered, low), take_along_axis(ordered, high)
-    y = where(equal(part, 0), first, first + (second - first) * part)
-    return _quantiles_first(reshape(y, (*left, *shares.shape)), shares.ndim, kept)
+    y, _, finish = _quantile("nanquantile", x, q, axis, method, keepdims, weights)
+    return finish(y)
 
 
 @checked
-def nanpercentile(x: Array, q: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
+def nanpercentile(
+    x: Array, q: Array, axis: Axes = None, method: Method = "linear", keepdims: bool = False, *,
+    weights: Array | None = None,
+) -> Tensor:  # fmt: skip
     """The `nanquantile` for q in per cent."""
-    return nanquantile(x, _hundredth("nanpercentile", q), axis=axis, keepdims=keepdims)
+    return nanquantile(x, _hundredth("nanpercentile", q), axis, method, keepdims, weights=weights)
 
 
 @checked
@@ -180,13 +171,70 @@ def nanmedian(x: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
     return nanquantile(x, 0.5, axis=axis, keepdims=keepdims)
 
 
+def _quantile(
+    what: str, x: Array, q: Array, axis: Axes, method: Method, keepdims: bool, weights: Array | None
+) -> tuple[Any, Any, Any]:
+    """Quantiles of what is not NaN, as last axis of rows; which rows have a NaN; what gives results their shape."""
+    shares = np.asarray(_data_of(what, q), dtype=np.float64)
+    if not ((shares >= 0) & (shares <= 1)).all():
+        raise ArgumentError(f"{what}: expected q in [0, 1], got {shares.tolist()}")
+    rows, kept = _rows(what, x, axis, keepdims)
+    dtype = np.quantile(np.zeros(1, np.asarray(array_of(x)).dtype), array_of(q), method=method).dtype  # type: ignore[call-overload]
+    left = np.shape(array_of(rows))[:-1]
+
+    def finish(y: Any) -> Tensor:
+        return _quantiles_first(reshape(y, (*left, *shares.shape)), shares.ndim, kept)
+
+    if not np.shape(array_of(rows))[-1]:
+        if what == "quantile":
+            raise ShapeError(f"quantile: expected at least one element, got shape {np.shape(array_of(x))}")
+        return broadcast_to(mean(rows, axis=-1, keepdims=True), (*left, shares.size)), None, finish
+    ordered = sort(rows)  # NaN last
+    if weights is None:
+        low, high, part = _places(rows, shares, dtype, method)
+        first, second = take_along_axis(ordered, low), take_along_axis(ordered, high)
+        y = where(equal(part, 0), first, first + (second - first) * part)
+    elif method == "inverted_cdf":
+        sized = weights if np.shape(array_of(weights)) == np.shape(array_of(x)) else _along_axis(what, x, weights, axis)
+        y = take_along_axis(ordered, _weighted_places(rows, shares, _rows(what, sized, axis, keepdims)[0]))
+    else:
+        raise ArgumentError(f'{what}: expected method "inverted_cdf" with weights, got {method!r}')
+    return y, any(isnan(rows), axis=-1, keepdims=True), finish
+
+
+def _along_axis(what: str, x: Array, weights: Array, axis: Axes) -> Any:
+    """One weight for each place along an axis, as an array of x's shape."""
+    shape = np.shape(array_of(x))
+    if not isinstance(axis, int) or np.shape(array_of(weights)) != (shape[axis],):
+        given = np.shape(array_of(weights))
+        raise ShapeError(f"{what}: expected weights of x's shape {shape}, or a vector for one axis, got {given}")
+    return broadcast_to(reshape(weights, (-1, *(1,) * (len(shape) - 1 - axis % len(shape)))), shape)
+
+
 @plain
-def _places(rows: Array, shares: Any, dtype: Any) -> Any:
-    """Between which two of the elements of a row that are not NaN each quantile lies, and how far."""
-    last = np.maximum(np.sum(~np.isnan(rows), axis=-1, keepdims=True) - 1, 0)
-    place = last * shares.reshape(-1)
-    low = np.floor(place).astype(np.intp)
+def _places(rows: Array, shares: Any, dtype: Any, method: str) -> Any:
+    """Between which two of the elements of a row that are not NaN each quantile lies, and how far.
+
+    A quantile is linear in the sorted elements: of the numbers 0, 1, ... it is the place between two of them.
+    """
+    numbers = np.sum(~np.isnan(rows), axis=-1)
+    known, which = np.unique(numbers, return_inverse=True)
+    how: Any = method
+    places = [np.quantile(np.arange(float(n or 1)), shares.reshape(-1), method=how) for n in known]
+    place = np.reshape(places, (len(known), shares.size))[which].reshape(*numbers.shape, -1)
+    last = np.maximum(numbers - 1, 0)[..., None]
+    low = np.clip(np.floor(place), 0, last).astype(np.intp)
     return low, np.minimum(low + 1, last), np.asarray(place - low, dtype)
+
+
+@plain
+def _weighted_places(rows: Array, shares: Any, weights: Array) -> Any:
+    """The place, among the sorted elements of a row, where the share of the weights reaches each quantile's."""
+    order = np.argsort(rows, axis=-1, stable=True)
+    weights = np.take_along_axis(np.where(np.isnan(rows), 0.0, weights), order, -1)
+    share = np.cumsum(weights, -1)
+    share = np.where(share > 0, share / np.where(share[..., -1:] > 0, share[..., -1:], 1), -1)[..., None, :]
+    return np.minimum((share < shares.reshape(-1, 1)).sum(-1), rows.shape[-1] - 1)
 
 
 def _data_of(what: str, q: Array) -> Any:
@@ -197,15 +245,6 @@ def _data_of(what: str, q: Array) -> Any:
 
 def _hundredth(what: str, q: Array) -> Any:
     return q / 100 if isinstance(q, (int, float)) else np.true_divide(_data_of(what, q), 100)
-
-
-def _quantile_data(what: str, q: Array, method: str) -> Any:
-    shares = np.asarray(_data_of(what, q), dtype=np.float64)
-    if not ((shares >= 0) & (shares <= 1)).all():
-        raise ArgumentError(f"{what}: expected q in [0, 1], got {shares.tolist()}")
-    if method not in METHODS:
-        raise ArgumentError(f"{what}: expected method to be one of {', '.join(METHODS)}, got {method!r}")
-    return shares
 
 
 def _rows(what: str, x: Array, axis: Any, keepdims: bool) -> tuple[Any, tuple[int, ...]]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from string import ascii_letters
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,19 @@ from ..arguments import DType, checked
 from ..engine.bare import array_of
 from ..engine.plain import plain
 from ..engine.tensor import Array, Tensor
+from ..errors import ArgumentError
+from .choosing import nan_to_num
 from .complex import conj, imag, real
 from .decompositions import norm
-from .elementwise import abs, clip, pow, round, trunc, where
-from .functions import bitwise_left_shift, bitwise_right_shift, deg2rad, rad2deg
-from .linalg import diagonal, vector_norm
+from .elementwise import abs, acos, asin, clip, log, log2, log10, pow, round, sqrt, trunc, where
+from .functions import atanh, bitwise_left_shift, bitwise_right_shift, deg2rad, rad2deg
+from .linalg import diagonal, einsum, vector_norm
+from .polynomials import polygrid2d, polyvalnd
 from .products import cross
 from .reductions import max, min, sum
-from .shape import astype, broadcast_to, expand_dims, flatten
+from .shape import astype, broadcast_to, copy, expand_dims, moveaxis, permute_dims, reshape, transpose
+from .sorting import sort
+from .windows import sliding_window_view
 
 __all__ = ["SPELLINGS"]
 
@@ -69,13 +75,111 @@ def _linalg_cross(x1: Array, x2: Array, axis: int = -1) -> Tensor:
     return cross(x1, x2, axis=axis)
 
 
+def _nan_to_num(x: Array, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Tensor:
+    if not copy:
+        raise ArgumentError("np.nan_to_num: expected copy=True, as a tensor is not written to")
+    return nan_to_num(x, nan, posinf, neginf)
+
+
+def _polyval2d(x: Array, y: Array, c: Array) -> Tensor:
+    return polyvalnd([x, y], c)
+
+
+def _reshape(x: Array, shape: Any, order: str = "C", copy: bool | None = None) -> Tensor:
+    if order == "F" or (order == "A" and np.isfortran(np.asarray(array_of(x)))):
+        return transpose(reshape(transpose(x), shape[::-1] if isinstance(shape, (tuple, list)) else shape))
+    return reshape(x, shape, copy=copy)
+
+
+def _ravel(x: Array, order: str = "C") -> Tensor:
+    if order == "K":  # as the elements lie in memory
+        steps = np.absolute(np.asarray(array_of(x)).strides)
+        return reshape(permute_dims(x, tuple(np.argsort(-steps, kind="stable").tolist())), (-1,))
+    return _reshape(x, (-1,), order)
+
+
+def _copy(a: Array, order: str = "K", subok: bool = False) -> Tensor:
+    return copy(a)
+
+
+def _rollaxis(a: Array, axis: int, start: int = 0) -> Tensor:
+    ndim = np.ndim(array_of(a))
+    axis, start = axis % ndim, start + ndim if start < 0 else start
+    return moveaxis(a, axis, start - (start > axis))
+
+
+def _ix(*args: Array) -> tuple[Tensor, ...]:
+    made = []
+    for k, x in enumerate(args):
+        if np.asarray(array_of(x)).dtype == bool:
+            x = np.flatnonzero(array_of(x))
+        made.append(reshape(x, (*(1,) * k, -1, *(1,) * (len(args) - k - 1))))
+    return tuple(made)
+
+
+def _sort_complex(a: Array) -> Tensor:
+    y = sort(a)
+    return y if np.iscomplexobj(array_of(y)) else astype(y, np.complex128)
+
+
+def _einsum(*operands: Any) -> Tensor:
+    if isinstance(operands[0], str):
+        return einsum(*operands)
+    inputs = operands[
+        : len(operands) // 2 * 2
+    ]  # arrays and the numbers of their axes in turn, then those of the result
+    terms = [",".join(map(_letters, inputs[1::2])), *map(_letters, operands[len(inputs) :])]
+    return einsum("->".join(terms), *inputs[::2])
+
+
+def _letters(axes: Any) -> str:
+    return "".join("..." if k is Ellipsis else ascii_letters[k] for k in axes)
+
+
+def _made_complex(x: Array, low: float = 0, high: float = np.inf) -> Any:
+    """x, as complex numbers if an element is not between low and high."""
+    values = np.asarray(array_of(x))
+    if values.dtype.kind == "c" or bool(_all_between(x, low, high)):
+        return x
+    return astype(x, np.result_type(values, np.complex64))
+
+
+@plain
+def _all_between(x: Array, low: float, high: float) -> Any:
+    x = np.asarray(x)
+    return np.all((x >= low) & (x <= high) | np.isnan(x))
+
+
+def _wide(operation: Callable[[Any], Any], *ends: float) -> Callable[[Array], Any]:
+    def wide(x: Array) -> Any:
+        return operation(_made_complex(x, *ends))
+
+    return wide
+
+
+def _wide_logn(n: Array, x: Array) -> Any:
+    return log(_made_complex(x)) / log(_made_complex(n))
+
+
+def _wide_power(x: Array, p: Array) -> Any:
+    powers = np.asarray(array_of(p))
+    return pow(_made_complex(x), astype(p, np.float64) if powers.dtype.kind in "iu" and (powers < 0).any() else p)
+
+
 SPELLINGS: dict[str, Callable[..., Any]] = {
     "left_shift": bitwise_left_shift, "right_shift": bitwise_right_shift,
     "absolute": abs, "fabs": abs, "power": pow, "fix": trunc, "around": round,
     "_core.umath.clip": clip, "_core.umath.real": real, "_core.umath.imag": imag,
     "where": _where, "full_like": _full_like, "zeros_like": _filled(np.zeros_like), "ones_like": _filled(np.ones_like),
-    "empty_like": _filled(np.zeros_like), "ravel": flatten, "amax": max, "amin": min,
-    "degrees": rad2deg, "radians": deg2rad, "conjugate": conj, "apply_over_axes": _apply_over_axes,
+    "empty_like": _filled(np.zeros_like), "ravel": _ravel, "reshape": _reshape, "copy": _copy, "amax": max,
+    "amin": min, "degrees": rad2deg, "radians": deg2rad, "conjugate": conj, "apply_over_axes": _apply_over_axes,
+    "nan_to_num": _nan_to_num, "rollaxis": _rollaxis, "ix_": _ix, "sort_complex": _sort_complex, "einsum": _einsum,
+    "lib.stride_tricks.sliding_window_view": sliding_window_view,
+    "polynomial.polynomial.polyval2d": _polyval2d, "polynomial.polynomial.polyvalnd": polyvalnd,
+    "polynomial.polynomial.polygrid2d": polygrid2d,
     "linalg.diagonal": _matrix_diagonal, "linalg.norm": norm, "linalg.trace": _matrix_trace,
     "linalg.cross": _linalg_cross, "linalg.vector_norm": vector_norm,
+    "lib.scimath.power": _wide_power, "lib.scimath.logn": _wide_logn,
+    **{f"lib.scimath.{f.__name__}": _wide(f, 0) for f in (sqrt, log, log2, log10)},
+    **{f"lib.scimath.arc{f.__name__[1:]}": _wide(f, -1, 1) for f in (acos, asin, atanh)},
 }  # fmt: skip

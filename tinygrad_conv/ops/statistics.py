@@ -11,13 +11,13 @@ from ..engine.bare import array_of
 from ..engine.plain import plain
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, ShapeError
-from .complex import squared_size
-from .elementwise import clip, divide, isnan, root, sqrt, where
+from .complex import conj, imag, real, squared_size
+from .elementwise import clip, divide, greater, isnan, root, sqrt, where
 from .joining import vstack
 from .leaving import data_of
 from .linalg import diagonal, matmul
 from .reductions import all, max, mean, min, normalize_axes, prod, sum
-from .shape import expand_dims, matrix_transpose, reshape, squeeze
+from .shape import astype, broadcast_to, expand_dims, matrix_transpose, reshape, squeeze
 
 
 @checked
@@ -46,7 +46,11 @@ def average(
         sized = tuple(shape[k] if k in axes else 1 for k in range(len(shape)))
         turned = weights.transpose(*order) if isinstance(weights, Tensor) else np.transpose(weights, order)
         weights = reshape(turned, sized)
-    total = sum(weights * (np.ones(shape) if np.shape(array_of(weights)) != shape else 1), axis=axis, keepdims=keepdims)
+    dtypes = [np.asarray(array_of(v)).dtype for v in (x, weights)]
+    if dtypes[0].kind in "iub":
+        dtypes.append(np.dtype(np.float64))
+    weights = astype(broadcast_to(weights, shape), np.result_type(*dtypes))
+    total = sum(weights, axis=axis, keepdims=keepdims)
     y = sum(x * weights, axis=axis, keepdims=keepdims) / total
     return (y, total) if returned else y
 
@@ -125,11 +129,11 @@ def _numbers(x: Array, axis: Any, keepdims: bool, ddof: float = 0) -> Any:
 @checked
 def cov(
     x: Array, y: Array | None = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None,
-    fweights: Any = None, aweights: Any = None,
+    fweights: Any = None, aweights: Array | None = None,
 ) -> Tensor:  # fmt: skip
     """The covariances of variables, which are rows (columns with ``rowvar=False``), as `numpy.cov`.
 
-    Weights are data. Derivative: that of the centred products.
+    `fweights`, how often each was seen, are data. Derivative: that of the centred products.
 
     >>> cov(Tensor([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0]]))
     Tensor([[1., 2.],
@@ -140,23 +144,21 @@ def cov(
         rows = vstack([rows, _variables(y, rowvar)])
     n = np.shape(array_of(rows))[1]
     ddof = (0 if bias else 1) if ddof is None else ddof
-    weights = np.ones(n)
+    weights: Any = np.ones(n)
     for name, given, kind in (("fweights", fweights, "iu"), ("aweights", aweights, "iuf")):
         if given is not None:
-            array = np.asarray(data_of(f"cov, whose {name} are data", given))
+            array = np.asarray(data_of("cov, whose fweights are data", given) if kind == "iu" else array_of(given))
             if array.shape != (n,) or array.dtype.kind not in kind or (array < 0).any():
                 raise ArgumentError(
                     f"cov: expected {name} as {n} numbers >= 0 ({kind}), got {array.dtype} {array.shape}"
                 )
-            weights = weights * array
-    total = weights.sum()
+            weights = weights * given
+    total = sum(weights)
     centre = sum(rows * weights, axis=1, keepdims=True) / total
-    if aweights is None or ddof == 0:
-        factor = total - ddof
-    else:
-        factor = total - ddof * (weights * np.asarray(array_of(aweights))).sum() / total
+    lost: Any = ddof if aweights is None or ddof == 0 else ddof * sum(weights * aweights) / total
+    factor = total - lost
     centred = rows - centre
-    found = matmul(centred * weights, matrix_transpose(centred)) / np.where(factor > 0, factor, np.nan)
+    found = matmul(centred * weights, conj(matrix_transpose(centred))) / where(greater(factor, 0), factor, np.nan)
     return squeeze(found) if 1 in np.shape(array_of(found)) else found
 
 
@@ -181,9 +183,11 @@ def corrcoef(x: Array, y: Array | None = None, rowvar: bool = True) -> Tensor:
     c = cov(x, y, rowvar)
     if np.ndim(array_of(c)) == 0:
         return c / c
-    deviation = sqrt(diagonal(c))
+    deviation = sqrt(real(diagonal(c)))
     found = divide(divide(c, expand_dims(deviation, 1)), expand_dims(deviation, 0))
-    return clip(found, -1, 1)
+    if not np.iscomplexobj(array_of(found)):
+        return clip(found, -1, 1)
+    return clip(real(found), -1, 1) + 1j * clip(imag(found), -1, 1)
 
 
 __all__ = [

@@ -264,7 +264,7 @@ def _complex_step(along: _Line, swept: Estimate) -> Estimate:
     h = 2.0**-80
     try:
         y = along(1j * h)
-    except ArithmeticError:
+    except (ArithmeticError, ShapeError):  # no real numbers of real numbers: what is complex has two parts
         return swept
     if y.dtype.kind != "c" or y.shape != swept.value.shape or swept.kinks.any():
         return swept
