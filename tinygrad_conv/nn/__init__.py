@@ -19,45 +19,17 @@ Sequential(  # 13,610 parameters
 )
 """
 
-from . import activations, init
-from .convolution import (
-    Conv1D,
-    Conv1DTranspose,
-    Conv2D,
-    Conv2DTranspose,
-    Conv3D,
-    Conv3DTranspose,
-    DepthwiseConv2D,
-    LocallyConnected2D,
-    SeparableConv2D,
-)
-from .core import Activation, Dense, Dropout, Embedding, Flatten, Reshape
+from . import activations, convolution, core, init, layer, module, normalization, pooling, sequential
+from .convolution import *
+from .core import *
 from .init import seed
-from .layer import Layer, Weight
-from .module import Buffer, Module, Parameter
-from .normalization import BatchNorm, GroupNorm, LayerNorm
-from .pooling import (
-    AvgPool1D,
-    AvgPool2D,
-    AvgPool3D,
-    GlobalAvgPool1D,
-    GlobalAvgPool2D,
-    GlobalAvgPool3D,
-    GlobalMaxPool1D,
-    GlobalMaxPool2D,
-    GlobalMaxPool3D,
-    MaxPool1D,
-    MaxPool2D,
-    MaxPool3D,
-)
-from .sequential import Sequential
+from .layer import *
+from .module import *
+from .normalization import *
+from .pooling import *
+from .sequential import *
 from .summary import Row, rows, summary
 
-__all__ = [
-    "Activation", "AvgPool1D", "AvgPool2D", "AvgPool3D", "BatchNorm", "Buffer", "Conv1D", "Conv1DTranspose", "Conv2D",
-    "Conv2DTranspose", "Conv3D", "Conv3DTranspose", "Dense", "DepthwiseConv2D", "Dropout", "Embedding", "Flatten",
-    "GlobalAvgPool1D", "GlobalAvgPool2D", "GlobalAvgPool3D", "GlobalMaxPool1D", "GlobalMaxPool2D", "GlobalMaxPool3D",
-    "GroupNorm", "Layer", "LayerNorm", "LocallyConnected2D", "MaxPool1D", "MaxPool2D", "MaxPool3D", "Module",
-    "Parameter", "Reshape", "Row", "SeparableConv2D", "Sequential", "Weight", "activations", "init", "rows", "seed",
-    "summary",
-]  # fmt: skip
+__all__ = ["Row", "activations", "init", "rows", "seed", "summary"]
+__all__ += convolution.__all__ + core.__all__ + layer.__all__ + module.__all__
+__all__ += normalization.__all__ + pooling.__all__ + sequential.__all__

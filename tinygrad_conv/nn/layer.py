@@ -32,7 +32,7 @@ from .fixes import Edit, Shape, explain
 from .init import Fans
 from .module import Module
 
-__all__ = ["Layer"]
+__all__ = ["Layer", "Weight"]
 
 
 @dataclass(frozen=True)
