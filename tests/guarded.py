@@ -1,7 +1,8 @@
 """Run compiled kernels on arrays that end, or begin, where memory does: reading or writing beyond them is the end.
 
-``python guarded.py FIRST LAST [KINDS]`` runs the cases of these seeds, of the kinds "conv", "pool" and "rows" or those
-given. It prints each case before it runs, so the last line says which one it was. Results must be the plain forms'.
+``python guarded.py FIRST LAST [KINDS] [DTYPES]`` runs the cases of these seeds, of the kinds "conv", "pool" and "rows",
+in float32 and float64, or of those given. It prints each case before it runs, so the last line says which one it was.
+Results must be the plain forms'.
 """
 
 import ctypes
@@ -71,9 +72,9 @@ def guard_everything():
 class Case:
     """The numbers of one seed, and what is compared."""
 
-    def __init__(self, seed):
+    def __init__(self, seed, dtypes):
         self.rng = np.random.default_rng(seed)
-        self.dtype = self.choose((np.float32, np.float64))
+        self.dtype = self.choose(dtypes)
         guard.at_end = self.choose((True, False))
 
     def choose(self, values):
@@ -123,10 +124,10 @@ def as_tuple(arrays):
 
 def run_conv(case):
     a, rank_one = case.axes(pooling=False), (case.up_to(70, 2), 1, case.up_to(3, 1))
-    groups, c_in, c_out = case.choose(
-        [(1, case.up_to(70, 1), case.up_to(70, 1))] * 2
-        + [rank_one, (case.up_to(5, 2), case.up_to(20, 1), case.up_to(40, 1))]
-    )
+    grouped = case.up_to(5, 2), case.up_to(20, 1), case.up_to(40, 1)
+    in_a_vector = 2, case.up_to(20, 1), case.choose((1, 2, 4, 8))  # channels of all groups fill one of some processor
+    dense = 1, case.up_to(70, 1), case.up_to(70, 1)
+    groups, c_in, c_out = case.choose((dense, dense, dense, rank_one, grouped, in_a_vector))
     x, w = case.array(case.up_to(5, 1), *a.sizes, groups * c_in), case.array(*a.k, c_in, groups * c_out)
     print(x.shape, w.shape, a.s, a.pads, a.d, groups, flush=True)
     window = conv_window("t", len(a.k), x.shape, w.shape, a.s, a.pads, a.d, groups, None)
@@ -171,8 +172,10 @@ def run_rows(case):
 
 if __name__ == "__main__":
     guard_everything()
-    kinds = sys.argv[3:] or ["conv", "pool", "rows"]
+    runs = {"conv": run_conv, "pool": run_pool, "rows": run_rows}
+    kinds = [kind for kind in sys.argv[3:] if kind in runs] or list(runs)
+    dtypes = [np.dtype(name) for name in sys.argv[3:] if name not in runs] or [np.dtype("f4"), np.dtype("f8")]
     for seed in range(*map(int, sys.argv[1:3])):
-        this, kind = Case(seed), kinds[seed % len(kinds)]
-        print(seed, kind, this.dtype.__name__, end=" ", flush=True)
-        {"conv": run_conv, "pool": run_pool, "rows": run_rows}[kind](this)
+        this, kind = Case(seed, dtypes), kinds[seed % len(kinds)]
+        print(seed, kind, this.dtype, end=" ", flush=True)
+        runs[kind](this)

@@ -351,7 +351,7 @@ def _kernel_grad(each, x, g, sizes, axes, panels, sums, weights, stage, dw):
                         valid, lanes = panels[panel, 2], panels[panel, 3]
                         at_base = base + group * k + (0 if each is None else first)
                         b, b_base = g, (before + low + first_place) * filters + group * (filters // groups) + first
-                        if lanes != filters:  # or else they lie as they should
+                        if not valid == lanes == filters:  # or else they lie as they should
                             for place in range(count):
                                 line, part = g[b_base + place * filters :], weights[place * lanes : (place + 1) * lanes]
                                 for c in range(valid):
