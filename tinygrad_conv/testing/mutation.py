@@ -223,7 +223,7 @@ def _of_primitive(primitive: Primitive, seed: int, draws: int) -> _Samples:
 
 def _again(case: Case) -> Case:
     """The same function at the same point along the same directions: nothing that depends on a rule is known yet."""
-    known = {name: getattr(case, name) for name in ("y", "tangents", "cotangent", "truth")}
+    known = {name: getattr(case, name) for name in ("y", "tangents", "cotangent", "truth", "bends")}
     new = copy(case)
     for name in [name for name in vars(new) if hasattr(Case, name)]:  # cached properties
         del new.__dict__[name]
