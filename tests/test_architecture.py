@@ -186,6 +186,33 @@ def test_code_on_pages_runs(page, tmp_path, monkeypatch):
     monkeypatch.undo()
 
 
+def names_in(path):
+    """Functions and classes of a file, methods as Class.method."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            yield node.name
+        for inner in node.body if isinstance(node, ast.ClassDef) else ():
+            if isinstance(inner, ast.FunctionDef):
+                yield f"{node.name}.{inner.name}"
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "docs/inside.md", "CONTRIBUTING.md"])
+def test_walks_name_what_exists(page):
+    """Rows of a table: a file of the package or the repository, and a name in it."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    steps = re.findall(r"^\|.*?`([a-z_/]+\.py)` \| `([A-Za-z_.]+)` \|", text, re.M)
+    assert len(steps) > 4
+    for file, name in steps:
+        path = next(path for path in (PACKAGE / file, ROOT / file) if path.exists())
+        assert name in set(names_in(path)), f"{file} has no {name}"
+
+
+def test_pages_name_files_that_exist():
+    for page in [*PAGES, ROOT / "CONTRIBUTING.md"]:
+        for file in re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.[a-z]+)`", page.read_text(encoding="utf-8")):
+            assert any((folder / file).exists() for folder in (ROOT, PACKAGE, ROOT / "docs")), f"{page.name}: {file}"
+
+
 def test_every_decision_is_listed():
     folder = ROOT / "docs" / "decisions"
     listed = re.findall(r"\| (\d+) \| \[(.*)\]\((.*)\) \|", (folder / "README.md").read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ One block declares a primitive::
 The decorator names the *kind*, and the kind says what has to be stated:
 
 =============  ==========================================================================================
-`elementwise`  one derivative per input; VJP and JVP both multiply by it, and broadcasting is undone here
+`elementwise`  one derivative per input; VJP and JVP both multiply by it (`walk` undoes broadcasting)
 `linear`       the transpose (per input, if it is linear in several together); the JVP is the operation itself
 `bilinear`     the two transposes; the JVP is the operation with one input replaced by its tangent
 `opaque`       VJP and JVP per input, for the few operations that are none of these
