@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.array_api import make_strategies_namespace
 
 import tinygrad_conv as tg
-from tinygrad_conv.errors import ArgumentError, DTypeError, ShapeError
+from tinygrad_conv.errors import ArgumentError, DTypeError, GraphError, MutationError, ShapeError
 
 # The standard's functions of 2025.12, whose array arguments are positional, and the keywords that each must know.
 _FUNCTIONS = """
@@ -188,3 +188,53 @@ def test_copies_as_they_are_asked_for():
     ):  # fmt: skip
         with pytest.raises(ValueError, match="copy"):
             refused()
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Memory that others write to, and assignment
+
+
+@pytest.mark.parametrize("into", [tg.from_dlpack, tg.asarray, tg.Tensor])
+def test_a_write_through_an_alias_is_noticed(into):
+    array = np.array([1.0, 2.0])
+    x, w = into(array), tg.Tensor([1.0, 1.0], requires_grad=True)
+    for alias in (array, np.from_dlpack(x)):
+        y = (x * w).sum()
+        alias += 1.0
+        with pytest.raises(MutationError):
+            y.backward()
+    with pytest.raises(GraphError, match="gradient would be lost"):
+        np.from_dlpack(x * w)
+
+
+def assigning(module):
+    """``x[index] = value``, as a module of that name does it."""
+    names = {"__name__": module}
+    exec("def assign(x, index, value):\n    x[index] = value\n    return x", names)
+    return names["assign"]
+
+
+@pytest.mark.parametrize("module", ["array_api_extra._at", "scipy._lib.array_api_extra._lib._at", "sklearn.utils"])
+def test_assignment_in_portable_code_is_recorded(module):
+    def f(x, v):
+        y = assigning(module)(x * 2, [1], v)
+        return (y * y).sum()
+
+    gx, gv = tg.grad(f, argnums=(0, 1))(np.array([1.0, 2.0]), np.array([5.0]))
+    assert (gx.tolist(), gv.tolist()) == ([8.0, 0.0], [10.0])
+    leaf = tg.Tensor([1.0], requires_grad=True)
+    with pytest.raises(GraphError, match="copy"):
+        assigning(module)(leaf, 0, 1.0)
+    assert leaf.tolist() == [1.0]
+
+
+def test_assignment_is_refused_to_users_and_where_others_see_the_memory():
+    x = tg.zeros(4)
+    with pytest.raises(DTypeError, match="set_at"):
+        x[0] = 1.0
+    view = x[:2]
+    for shared in (view, x):
+        with pytest.raises(DTypeError, match="set_at"):
+            assigning("sklearn.utils")(shared, 0, 1.0)
+    del view, shared
+    assert assigning("sklearn.utils")(x, 0, 1.0).tolist() == [1.0, 0.0, 0.0, 0.0]

@@ -32,7 +32,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from . import errors, ops
+from . import errors, neighbours, ops
 from .engine.checkpoint import checkpoint
 from .engine.modes import detect_anomaly, enable_grad, is_grad_enabled, no_grad
 from .engine.primitive import NONDIFF, Primitive, bilinear, elementwise, linear, opaque, primitives
@@ -82,6 +82,7 @@ vars(_methods).update(
     as_dense=_later("graph.microscope.dense", "as_dense"),
     array_namespace=_later("array_api", "namespace"),
 )
+neighbours.tell()
 
 
 def __getattr__(name: str) -> Any:

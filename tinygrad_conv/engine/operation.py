@@ -41,6 +41,7 @@ class Declared(Protocol):
     inputs: tuple[str, ...]
     params: tuple[str, ...]
     defaults: dict[str, Any]
+    by_position: int
     variadic: bool
     broadcasts: bool
     has_residual: bool
@@ -196,7 +197,7 @@ tensors = False
 """
     if primitive.params:
         unpack = f"""\
-if more and not params and len(more) <= {len(primitive.params)}:  # keywords given by position
+if more and not params and len(more) <= {primitive.by_position}:  # keywords given by position
     params = dict(zip(primitive.params, more))
 el{unpack}"""
     for k in inputs:

@@ -151,6 +151,7 @@ class Primitive:
             self._refuse(f"a forward function of at least {n_inputs} inputs; its signature is {self.signature}")
         self.inputs = tuple(p.name for p in parameters[:n_inputs])
         self.params = tuple(p.name for p in parameters[n_inputs:])
+        self.by_position = sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters[n_inputs:])  # so many of them
         self.positions = () if self.variadic else tuple(range(n_inputs))
         self.defaults = {p.name: p.default for p in parameters[n_inputs:] if p.default is not p.empty}
 
@@ -244,7 +245,7 @@ class Primitive:
     def bind(self, args: tuple[Any, ...], params: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Split a call into inputs and keyword parameters, however the caller spelled it."""
         n = len(self.inputs)
-        if n < len(args) <= n + len(self.params) and params.keys().isdisjoint(self.params[: len(args) - n]):
+        if n < len(args) <= n + self.by_position and params.keys().isdisjoint(self.params[: len(args) - n]):
             return args[:n], dict(zip(self.params, args[n:], strict=False)) | params
         try:
             bound = self.signature.bind(*(x for x in args if x is not MISSING), **params)

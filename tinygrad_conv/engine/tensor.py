@@ -28,11 +28,6 @@ __all__ = ["PLAIN", "Array", "Shape", "Tensor", "cast", "ops", "plain_array", "w
 ndarray = np.ndarray
 ops: Any = SimpleNamespace()  # name -> operation; filled by the package `ops`
 
-_IN_PLACE_HELP = (
-    "tensors are values: assignment in place is not recorded. Write y = tg.set_at(x, index, value), "
-    "y = tg.add_at(x, index, value) or y = tg.where(mask, value, x) instead"
-)
-
 
 class Tensor(ArrayMethods["Tensor"]):
     """An n-dimensional array that remembers how it was made.
@@ -451,11 +446,8 @@ class Tensor(ArrayMethods["Tensor"]):
         made = _unpickle, (self.__class__, self._array, self.requires_grad, self.name)
         return (*made, self.__dict__) if getattr(self, "__dict__", None) else made
 
-    def __setitem__(self, index: Any, value: Any) -> None:
-        raise DTypeError(_IN_PLACE_HELP)
-
     def __delitem__(self, index: Any) -> None:
-        raise DTypeError(_IN_PLACE_HELP)
+        raise DTypeError("tensors are values: an element is not deleted in place; tg.delete(x, index) gives the others")
 
 
 def _retain(node: Callable[[], Node | None], gradient: Tensor) -> None:

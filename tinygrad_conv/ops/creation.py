@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import Count, Device, DType, ShapeLike, afford, bare_array, checked
+from ..arguments import Count, Device, DType, ShapeLike, afford, bare_array, checked, described
 from ..engine.bare import array_of
 from ..engine.guards import expose
 from ..engine.modes import constant
 from ..engine.node import Shape
 from ..engine.tensor import Array, Tensor
-from ..errors import ArgumentError, DTypeError
+from ..errors import ArgumentError, DTypeError, GraphError
 from .shape import copy as copied
 
 
@@ -54,15 +54,22 @@ def asarray(data: Any, dtype: DType | None = None, *, device: Device | None = No
 def from_dlpack(x: Any, *, device: Device | None = None, copy: bool | None = None) -> Tensor:
     """Another library's array (PyTorch's, JAX's) as a tensor that shares its memory, unless ``copy=True``.
 
-    Raises DTypeError for what does not export itself, and what the other library raises for what it does not export:
-    a PyTorch tensor that requires a gradient, or one of a GPU.
+    Raises DTypeError for what is not given away, such as a PyTorch tensor that requires a gradient, or one of a GPU.
 
     >>> from_dlpack(np.array([1.0, 2.0]))
     Tensor([1., 2.])
     """
     if not hasattr(x, "__dlpack__"):
         raise DTypeError(f"from_dlpack: expected an array with __dlpack__, got {type(x).__name__}; use asarray")
-    array = np.from_dlpack(bare_array(x, "from_dlpack"))
+    x = bare_array(x, "from_dlpack")
+    try:
+        array = np.from_dlpack(x)
+    except GraphError:
+        raise
+    except Exception as error:  # whatever the other library raises
+        raise DTypeError(
+            f"from_dlpack: expected an array that gives its memory away, got {described(x)}: {error}"
+        ) from error
     if copy:
         return made(array.copy())
     out = made(array)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.tensor import Tensor, ops
+from .assignment import set_item
 
 __all__ = ["put_in_place"]
 
@@ -32,7 +33,7 @@ def put_in_place() -> None:
     given |= {f"__r{operator}__": _reversed(getattr(ops, name)) for operator, name in OPERATORS.items()}
     given |= {"__pos__": _itself, "reshape": reshape, "transpose": transpose, "flatten": flatten, "ravel": flatten}
     given |= {"conjugate": ops.conj, "T": property(_transposed), "mT": property(ops.matrix_transpose)}
-    given |= {"real": property(ops.real), "imag": property(ops.imag)}
+    given |= {"__setitem__": set_item, "real": property(ops.real), "imag": property(ops.imag)}
     for name, value in given.items():
         setattr(Tensor, name, value)
 

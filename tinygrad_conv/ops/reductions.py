@@ -38,7 +38,7 @@ def _keep(g: Array, x_shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Arr
     lambda g, x_shape, axis, keepdims: broadcast_to(_keep(g, x_shape, axis, keepdims), x_shape), label="Σ",
     samples=lambda d: d.reduction_sample(),
 )  # fmt: skip
-def sum(x: Array, axis: Axis = None, keepdims: bool = False, dtype: DType | None = None) -> Array:
+def sum(x: Array, axis: Axis = None, keepdims: bool = False, *, dtype: DType | None = None) -> Array:
     """The sum over axes, added up in a dtype if one is given. Derivative: 1 for every element.
 
     >>> sum(Tensor([[1.0, 2.0], [3.0, 4.0]]), axis=0)
@@ -69,7 +69,7 @@ def _count(x: Array, axis: Axis) -> int:
 
 
 @checked
-def prod(x: Array, axis: Axis = None, keepdims: bool = False, dtype: DType | None = None) -> Tensor:
+def prod(x: Array, axis: Axis = None, keepdims: bool = False, *, dtype: DType | None = None) -> Tensor:
     """The product over axes, multiplied pairwise (in a dtype if one is given).
 
     Derivative: the product of all the others (exact with zeros too).
