@@ -20,11 +20,17 @@ def row(function: Callable[..., Any], name: str) -> str:
     """One line of the table: name with its keywords, kind, the first sentence, the derivative."""
     doc = inspect.getdoc(function) or ""
     summary = re.split(r"(?<=[.:])\s", doc.split("\n\n")[0].replace("\n", " "))[0].rstrip(":")
-    derivative = re.search(r"Derivatives?:? (.*?)(?:\.\s|\.$|$)", doc.split(">>>")[0].replace("\n", " "))
     primitive = getattr(function, "primitive", None)
     kind = primitive.kind if primitive else "plain" if is_plain(function) else "composed"
-    cell = (derivative[1] if derivative else "").replace("|", "\\|").strip()
+    cell = derivative(function)
     return f"| `{name}{_arguments(function)}` | {kind} | {summary.replace('|', chr(92) + '|')} | {cell} |"
+
+
+def derivative(function: Callable[..., Any]) -> str:
+    """What a docstring says of the derivative; empty where it says nothing, as of what is composed."""
+    doc = (inspect.getdoc(function) or "").split(">>>")[0].replace("\n", " ")
+    found = re.search(r"Derivatives?:? (.*?)(?:\.\s|\.$|$)", doc)
+    return (found[1] if found else "").replace("|", "\\|").strip()
 
 
 def _arguments(function: object) -> str:
@@ -59,7 +65,7 @@ def numpys() -> str:
     combine = _names(f.__name__ for f in {*protocols.REDUCTIONS, *protocols.SCANS, *protocols.ASSOCIATIVE})
     methods = f"`reduce` and `accumulate` of {combine}; `outer` of every operation of two inputs. Others are refused."
     return f"""\
-# NumPy's functions on tensors
+# NumPy, name by name
 
 Made by `python docs/make_reference.py` from the table in `tinygrad_conv/ops/overrides.py`. It has every function and
 ufunc that NumPy lets a library answer for; a test walks NumPy's own list and fails on a name without a class.
@@ -91,11 +97,11 @@ undefined), are refused in words while a gradient follows; `out` is refused alwa
 
 {_filled(f"Methods of ufuncs: {methods}")}
 
-| NumPy | operation |
-|---|---|
-{_rows((name, f"`tg.{f.__name__}`") for name, f in served.items() if not is_plain(f) and hasattr(tg, f.__name__))}
+Where no derivative is written, it is that of the parts of which an operation is composed.
 
-{_filled(f"Composed of several: {_names(name for name, f in served.items() if not hasattr(tg, f.__name__))}.")}
+| NumPy | here | derivative |
+|---|---|---|
+{_rows((name, f) for name, f in served.items() if not is_plain(f))}
 
 ## Data
 
@@ -113,8 +119,16 @@ All of {", ".join(f"`np.{name}*`" for name in overrides.TEXT)}.
 """
 
 
-def _rows(pairs: Iterable[tuple[str, str]]) -> str:
-    return "\n".join(f"| `np.{name}` | {operation} |" for name, operation in sorted(pairs))
+def _rows(pairs: Iterable[tuple[str, Callable[..., Any]]]) -> str:
+    return "\n".join(f"| `np.{name}` | {_here(name, f)} | {derivative(f)} |" for name, f in sorted(pairs, key=str))
+
+
+def _here(name: str, operation: Callable[..., Any]) -> str:
+    """The name under which users find the operation that a function of NumPy's is."""
+    own = operation.__name__
+    if getattr(tg, own, None) is operation:
+        return f"`tg.{own}`"
+    return f"`tg.{name}`" if name.startswith(("linalg.", "fft.")) or hasattr(tg, name) else "composed"
 
 
 def _names(names: Iterable[str]) -> str:

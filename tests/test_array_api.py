@@ -200,7 +200,7 @@ def test_a_write_through_an_alias_is_noticed(into):
     x, w = into(array), tg.Tensor([1.0, 1.0], requires_grad=True)
     for alias in (array, np.from_dlpack(x)):
         y = (x * w).sum()
-        alias += 1.0
+        (alias if alias.flags.writeable else array)[:] += 1.0  # NumPy 2.0 makes its own read-only
         with pytest.raises(MutationError):
             y.backward()
     with pytest.raises(GraphError, match="gradient would be lost"):

@@ -2,10 +2,7 @@
 
 from .ops.overrides import name_of, operations
 
-globals().update(
-    {
-        name.rpartition(".")[2]: f
-        for name, f in ((name_of(of), f) for of, f in operations().items())
-        if "linalg." in name
-    }
-)
+for _function, _operation in operations().items():
+    _where, _, _name = name_of(_function).rpartition(".")
+    if _where == "linalg":
+        globals()[_name] = _operation

@@ -204,7 +204,8 @@ class Tensor(ArrayMethods["Tensor"]):
     ) -> Any:
         """The array for another library to share (``torch.from_dlpack(x)``)."""
         ops.refuse_array(self)
-        return self.data.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
+        wanted = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
+        return self.data.__dlpack__(**{name: value for name, value in wanted.items() if value is not None})
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return self._array.__dlpack_device__()
