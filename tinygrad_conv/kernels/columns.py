@@ -12,14 +12,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .scratch import Array, blocks, scratch
+from .scratch import BLOCK_BYTES, Array, blocks, scratch
 from .window import Window
 
 __all__ = ["Block", "column_blocks", "output_blocks", "staged"]
 
 Block: TypeAlias = tuple[slice, slice]  # of images, and of rows of outputs in them
 
-BLOCK_BYTES = 1 << 21  # of columns at a time: in smaller blocks, calling NumPy costs more than the level-2 cache saves
 SHORT_RUN = 12  # elements: copying shorter runs costs more than rearranging the block
 
 

@@ -27,12 +27,11 @@ from . import winograd
 from .columns import column_blocks
 from .depthwise import depthwise, depthwise_input_grad, depthwise_kernel_grad, is_depthwise
 from .product import matmul
-from .scratch import Array, blocks, result, scratch
+from .scratch import BLOCK_BYTES, Array, blocks, result, scratch
 from .window import Window
 
 __all__ = ["conv", "conv_input_grad", "conv_kernel_grad", "patches", "patches_transpose"]
 
-BLOCK_BYTES = 1 << 21  # of an input gradient and what it is summed up from; as in `columns`
 FEW_CHANNELS = 8  # below, a product with the kernel of one offset is too narrow for BLAS
 MORE_PLACES, MORE_CHANNELS = 1.15, 2  # up to so many times those of the outputs: one convolution beats many products
 MANY_PLACES, SMALL_KERNEL = 512, 1 << 15  # from so many outputs, or up to so few elements: flipping the kernel is cheap

@@ -25,13 +25,12 @@ import numpy as np
 
 from .product import matmul
 from .runs import SHORT_RUN, Piles, copy_runs
-from .scratch import Array, blocks, result, scratch
+from .scratch import BLOCK_BYTES, Array, blocks, result, scratch
 from .window import Window
 
 __all__ = ["avg_pool", "avg_pool_transpose", "max_pool", "pool_gather", "pool_scatter"]
 
 FEW = 9  # offsets in a window: so many are faster all at once than one axis at a time
-BLOCK_BYTES = 1 << 21  # of images at a time: in smaller blocks, calling NumPy costs more than the level-2 cache saves
 
 # ------------------------------------------------------------------------------------------------------------------
 # Maximum

@@ -15,11 +15,12 @@ import numpy as np
 
 from ..errors import ArgumentError
 
-__all__ = ["Array", "blocks", "result", "scratch"]
+__all__ = ["BLOCK_BYTES", "Array", "blocks", "result", "scratch"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
 MOST_BYTES = 1 << 24  # what a thread keeps under each name
+BLOCK_BYTES = 1 << 21  # of images or columns at a time: in smaller blocks, calling NumPy costs more than a cache saves
 
 
 class _Store(threading.local):

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.bare import array_of
 from ..engine.tensor import Tensor
 from ..ops.elementwise import where
 from ..ops.shape import flip, permute_dims, roll, sum_to
@@ -88,10 +89,6 @@ def _slightly(c: Call) -> Any:
     return c.right() * SLIGHTLY
 
 
-def _raw(x: Any) -> Any:
-    return x._array if isinstance(x, Tensor) else np.asarray(x)
-
-
 def _is_summed(c: Call, r: Any) -> bool:
     """Is the right gradient the sum of the cotangent over broadcast axes?"""
     if len(c.target) > c.g.ndim or c.g.shape == c.target:
@@ -99,7 +96,7 @@ def _is_summed(c: Call, r: Any) -> bool:
     trailing = c.g.shape[c.g.ndim - len(c.target) :]
     if any(n not in (1, m) for n, m in zip(c.target, trailing, strict=True)):
         return False
-    return r.shape == c.target and np.array_equal(_raw(r), sum_to(_raw(c.g), c.target))
+    return r.shape == c.target and np.array_equal(array_of(r), sum_to(array_of(c.g), c.target))
 
 
 def _broadcasts(c: Situation) -> bool:
@@ -259,7 +256,7 @@ def _no_flip(c: Call) -> Any:
         return flip(r, axis=(0, 1))
     axis = c.params["axis"]
     turned = flip(c.g, axis=axis)
-    return c.g if np.array_equal(_raw(turned), _raw(r)) else flip(c.right(turned), axis=axis)
+    return c.g if np.array_equal(array_of(turned), array_of(r)) else flip(c.right(turned), axis=axis)
 
 
 def _overlaps(c: Situation) -> bool:
@@ -282,7 +279,7 @@ def _assign_for_add(c: Call) -> Any:
         one = np.zeros(prod(sizes), c.g.dtype)
         one[position] = 1
         part = c.right(c.g * one.reshape(sizes))
-        total = part if total is None else where(_raw(part) != 0, part, total)
+        total = part if total is None else where(array_of(part) != 0, part, total)
     return c.right() if total is None else total
 
 
