@@ -101,6 +101,7 @@ CASES: dict[str, Case] = {  # by what they show, or the primitive's name
     "cofactors": _matrices(tg.primitives()["cofactors"]),
     "_cholesky": _matrices(lambda x: tg.cholesky(_definite(x))),
     "_eigh": _matrices(lambda x: tg.eigh(_definite(x))[0]),
+    "_eig": _matrices(lambda x: tg.real(tg.eigvals(_definite(x)))),
     "_qr": _matrices(lambda x: tg.qr(x)[1]),
     "_svd": _matrices(lambda x: tg.svd(x)[1]),
     "_pinv": _matrices(tg.pinv),

@@ -154,7 +154,7 @@ for n, m in ((3, 2), (1, 4), (3, 3)):
     pair("polydiv", lambda u, v: np.polydiv(u, v)[0], lambda u, v: tg.polydiv(u, v)[0], normal(n), positive(m),
          gradient=n >= m)  # fmt: skip
     pair("last of the remainder", lambda u, v: np.polydiv(u, v)[1][-1:], lambda u, v: tg.polydiv(u, v)[1][-1:],
-         normal(n), positive(m))  # fmt: skip
+         normal(n), positive(m), gradient=n >= m)  # fmt: skip
 for m in (0, 1, 2):
     same("polyder", normal(4), m=m)
     same("polyint", normal(3), m=m)
@@ -196,8 +196,9 @@ for name, *asked in (("all", "index", "inverse", "counts"), ("inverse", "inverse
     for k in range(len(keywords) + 1):
         pair(f"unique_{name}[{k}]", lambda x, k=k, w=keywords: np.unique(x, **w)[k], lambda x, k=k, f=ours: f(x)[k],
              THREES, gradient=False)  # fmt: skip
-for name in ("union1d", "setdiff1d", "setxor1d"):
+for name in ("union1d", "setxor1d"):
     same(name, normal(3), normal(4))
+pair("setdiff1d of data", lambda x: np.setdiff1d(x, THREES), lambda x: tg.setdiff1d(x, THREES), normal(3))
 same("intersect1d", THREES, np.array([2.0, 3, 5]), gradient=False)
 same("setxor1d", THREES, np.array([2.0, 5]), gradient=False)
 same("setdiff1d", THREES, np.array([2.0, 5]), gradient=False)
@@ -349,7 +350,7 @@ pair("tensorsolve along axes", lambda a, b: L.tensorsolve(a, b, (0, 2)), lambda 
      normal(2, 2, 2, 2), normal(2, 2))  # fmt: skip
 for axis, ord in ((None, 0), (0, -1), ((0, 1), 3), (1, -np.inf), (1, 1.5)):
     pair(f"vector_norm {ord}", lambda x, k=axis, p=ord: L.vector_norm(x, axis=k, ord=p),
-         lambda x, k=axis, p=ord: np.linalg.vector_norm(x, axis=k, ord=p), normal(3, 4))  # fmt: skip
+         lambda x, k=axis, p=ord: np.linalg.vector_norm(x, axis=k, ord=p), normal(3, 4), gradient=ord != 0)  # fmt: skip
 pair("inner", np.inner, tg.inner, normal(2, 3), normal(4, 3))
 pair("vdot", np.vdot, tg.vdot, normal(2, 3), normal(2, 3))
 for a, b in (((2,), (3,)), ((2, 2), (3,)), ((2, 3), (3, 2)), ((), (2,))):

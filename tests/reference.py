@@ -144,3 +144,50 @@ def avg_pool(x, kernel, stride, pads, dilation, count_include_pad):
             if place is not None or count_include_pad:
                 count[(image, *out, c)] += 1
     return y / count
+
+
+def adaptive_pool(x, output_size, largest):
+    """Pooling to a given size: window i of an axis is from floor(i n / out) to ceil((i + 1) n / out)."""
+    y = np.empty((len(x), *output_size, x.shape[-1]))
+    for place in np.ndindex(*output_size):
+        bounds = zip(place, x.shape[1:-1], output_size, strict=True)
+        window = x[(slice(None), *(slice(k * n // out, -(-(k + 1) * n // out)) for k, n, out in bounds))]
+        axes = tuple(range(1, x.ndim - 1))
+        y[(slice(None), *place)] = window.max(axes) if largest else window.mean(axes)
+    return y
+
+
+def resize(x, size, method="bilinear", align_corners=False, step=None):
+    """Images (N, L, C) of another size."""
+    n, y = x.shape[1], np.empty((len(x), size, x.shape[2]))
+    for i in range(size):
+        place = i * (n - 1) / max(size - 1, 1) if align_corners else (i + 0.5) * (step or n / size) - 0.5
+        if method == "nearest":
+            y[:, i] = x[:, min(int(place + 0.5), n - 1)]
+        else:
+            place = min(max(place, 0), n - 1)
+            low = int(place)
+            y[:, i] = (1 - place + low) * x[:, low] + (place - low) * x[:, min(low + 1, n - 1)]
+    return y
+
+
+def spread(x):
+    """The maximum of each block of 2 elements along all spatial axes, at all places of the block."""
+    for axis in range(1, x.ndim - 1):
+        shape = x.shape[:axis] + (x.shape[axis] // 2, 2) + x.shape[axis + 1 :]
+        x = x.reshape(shape).max(axis + 1, keepdims=True).repeat(2, axis + 1).reshape(x.shape)
+    return x
+
+
+def cross_entropy(x, labels, class_weights=None, ignored=None, smoothing=0.0, reduction="mean"):
+    """-log softmax(x) at each label, weighted and smoothed, as PyTorch defines it."""
+    log_p, total, losses = x - np.log(np.exp(x).sum(-1, keepdims=True)), 0.0, []
+    weights = np.ones(x.shape[-1]) if class_weights is None else class_weights
+    for row, label in zip(log_p, labels, strict=True):
+        if label == ignored:
+            losses.append(0.0)
+            continue
+        total += weights[label]
+        even = -(weights * row).sum() / len(row)
+        losses.append((1 - smoothing) * -weights[label] * row[label] + smoothing * even)
+    return {"none": np.array(losses), "sum": np.sum(losses), "mean": np.sum(losses) / total}[reduction]

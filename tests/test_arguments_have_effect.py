@@ -323,7 +323,14 @@ NUMPY = {
     "tg.unique": {"x": [np.array([1.0, np.nan, np.nan]), NUMBERS.reshape(2, 2)], "axis": [0]},
     **alike(QUANTILES, {"weights": [array(3), array(3, 3)]}),
     **alike("geomspace linspace logspace", {"start": [array(3)], "stop": [1 + array(3)], "axis": [-1], "base": [2.0]}),
-    "tg.im2col": {"kernel": [2, 3]},
+    "tg.im2col": {"kernel": [2, 3]}, **alike("pixel_shuffle pixel_unshuffle", {"factor": [2, 1, 3]}),
+    "tg.resize_images": {"size": [3, 5], "scale": [2.0], "method": ["nearest"]},
+    **{
+        f"tg.max_unpool{rank}d": {
+            "x": [array(2, *(4,) * rank, 4)], "output_size": [9],
+            "indices": [np.arange(8 * 4**rank).reshape(2, *(4,) * rank, 4) % 6**rank],
+        } for rank in (1, 2, 3)
+    },
     "tg.col2im": {"x": [array(1, 3, 3, 16)], "shape": [(1, 4, 4, 4), (1, 5, 5, 4)], "kernel": [2, 4]},
     "tg.sliding_window_view": {"x": [array(4, 5)], "window_shape": [(2, 2), (3, 1)], "axis": [(1, 0)]},
     "tg.cov": {"fweights": [np.array([1, 2, 1])], "aweights": [np.array([0.5, 2.0, 1.0])], "x": [array(3, 3)]},
@@ -372,6 +379,7 @@ for name in SUBJECTS:
 GIVEN["layers.Embedding"]["input_dim"] = [5, 4]
 
 USUAL = {
+    "tg.resize_images": {"size": 3},
     "nn.GroupNorm": {"groups": 1}, "layers.GroupNormalization": {"groups": 1}, "layers.Input": {"shape": (4,)},
     "layers.InputLayer": {"shape": (4,)}, "callbacks.ReduceLROnPlateau": {"patience": 1},
     "Model.fit": {"x": X, "y": Y, "verbose": 0, "epochs": 2}, "Model.evaluate": {"x": X, "y": Y, "verbose": 0},
@@ -387,6 +395,7 @@ def images(rank, size):
     return {"data_format": {"w": w}, "groups": grouped}
 
 
+LEFT_OVER = {"ceil_mode": {"pool_size": 4}}
 PADDED = {"count_include_pad": {"padding": 1}}
 CONTEXT = {
     "tg.grad": {"has_aux": {"f": lambda x, y: (x * y, x + y)}}, "tg.arange": {"requires_grad": {"args": [4.0]}},
@@ -418,7 +427,9 @@ CONTEXT = {
     "tg.searchsorted": {"sorter": {"x1": np.array([0.9, 0.1, 0.5])}},
     "tg.cumulative_prod": {"axis": {"x": array(3, 3)}}, "tg.cumulative_sum": {"axis": {"x": array(3, 3)}},
     "tg.batch_norm": {"mean": {"var": array(3)}, "var": {"mean": array(3)}},
-    **{f"tg.avg_pool{k}": PADDED for k in ("", "1d", "2d", "3d")}, **{f"nn.AvgPool{k}D": PADDED for k in "123"},
+    **{f"tg.max_pool{k}": LEFT_OVER for k in ("", "1d", "2d", "3d")}, "tg.resize_images": {"scale": {"size": None}},
+    **{f"tg.avg_pool{k}": PADDED | LEFT_OVER for k in ("", "1d", "2d", "3d")},
+    **{f"nn.AvgPool{k}D": PADDED for k in "123"},
     **{f"nn.Conv{k}DTranspose": {"output_padding": {"stride": 3}} for k in "123"},
     **{f"layers.Conv{k}DTranspose": {"output_padding": {"strides": 3}} for k in "123"},
     "optim.SGD": {"nesterov": {"momentum": 0.9}}, "optimizers.SGD": {"nesterov": {"momentum": 0.9}},

@@ -8,6 +8,7 @@ import copy
 import inspect
 from functools import partial
 
+import image_cases  # noqa: F401 (adds to them)
 import numpy as np
 import numpy_cases
 import pytest

@@ -3,6 +3,7 @@
 import inspect
 import sys
 
+import image_cases  # noqa: F401 (adds to them)
 import numpy as np
 import pytest
 from numpy_cases import CASES, COMPOSITES
@@ -92,3 +93,50 @@ def test_arbitrary_vectors_have_no_gradient(f):
 def test_what_decides_a_shape_is_data(choose):
     with pytest.raises(tg.errors.GraphError, match="a tensor that a gradient follows"):
         tg.grad(lambda c: choose(c, np.array([1.0, 2.0])).sum() + c.sum())(np.array([1.0, 0.0]))
+
+
+IMAGE = np.ones((1, 4, 5, 2))
+REFUSED = [
+    (lambda: tg.adaptive_avg_pool2d(IMAGE, 0), "expected output_size to be an int >= 1"),
+    (lambda: tg.adaptive_max_pool1d(IMAGE, 2), "expected x with 3 axes"),
+    (lambda: tg.adaptive_avg_pool2d(IMAGE[:, :0], 2), "expected at least 1 element along the spatial axes"),
+    (lambda: tg.max_unpool2d(IMAGE, np.zeros((1, 4, 5, 1), int)), "expected x with 4 axes and indices alike"),
+    (lambda: tg.max_unpool2d(IMAGE, np.full(IMAGE.shape, 80)), "expected indices as integers from 0 to 79"),
+    (lambda: tg.max_unpool2d(IMAGE, IMAGE), "expected indices as integers"),
+    (lambda: tg.max_unpool2d(IMAGE, np.zeros(IMAGE.shape, int), padding="same"), "expected output_size with"),
+    (lambda: tg.resize_images(IMAGE), "expected size or scale, and not both"),
+    (lambda: tg.resize_images(IMAGE, 3, 2.0), "expected size or scale, and not both"),
+    (lambda: tg.resize_images(IMAGE, scale=-1), "expected scale > 0"),
+    (lambda: tg.resize_images(IMAGE, scale=0.1), "expected a scale that leaves pixels"),
+    (lambda: tg.resize_images(IMAGE, 3, method="cubic"), 'expected method to be "bilinear" or "nearest"'),
+    (lambda: tg.resize_images(IMAGE, 3, method="nearest", align_corners=True), "with align_corners"),
+    (lambda: tg.pixel_shuffle(IMAGE, 2), r"expected channels that 2\*\*2 = 4 divides, got 2"),
+    (lambda: tg.pixel_unshuffle(IMAGE, 2), "expected sizes that 2 divides"),
+    (lambda: tg.softmax_cross_entropy(np.ones((2, 3)), [0, 1], class_weights=[1.0, 2]), "expected 3 class_weights"),
+    (lambda: tg.softmax_cross_entropy(np.ones((2, 3)), [0, -1]), "expected labels from 0 to 2, got -1"),
+    (lambda: tg.softmax_cross_entropy(np.ones((2, 3)), np.ones((2, 3)), ignore_index=1), "expected integer labels"),
+    (lambda: tg.sliding_window_view(np.ones(3), 4), "expected windows that fit into"),
+    (lambda: tg.im2col(np.ones(3), 1), "expected at least 3 axes"),
+    (lambda: tg.col2im(IMAGE, (1, 4, 5, 2), 2), r"expected columns \(1, 3, 4, 8\)"),
+    (lambda: tg.pad(np.ones(3), 1, "mean", constant_values=1), 'expected no constant_values with mode "mean"'),
+    (lambda: tg.pad(np.ones(3), -1), "expected widths of at least 0"),
+    (lambda: tg.pad(np.ones(3), 1, "empty"), "expected mode to be"),
+    (lambda: tg.geomspace(0.0, 1.0), "expected ends other than 0"),
+    (lambda: tg.eig(np.ones((2, 3))), "expected square matrices"),
+    (lambda: tg.quantile(np.ones(3), 2.0), r"expected q in \[0, 1\]"),
+    (lambda: tg.quantile(np.ones(3), 0.5, weights=np.ones(3)), 'expected method "inverted_cdf" with weights'),
+    (lambda: tg.quantile(np.ones((3, 2)), 0.5, method="inverted_cdf", weights=np.ones(3)), "expected weights of x's"),
+    (lambda: tg.take(np.ones(0), [1], mode="wrap"), "expected at least one element to take from"),
+    (lambda: tg.tensorinv(np.ones((2, 3))), "expected as many elements"),
+    (lambda: tg.tensorsolve(np.ones((2, 3)), np.ones(2)), "expected a square map"),
+    (lambda: tg.polyfit(np.ones(3), np.ones(2), 1), r"expected x \(M,\) and y"),
+    (lambda: tg.polyfit(np.arange(2.0), np.ones(2), 1, cov=True), "expected more than 2 points"),
+    (lambda: tg.polyvalnd([np.ones(2), np.ones(3)], np.ones((2, 2))), "points of one shape"),
+    (lambda: tg.trim_zeros(np.ones(3), "x"), 'expected trim "f", "b" or "fb"'),
+]
+
+
+@pytest.mark.parametrize(("call", "words"), REFUSED, ids=[words for _, words in REFUSED])
+def test_bad_calls_are_refused_in_words(call, words):
+    with pytest.raises(tg.errors.TinygradConvError, match=words):
+        call()

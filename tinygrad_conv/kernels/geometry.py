@@ -260,14 +260,30 @@ def _nothing_left(
 
 def pool_window(
     what: str, rank: int, x_shape: Sizes, pool_size: IntOrInts, stride: IntOrInts | None,
-    padding: Padding, dilation: IntOrInts, data_format: DataFormat,
+    padding: Padding, dilation: IntOrInts, data_format: DataFormat, ceil_mode: bool = False,
 ) -> Window:  # fmt: skip
-    """The window of a pooling over x (N, *sizes, C); the stride is the pool size when None."""
+    """The window of a pooling over x (N, *sizes, C); the stride is the pool size when None.
+
+    With `ceil_mode`, elements left over at the end get a window of their own, and more padding to fill it.
+    """
     kernel = ints_of(what, "pool_size", pool_size, rank)
-    return _pool_window(
-        what, tuple(x_shape), kernel, kernel if stride is None else ints_of(what, "stride", stride, rank),
-        padding_of(what, padding, rank), ints_of(what, "dilation", dilation, rank), channels_first(data_format),
-    )  # fmt: skip
+    steps = kernel if stride is None else ints_of(what, "stride", stride, rank)
+    pads, apart = padding_of(what, padding, rank), ints_of(what, "dilation", dilation, rank)
+    first = channels_first(data_format)
+    if ceil_mode and pads != "same" and len(x_shape) == rank + 2:
+        given = ((0, 0),) * rank if isinstance(pads, str) else pads
+        sizes = x_shape[2:] if first else x_shape[1:-1]
+        pads = tuple(map(_up_to_the_end, sizes, kernel, steps, apart, given))
+    return _pool_window(what, tuple(x_shape), kernel, steps, pads, apart, first)
+
+
+def _up_to_the_end(n: int, k: int, s: int, d: int, pair: tuple[int, int]) -> tuple[int, int]:
+    """Padding along an axis with so much behind that windows reach its end, if the last one begins before that."""
+    before, after = pair
+    reach = d * (k - 1) + 1
+    beyond = -(n + before + after - reach) % s
+    starts = n + before + after + beyond - reach  # where the last window would begin, padding counted
+    return before, after + (beyond if starts < n + before else 0)
 
 
 @lru_cache(maxsize=1024)

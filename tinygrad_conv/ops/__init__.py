@@ -28,6 +28,8 @@
 `convolution`      conv in 1, 2 and 3 dimensions, and its transposes
 `windows`          windows as elements of their own, im2col
 `pooling`          max and average pooling
+`adaptive`         pooling to a given size, and back from maxima
+`resizing`         images of another size
 `losses`           what training minimises
 `normalization`    batch, layer, group and instance norm; dropout; embedding
 =================  ==========================================================
@@ -39,6 +41,7 @@ from ..engine import tensor
 from ..engine.backward import backward
 from . import (
     activations,
+    adaptive,
     calculus,
     choosing,
     complex,
@@ -63,6 +66,7 @@ from . import (
     products,
     protocols,
     reductions,
+    resizing,
     scans,
     sets,
     shape,
@@ -72,6 +76,7 @@ from . import (
     windows,
 )
 from .activations import *
+from .adaptive import *
 from .calculus import *
 from .choosing import *
 from .complex import *
@@ -92,6 +97,7 @@ from .polynomials import *
 from .pooling import *
 from .products import *
 from .reductions import *
+from .resizing import *
 from .scans import *
 from .sets import *
 from .shape import *
@@ -103,11 +109,12 @@ from .windows import *
 FAMILIES: tuple[ModuleType, ...] = (
     creation, spacing, elementwise, functions, complex, reductions, scans, indexing, choosing, shape, joining, padding,
     sorting, sets, statistics, linalg, products, determinants, decompositions, eigenvalues, fourier, calculus,
-    polynomials, activations, convolution, windows, pooling, losses, normalization,
+    polynomials, activations, convolution, windows, pooling, adaptive, resizing, losses, normalization,
 )  # fmt: skip
 
 __all__: list[str] = []
 __all__ += activations.__all__
+__all__ += adaptive.__all__
 __all__ += calculus.__all__
 __all__ += choosing.__all__
 __all__ += complex.__all__
@@ -128,6 +135,7 @@ __all__ += polynomials.__all__
 __all__ += pooling.__all__
 __all__ += products.__all__
 __all__ += reductions.__all__
+__all__ += resizing.__all__
 __all__ += scans.__all__
 __all__ += sets.__all__
 __all__ += shape.__all__

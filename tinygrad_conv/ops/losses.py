@@ -95,7 +95,7 @@ def cross_entropy(x: Array, labels: Any) -> Array:
 @checked
 def softmax_cross_entropy(
     logits: Array, labels: Array, weights: Array | None = None, reduction: Reduction = "mean",
-    label_smoothing: Fraction = 0.0,
+    label_smoothing: Fraction = 0.0, class_weights: Array | None = None, ignore_index: int | None = None,
 ) -> Tensor:  # fmt: skip
     """-Σ t log softmax(logits) over the last axis, from logits: stable for any logits.
 
@@ -105,6 +105,11 @@ def softmax_cross_entropy(
     labels : integers (...) in 0 ... K - 1, or one-hot rows or probabilities (..., K)
     weights : (...), optional, one per example
     label_smoothing : in [0, 1); mixes the labels with the uniform distribution
+    class_weights : (K,), optional
+        The weight of each class in the sum. With integer labels, the mean is then over the sum of the labels' weights.
+    ignore_index : int, optional
+        Examples with this label, which need be no class, have a loss of 0 and no share in the mean (NaN if none is
+        left). Of integer labels only.
 
     Derivative: softmax(logits) - t.
 
@@ -112,12 +117,16 @@ def softmax_cross_entropy(
 
     >>> softmax_cross_entropy(Tensor([[0.0, 0.0]]), [1])
     Tensor(0.69314718)
+    >>> softmax_cross_entropy(Tensor([[0.0, 0.0], [5.0, 0.0]]), [1, -1], ignore_index=-1)
+    Tensor(0.69314718)
     """
+    what = "softmax_cross_entropy"
     shape = np.shape(array_of(logits))
-    target: Array = labels if isinstance(labels, Tensor) else as_array(labels, "softmax_cross_entropy")
+    target: Array = labels if isinstance(labels, Tensor) else as_array(labels, what)
     if not shape:
         raise ShapeError("softmax_cross_entropy: expected logits (..., K), got a scalar")
     sparse = target.shape != shape
+    kept: Any = None
     if sparse:
         if target.shape == (*shape[:-1], 1):
             target = target[..., 0]
@@ -129,16 +138,39 @@ def softmax_cross_entropy(
                 f"softmax_cross_entropy: expected labels of shape {shape[:-1]} (integers) or {shape} (one-hot) for "
                 f"logits {shape}, got {target.shape}{fix}"
             )
+        if ignore_index is not None:
+            kept, target = _kept(target, ignore_index, np.result_type(array_of(logits), np.float32))
         target = _class_numbers(target, shape[-1])
-    if sparse and not label_smoothing:
+    elif ignore_index is not None:
+        raise ArgumentError(f"{what}: expected integer labels with ignore_index, got shape {target.shape}")
+    if class_weights is not None and np.shape(array_of(class_weights)) != shape[-1:]:
+        raise ShapeError(f"{what}: expected {shape[-1]} class_weights, got shape {np.shape(array_of(class_weights))}")
+    if sparse and not label_smoothing and class_weights is None:
+        shares: Any = kept
         losses = cross_entropy(logits, labels=array_of(target))
-        return _reduce(losses, weights, reduction, "softmax_cross_entropy")
-    log_p = log_softmax(logits, axis=-1)
-    dtype = array_of(log_p).dtype
-    t = one_hot(target, shape[-1], dtype) if sparse else _floats("softmax_cross_entropy", labels, dtype)
-    if label_smoothing:
-        t = t * (1 - label_smoothing) + label_smoothing / shape[-1]
-    return _reduce(-sum(t * log_p, axis=-1), weights, reduction, "softmax_cross_entropy")
+    else:
+        log_p = log_softmax(logits, axis=-1)
+        dtype = array_of(log_p).dtype
+        t = one_hot(target, shape[-1], dtype) if sparse else _floats(what, labels, dtype)
+        each: Any = 1 if class_weights is None else _floats(what, class_weights, dtype)
+        shares = sum(t * each, axis=-1) if sparse and class_weights is not None else None
+        if label_smoothing:
+            t = t * (1 - label_smoothing) + label_smoothing / shape[-1]
+        losses = -sum(t * each * log_p, axis=-1)
+        if kept is not None:
+            shares = kept if shares is None else shares * kept
+    if kept is not None:
+        losses = losses * kept
+    if shares is None or reduction != "mean":
+        return _reduce(losses, weights, reduction, what)
+    return _reduce(losses, weights, "sum", what) / sum(shares)
+
+
+@plain
+def _kept(labels: Any, ignored: int, dtype: Any) -> Any:
+    """1 for the examples that count and 0 for the others, whose labels become 0, which is a class."""
+    here = labels != ignored
+    return here.astype(dtype), np.where(here, labels, labels.dtype.type(0))
 
 
 @plain

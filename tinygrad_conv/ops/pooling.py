@@ -20,9 +20,10 @@ from ..engine.tensor import Array, Tensor
 from ..errors import ShapeError
 from ..kernels import registry as kernels
 from ..kernels.geometry import pool_window
-from ..kernels.spatial import DataFormat, IntOrInts, Padding, channels_first
+from ..kernels.spatial import DataFormat, IntOrInts, Padding, channels_first, padding_of
 from ..kernels.window import Window
 from .convolution import Real, to_first, to_last
+from .padding import pad
 from .shape import reshape
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -140,45 +141,68 @@ def _spatial_rank(what: str, x: Array) -> int:
 
 def _max_pool(
     what: str, rank: int | None, x: Array, pool_size: IntOrInts, stride: IntOrInts | None, padding: Padding,
-    dilation: IntOrInts, data_format: DataFormat,
+    dilation: IntOrInts, data_format: DataFormat, ceil_mode: bool, return_indices: bool,
 ) -> Any:  # fmt: skip
     rank = rank or _spatial_rank(what, x)
-    window = pool_window(what, rank, x.shape, pool_size, stride, padding, dilation, data_format)
+    window = pool_window(what, rank, x.shape, pool_size, stride, padding, dilation, data_format, ceil_mode)
     first = data_format == "channels_first"
-    return to_first(pool_max(to_last(x, first), window=window), first)
+    images = to_last(x, first)
+    if not return_indices:
+        return to_first(pool_max(images, window=window), first)
+    argmax = _first_maxima(images, window)
+    y = pool_gather(images, argmax=array_of(argmax), window=window)
+    return to_first(y, first), to_first(_in_image(argmax, window), first)
+
+
+@plain
+def _in_image(argmax: Array, window: Window) -> Array:
+    """Where in the image, counted in row-major order, the elements of windows are that `argmax` names."""
+    within = np.unravel_index(argmax.astype(np.intp), window.kernel)
+    grids = np.indices(window.out_sizes, sparse=True)
+    axes = zip(within, grids, window.stride, window.dilation, window.pads, strict=True)
+    places = [grid[..., None] * s - before + k * d for k, grid, s, d, (before, _) in axes]
+    return np.ravel_multi_index(places, window.in_sizes)
+
+
+def pool_places(x: Array, window: Window) -> Any:
+    """Where in the image the first maximum of each window is: data."""
+    return _in_image(_first_maxima(x, window), window)
 
 
 @checked
 def max_pool(
     x: Real, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
-    dilation: IntOrInts = 1, data_format: DataFormat = "channels_last",
-) -> Tensor:  # fmt: skip
+    dilation: IntOrInts = 1, data_format: DataFormat = "channels_last", ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:  # fmt: skip
     """`max_pool2d` over all axes between the first and the last: x (N, *spatial, C).
 
     >>> max_pool(Tensor([[[1.0], [3.0], [2.0], [0.0]]])).reshape(2)
     Tensor([3., 2.])
     """
-    return _max_pool("max_pool", None, x, pool_size, stride, padding, dilation, data_format)
+    return _max_pool("max_pool", None, x, pool_size, stride, padding, dilation, data_format, ceil_mode, return_indices)
 
 
 @checked
 def max_pool1d(
     x: Real, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
-    dilation: IntOrInts = 1, data_format: DataFormat = "channels_last",
-) -> Tensor:  # fmt: skip
+    dilation: IntOrInts = 1, data_format: DataFormat = "channels_last", ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:  # fmt: skip
     """`max_pool2d` along one axis: x (N, L, C), y (N, ol, C).
 
     >>> max_pool1d(Tensor([[[1.0], [3.0], [2.0], [0.0]]]), 3, stride=1).reshape(2)
     Tensor([3., 3.])
     """
-    return _max_pool("max_pool1d", 1, x, pool_size, stride, padding, dilation, data_format)
+    return _max_pool("max_pool1d", 1, x, pool_size, stride, padding, dilation, data_format, ceil_mode, return_indices)
 
 
 @checked
 def max_pool2d(
     x: Real, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
-    dilation: IntOrInts = 1, data_format: DataFormat = "channels_last",
-) -> Tensor:  # fmt: skip
+    dilation: IntOrInts = 1, data_format: DataFormat = "channels_last", ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:  # fmt: skip
     """The maximum of each window of each channel.
 
     Parameters
@@ -194,11 +218,16 @@ def max_pool2d(
         The step from element to element within a window.
     data_format : "channels_last", "channels_first" or None
         Where the channels of x and y are; None means last.
+    ceil_mode : bool
+        Let rows and columns that are too few for a window have one all the same, if it begins before the image ends.
+    return_indices : bool
+        Give also where in its image each maximum is, counted in row-major order (row * W + column), for `max_unpool2d`.
 
     Returns
     -------
-    y : (N, oh, ow, C)
-        oh = (H + top + bottom - dilation * (kh - 1) - 1) // stride + 1, and likewise ow. A NaN in a window gives NaN.
+    y : (N, oh, ow, C), or a pair of this and integers of the same shape
+        oh = (H + top + bottom - dilation * (kh - 1) - 1) // stride + 1, and likewise ow; with `ceil_mode` rounded up. A
+        NaN in a window gives NaN.
 
     Raises
     ------
@@ -213,20 +242,21 @@ def max_pool2d(
     >>> max_pool2d(x).reshape(2)
     Tensor([4., 8.])
     """
-    return _max_pool("max_pool2d", 2, x, pool_size, stride, padding, dilation, data_format)
+    return _max_pool("max_pool2d", 2, x, pool_size, stride, padding, dilation, data_format, ceil_mode, return_indices)
 
 
 @checked
 def max_pool3d(
     x: Real, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
-    dilation: IntOrInts = 1, data_format: DataFormat = "channels_last",
-) -> Tensor:  # fmt: skip
+    dilation: IntOrInts = 1, data_format: DataFormat = "channels_last", ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:  # fmt: skip
     """`max_pool2d` over three axes: x (N, D, H, W, C), y (N, od, oh, ow, C).
 
     >>> max_pool3d(np.ones((1, 4, 4, 4, 2))).shape
     (1, 2, 2, 2, 2)
     """
-    return _max_pool("max_pool3d", 3, x, pool_size, stride, padding, dilation, data_format)
+    return _max_pool("max_pool3d", 3, x, pool_size, stride, padding, dilation, data_format, ceil_mode, return_indices)
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -235,52 +265,67 @@ def max_pool3d(
 
 def _avg_pool(
     what: str, rank: int | None, x: Array, pool_size: IntOrInts, stride: IntOrInts | None, padding: Padding,
-    dilation: IntOrInts, data_format: DataFormat, count_include_pad: bool,
+    dilation: IntOrInts, data_format: DataFormat, count_include_pad: bool, ceil_mode: bool,
 ) -> Any:  # fmt: skip
     rank = rank or _spatial_rank(what, x)
-    window = pool_window(what, rank, x.shape, pool_size, stride, padding, dilation, data_format)
+    window = pool_window(what, rank, x.shape, pool_size, stride, padding, dilation, data_format, ceil_mode)
     include = count_include_pad and padding != "same"  # cells that "same" made up are never counted, as in Keras
     first = data_format == "channels_first"
-    return to_first(pool_mean(to_last(x, first), window=window, count_include_pad=include), first)
+    images = to_last(x, first)
+    if ceil_mode and include:  # the padding that was asked for counts, what fills the last window does not
+        pads = padding_of(what, padding, rank)
+        given = ((0, 0),) * rank if isinstance(pads, str) else pads
+        images = pad(images, [(0, 0), *given, (0, 0)])
+        beyond = [(0, wide - after) for (_, wide), (_, after) in zip(window.pads, given, strict=True)]
+        window = pool_window(what, rank, images.shape, pool_size, stride, beyond, dilation, None)
+        include = False
+    return to_first(pool_mean(images, window=window, count_include_pad=include), first)
 
 
 @checked
 def avg_pool(
     x: Real, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
     dilation: IntOrInts = 1, data_format: DataFormat = "channels_last", count_include_pad: bool = False,
+    ceil_mode: bool = False,
 ) -> Tensor:  # fmt: skip
     """`avg_pool2d` over all axes between the first and the last: x (N, *spatial, C).
 
     >>> avg_pool(Tensor([[[1.0], [3.0], [2.0], [0.0]]])).reshape(2)
     Tensor([2., 1.])
     """
-    return _avg_pool("avg_pool", None, x, pool_size, stride, padding, dilation, data_format, count_include_pad)
+    return _avg_pool(
+        "avg_pool", None, x, pool_size, stride, padding, dilation, data_format, count_include_pad, ceil_mode
+    )
 
 
 @checked
 def avg_pool1d(
     x: Real, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
     dilation: IntOrInts = 1, data_format: DataFormat = "channels_last", count_include_pad: bool = False,
+    ceil_mode: bool = False,
 ) -> Tensor:  # fmt: skip
     """`avg_pool2d` along one axis: x (N, L, C), y (N, ol, C).
 
     >>> avg_pool1d(Tensor([[[1.0], [3.0], [2.0], [0.0]]]), 2, stride=1).reshape(3)
     Tensor([2. , 2.5, 1. ])
     """
-    return _avg_pool("avg_pool1d", 1, x, pool_size, stride, padding, dilation, data_format, count_include_pad)
+    return _avg_pool(
+        "avg_pool1d", 1, x, pool_size, stride, padding, dilation, data_format, count_include_pad, ceil_mode
+    )
 
 
 @checked
 def avg_pool2d(
     x: Real, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
     dilation: IntOrInts = 1, data_format: DataFormat = "channels_last", count_include_pad: bool = False,
+    ceil_mode: bool = False,
 ) -> Tensor:  # fmt: skip
     """The mean of each window of each channel.
 
     Parameters
     ----------
     x : (N, H, W, C)
-    pool_size, stride, padding, dilation, data_format : as in `max_pool2d`
+    pool_size, stride, padding, dilation, data_format, ceil_mode : as in `max_pool2d`
     count_include_pad : bool
         Let cells of padding given in numbers count as zeros (True is PyTorch's default) instead of not at all. Those of
         padding "same" never count, as in Keras.
@@ -295,20 +340,25 @@ def avg_pool2d(
     >>> avg_pool2d(x).reshape(2)
     Tensor([2.5, 6.5])
     """
-    return _avg_pool("avg_pool2d", 2, x, pool_size, stride, padding, dilation, data_format, count_include_pad)
+    return _avg_pool(
+        "avg_pool2d", 2, x, pool_size, stride, padding, dilation, data_format, count_include_pad, ceil_mode
+    )
 
 
 @checked
 def avg_pool3d(
     x: Real, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
     dilation: IntOrInts = 1, data_format: DataFormat = "channels_last", count_include_pad: bool = False,
+    ceil_mode: bool = False,
 ) -> Tensor:  # fmt: skip
     """`avg_pool2d` over three axes: x (N, D, H, W, C), y (N, od, oh, ow, C).
 
     >>> avg_pool3d(np.ones((1, 4, 4, 4, 2))).shape
     (1, 2, 2, 2, 2)
     """
-    return _avg_pool("avg_pool3d", 3, x, pool_size, stride, padding, dilation, data_format, count_include_pad)
+    return _avg_pool(
+        "avg_pool3d", 3, x, pool_size, stride, padding, dilation, data_format, count_include_pad, ceil_mode
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ from ..engine.bare import array_of
 from ..engine.modes import constant
 from ..engine.tensor import Array, Tensor
 from ..errors import ShapeError
-from ..kernels.geometry import pool_window
-from ..kernels.spatial import DataFormat, IntOrInts, Padding, channels_first
+from ..kernels.geometry import conv_window
+from ..kernels.spatial import DataFormat, IntOrInts, Padding, channels_first, ints_of
 from .convolution import Real, patches, patches_transpose, to_first, to_last
 from .indexing import getitem
 from .reductions import normalize_axes
@@ -91,9 +91,12 @@ def col2im(
 
 
 def _window(what: str, shape: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, data_format: Any) -> Any:
-    if len(shape) < 3:
+    rank = len(shape) - 2
+    if rank < 1:
         raise ShapeError(f"{what}: expected at least 3 axes (N, spatial axes, C), got shape {tuple(shape)}")
-    return pool_window(what, len(shape) - 2, shape, kernel, stride, padding, dilation, data_format)
+    channels = shape[1] if channels_first(data_format) else shape[-1]
+    w_shape = (*ints_of(what, "kernel", kernel, rank), channels, 1)
+    return conv_window(what, rank, shape, w_shape, stride, padding, dilation, 1, data_format)
 
 
 __all__ = ["col2im", "im2col", "sliding_window_view"]
