@@ -19,7 +19,7 @@ __all__ = ["Block", "column_blocks", "output_blocks", "staged"]
 
 Block: TypeAlias = tuple[slice, slice]  # of images, and of rows of outputs in them
 
-SHORT_RUN = 12  # elements: copying shorter runs costs more than rearranging the block
+FEW_TOGETHER = 12  # elements: copying shorter runs costs more than rearranging the block
 
 
 def output_blocks(n: int, window: Window, bytes_each: int) -> Iterator[Block]:
@@ -61,7 +61,7 @@ def staged(x: Array, block: Block, window: Window, dtype: np.dtype[Any], channel
 
 
 def _runs_are_longer_in_images(in_window: int, window: Window) -> bool:
-    return in_window < min(SHORT_RUN, window.out_sizes[-1])
+    return in_window < min(FEW_TOGETHER, window.out_sizes[-1])
 
 
 def column_blocks(x: Array, window: Window, dtype: np.dtype[Any]) -> Iterator[tuple[Block, Array]]:

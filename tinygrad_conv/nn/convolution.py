@@ -34,14 +34,46 @@ TUNABLE: Mapping[str, tuple[Any, ...]] = {
 }
 
 
-@checked
-class Conv(Image):
-    """What all convolutions share; `rank` is the number of spatial axes."""
+class Sliding(Image):
+    """What layers share whose kernels slide over images; `rank` is the number of spatial axes."""
 
     tunable = TUNABLE
-    operation: Callable[..., Any]
     weight: Parameter
     bias: Parameter | None = None
+
+    def __init__(
+        self, kernel_size: IntOrInts, stride: IntOrInts, padding: Padding, dilation: IntOrInts,
+        in_channels: int | None, activation: activations.Activation, use_bias: bool, data_format: DataFormat,
+        weight_init: init.Init, bias_init: init.Init, name: str | None, dtype: FloatDType, seed: init.Seed,
+    ) -> None:  # fmt: skip
+        super().__init__(name, dtype, seed)
+        what = type(self).__name__
+        self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
+        check_window(what, self.rank, padding, kernel_size=kernel_size, stride=stride, dilation=dilation)
+        self.in_channels = in_channels
+        self.activation, self.use_bias, self.data_format = activation, use_bias, data_format
+        self.weight_init, self.bias_init = weight_init, bias_init
+
+    def fitting_channels(self, shape: Shape) -> int:
+        """The channels of an input. Raises ShapeError when the kernels have others."""
+        channels = self.channels(shape)
+        if self.in_channels not in (None, channels):
+            raise ShapeError(f"got {channels} channels, its kernels have {self.in_channels}")
+        return channels
+
+    def as_dense(self, input_shape: Shape) -> Any:
+        """The matrix that this layer is, for inputs of this shape (H, W, C): sparse, its weights shared.
+
+        See `tinygrad_conv.graph.as_dense` for what it can do and draw.
+        """
+        return methods.as_dense(self, input_shape)
+
+
+@checked
+class Conv(Sliding):
+    """What all convolutions share."""
+
+    operation: Callable[..., Any]
 
     def __init__(
         self, filters: Size, kernel_size: IntOrInts, stride: IntOrInts = 1, padding: Padding = "valid",
@@ -50,14 +82,11 @@ class Conv(Image):
         weight_init: init.Init = "glorot_uniform", bias_init: init.Init = "zeros",
         name: str | None = None, dtype: FloatDType = "float32", seed: init.Seed = None,
     ) -> None:  # fmt: skip
-        super().__init__(name, dtype, seed)
-        what = type(self).__name__
-        self.filters = filters
-        self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
-        check_window(what, self.rank, padding, kernel_size=kernel_size, stride=stride, dilation=dilation)
-        self.groups, self.in_channels = groups, in_channels
-        self.activation, self.use_bias, self.data_format = activation, use_bias, data_format
-        self.weight_init, self.bias_init = weight_init, bias_init
+        self.filters, self.groups = filters, groups
+        super().__init__(
+            kernel_size, stride, padding, dilation, in_channels, activation, use_bias, data_format, weight_init,
+            bias_init, name, dtype, seed,
+        )  # fmt: skip
         if in_channels is not None:
             self._divisible(in_channels)
             self.create(in_channels)
@@ -91,9 +120,7 @@ class Conv(Image):
     # -- what a layer states -----------------------------------------------------------------------------------------
 
     def infer(self, shape: Shape) -> Shape:
-        channels = self.channels(shape)
-        if self.in_channels not in (None, channels):
-            raise ShapeError(f"got {channels} channels, its kernels have {self.in_channels}")
+        channels = self.fitting_channels(shape)
         self._divisible(channels)
         return self.image(shape, self._out_sizes(shape), self.filters)
 
@@ -136,13 +163,6 @@ class Conv(Image):
         yield Set("groups", nearest_divisor(self.groups, math.gcd(channels, self.filters)))
         yield Set("filters", -(-self.filters // self.groups) * self.groups)
         yield from self.fitting("kernel_size", self._sizes(), shape)
-
-    def as_dense(self, input_shape: Shape) -> Any:
-        """The matrix that this layer is, for inputs of this shape (H, W, C): sparse, its weights shared.
-
-        See `tinygrad_conv.graph.as_dense` for what it can do and draw.
-        """
-        return methods.as_dense(self, input_shape)
 
     def forward(self, x: Array) -> Tensor:
         y = type(self).operation(
@@ -304,7 +324,7 @@ class Conv3DTranspose(ConvTranspose):
 
 
 @checked
-class DepthwiseConv2D(Image):
+class DepthwiseConv2D(Sliding):
     """Each channel with kernels of its own, `multiplier` of them: channels do not mix.
 
     Shapes: x (N, H, W, C), weight (kh, kw, C, multiplier), bias (C * multiplier,), y (N, oh, ow, C * multiplier).
@@ -315,9 +335,6 @@ class DepthwiseConv2D(Image):
     """
 
     rank = 2
-    tunable = TUNABLE
-    weight: Parameter
-    bias: Parameter | None = None
 
     def __init__(
         self, kernel_size: IntOrInts, stride: IntOrInts = 1, padding: Padding = "valid", multiplier: Size = 1,
@@ -326,13 +343,11 @@ class DepthwiseConv2D(Image):
         weight_init: init.Init = "glorot_uniform", bias_init: init.Init = "zeros",
         name: str | None = None, dtype: FloatDType = "float32", seed: init.Seed = None,
     ) -> None:  # fmt: skip
-        super().__init__(name, dtype, seed)
-        what = type(self).__name__
-        self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
-        check_window(what, 2, padding, kernel_size=kernel_size, stride=stride, dilation=dilation)
-        self.multiplier, self.in_channels = multiplier, in_channels
-        self.activation, self.use_bias, self.data_format = activation, use_bias, data_format
-        self.weight_init, self.bias_init = weight_init, bias_init
+        self.multiplier = multiplier
+        super().__init__(
+            kernel_size, stride, padding, dilation, in_channels, activation, use_bias, data_format, weight_init,
+            bias_init, name, dtype, seed,
+        )  # fmt: skip
         if in_channels is not None:
             self.create(in_channels)
 
@@ -343,9 +358,7 @@ class DepthwiseConv2D(Image):
         return channels * self.multiplier
 
     def infer(self, shape: Shape) -> Shape:
-        channels = self.channels(shape)
-        if self.in_channels not in (None, channels):
-            raise ShapeError(f"got {channels} channels, its kernels have {self.in_channels}")
+        channels = self.fitting_channels(shape)
         with self.in_own_words("conv"):
             window = depthwise_window(
                 "conv", shape, self._kernel(channels), self.stride, self.padding, self.dilation, self.data_format
@@ -373,13 +386,6 @@ class DepthwiseConv2D(Image):
             if self.in_channels is not None:
                 yield Set("in_channels", self.channels(shape))
             yield from self.fitting("kernel_size", self._kernel(1)[:2], shape)
-
-    def as_dense(self, input_shape: Shape) -> Any:
-        """The matrix that this layer is, for inputs of this shape (H, W, C): sparse, its weights shared.
-
-        See `tinygrad_conv.graph.as_dense` for what it can do and draw.
-        """
-        return methods.as_dense(self, input_shape)
 
     def forward(self, x: Array) -> Tensor:
         y = ops.depthwise_conv2d(

@@ -70,11 +70,15 @@ class Pool(Image):
             yield from self.fitting("pool_size", sizes, shape)
         yield Remove()
 
+    def _options(self) -> dict[str, Any]:
+        """What the operation is called with."""
+        return {
+            "pool_size": self.pool_size, "stride": self.stride, "padding": self.padding, "dilation": self.dilation,
+            "data_format": self.data_format,
+        }  # fmt: skip
+
     def forward(self, x: Array) -> Tensor:
-        y: Tensor = type(self).operation(
-            self.ready(x), pool_size=self.pool_size, stride=self.stride, padding=self.padding, dilation=self.dilation,
-            data_format=self.data_format,
-        )  # fmt: skip
+        y: Tensor = type(self).operation(self.ready(x), **self._options())
         return y
 
 
@@ -129,12 +133,8 @@ class AvgPool(Pool):
         super().__init__(pool_size, stride, padding, dilation, data_format, name)
         self.count_include_pad = count_include_pad
 
-    def forward(self, x: Array) -> Tensor:
-        y: Tensor = type(self).operation(
-            self.ready(x), pool_size=self.pool_size, stride=self.stride, padding=self.padding, dilation=self.dilation,
-            data_format=self.data_format, count_include_pad=self.count_include_pad,
-        )  # fmt: skip
-        return y
+    def _options(self) -> dict[str, Any]:
+        return {**super()._options(), "count_include_pad": self.count_include_pad}
 
 
 @checked
