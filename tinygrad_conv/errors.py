@@ -13,6 +13,7 @@ caught: conv2d
 __all__ = [
     "AnomalyError",
     "ArgumentError",
+    "AxisError",
     "CompileWarning",
     "DTypeError",
     "DataError",
@@ -36,6 +37,10 @@ class TinygradConvError(Exception):
 
 class ShapeError(TinygradConvError, ValueError):
     """Shapes do not fit the operation."""
+
+
+class AxisError(ShapeError, IndexError):
+    """An axis that an array does not have."""
 
 
 class SizeError(ShapeError, MemoryError):

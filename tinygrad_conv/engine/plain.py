@@ -9,7 +9,7 @@ from typing import Any, ParamSpec
 import numpy as np
 
 from ..arguments import bare_array, is_not_bare
-from ..errors import ShapeError, TinygradConvError
+from ..errors import AxisError, ShapeError, TinygradConvError
 from .modes import observer
 from .tensor import Tensor, ndarray, wrap
 
@@ -58,7 +58,8 @@ def is_plain(operation: Callable[..., Any]) -> bool:
 def explain_plain(function: Callable[..., Any], error: ValueError, values: Sequence[Any]) -> ShapeError:
     """The library's error for what NumPy raised inside a `plain` function."""
     shapes = ", ".join(str(np.shape(v)) for v in values if isinstance(v, ndarray))
-    return ShapeError(f"{function.__name__}: {error} (got {shapes})")
+    kind = AxisError if isinstance(error, IndexError) else ShapeError
+    return kind(f"{function.__name__}: {error} (got {shapes})")
 
 
 def _as_arrays(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -10,7 +10,7 @@ from ..arguments import Axes, Count, checked, one_of
 from ..engine.bare import array_of
 from ..engine.plain import plain
 from ..engine.tensor import Array, Tensor
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, AxisError, ShapeError
 from .complex import conj, imag, real
 from .convolution import conv1d
 from .elementwise import not_equal, remainder, where
@@ -22,7 +22,7 @@ from .shape import astype, broadcast_to, concat, flip, reshape
 def _axis(what: str, x: Array, axis: int) -> int:
     shape = np.shape(array_of(x))
     if not -len(shape) <= axis < len(shape):
-        raise ShapeError(f"{what}: axis {axis} is out of bounds for shape {shape}")
+        raise AxisError(f"{what}: axis {axis} is out of bounds for shape {shape}")
     return axis % len(shape)
 
 

@@ -243,7 +243,10 @@ def erf(x: Array) -> Array:
 
 def _direction(x: Any, y: Any) -> Any:
     """x / |x|, and 0 at 0."""
-    return _sign(x) if x.dtype.kind != "c" else x / where(equal(y, 0), 1.0, y)
+    if x.dtype.kind != "c":
+        return _sign(x)
+    zero = equal(y, 0)
+    return where(zero, 0.0, x / where(zero, 1.0, y))
 
 
 @elementwise(lambda x, y: _direction(x, y), label="|x|", kinks="0 at x = 0", tie="mean")

@@ -16,7 +16,7 @@ from ..engine.bare import array_of
 from ..engine.modes import constant
 from ..engine.primitive import linear
 from ..engine.tensor import Array, Tensor
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, AxisError
 from .complex import conj
 from .creation import asarray
 from .indexing import getitem
@@ -96,7 +96,7 @@ def _prepared(what: str, x: Array, n: int | None, axis: int, norm: str | None) -
     """x as tensor or array, the number of points, the axis >= 0, the norm."""
     x = x if isinstance(x, Tensor) else np.asarray(x)
     if not -x.ndim <= axis < x.ndim:
-        raise ShapeError(f"{what}: axis {axis} is out of bounds for shape {x.shape}")
+        raise AxisError(f"{what}: axis {axis} is out of bounds for shape {x.shape}")
     axis %= x.ndim
     norm = "backward" if norm is None else norm
     n = x.shape[axis] if n is None else n

@@ -14,7 +14,7 @@ from ..engine.node import Shape
 from ..engine.plain import plain
 from ..engine.primitive import linear
 from ..engine.tensor import Array, Tensor, wrap
-from ..errors import ArgumentError, DTypeError, IndexingError, ShapeError
+from ..errors import ArgumentError, AxisError, DTypeError, IndexingError, ShapeError
 from .elementwise import where
 
 
@@ -115,7 +115,7 @@ def take(
         x = x.reshape(-1) if isinstance(x, Tensor) else np.reshape(x, -1)
         return _getitem(x, index if mode == "raise" else _inside(index, np.size(array_of(x)), mode))
     if not -len(shape) <= axis < len(shape):
-        raise ShapeError(f"take: axis {axis} is out of bounds for shape {shape}")
+        raise AxisError(f"take: axis {axis} is out of bounds for shape {shape}")
     if mode != "raise":
         index = _inside(index, shape[axis], mode)
     return _getitem(x, (slice(None),) * (axis % len(shape)) + (index,))
@@ -164,7 +164,7 @@ def _along(what: str, shape: Shape, indices: Array, axis: int) -> tuple[Any, ...
     if index.ndim != len(shape):
         raise ShapeError(f"{what}: expected indices with {len(shape)} axes as x {shape} has, got shape {index.shape}")
     if not -len(shape) <= axis < len(shape):
-        raise ShapeError(f"{what}: axis {axis} is out of bounds for shape {shape}")
+        raise AxisError(f"{what}: axis {axis} is out of bounds for shape {shape}")
     axis %= len(shape)
     grid = []
     for k, n in enumerate(shape):

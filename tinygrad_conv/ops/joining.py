@@ -10,7 +10,7 @@ import numpy as np
 from ..arguments import Axes, ShapeLike, checked, one_of
 from ..engine.bare import array_of
 from ..engine.tensor import Array, Tensor
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, AxisError, ShapeError
 from .indexing import getitem
 from .leaving import data_of
 from .reductions import normalize_axes, sum
@@ -257,7 +257,7 @@ def unstack(x: Array, axis: int = 0) -> tuple[Tensor, ...]:
     """
     shape = np.shape(array_of(x))
     if not -len(shape) <= axis < len(shape):
-        raise ShapeError(f"unstack: axis {axis} is out of bounds for shape {shape}")
+        raise AxisError(f"unstack: axis {axis} is out of bounds for shape {shape}")
     before = (slice(None),) * (axis % len(shape))
     return tuple(getitem(x, (*before, k)) for k in range(shape[axis]))
 
@@ -326,7 +326,7 @@ def _positions(what: str, x: Array, index: Any, axis: int | None) -> tuple[Any, 
         x, axis = reshape(x, (-1,)), 0
     shape = np.shape(array_of(x))
     if not -len(shape) <= axis < len(shape):
-        raise ShapeError(f"{what}: axis {axis} is out of bounds for shape {shape}")
+        raise AxisError(f"{what}: axis {axis} is out of bounds for shape {shape}")
     axis %= len(shape)
     n = shape[axis]
     if isinstance(index, slice):

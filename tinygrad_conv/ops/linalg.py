@@ -228,12 +228,20 @@ def outer(x1: Array, x2: Array) -> Tensor:
 
 @checked
 def vecdot(x1: Array, x2: Array, axis: int = -1) -> Tensor:
-    """The sum of products along an axis, x1 conjugated, the other axes broadcast.
+    """The sum of products along an axis of each, x1 conjugated, the other axes broadcast.
+
+    Raises ShapeError where the sizes along the axis differ.
 
     >>> vecdot(Tensor([1.0, 2.0]), Tensor([3.0, 4.0]))
     Tensor(11.)
     """
-    return sum(multiply(conj(x1), x2), axis=axis)
+    a, b = (x if axis == -1 else moveaxis(x, axis, -1) for x in (x1, x2))
+    sizes = [np.shape(array_of(x))[-1:] for x in (a, b)]
+    if sizes[0] != sizes[1] or () in sizes:
+        shapes = f"x1 {np.shape(array_of(x1))} and x2 {np.shape(array_of(x2))}"
+        raise ShapeError(f"vecdot: expected equal sizes along axis {axis}, got {shapes}")
+    products = multiply(conj(a), b)
+    return sum(products, axis=-1, dtype=None if products.dtype.kind in "fc" else products.dtype)
 
 
 @checked
@@ -287,6 +295,7 @@ def linalg_norm(
     return vector_norm(x, axes, keepdims, ord)
 
 
+@checked
 def vector_norm(x: Array, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Tensor:
     """A norm of all elements along some axes as one vector: Euclidean (2), inf, -inf, or any power p; 0 counts those
     that are not 0.

@@ -15,7 +15,7 @@ import numpy as np
 from ..arguments import DType, checked
 from ..engine.bare import array_of
 from ..engine.tensor import Array, Tensor
-from ..errors import ArgumentError
+from ..errors import ArgumentError, AxisError
 from .elementwise import isnan, logaddexp, multiply, where
 from .indexing import getitem
 from .reductions import cumsum
@@ -28,7 +28,7 @@ def running(combine: Callable[[Any, Any], Any], what: str, x: Array, axis: int |
         x, axis = reshape(x, (-1,)), 0
     shape = np.shape(array_of(x))
     if not -len(shape) <= axis < len(shape):
-        raise ArgumentError(f"{what}: axis {axis} is out of bounds for shape {shape}")
+        raise AxisError(f"{what}: axis {axis} is out of bounds for shape {shape}")
     axis %= len(shape)
     before, n, step = (slice(None),) * axis, shape[axis], 1
     y: Any = x if isinstance(x, Tensor) else np.asarray(x)

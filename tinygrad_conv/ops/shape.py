@@ -27,7 +27,7 @@ from ..engine.bare import array_of
 from ..engine.node import Shape
 from ..engine.primitive import linear
 from ..engine.tensor import Array, Tensor, plain_array, wrap
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..errors import ArgumentError, AxisError, DTypeError, ShapeError
 from ..kernels.product import sum_rows
 from ..kernels.spatial import divisors
 from .indexing import getitem, take
@@ -111,7 +111,7 @@ def swapaxes(x: Array, axis1: int, axis2: int) -> Tensor:
     shape = np.shape(array_of(x))
     axes = list(range(len(shape)))
     if not all(-len(shape) <= axis < len(shape) for axis in (axis1, axis2)):
-        raise ShapeError(f"swapaxes: expected axes of shape {shape}, got {axis1} and {axis2}")
+        raise AxisError(f"swapaxes: expected axes of shape {shape}, got {axis1} and {axis2}")
     axes[axis1], axes[axis2] = axes[axis2], axes[axis1]
     return permute_dims(x, tuple(axes))
 
@@ -271,7 +271,7 @@ def split(x: Array, indices_or_sections: int | Sequence[int], axis: int = 0) -> 
     """
     shape = np.shape(array_of(x))
     if not -len(shape) <= axis < len(shape):
-        raise ShapeError(f"split: axis {axis} is out of bounds for shape {shape}")
+        raise AxisError(f"split: axis {axis} is out of bounds for shape {shape}")
     axis, n = axis % len(shape), shape[axis]
     if isinstance(indices_or_sections, int):
         sections = indices_or_sections
@@ -339,6 +339,8 @@ def repeat(x: Array, repeats: Array, axis: int | None = None) -> Tensor:
     shape = np.shape(array_of(x))
     if isinstance(repeats, Tensor):
         repeats._escapes("repeat, whose counts decide a shape,")
+    if not -len(shape) <= axis < len(shape):
+        raise AxisError(f"repeat: axis {axis} is out of bounds for shape {shape}")
     counts, n = np.asarray(array_of(repeats)), shape[axis]
     if not counts.size:
         counts = counts.astype(np.intp)

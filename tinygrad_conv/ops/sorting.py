@@ -14,7 +14,7 @@ from ..arguments import Axes, checked, one_of
 from ..engine.bare import array_of
 from ..engine.plain import plain
 from ..engine.tensor import Array, Tensor
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, AxisError, ShapeError
 from .elementwise import equal, isnan, where
 from .indexing import take_along_axis
 from .reductions import any, argsort, max, mean, min, normalize_axes
@@ -71,7 +71,7 @@ def _along(what: str, x: Array, axis: int | None) -> tuple[Any, int]:
         return reshape(x, (-1,)), 0
     shape = np.shape(array_of(x))
     if not -len(shape) <= axis < len(shape):
-        raise ShapeError(f"{what}: axis {axis} is out of bounds for shape {shape}")
+        raise AxisError(f"{what}: axis {axis} is out of bounds for shape {shape}")
     return x, axis % len(shape)
 
 
