@@ -372,8 +372,8 @@ def test_labels_hold_shapes_and_counts():
     source = to_dot(snapshot(network(), IMAGE)).source
     text = {name: " ".join(label.split()) for name, label in labels(source).items()}
     assert text["stem.weight"] == "weight (3, 3, 1, 4) 36 params"
-    assert text["conv_1"] == "conv kernel=(3, 3) (1, 26, 26, 4)"
-    assert text["pool_max_1"] == "max_pool 2 MaxPool2D kernel=(2, 2), stride=(2, 2) (1, 13, 13, 4)"
+    assert text["conv_1"] == "conv 3×3 (1, 26, 26, 4)"
+    assert text["pool_max_1"] == "max_pool 2 MaxPool2D 2×2, stride 2 (1, 13, 13, 4)"
     assert text["output"] == "output (1, 10)"
 
 
@@ -416,7 +416,7 @@ def test_shared_parameters_are_drawn_once():
     w = leaf(np.ones((2, 2)), "w")
     source = to_dot(snapshot(lambda x: (x @ w) @ w, np.ones((1, 2)))).source
     assert source.count("w [label=") == 1
-    assert "w -> matmul_2 [weight=8]" in source
+    assert "w -> matmul_2 [headlabel=2 weight=8]" in source
 
 
 def test_legend_names_only_the_kinds_there_are():

@@ -106,7 +106,7 @@ def several_users():
 
 
 def test_steps_are_those_of_backward_steps_and_gradients_arrive_in_parts():
-    """`multiply_1` is written first, so the engine comes to it last; by structure it is not."""
+    """`multiply_2` is written first, so the engine comes to it last; by structure it is not."""
     graph = snapshot(several_users(), values=True, gradients=True)
     data = data_of(html(graph))
     names, sums, parts = [], {}, {}
@@ -117,7 +117,7 @@ def test_steps_are_those_of_backward_steps_and_gradients_arrive_in_parts():
                 sums[name] = g.numpy() + sums.get(name, 0)
                 parts.setdefault(name, []).append((node.name, sums[name]))
     assert [data["nodes"][k]["name"] for k in data["steps"]] == names
-    assert names[-1] == "multiply_1"
+    assert names[-1] == "multiply_2"
     assert [node.name for node in graph.nodes if node.arrivals] == ["x"]
     assert [name for name, _ in graph["x"].arrivals] == [name for name, _ in parts["x"][:-1]]
     for (_, so_far), (_, expected) in zip(graph["x"].arrivals, parts["x"], strict=False):

@@ -663,7 +663,7 @@ def test_the_tree_names_every_node():
     tree = str(drawing).replace("pool_max", "max_pool")
     names = [node.name.replace("pool_max", "max_pool") for node in drawing.shown.nodes if node.kind != "constant"]
     assert all(f"{name}: " in tree for name in names)
-    assert "conv_2: conv(kernel=(3, 3)) (1, 10, 10, 32) <- max_pool_1, conv2.weight" in tree
+    assert "conv_2: conv(3×3) (1, 10, 10, 32) <- max_pool_1, conv2.weight" in tree
 
 
 # ------------------------------------------------------------------------------------------

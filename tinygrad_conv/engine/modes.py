@@ -70,6 +70,7 @@ class Mode:
     anomaly: bool = False  # is every result checked for NaN?
     module: Any = None  # the innermost module being called (weakly, as modules keep modes)
     path: str = ""  # where it is in the outermost, such as "head.1"
+    calls: tuple[tuple[int, str], ...] = ()  # of modules around, outermost first, for pictures: number, path
     generators: dict[int, tuple[Any, Any]] | None = None  # inside checkpoint: generators used, with their first state
     replaying: bool = False  # inside checkpoint's second run: no side effects on running statistics
     watch: Callable[[Any, Any, Sequence[Any]], None] | None = None  # for pictures: told of each node, output, inputs

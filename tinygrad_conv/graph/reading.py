@@ -17,7 +17,7 @@ from ..engine.source import describe_source
 from ..engine.tensor import Tensor, ndarray, wrap
 from ..errors import GraphError
 from .value import Graph, GraphModule, GraphNode, Kind, Values
-from .watching import Watch, topological
+from .watching import Watch, side_by_side
 
 __all__ = ["GRADIENT", "Reader"]
 
@@ -83,7 +83,7 @@ class Reader:
         `known` says what is wanted of what the `watch` saw: "values", "gradients", "time".
         """
         self._watch, self._known = watch, known
-        order = topological(y.node for _, y in outputs if y.node is not None)
+        order = side_by_side((y.node for _, y in outputs if y.node is not None), watch.orders)
         refuse_freed(order)
         homes = _homes(order)
         for node in order:
@@ -104,12 +104,33 @@ class Reader:
             before = self._constant(**place) if y.node is None else self._names[y.node]
             path = path.replace(GRADIENT, "gradient.")
             self._add(path, "output", label, inputs=(before,), **place, **self._numbers(y.node))
+        self._add_calls()
         if "gradients" in known:
             self._add_arrivals()
         self._nodes = _beside_their_rules(self._nodes)
         if "gradients" in known:
             self._add_unreached()
         return Graph(self.title, tuple(self._nodes), self._modules(), known)
+
+    def _add_calls(self) -> None:
+        """In which call of a module a node is, of those modules that were called more than once."""
+        calls = {self._names[node]: self._calls(node) for node in self._names if isinstance(node, Node)}
+        numbers: dict[str, list[int]] = {}
+        for number, path in sorted({call for around in calls.values() for call in around}):
+            numbers.setdefault(path, []).append(number)
+        for node in self._nodes:
+            several = [(n, path) for n, path in calls.get(node.name, ()) if len(numbers[path]) > 1]
+            if several:
+                prefix = f"{GRADIENT * node.order}." if node.order else ""
+                told = tuple((prefix + p, numbers[p].index(n) + 1, len(numbers[p])) for n, p in several)
+                object.__setattr__(node, "calls", told)  # nobody has seen the node yet
+
+    def _calls(self, node: Node) -> tuple[tuple[int, str], ...]:
+        """The calls of modules in which a node ran; of a gradient's, those of what it is the gradient of."""
+        of: Node | None = node
+        while of is not None and self._watch.orders.get(of, 0):
+            of = self._watch.of.get(of)
+        return self._watch.calls.get(of, ()) if of is not None else ()
 
     def _add_arrivals(self) -> None:
         """Gradients on their way, under the names of the operations that sent them, which come later."""
@@ -212,7 +233,7 @@ class Reader:
         shape, dtype = array.shape, str(array.dtype)
         details: dict[str, Any] = {"values": Values(array)} if "values" in self._known else {}
         if id(value) not in self._data:
-            label = _text(value) if shape == () else "constant"
+            label = _text(value) if shape == () else _numbers_of(array)
             return self._constant(shape, label, dtype=dtype, module=home, order=order, **details)
         if id(value) not in self._names:
             path = self._data[id(value)][1]
@@ -313,19 +334,38 @@ def _options(node: Node, primitive: Primitive) -> Iterator[tuple[str, Any, bool]
     """Keyword parameters as (name, value, is it plain?); one that is a dataclass counts as its fields.
 
     Plain is what stands at its default, what the output's shape tells, and arrays, which are data. The fields of a
-    window have no defaults: there, 1 or 0 throughout is plain (no stride, no padding), and so are sizes.
+    window have no defaults: there, no padding and a step of 1 are plain, and so are the sizes of what it moves over.
     """
     defaults = getattr(primitive, "defaults", {})
     for name, value in node.params.items():
         if is_dataclass(value):
             for part in fields(value):
-                inner = getattr(value, part.name)
-                alike = set(_text(inner)) - set("(), ") in ({"0"}, {"1"})
-                yield part.name, inner, alike or part.name.endswith("_sizes")
+                text = _text(inner := getattr(value, part.name))
+                numbers = set(text) - set("(), ")
+                yield part.name, inner, numbers == _PLAIN.get(part.name) or part.name.endswith("_sizes")
         elif name in primitive.params:  # else it is the engine's
             text = _text(value)
             at_default = name in defaults and text == _text(defaults[name])
-            yield name, value, at_default or text == str(node.shape) or _holds_array(value)
+            told = text == str(node.shape) or name == "cuts" or _holds_array(value)  # by shapes, or data
+            yield name, value, at_default or told
+
+
+_PLAIN = {"stride": {"1"}, "dilation": {"1"}, "pads": {"0"}, "groups": {"1"}}  # of a window: all of its numbers
+
+
+def _numbers_of(array: ndarray) -> str:
+    """What a constant is: its numbers if they are few or all the same, else from where to where they go.
+
+    >>> _numbers_of(np.zeros((2, 3))), _numbers_of(np.array([1.0, 2.5])), _numbers_of(np.arange(100.0))
+    ('0', '[1, 2.5]', '0 … 99')
+    """
+    if not array.size or array.dtype.kind not in "fiub":
+        return "constant"
+    if (array == array.flat[0]).all():
+        return f"{array.flat[0]:.4g}"
+    if array.size <= 4:
+        return np.array2string(array, separator=", ", formatter={"all": lambda x: f"{x:.4g}"}).replace("\n", "")
+    return f"{np.nanmin(array):.4g} … {np.nanmax(array):.4g}"
 
 
 def _holds_array(value: Any) -> bool:

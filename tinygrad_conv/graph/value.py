@@ -179,6 +179,10 @@ class GraphNode(_Alive):
         0 for what the user computed, 1 for the gradient of that, 2 for the gradient's gradient.
     of : str
         For a node of a gradient: the operation whose rule made it.
+    calls : tuple of (module's path, which call, of how many)
+        For each module around it that was called more than once, the outermost first: in which call it ran, from 1.
+    again : tuple of str
+        In a folded graph, for the first of equal blocks: which of the block's nodes this one reads in the later ones.
     count : int
         How many operations it stands for, in a folded graph.
     mark : str
@@ -206,6 +210,8 @@ class GraphNode(_Alive):
     time: float | None = field(default=None, compare=False)
     order: int = 0
     of: str = ""
+    calls: tuple[tuple[str, int, int], ...] = ()
+    again: tuple[str, ...] = ()
     count: int = 1
     mark: str = ""
 

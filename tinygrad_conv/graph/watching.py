@@ -7,7 +7,7 @@ that was computed before, it recovers what the graph still tells.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from time import perf_counter
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..engine.bare import array_of
-from ..engine.modes import mode
+from ..engine.modes import MODE, mode
 from ..engine.node import Leaf, Node, iter_parents
 from ..engine.tensor import Tensor, wrap
 from ..engine.walk import pull, walk
@@ -24,7 +24,7 @@ from ..engine.walk import pull, walk
 if TYPE_CHECKING:
     from ..profiling import Profile
 
-__all__ = ["Watch", "topological"]
+__all__ = ["Watch", "side_by_side", "topological"]
 
 _KEY = -1  # of the hooks that this file sets for a moment: users' hooks count from 0
 
@@ -39,6 +39,7 @@ class Watch:
     gradients : node -> array
     steps : operation -> its place in the backward pass, from 1
     arrivals : node -> (operation, the gradient so far) after each operation that contributes, but the last
+    calls : node -> the calls of modules in which it ran, the outermost first: number, path
     orders, of : for nodes of a gradient: 1 or 2, and the node whose rule made them
     """
 
@@ -49,6 +50,7 @@ class Watch:
         self.gradients: dict[Node, Any] = {}
         self.steps: dict[Node, int] = {}
         self.arrivals: dict[Node, list[tuple[Node, Any]]] = {}
+        self.calls: dict[Node, tuple[tuple[int, str], ...]] = {}
         self.orders: dict[Node, int] = {}
         self.of: dict[Node, Node | None] = {}
         self._order = 0
@@ -56,6 +58,8 @@ class Watch:
 
     def __call__(self, node: Node, y: Any, inputs: Sequence[Any]) -> None:
         self.outputs[node], self.inputs[node] = y, inputs
+        if calls := MODE.get().calls:
+            self.calls[node] = calls
         if self._order:
             self.orders[node], self.of[node] = self._order, self._current
             if self._current is not None:
@@ -63,8 +67,10 @@ class Watch:
 
     def forget(self) -> None:
         """Let go of all arrays: modules remember the mode of their last call, and with it this watch."""
-        for known in (self.outputs, self.inputs, self.gradients, self.steps, self.arrivals, self.orders, self.of):
+        for known in (self.outputs, self.inputs, self.gradients, self.steps, self.arrivals):
             known.clear()
+        for told in (self.calls, self.orders, self.of):
+            told.clear()
 
     def recover(self, order: Sequence[Node]) -> None:
         """For nodes (inputs first) that ran unwatched: what they saved, or else compute it again."""
@@ -186,8 +192,22 @@ def _computed(node: Node, inputs: Sequence[Any]) -> Any:
     return None
 
 
-def topological(roots: Iterable[Node]) -> list[Node]:
-    """Depth first: inputs before what is computed from them, in the order of arguments."""
+def side_by_side(roots: Iterable[Node], orders: Mapping[Node, int]) -> list[Node]:
+    """Inputs before what is computed from them; of several, the one that took most steps comes first.
+
+    So the steps of a loop follow one another, each with what it alone reads. Operations of a gradient (`orders`) keep
+    the order of arguments: they follow the steps backward as they are.
+    """
+    depth: dict[Node, int] = {}
+    roots = list(roots)
+    for node in topological(roots):
+        if not orders.get(node):
+            depth[node] = 1 + max((depth[parent] for parent in iter_parents(node)), default=0)
+    return topological(roots, depth)
+
+
+def topological(roots: Iterable[Node], depth: Mapping[Node, int] | None = None) -> list[Node]:
+    """Depth first: inputs before what is computed from them, in the order of arguments, or the deepest first."""
     order: list[Node] = []
     seen: set[Node] = set()
     stack = list(roots)[::-1]
@@ -195,6 +215,8 @@ def topological(roots: Iterable[Node]) -> list[Node]:
         node = stack[-1]
         waiting = [] if node in seen else [parent for parent in iter_parents(node) if parent not in seen]
         if waiting:
+            if depth is not None and node in depth and len(waiting) > 1:
+                waiting.sort(key=depth.__getitem__, reverse=True)
             stack += waiting[::-1]
             continue
         stack.pop()

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..arguments import as_array, checked
 from ..engine.modes import MODE, clears, observer
+from ..engine.node import next_index
 from ..engine.tensor import Array, Tensor, cast
 from ..errors import ArgumentError, DTypeError, GraphError, NotDefinedError, ShapeError
 
@@ -126,7 +127,8 @@ class Module:
         if entered is None or entered[0] is not mode:
             outer = mode.module and mode.module()
             path = "" if outer is None else outer._path_of(self, mode.path)
-            entered = mode, mode.but(module=ref(self), path=path)
+            calls = mode.calls if mode.watch is None else (*mode.calls, (next_index(), path))
+            entered = mode, mode.but(module=ref(self), path=path, calls=calls)
             if mode.observer is None and mode.watch is None and mode.generators is None:  # which would be held
                 self._entered = entered
         if mode.observer is not None:

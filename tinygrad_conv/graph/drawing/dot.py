@@ -7,14 +7,15 @@ modules are boxes around their operations. `looks` says how kinds differ. The sa
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ...errors import ArgumentError
+from ..describing import options
 from ..value import Graph, GraphModule, GraphNode, Values, counted
-from .looks import BOX_FILLS, BOX_LINE, COLORS, INK, LINE, PAPER, QUIET, Color, Painter, amount_text
+from .looks import BOX_FILLS, BOX_LINE, COLORS, INK, LINE, PAPER, QUIET, ROUND, Color, Painter, amount_text
 
 if TYPE_CHECKING:
     from graphviz import Digraph  # type: ignore[import-untyped]
@@ -23,10 +24,12 @@ __all__ = ["DEFAULT_SHOW", "SHOW", "Direction", "heading", "to_dot"]
 
 Direction: TypeAlias = Literal["LR", "TB"]
 DEFAULT_SHOW = ("shape", "params", "options", "legend")
-SHOW = (*DEFAULT_SHOW, "dtype", "values", "gradients", "flops", "bytes", "time", "source")  # all that can be shown
+EXTRA = ("dtype", "values", "gradients", "flops", "bytes", "time", "source", "plumbing")
+SHOW = (*DEFAULT_SHOW, *EXTRA)  # all that can be shown
 
 _FONT = "Helvetica"  # Graphviz knows its widths, and every viewer has it or a font of the same widths
 _WIDTH = 30  # characters to a line of a label
+_ORDERED = {"-", "/", "@", "**", "//", "%", "atan2"}  # labels of operations whose operands are not alike
 _MOST_USES = 12  # of a leaf, to be drawn as lines
 
 
@@ -40,9 +43,10 @@ def to_dot(
     ----------
     direction : "LR" (left to right) or "TB" (top to bottom)
     show : names out of "shape", "params", "options", "legend", "dtype", "values", "gradients", "flops", "bytes",
-        "time", "source"
+        "time", "source", "plumbing"
         What is printed beside the names: shapes, parameter counts, an operation's keyword parameters that are
-        not at their default, a title with a legend; and on request dtypes, numbers, costs and the user's lines.
+        not at their default, a title with a legend; and on request dtypes, numbers, costs, the user's lines,
+        and (of `draw`) what transforms put in that changes nothing.
     color : "kind", "cost" (FLOPs), "bytes", "time" or "gradients"
         What fills mean. With "gradients", and where gradients are shown, dead ones stand out.
     whole : Graph, optional
@@ -69,7 +73,10 @@ def to_dot(
             "nodesep": "0.3", "ranksep": "0.35", "labelloc": "t",
         },
         node_attr={"fontname": _FONT, "fontsize": "12", "fontcolor": INK, "height": "0.3", "width": "0.6"},
-        edge_attr={"color": LINE, "arrowsize": "0.7"},
+        edge_attr={
+            "color": LINE, "arrowsize": "0.7", "fontname": _FONT, "fontsize": "9", "fontcolor": QUIET,
+            "labeldistance": "1.6",
+        },
     )  # fmt: skip
     painter = Painter(graph, color, show)
     if "legend" in show:
@@ -192,7 +199,7 @@ def _label(node: GraphNode, show: Collection[str], path: str, alarm: str, ink: s
     small = _numbers(node, show)
     warning = [f'<FONT POINT-SIZE="10"><B>{escape(line)}</B></FONT>' for line in _wrapped(alarm)]
     if node.kind == "constant":
-        small = [] if node.shape == () and node.label != "constant" else small  # its label is its value
+        small = [] if node.label != "constant" else small  # its label is its value
         text = f"{node.label} {'' if node.shape == () else shape}".rstrip()
         return _lines([*(_small(line, ink) for line in (text, *small)), *warning])
     bold = [f"<B>{escape(line)}</B>" for line in _wrapped(node.label)]
@@ -200,7 +207,7 @@ def _label(node: GraphNode, show: Collection[str], path: str, alarm: str, ink: s
         path = node.name.rpartition(".")[2] if node.name.rpartition(".")[2] != node.label else ""
     first = _wrapped(path)
     if "options" in show:
-        first += _wrapped(", ".join(_option(node, name, value) for name, value in node.params if name in node.changed))
+        first += _wrapped(options(node))
     if node.kind == "parameter" and shape and bold:
         bold[-1] += f" {_small(shape, ink)}"
     else:
@@ -218,10 +225,6 @@ def _label(node: GraphNode, show: Collection[str], path: str, alarm: str, ink: s
     if "source" in show and node.kind == "operation":
         first += _wrapped(node.source)
     return _lines([*bold, *(_small(line, ink) for line in (*first, *small) if line), *warning])
-
-
-def _option(node: GraphNode, name: str, value: str) -> str:
-    return f"{name} {value}" if node.kind == "group" or name in ("with", "used", "reads") else f"{name}={value}"
 
 
 def _numbers(node: GraphNode, show: Collection[str]) -> list[str]:
@@ -291,22 +294,37 @@ def _write_edges(dot: Digraph, graph: Graph, beside: dict[str, str]) -> None:
     The gradient flows back, beneath what it is the gradient of. What it reads of the forward pass has no say in where
     things stand: `dot` would draw it all in one line, and of many such edges between boxes it cannot make ranks at all.
     """
+    for node in graph.nodes:
+        for before in node.again:  # what goes round, from one of equal blocks to the next
+            dot.edge(
+                before, node.name, constraint="false", style="bold", color=ROUND, fontcolor=ROUND, fontsize="10",
+                fontname=_FONT, label=f"{before}, the next time",
+            )  # fmt: skip
     orders = {node.name: node.order for node in graph.nodes}
     seen: dict[str, int] = {}
-    for before, after in graph.edges:
+    for before, after, number in _numbered(graph):
+        head, tail = ({"headlabel": number}, {"taillabel": number}) if number else ({}, {})
         if beside.get(before) != after:
             if orders[before] != orders[after]:
-                dot.edge(before, after, constraint="false")
+                dot.edge(before, after, constraint="false", **head)
             elif orders[after] % 2:
-                dot.edge(after, before, dir="back", weight="8")
+                dot.edge(after, before, dir="back", weight="8", **tail)
             else:
-                dot.edge(before, after, weight="8")
+                dot.edge(before, after, weight="8", **head)
             continue
         seen[after] = seen.get(after, 0) + 1
         if seen[after] % 2:
-            dot.edge(after, before, dir="back", style="dashed")
+            dot.edge(after, before, dir="back", style="dashed", **tail)
         else:
-            dot.edge(before, after, style="dashed")
+            dot.edge(before, after, style="dashed", **head)
+
+
+def _numbered(graph: Graph) -> Iterator[tuple[str, str, str]]:
+    """Edges, with the number of the operand where it matters which is which."""
+    for node in graph.nodes:
+        ordered = node.kind == "operation" and node.label in _ORDERED and len(node.inputs) == 2
+        for k, before in enumerate(node.inputs, 1):
+            yield before, node.name, str(k) if ordered else ""
 
 
 # ------------------------------------------------------------------------------------------

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...engine.primitive import primitives
 from ..value import Graph, GraphModule, GraphNode, Values, counted
 
-__all__ = ["MOST", "as_modules", "fold", "fold_repeats"]
+__all__ = ["MOST", "as_modules", "fold", "fold_repeats", "with_nodes"]
 
 MOST = 200  # nodes that a reader can take in
 _LEAST = 3  # equal blocks that are worth folding
@@ -38,7 +39,7 @@ def fold(graph: Graph, most: int = MOST) -> Graph:
     >>> [node.name for node in folded.nodes], folded.notes
     (['x', 'sin_1', 'output'], ('1,000 equal blocks drawn once (x 1,000)',))
     """
-    folded = fold_repeats(graph)
+    folded = fold_repeats(one_per_call(graph))
     own = (module.path for module in folded.modules if "*" not in module.path)  # not made by folding
     deepest = max((path.count(".") for path in own), default=-1)
     for depth in range(deepest, -1, -1):
@@ -59,9 +60,42 @@ def _noted(graph: Graph, note: str, replacing: str = "\0") -> Graph:
 
 
 def as_modules(graph: Graph) -> Graph:
-    """Each innermost module as one node; what runs between modules stays."""
+    """Each innermost module as one node, one for each of its calls; what runs between modules stays."""
+    graph = one_per_call(graph)
     outer = {around for module in graph.modules for around in _arounds(module.path)}
     return _collapsed(graph, lambda node: node.module if node.module not in outer else "")
+
+
+def one_per_call(graph: Graph) -> Graph:
+    """A module of its own for each call of a module that is called several times; parameters are with the first.
+
+    Its path is that of the module with ``#2`` behind the name for the second call.
+    """
+    if not any(node.calls for node in graph.nodes):
+        return graph
+    modules = {module.path: module for module in graph.modules}
+    first = {path: which for node in reversed(graph.nodes) for path, which, _ in node.calls}
+    many = {path: n for node in graph.nodes for path, _, n in node.calls}
+    found: dict[str, GraphModule] = {}
+    nodes = []
+    for node in graph.nodes:
+        which = first | {path: number for path, number, _ in node.calls}
+        new = ""
+        for path in [*_arounds(node.module), node.module] if node.module else []:
+            own = path.rpartition(".")[2] + (f"#{which[path]}" if path in many else "")
+            new = f"{new}.{own}" if new else own
+            if path in modules and new not in found:
+                module = modules[path]
+                label = f"{module.path.rpartition('.')[2]}, call {which[path]} of {many[path]}" if path in many else ""
+                shared = path in many and which[path] != first[path]
+                found[new] = replace(module, path=new, label=label, n_params=0 if shared else module.n_params)
+        nodes.append(replace(node, module=new, calls=()))
+    return replace(graph, nodes=tuple(nodes), modules=tuple(found.values()))
+
+
+def _called(path: str) -> str:
+    """The path of the module itself, whichever call of it this is."""
+    return re.sub(r"#\d+", "", path)
 
 
 def _modules_from(graph: Graph, depth: int) -> Graph:
@@ -110,23 +144,28 @@ def _collapsed(graph: Graph, group_of: Callable[[GraphNode], str]) -> Graph:
         for other in before - {place}:
             after[place] |= after[other] | 1 << other
     used = Counter(path for path in paths if path)
-    names: dict[int, str] = {}
+    names: dict[int, str] = {}  # (# is kept out of names: they are safe in file names)
     taken = {part[0].name for part, path in zip(members, paths, strict=True) if not path}
     seen: Counter[str] = Counter()
     for place, path in enumerate(paths):
         seen[path] += 1
         name = members[place][0].name if not path else f"{path}_{seen[path]}" if used[path] > 1 else path
+        name = name.replace("#", "_")
         while path and name in taken:
             name += "_"
         names[place] = name
         taken.add(name)
     nodes = []
     for place, part in enumerate(members):
-        outside = [home[name] for node in part for name in node.inputs if home[name] != place]
+        outside = [
+            home[name] for node in part for name in node.inputs if home[name] != place
+            and not (graph[name].kind == "parameter" and _called(paths[home[name]]) == _called(paths[place]) != "")
+        ]  # fmt: skip
         inputs = tuple(names[other] for other in (outside if not paths[place] else dict.fromkeys(outside)))
         whole = part[0] if not paths[place] else _merged(names[place], part, kinds[paths[place]], times)
-        nodes.append(replace(whole, inputs=inputs))
-    return _with_modules(graph, nodes)
+        again = dict.fromkeys(home[name] for node in part for name in node.again if home.get(name, place) != place)
+        nodes.append(replace(whole, inputs=inputs, again=tuple(names[other] for other in again)))
+    return with_nodes(graph, nodes)
 
 
 def _times(graph: Graph) -> dict[str, int]:
@@ -139,13 +178,29 @@ def _merged(name: str, part: Sequence[GraphNode], module: GraphModule, times: Ma
     """One node for what a module does: it looks like its last operation, and costs what all cost."""
     operations = [node for node in part if node.kind in ("operation", "module", "group")]
     last = operations[-1] if operations else part[-1]
-    main = max(operations, key=lambda node: node.flops or 0, default=last)
+    known = primitives()
+    products = [node for node in operations if node.primitive in known and known[node.primitive].kind == "bilinear"]
+    main = max(products or operations, key=lambda node: node.flops or 0, default=last)
     around, _, own = module.path.rpartition(".")
+    ends = _activations(operations[operations.index(main) + 1 :] if main in operations else [])
     label = (module.kind or module.label or own) + (f" x {module.repeat:,}" if module.repeat > 1 else "")
+    more = [("then", end) for end in ends]
+    if ", call " in module.label:
+        more.append(("call", module.label.rpartition(", call ")[2]))
     return replace(
-        last, name=name, kind="module", label=label, module=around, primitive="", params=main.params,
-        changed=main.changed, **_sums(part, times), of="",
+        last, name=name, kind="module", label=label, module=around, primitive="",
+        params=(*main.params, *more), changed=(*main.changed, *(name for name, _ in more)), **_sums(part, times),
+        of="", calls=(),
     )  # fmt: skip
+
+
+def _activations(operations: Sequence[GraphNode]) -> list[str]:
+    """The functions of one number that a module applies to what its main operation gives."""
+    known = primitives()
+    return [
+        node.label for node in operations
+        if node.primitive in known and known[node.primitive].kind == "elementwise" and len(node.inputs) == 1
+    ]  # fmt: skip
 
 
 def _sums(part: Sequence[GraphNode], times: Mapping[str, int]) -> dict[str, Any]:
@@ -191,15 +246,22 @@ def _in_stretches(graph: Graph, most: int) -> Graph:
             part[-1], name=own, kind="group", label=label, params=tuple((name, f"x {n}") for name, n in common),
             changed=tuple(name for name, _ in common), module="", primitive="", of="", **sums,
         )  # fmt: skip
-        nodes.append((places[part[-1].name], replace(whole, inputs=tuple(name for name in outside if name != own))))
+        inputs = tuple(name for name in outside if name != own)
+        nodes.append((places[part[-1].name], replace(whole, inputs=inputs, again=())))
     renamed = [
-        node if node.kind == "group" else replace(node, inputs=tuple(names.get(name, name) for name in node.inputs))
+        node
+        if node.kind == "group"
+        else replace(
+            node,
+            inputs=tuple(names.get(name, name) for name in node.inputs),
+            again=tuple(names.get(name, name) for name in node.again),
+        )
         for _, node in sorted(nodes, key=lambda it: it[0])
     ]
-    return _noted(_with_modules(graph, renamed), f"{len(graph.nodes):,} nodes drawn as {len(renamed)}")
+    return _noted(with_nodes(graph, renamed), f"{len(graph.nodes):,} nodes drawn as {len(renamed)}")
 
 
-def _with_modules(graph: Graph, nodes: Iterable[GraphNode]) -> Graph:
+def with_nodes(graph: Graph, nodes: Iterable[GraphNode]) -> Graph:
     """The graph with other nodes, and those of its modules that still have nodes."""
     nodes = tuple(nodes)
     alive = {path for node in nodes if node.module for path in (node.module, *_arounds(node.module))}
@@ -286,23 +348,49 @@ def _look(node: GraphNode, with_gradients: bool) -> Any:
     label = re.sub(r"\d+", "#", node.label) if node.kind in ("parameter", "module") else node.label
     state = (node.gradients.state if node.gradients is not None else "none") if with_gradients else ""
     module = node.module if "*" in node.module else re.sub(r"\d+", "#", node.module)  # * is a block folded before
-    return node.kind, label, node.primitive, node.params, node.shape, node.dtype, module, node.order, state, node.mark
+    params = tuple((name, re.sub(r"\d+", "#", text) if _counts(node, name) else text) for name, text in node.params)
+    return node.kind, label, node.primitive, params, node.shape, node.dtype, module, node.order, state, node.mark
+
+
+def _counts(node: GraphNode, name: str) -> bool:
+    """May the numbers in a parameter be others in each of some equal blocks, as where a loop goes through an array?"""
+    return name == "call" or node.primitive == "_getitem"
+
+
+def _spans(first: GraphNode, last: GraphNode) -> GraphNode:
+    """The first of equal nodes, which says what the last has instead: ``(:, 0 … 39)``."""
+    if first.params == last.params:
+        return first
+    pairs = zip(first.params, last.params, strict=True)
+    return replace(first, params=tuple((name, _span(one, other)) for (name, one), (_, other) in pairs))
+
+
+def _span(one: str, other: str) -> str:
+    """
+    >>> _span("(:, 0)", "(:, 39)")
+    '(:, 0 … 39)'
+    """
+    begins, ends = re.split(r"(\d+)", one), re.split(r"(\d+)", other)
+    return "".join(a if a == b else f"{a} … {b}" for a, b in zip(begins, ends, strict=True))
 
 
 def _aligned(nodes: Sequence[GraphNode], looks: Any, inputs: Any, run: _Run, end: int) -> _Run:
-    """The run, shifted so that a block starts where a module does, and so that it has most blocks.
+    """The run, shifted so that a block starts where a module does, that it has most blocks, and that least goes round.
 
     It may reach back further than blocks are equal: what the first block gets from outside may come from elsewhere.
     """
-    length, best, score = run.length, run, (-1, -1)
+    length, best, score = run.length, run, (-1, -1, 0, 0)
     for start in range(max(run.start - length, 0), min(run.start + length, end - length)):
         if start < run.start and not _is_first(looks, inputs, start, run):
             continue
         times = (end - start) // length
         unit = _unit(nodes[start].module, nodes[start + length].module)
         at_module = bool(unit) and (start == 0 or not _is_inside(nodes[start - 1].module, unit))
-        if times >= _LEAST and (at_module, times) > score:
-            best, score = _Run(start, length, times), (at_module, times)
+        later = inputs[start + length : start + 2 * length]
+        goes_round = int(((later >= start) & (later < start + length)).sum())
+        here = at_module, times, -goes_round, nodes[start].kind == "module"
+        if times >= _LEAST and here > score:
+            best, score = _Run(start, length, times), here
     return best
 
 
@@ -343,6 +431,9 @@ def _folded(graph: Graph, runs: Sequence[_Run], number: int) -> Graph:
     """The first block of each run in place of all. A block that is no module gets a box of its own, `*number`."""
     nodes = graph.nodes
     first_of: dict[str, str] = {}
+    last_of: dict[str, GraphNode] = {}
+    again: dict[str, tuple[str, ...]] = {}
+    places = {node.name: place for place, node in enumerate(nodes)}
     homes: dict[str, str] = {}  # node of a first block -> the module it is now in
     dropped: set[str] = set()
     modules = {module.path: module for module in graph.modules}
@@ -351,6 +442,11 @@ def _folded(graph: Graph, runs: Sequence[_Run], number: int) -> Graph:
         for place in range(run.start + run.length, run.end):
             first_of[nodes[place].name] = block[(place - run.start) % run.length].name
             dropped.add(nodes[place].name)
+        last_of.update((node.name, nodes[run.end - run.length + k]) for k, node in enumerate(block))
+        own = range(run.start, run.start + run.length)
+        for k, node in enumerate(block):
+            second = zip(node.inputs, nodes[run.start + run.length + k].inputs, strict=True)
+            again[node.name] = tuple(now for before, now in second if before != now and places[now] in own)
         unit = _unit(block[0].module, nodes[run.start + run.length].module)
         if unit and all(_is_inside(node.module, unit) for node in block):
             last = _unit(nodes[run.end - run.length].module, block[0].module)
@@ -366,16 +462,30 @@ def _folded(graph: Graph, runs: Sequence[_Run], number: int) -> Graph:
                 if path in modules and path != around and not _is_inside(around, path):
                     moved = f"{star}.{path[len(around) :].lstrip('.')}"
                     modules[moved] = replace(modules[path], path=moved)
+            ends = last_of[node.name].module
+            if node.module in modules and ends in modules and homes[node.name] in modules and node.module != ends:
+                both = modules[node.module].label, modules[ends].label
+                modules[homes[node.name]] = replace(modules[homes[node.name]], label=_span(*both))
     kept = []
     for node in nodes:
         if node.name in dropped:
             continue
+        if node.name in last_of:
+            node = replace(_spans(node, last_of[node.name]), again=(*node.again, *again[node.name]))
         inputs = tuple(first_of.get(name, name) for name in node.inputs)
+        if len(inputs) > _ARITY and len(set(inputs)) < len(inputs):  # what equal branches end in
+            node = replace(node, params=(*node.params, *_times_each(inputs)), changed=(*node.changed, "reads"))
+            inputs = tuple(dict.fromkeys(inputs))
         home = homes.get(node.name, node.module)
-        same = inputs == node.inputs and home == node.module
-        kept.append(node if same else replace(node, inputs=inputs, module=home))
+        round_ = tuple(dict.fromkeys(first_of.get(name, name) for name in node.again))
+        same = inputs == node.inputs and home == node.module and round_ == node.again
+        kept.append(node if same else replace(node, inputs=inputs, module=home, again=round_))
     outer_first = tuple(sorted(modules.values(), key=lambda module: module.path.count(".")))
-    return _with_modules(replace(graph, modules=outer_first), kept)
+    return with_nodes(replace(graph, modules=outer_first), kept)
+
+
+def _times_each(inputs: Sequence[str]) -> list[tuple[str, str]]:
+    return [("reads", f"{name} ×{n}") for name, n in Counter(inputs).items() if n > 1]
 
 
 def _common(paths: Sequence[str]) -> str:

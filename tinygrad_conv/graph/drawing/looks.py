@@ -13,20 +13,35 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from ..value import Graph, GraphNode
 
-__all__ = ["BOX_FILLS", "BOX_LINE", "COLORS", "INK", "LINE", "PAPER", "QUIET", "Color", "Look", "Painter", "darkened"]
+__all__ = [
+    "BOX_FILLS",
+    "BOX_LINE",
+    "COLORS",
+    "INK",
+    "LINE",
+    "PAPER",
+    "QUIET",
+    "ROUND",
+    "Color",
+    "Look",
+    "Painter",
+    "darkened",
+]
 
 Color: TypeAlias = Literal["kind", "cost", "bytes", "time", "gradients"]
 COLORS: tuple[Color, ...] = ("kind", "cost", "bytes", "time", "gradients")
 
 PAPER, INK, QUIET, LINE = "#FFFFFF", "#222222", "#555555", "#777777"
 BOX_FILLS, BOX_LINE = ("#F7F7F7", "#EFEFEF"), "#BBBBBB"  # of modules, by depth in turn
+ROUND = "#5B4B8A"  # of what goes round in a loop
 ALARM, ALARM_LINE = "#F0E442", "#D00000"
 RAMP = ("#FFF5EB", "#FEE6CE", "#FDD0A2", "#FDAE6B", "#FD8D3C", "#F16913")
 
 _DARK = {
     PAPER: "#15191E", INK: "#E8E8E8", QUIET: "#B4B8BD", LINE: "#8A9099",
     BOX_FILLS[0]: "#1C2127", BOX_FILLS[1]: "#252B33",
-    BOX_LINE: "#4A515A", ALARM: "#6B6300", ALARM_LINE: "#FF6A5E", "#FEFEFE": "#2C333B", "#D5ECFA": "#12384F",
+    BOX_LINE: "#4A515A", ROUND: "#B9A8F0",
+    ALARM: "#6B6300", ALARM_LINE: "#FF6A5E", "#FEFEFE": "#2C333B", "#D5ECFA": "#12384F",
     "#0072B2": "#56B4E9", "#FBE6BF": "#4A3810", "#B87F00": "#E69F00", "#EEEEEE": "#30363D", "#888888": "#8F959C",
     "#CDEBE1": "#0F3F31", "#009E73": "#2FC79B", "#E8E0F2": "#372C47", "#7B4FA3": "#B794D6", "#FDE3D3": "#4A2611",
     "#D55E00": "#F0803C", "#F6D5CF": "#54211C", "#F5DDEA": "#43283A", "#A8517F": "#D890B8", "#D9D9D9": "#3A4149",

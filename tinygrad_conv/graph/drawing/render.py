@@ -26,6 +26,7 @@ from .dot import DEFAULT_SHOW, Direction, checked, to_dot
 from .folding import as_modules
 from .folding import fold as folded
 from .looks import Color, dark_style, darkened
+from .plumbing import without_plumbing
 from .tree import tree
 from .units import units_to_dot
 
@@ -140,7 +141,8 @@ class Drawing:
         self.graph = graph
         self._details, self._theme = details, theme
         self._detailed: Graph | None = None
-        at_level = as_modules(graph) if level == "modules" else graph
+        plain = graph if "plumbing" in show else without_plumbing(graph)
+        at_level = as_modules(plain) if level == "modules" else plain
         self.shown = folded(at_level) if fold else at_level
         self._write = partial(to_dot, self.shown, direction, show, color, whole=graph)
         if level == "units":

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...engine.primitive import primitives
 from ...files import write
+from ..describing import options
 from ..value import Graph, GraphModule, GraphNode, Values, counted
 from .picture import picture
 from .template import fill
@@ -70,9 +71,8 @@ def _data(graph: Graph) -> dict[str, Any]:
 
 
 def _node(node: GraphNode, index: dict[str, int], album: _Album) -> dict[str, Any]:
-    options = ", ".join(f"{name}={value}" for name, value in node.params if name in node.changed)
     details = {
-        "op": node.primitive, "options": options, "params": [list(pair) for pair in node.params],
+        "op": node.primitive, "options": options(node), "params": [list(pair) for pair in node.params],
         "shape": "" if node.shape is None else "scalar" if node.shape == () else str(node.shape), "dtype": node.dtype,
         "n_params": node.n_params, "flops": node.flops, "bytes": node.bytes, "source": node.source,
         "time": f"{node.time * 1e6:,.1f} µs" if node.time else "", "note": f"× {node.count}" if node.count > 1 else "",

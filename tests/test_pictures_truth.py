@@ -1,0 +1,151 @@
+"""A picture shows what is there: an arrow is data, what is no default is written, each call of a module has a box."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinygrad_conv as tg
+from tinygrad_conv import graph, nn
+from tinygrad_conv.graph.drawing.folding import one_per_call
+
+STEPS = 40
+SEQUENCE = np.zeros((2, STEPS, 3), "float32")
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        self.wx, self.wh = nn.Dense(4, in_features=3, seed=0), nn.Dense(4, in_features=4, seed=1)
+
+    def forward(self, xs):
+        h = np.zeros((2, 4), "float32")
+        for t in range(xs.shape[1]):
+            h = tg.tanh(self.wx(xs[:, t]) + self.wh(h))
+        return h
+
+
+def lines(drawing):
+    return {line.strip("├─└│ ").split(":")[0]: line for line in str(drawing).splitlines()}
+
+
+@pytest.mark.parametrize(
+    ("layer", "said"),
+    [
+        (lambda: nn.Conv2D(8, 3, padding=1), "3×3, padding 1"),
+        (lambda: nn.Conv2D(8, 1), "1×1"),
+        (lambda: nn.Conv2D(8, 3, padding="same", stride=2), "3×3, stride 2, padding 0+1"),
+        (lambda: nn.Conv2D(8, (3, 1), stride=(2, 1), dilation=2), "3×1, stride 2×1, dilation 2"),
+        (lambda: nn.Conv2D(8, 3, groups=2, activation="relu"), "3×3, groups 2, relu"),
+        (lambda: nn.MaxPool2D(2), "2×2, stride 2"),
+        (lambda: nn.AvgPool2D(3, stride=1, padding=1), "3×3, padding 1"),
+    ],
+)
+def test_every_option_is_written_that_is_not_the_default(layer, said):
+    net, x = nn.Sequential(layer(), seed=0), np.zeros((2, 8, 8, 4), "float32")
+    assert f"({said})" in str(tg.draw(net, x, level="modules"))
+    assert said in tg.draw(net, x, level="modules").source
+    first = said.removesuffix(", relu")
+    assert f"({first})" in str(tg.draw(net, x))
+
+
+def test_a_module_says_which_function_it_ends_with():
+    net = nn.Sequential(nn.Dense(3, activation="tanh"), nn.Dense(3), nn.Dense(2, activation="softplus"), seed=0)
+    shown = lines(tg.draw(net, np.zeros((1, 4), "float32"), level="modules"))
+    assert "Dense(tanh)" in shown["0"]
+    assert "Dense (" in shown["1"]
+    assert "Dense(softplus)" in shown["2"]
+
+
+@pytest.mark.parametrize("level", ["ops", "modules"])
+def test_a_loop_is_drawn_once_with_what_goes_round(level):
+    drawing = tg.draw(Recurrent(), SEQUENCE, level=level)
+    shown = drawing.shown
+    assert len(shown.nodes) <= 25
+    assert not [node.name for node in shown.nodes if node.kind == "group"]
+    assert [(module.label, module.repeat) for module in shown.modules if module.repeat > 1] == [("block", STEPS - 1)]
+    rounds = [(before, node.name) for node in shown.nodes for before in node.again]
+    assert len(rounds) == 1
+    (before, after) = rounds[0]
+    assert shown[before].label == "tanh"
+    assert f'{before} -> {after} [label="{before}, the next time"' in drawing.source
+    assert "xs -> " in drawing.source
+    assert "index=(:, 1 … 39)" in drawing.source
+
+
+def test_an_arrow_between_calls_of_a_module_is_data_and_not_its_weights():
+    class Twice(nn.Module):
+        def __init__(self):
+            self.shared = nn.Dense(3, in_features=3, seed=0)
+
+        def forward(self, a, b):
+            return self.shared(a) * self.shared(b)
+
+    drawing = tg.draw(Twice(), np.ones((1, 3), "float32"), np.ones((1, 3), "float32"))
+    modules = graph.as_modules(drawing.graph)
+    calls = [node for node in modules.nodes if node.kind == "module"]
+    assert [node.inputs for node in calls] == [("a",), ("b",)]
+    assert [dict(node.params)["call"] for node in calls] == ["1 of 2", "2 of 2"]
+    assert sum(node.n_params for node in calls) == 12
+
+
+@settings(max_examples=30)
+@given(st.lists(st.sampled_from("ab"), min_size=1, max_size=12), st.booleans())
+def test_there_is_a_box_for_each_call(order, chained):
+    class Parts(nn.Module):
+        def __init__(self):
+            self.a, self.b = nn.Dense(2, in_features=2, seed=0), nn.Dense(2, in_features=2, seed=0)
+
+        def forward(self, x):
+            y = x
+            for name in order:
+                part = getattr(self, name)
+                y = part(y) if chained else y + part(x)
+            return y
+
+    it = tg.graph.snapshot(Parts(), np.ones((1, 2), "float32"))
+    assert graph.from_json(it.to_json()) == it
+    boxes = [node for node in graph.as_modules(it).nodes if node.kind == "module"]
+    assert len(boxes) == len(order)
+    split = one_per_call(it)
+    assert [(node.name, node.inputs) for node in split.nodes] == [(node.name, node.inputs) for node in it.nodes]
+    assert split.n_params == it.n_params
+    if chained:
+        assert all(later.inputs == (before.name,) for before, later in pairwise(boxes))
+
+
+def test_parallel_branches_are_drawn_once():
+    def branches(a):
+        return tg.concat([tg.reshape(tg.exp(a[k]), (1,)) for k in range(60)])
+
+    drawing = tg.draw(branches, np.arange(60.0))
+    assert len(drawing.shown.nodes) <= 25
+    assert "reads reshape_1 ×60" in str(drawing)
+    assert drawing.source.count("-> concat_1") == 1
+
+
+def test_operands_are_numbered_where_it_matters_which_is_which():
+    source = tg.draw(lambda a, b: (a - b) / (a + b), np.ones(3), np.ones(3)).source
+    assert "a -> subtract_1 [headlabel=1 " in source
+    assert "b -> subtract_1 [headlabel=2 " in source
+    assert "subtract_1 -> divide_1 [headlabel=1 " in source
+    assert "a -> add_1 [weight" in source
+
+
+def test_constants_say_what_they_are():
+    source = tg.draw(lambda a: a + np.zeros((2, 3)) + np.array([1.0, 2.5, 3.0]) + np.arange(6.0).reshape(2, 3), np.ones(
+        (2, 3))).source  # fmt: skip
+    assert all(f">{text}<" in source for text in ("0 (2, 3)", "[1, 2.5, 3] (3,)", "0 … 5 (2, 3)"))
+
+
+def test_what_transforms_put_in_is_left_out_unless_asked_for():
+    def product(x, v):
+        return tg.hvp(lambda x: tg.tanh(x @ x).sum(), x, v)
+
+    plain = tg.draw(product, np.eye(2), np.ones((2, 2)))
+    asked = tg.draw(product, np.eye(2), np.ones((2, 2)), show=("shape", "plumbing"))
+    assert "identity" not in plain.source
+    assert "identity" in asked.source
+    assert "left out" in str(plain)
+    assert plain.graph == asked.graph
