@@ -138,7 +138,7 @@ def _of_tensor(x):
 
 LAYER_INPUTS = [
     np.random.default_rng(0).normal(size=shape).astype("float32")
-    for shape in ((4, 9, 9, 4), (4, 9, 4), (2, 7, 7, 7, 4), (4, 4))
+    for shape in ((4, 9, 9, 4), (4, 9, 4), (2, 7, 7, 7, 4), (4, 4), (2, 4, 4, 4))
 ] + [np.random.default_rng(0).integers(0, 3, (4, 6))]
 
 

@@ -370,7 +370,12 @@ LAYERS = [
 SHAPE_ONLY = [
     *((lambda rank=rank, kind=kind: getattr(nn, f"{kind}{rank}D")(), (2, *(6, 7, 4)[:rank], 3))
       for kind in ("MaxPool", "AvgPool", "GlobalMaxPool", "GlobalAvgPool") for rank in (1, 2, 3)),
-    (lambda: nn.AvgPool2D(3, 1, "same"), (2, 6, 7, 3)),
+    (lambda: nn.AvgPool2D(3, 1, "same"), (2, 6, 7, 3)), (lambda: nn.MaxPool2D(3, 2, ceil_mode=True), (2, 6, 8, 3)),
+    *((lambda rank=rank, kind=kind: getattr(nn, f"Adaptive{kind}Pool{rank}D")(2), (2, *(6, 7, 4)[:rank], 3))
+      for kind in ("Max", "Avg") for rank in (1, 2, 3)),
+    *((lambda rank=rank: getattr(nn, f"UpSampling{rank}D")(), (2, *(2, 3, 4)[:rank], 3)) for rank in (1, 2, 3)),
+    (lambda: nn.UpSampling2D((2, 3), "bilinear", data_format="channels_first"), (2, 3, 4, 5)),
+    (lambda: nn.PixelShuffle2D(2), (2, 3, 2, 8)),
     (nn.Flatten, (2, 3, 4)), (lambda: nn.Activation("relu"), (2, 3)), (lambda: nn.Reshape((6, -1)), (2, 3, 4)),
     (lambda: nn.Dropout(0.5).eval(), (2, 3)),
 ]  # fmt: skip
@@ -382,7 +387,13 @@ def ids(cases):
 
 
 def pooled(f):
-    return lambda layer, x: f(x, layer.pool_size, layer.stride, layer.padding, layer.dilation)
+    return lambda layer, x: f(
+        x, layer.pool_size, layer.stride, layer.padding, layer.dilation, ceil_mode=layer.ceil_mode
+    )
+
+
+def sized(f):
+    return lambda layer, x: f(x, layer.output_size)
 
 
 def convolved(f, *names):
@@ -409,6 +420,7 @@ FORMULAS = {
     "Reshape": lambda layer, x: x.reshape(len(x), 6, -1),
     "Activation": lambda layer, x: x, "Dropout": lambda layer, x: x,
     "Embedding": lambda layer, x: layer.weight.numpy()[x],
+    "PixelShuffle2D": lambda layer, x: tg.pixel_shuffle(x, layer.factor),
 }  # fmt: skip
 for rank in (1, 2, 3):
     axes, d = tuple(range(1, rank + 1)), f"{rank}d"
@@ -416,6 +428,10 @@ for rank in (1, 2, 3):
         f"Conv{rank}D": convolved(getattr(tg, f"conv{d}"), "dilation", "groups", "data_format"),
         f"Conv{rank}DTranspose": convolved(getattr(tg, f"conv{d}_transpose"), "output_padding", "dilation", "groups"),
         f"MaxPool{rank}D": pooled(getattr(tg, f"max_pool{d}")), f"AvgPool{rank}D": pooled(getattr(tg, f"avg_pool{d}")),
+        f"AdaptiveMaxPool{rank}D": sized(getattr(tg, f"adaptive_max_pool{d}")),
+        f"AdaptiveAvgPool{rank}D": sized(getattr(tg, f"adaptive_avg_pool{d}")),
+        f"UpSampling{rank}D": lambda layer, x: tg.resize_images(
+            x, scale=layer.size, method=layer.method, data_format=layer.data_format),
         f"GlobalMaxPool{rank}D": lambda layer, x, axes=axes: x.max(axes),
         f"GlobalAvgPool{rank}D": lambda layer, x, axes=axes: x.mean(axes),
     }  # fmt: skip

@@ -77,6 +77,8 @@ def test_equal_eigenvalues_leave_finite_gradients():
     np.testing.assert_allclose(tg.grad(lambda x: tg.eigvalsh(x).sum())(x).numpy(), np.eye(3), atol=1e-12)
     assert np.isfinite(tg.grad(lambda x: tg.eigh(x).eigenvectors.sum())(x).numpy()).all()
     np.testing.assert_allclose(tg.grad(lambda x: tg.svdvals(x).sum())(np.eye(2)).numpy(), np.eye(2), atol=1e-12)
+    np.testing.assert_allclose(tg.grad(lambda x: tg.eigvals(x).sum())(x).numpy(), np.eye(3), atol=1e-12)
+    assert np.isfinite(tg.grad(lambda x: tg.eig(x).eigenvectors.sum())(x).numpy()).all()
 
 
 @pytest.mark.parametrize("f", [lambda x: tg.svd(x), lambda x: tg.qr(x, mode="complete")])
@@ -93,6 +95,16 @@ def test_arbitrary_vectors_have_no_gradient(f):
 def test_what_decides_a_shape_is_data(choose):
     with pytest.raises(tg.errors.GraphError, match="a tensor that a gradient follows"):
         tg.grad(lambda c: choose(c, np.array([1.0, 2.0])).sum() + c.sum())(np.array([1.0, 0.0]))
+
+
+@pytest.mark.parametrize("f", [np.linalg.inv, np.linalg.cholesky, lambda x: np.linalg.solve(x, np.ones(2))])
+def test_singular_matrices_raise_what_numpy_raises(f):
+    x = -np.ones((2, 2))
+    for given in (x, tg.Tensor(x), tg.Tensor(x, requires_grad=True)):
+        with pytest.raises(np.linalg.LinAlgError):
+            f(given)
+    assert tg.linalg.slogdet(tg.Tensor(x)).logabsdet == np.linalg.slogdet(x)[1] == -np.inf
+    assert tg.det(tg.Tensor(x)) == np.linalg.det(x) == 0
 
 
 IMAGE = np.ones((1, 4, 5, 2))

@@ -10,6 +10,8 @@ All are ``ValueError`` or ``TypeError`` subclasses, so code written for NumPy's 
 caught: conv2d
 """
 
+from numpy.linalg import LinAlgError
+
 __all__ = [
     "AnomalyError",
     "ArgumentError",
@@ -20,6 +22,7 @@ __all__ = [
     "DeclarationError",
     "GraphError",
     "IndexingError",
+    "MatrixError",
     "MissingError",
     "MissingExtraError",
     "MutationError",
@@ -45,6 +48,10 @@ class AxisError(ShapeError, IndexError):
 
 class SizeError(ShapeError, MemoryError):
     """A result would take more memory than this machine has; nothing was computed."""
+
+
+class MatrixError(ShapeError, LinAlgError):
+    """A matrix that is singular, or not positive definite, or whose eigenvalues are not found."""
 
 
 class ArgumentError(TinygradConvError, ValueError):

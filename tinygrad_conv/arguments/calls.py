@@ -24,7 +24,16 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .. import errors
-from ..errors import ArgumentError, AxisError, DTypeError, IndexingError, ShapeError, SizeError, TinygradConvError
+from ..errors import (
+    ArgumentError,
+    AxisError,
+    DTypeError,
+    IndexingError,
+    MatrixError,
+    ShapeError,
+    SizeError,
+    TinygradConvError,
+)
 from .kinds import Kind, described, kind_of, outlined
 
 __all__ = ["OF_NUMPY", "RAW", "called", "checked", "explained", "kinds_of", "unchecked"]
@@ -55,6 +64,8 @@ def explained(what: str, error: Exception, arguments: Mapping[str, Any]) -> Tiny
     text = f"{what}: {error if str(error) else type(error).__name__} (got {given})"
     if isinstance(error, MemoryError):
         return SizeError(text)
+    if isinstance(error, np.linalg.LinAlgError):
+        return MatrixError(text)
     if isinstance(error, IndexError):  # NumPy's for an axis is a ValueError too
         return (AxisError if isinstance(error, ValueError) else IndexingError)(text)
     return (ShapeError if isinstance(error, (ValueError, ArithmeticError, RuntimeError)) else DTypeError)(text)

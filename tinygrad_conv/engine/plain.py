@@ -9,7 +9,7 @@ from typing import Any, ParamSpec
 import numpy as np
 
 from ..arguments import bare_array, is_not_bare
-from ..errors import AxisError, ShapeError, TinygradConvError
+from ..errors import AxisError, MatrixError, ShapeError, TinygradConvError
 from .modes import observer
 from .tensor import Tensor, ndarray, wrap
 
@@ -59,6 +59,7 @@ def explain_plain(function: Callable[..., Any], error: ValueError, values: Seque
     """The library's error for what NumPy raised inside a `plain` function."""
     shapes = ", ".join(str(np.shape(v)) for v in values if isinstance(v, ndarray))
     kind = AxisError if isinstance(error, IndexError) else ShapeError
+    kind = MatrixError if isinstance(error, np.linalg.LinAlgError) else kind
     return kind(f"{function.__name__}: {error} (got {shapes})")
 
 

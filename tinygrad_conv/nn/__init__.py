@@ -19,7 +19,7 @@ Sequential(  # 13,610 parameters
 )
 """
 
-from . import activations, convolution, core, init, layer, module, normalization, pooling, sequential
+from . import activations, convolution, core, init, layer, module, normalization, pooling, resizing, sequential
 from .convolution import *
 from .core import *
 from .init import seed
@@ -27,9 +27,10 @@ from .layer import *
 from .module import *
 from .normalization import *
 from .pooling import *
+from .resizing import *
 from .sequential import *
 from .summary import Row, rows, summary
 
 __all__ = ["Row", "activations", "init", "rows", "seed", "summary"]
 __all__ += convolution.__all__ + core.__all__ + layer.__all__ + module.__all__
-__all__ += normalization.__all__ + pooling.__all__ + sequential.__all__
+__all__ += normalization.__all__ + pooling.__all__ + resizing.__all__ + sequential.__all__

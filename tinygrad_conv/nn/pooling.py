@@ -37,10 +37,10 @@ class Pool(Image):
 
     def __init__(
         self, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
-        dilation: IntOrInts = 1, data_format: DataFormat = None, name: str | None = None,
+        dilation: IntOrInts = 1, data_format: DataFormat = None, name: str | None = None, ceil_mode: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(name)
-        what = type(self).__name__
+        what, self.ceil_mode = type(self).__name__, ceil_mode
         self.pool_size, self.stride, self.padding, self.dilation = pool_size, stride, padding, dilation
         step = {} if stride is None else {"stride": stride}
         check_window(what, self.rank, padding, pool_size=pool_size, dilation=dilation, **step)
@@ -53,8 +53,9 @@ class Pool(Image):
         channels = self.channels(shape)
         with self.in_own_words("pool"):
             window = pool_window(
-                "pool", self.rank, shape, self.pool_size, self.stride, self.padding, self.dilation, self.data_format
-            )
+                "pool", self.rank, shape, self.pool_size, self.stride, self.padding, self.dilation, self.data_format,
+                self.ceil_mode,
+            )  # fmt: skip
         return self.image(shape, window.out_sizes, channels)
 
     def cost(self, shape: Shape, y: Shape) -> int:
@@ -74,7 +75,7 @@ class Pool(Image):
         """What the operation is called with."""
         return {
             "pool_size": self.pool_size, "stride": self.stride, "padding": self.padding, "dilation": self.dilation,
-            "data_format": self.data_format,
+            "data_format": self.data_format, "ceil_mode": self.ceil_mode,
         }  # fmt: skip
 
     def forward(self, x: Array) -> Tensor:
@@ -93,8 +94,10 @@ class MaxPool2D(Pool):
         The pool size when None, so that patches do not overlap.
     padding : as in `Conv2D`; padding is never the maximum
     dilation, data_format, name : as in `Conv2D`
+    ceil_mode : bool
+        Let rows and columns that are too few for a patch have one all the same, as `tinygrad_conv.max_pool2d` says.
 
-    Shapes: x (N, H, W, C), y (N, oh, ow, C) with the sizes of `Conv2D`.
+    Shapes: x (N, H, W, C), y (N, oh, ow, C) with the sizes of `Conv2D`; with `ceil_mode` rounded up.
 
     Raises ShapeError when no patch fits.
 
@@ -128,9 +131,9 @@ class AvgPool(Pool):
     def __init__(
         self, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
         dilation: IntOrInts = 1, data_format: DataFormat = None, count_include_pad: bool = False,
-        name: str | None = None,
+        name: str | None = None, ceil_mode: bool = False,
     ) -> None:  # fmt: skip
-        super().__init__(pool_size, stride, padding, dilation, data_format, name)
+        super().__init__(pool_size, stride, padding, dilation, data_format, name, ceil_mode)
         self.count_include_pad = count_include_pad
 
     def _options(self) -> dict[str, Any]:

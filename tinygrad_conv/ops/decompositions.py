@@ -77,7 +77,7 @@ def _definite(d: Any) -> Any:
 def cholesky(x: Array, *, upper: bool = False) -> Tensor:
     """The triangular factor of symmetric positive definite matrices, of which one triangle is read: x = l lᵀ.
 
-    Raises ShapeError when a matrix is not square, or not positive definite.
+    Raises ShapeError when a matrix is not square, MatrixError (a `LinAlgError`) when it is not positive definite.
 
     >>> cholesky(Tensor([[4.0, 2.0], [2.0, 5.0]]))
     Tensor([[2., 0.],

@@ -350,7 +350,7 @@ def _solve(a: Array, b: Array) -> Array:
 def solve(a: Array, b: Array) -> Tensor:
     """x such that a x = b; b is a vector (1-d) or a stack of matrices. Derivatives: a⁻ᵀ g for b, -a⁻ᵀ g xᵀ for a.
 
-    Raises ShapeError when `a` is not square, or does not fit `b`.
+    Raises ShapeError when `a` is not square or does not fit `b`, MatrixError (a `LinAlgError`) when it is singular.
 
     >>> solve(Tensor([[2.0, 0.0], [0.0, 4.0]]), Tensor([2.0, 4.0]))
     Tensor([1., 1.])
@@ -372,7 +372,7 @@ def solve(a: Array, b: Array) -> Tensor:
 def inv(x: Array) -> Array:
     """The inverse of square matrices. Derivative: -y t y.
 
-    Raises ShapeError when a matrix is not square or is singular.
+    Raises ShapeError when a matrix is not square, MatrixError (a `LinAlgError`) when it is singular.
 
     >>> inv(Tensor([[2.0]]))
     Tensor([[0.5]])
