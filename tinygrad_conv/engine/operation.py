@@ -265,6 +265,8 @@ def _keywords(primitive: Declared) -> str:
     for name, kind in primitive.kinds.items():
         default = f"defaults[{name!r}]" if name in primitive.defaults else "MISSING"
         given = f"(value := params.get({name!r}, {default})) is not {default}"
+        if primitive.defaults.get(name, MISSING) is None:  # the common case, without looking the default up
+            given = f"(value := params.get({name!r})) is not None"
         lines += f"    if {given}{f' and not ({kind.quick})'.format('value') if kind.quick else ''}:\n"
         lines += f"        params = {{**params, {name!r}: check_{name}(primitive.shown, {name!r}, value)}}\n"
     return f"if params:\n{lines}" if lines else ""

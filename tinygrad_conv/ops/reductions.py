@@ -34,6 +34,9 @@ def _keep(g: Array, x_shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Arr
     return reshape(g, tuple(1 if k in axes else n for k, n in enumerate(x_shape)))
 
 
+_total: Any = np.add.reduce
+
+
 @linear(
     lambda g, x_shape, axis, keepdims: broadcast_to(_keep(g, x_shape, axis, keepdims), x_shape), label="Σ",
     samples=lambda d: d.reduction_sample(),
@@ -44,7 +47,7 @@ def sum(x: Array, axis: Axis = None, keepdims: bool = False, *, dtype: DType | N
     >>> sum(Tensor([[1.0, 2.0], [3.0, 4.0]]), axis=0)
     Tensor([4., 6.])
     """
-    return np.add.reduce(x, axis=axis, keepdims=keepdims, dtype=dtype)  # type: ignore[call-overload]
+    return _total(x, axis, dtype, None, keepdims)
 
 
 @checked
