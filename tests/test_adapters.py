@@ -109,7 +109,7 @@ def test_what_a_vjp_returns_is_held_to_its_arguments():
 def test_what_cannot_be_checked_is_said():
     for f, vjp, message in (
         (lambda x: None, lambda g, x: g, "returned nothing"), (lambda x: (x, x), lambda g, x: g, "got a tuple of 2"),
-        (np.sin, None, r"expected its vjp\(g, \*args\), got NoneType"),
+        (np.sin, None, r"expected vjp to be a function, got None"),
     ):  # fmt: skip
         with pytest.raises((TypeError, ValueError), match=message) as caught:
             check_vjp(f, vjp, X)

@@ -37,7 +37,7 @@ LEFT_OUT = {
         "declarations: tests/test_primitives.py leaves each part out in turn",
     ),
     **dict.fromkeys(["nn.Module", "nn.Layer", "nn.Row", "nn.Weight", "data.MNIST"], "bases and records"),
-    **dict.fromkeys(["optim.Optimizer", "optim.Schedule", "optimizers.Optimizer"], "bases"),
+    **dict.fromkeys(["optim.Optimizer", "optimizers.Optimizer"], "bases"),
     **dict.fromkeys(["callbacks.Callback", "initializers.Initializer"], "bases without arguments"),
     **dict.fromkeys(["data.mnist", "data.read_idx"], "what they read is in tests/test_data.py"),
     "tg.check_labels": "it gives nothing; tests/test_edges.py has what it refuses",

@@ -106,7 +106,7 @@ def test_read_idx_names_what_is_wrong(tmp_path: Path, blob: bytes, message: str)
 def test_idx_refuses_what_it_cannot_take(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere: expected a readable file, got: No such file"):
         read_idx(tmp_path / "nowhere")
-    with pytest.raises(DTypeError, match="expected a path or bytes, got int"):
+    with pytest.raises(DTypeError, match="expected source to be a path, a bytes or a bytearray, got 3"):
         read_idx(3)  # type: ignore[arg-type]  # open(3) would read whatever has that number
     for array in (np.array([1, 2], dtype="int64"), np.array([True]), np.array(["a"]), [1j]):
         with pytest.raises(DTypeError, match=r"expected one of uint8, .*float64, got .*astype"):
@@ -181,7 +181,7 @@ def test_mnist_arrays_for_a_model(dtype: str) -> None:
         np.testing.assert_array_equal(np.rint(x[..., 0] * 255), images)
         assert y.dtype == np.int64
         np.testing.assert_array_equal(y, labels)
-    with pytest.raises(DTypeError, match="expected a floating dtype such as 'float32', got uint8"):
+    with pytest.raises(DTypeError, match="expected dtype to be a floating dtype, got 'uint8'; use dtype=\"float32\""):
         sample.arrays("uint8")
 
 
@@ -622,9 +622,11 @@ def test_split_draws_and_refuses() -> None:
     firsts = [data.split(0.5, seed=seed)[0].arrays[0].tolist() for seed in (0, 1, np.random.default_rng(2))]
     assert firsts[0] != firsts[1] != firsts[2] != list(range(50))
     for fraction in (0, 1, -0.5, 80, float("nan")):
-        with pytest.raises(ArgumentError, match=r"Dataset\.split: expected 0 < fraction < 1, got"):
+        with pytest.raises(ArgumentError, match=r"Dataset\.split: expected fraction to be a number in \(0, 1\), got"):
             data.split(fraction)
-    with pytest.raises(DTypeError, match=r"Dataset\.split: expected an integer seed"):
+    with pytest.raises(
+        DTypeError, match=r"Dataset\.split: expected seed to be an int >= 0 or a numpy\.random\.Generator, got"
+    ):
         data.split(0.5, seed="x")  # type: ignore[arg-type]
 
 
@@ -689,14 +691,20 @@ def test_batches_are_new_arrays_of_any_kind() -> None:
 def test_batches_refuses_other_arguments() -> None:
     x = np.arange(4)
     for size in (0, -1):
-        with pytest.raises(ArgumentError, match=f"batches: expected batch_size >= 1, got {size}"):
+        with pytest.raises(
+            ArgumentError, match=f"batches: expected batch_size to be an int >= 1, got {size}; use batch_size=1"
+        ):
             batches(x, batch_size=size)
     for wrong in (2.0, "2", None):
-        with pytest.raises(DTypeError, match=r"batches: expected an integer batch_size, got .+ \(\w+\)"):
+        with pytest.raises(
+            DTypeError, match=r"batches: expected batch_size to be an int >= 1, got .+; use batch_size="
+        ):
             batches(x, batch_size=wrong)  # type: ignore[arg-type]
-    with pytest.raises(ArgumentError, match="batches: expected seed >= 0, got -1"):
+    with pytest.raises(ArgumentError, match=r"batches: expected seed to be an int >= 0 or .*, got -1"):
         batches(x, seed=-1)
-    with pytest.raises(DTypeError, match=r"batches: expected an integer seed or a numpy\.random\.Generator, got float"):
+    with pytest.raises(
+        DTypeError, match=r"batches: expected seed to be an int >= 0 or a numpy\.random\.Generator, got"
+    ):
         batches(x, seed=0.5)  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="at least one array"):
         batches()

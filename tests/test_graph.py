@@ -349,7 +349,7 @@ def test_retained_graph():
         (lambda: snapshot(3.0), DTypeError, "expected a Tensor, a function or a Module, got float"),
         (lambda: snapshot(leaf(1.0), 2.0), DTypeError, "only functions and modules take arguments"),
         (lambda: snapshot(tg.exp), TypeError, "x"),
-        (lambda: draw(tg.exp, 1.0, direction="up"), ArgumentError, "'TB' or 'LR', got 'up'"),
+        (lambda: draw(tg.exp, 1.0, direction="up"), ArgumentError, 'direction to be "LR" or "TB", got \'up\''),
         (lambda: draw(tg.exp, 1.0, show=("size",)), ArgumentError, "shape, params, .* got 'size'"),
     ],
 )

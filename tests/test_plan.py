@@ -581,7 +581,7 @@ def test_checkpoint_with_random_numbers_runs_as_it_is():
 
 
 def test_bad_use():
-    with pytest.raises(tg.errors.DTypeError, match=r"expected a function, got int; write tg.compile\(step\)"):
+    with pytest.raises(tg.errors.DTypeError, match=r"expected step to be a function, as in tg.compile\(step\), got 3"):
         tg.compile(3)
     with pytest.raises(tg.errors.DTypeError, match="call it once"):
         _ = tg.compile(lambda x: x).plan

@@ -162,7 +162,7 @@ def test_measuring_changes_nothing():
         (lambda: plot_feature_maps(np.ones((1, 2, 2, 1)), 3), ArgumentError, "from 0 to 0, got 3"),
         (lambda: plot_confusion([0], [0, 1]), ShapeError, "as many labels as predictions, got 1 and 2"),
         (lambda: plot_confusion([], []), ShapeError, "got 0 and 0"),
-        (lambda: plot_confusion([-1], [0]), ArgumentError, "from 0 on"),
+        (lambda: plot_confusion([-1], [0]), ArgumentError, "from 0 to 999"),
         (lambda: plot_filters(np.ones((3, 3, 2, 1)), image=[[1]], maps=[[[1]]]), ShapeError, "got 2 input channels"),
         (lambda: plot_mistakes(np.ones((2, 4, 4)), [0], [[1.0]]), ShapeError, "as many labels"),
         (lambda: LayerStatistics().measure(None), ArgumentError, "expected a batch"),

@@ -143,7 +143,7 @@ def test_a_profile_in_use_cannot_be_entered(clock, slow):
 
 
 def test_tables_are_by_primitive_or_module():
-    with pytest.raises(ArgumentError, match="'primitive' or 'module', got 'layer'"):
+    with pytest.raises(ArgumentError, match='by to be "primitive" or "module", got \'layer\''):
         tg.profile().table("layer")
 
 

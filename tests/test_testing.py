@@ -465,7 +465,7 @@ BAD = {
     "no arguments": (lambda: check_gradients(lambda: tg.Tensor(1.0)), TypeError, "at least one floating-point"),
     "no float": (lambda: check_gradients(tg.exp, np.array([1, 2])), TypeError, "floating-point.*int64.*astype"),
     "an int": (lambda: check_gradients(tg.exp, 3), TypeError, "write 3.0 for 3"),
-    "no function": (lambda: check_gradients(3.0, np.ones(2)), TypeError, "expected a function, got float"),
+    "no function": (lambda: check_gradients(3.0, np.ones(2)), TypeError, "expected f to be a function, got 3.0"),
     "nothing": (lambda: check_gradients(lambda x: None, np.ones(2)), TypeError, "returned nothing"),
     "an array": (lambda: check_gradients(lambda x: x.numpy(), np.ones(2)), TypeError, "got ndarray.*has no graph"),
     "a string": (lambda: check_gradients(lambda x: "x", np.ones(2)), TypeError, "a tensor, got str"),

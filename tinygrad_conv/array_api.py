@@ -71,6 +71,7 @@ def _dtype_of(what: str, kinds: str, given: Any) -> np.dtype[Any]:
     return dtype
 
 
+@checked
 def finfo(type: Any, /) -> FloatInfo:
     """The limits of a floating or complex dtype, or of an array's.
 
@@ -85,6 +86,7 @@ def finfo(type: Any, /) -> FloatInfo:
     return FloatInfo(int(info.bits), eps, high, low, tiny, np.dtype(info.dtype))
 
 
+@checked
 def iinfo(type: Any, /) -> IntegerInfo:
     """The limits of an integer dtype, or of an array's.
 
@@ -98,6 +100,7 @@ def iinfo(type: Any, /) -> IntegerInfo:
     return IntegerInfo(info.bits, int(info.max), int(info.min), dtype)
 
 
+@checked
 def isdtype(dtype: Any, kind: Any) -> builtins.bool:
     """Is a dtype another one, of one of these kinds ("real floating", "integral", ...), or among several such?
 
@@ -114,6 +117,7 @@ def isdtype(dtype: Any, kind: Any) -> builtins.bool:
     return any(given.name in KINDS[k] if isinstance(k, str) and k in KINDS else given == np.dtype(k) for k in one)
 
 
+@checked
 def can_cast(from_: Any, to: Any, /) -> builtins.bool:
     """Does a dtype become another one by promotion: without loss, and of the same kind or a wider one?
 
@@ -123,6 +127,7 @@ def can_cast(from_: Any, to: Any, /) -> builtins.bool:
     return np.can_cast(_dtype_of("can_cast", "biufc", from_), _dtype_of("can_cast", "biufc", to))
 
 
+@checked
 def result_type(*arrays_and_dtypes: Any) -> np.dtype[Any]:
     """The dtype that arrays, dtypes and Python's numbers together have in an operation.
 

@@ -18,20 +18,20 @@ class Block:
 
     One object may be entered many times, also by several threads and tasks at once: what was there before is kept in
     the context, so every one of them leaves as it came. Subclasses name the variable, give `entered` a variable of
-    their own, and define `value`.
+    their own, and define `_value`.
     """
 
     variable: ContextVar[Any]
     entered: ContextVar[Any]  # None, or (block, value before, the same of the block around it)
 
-    def value(self, before: Any) -> Any:
+    def _value(self, before: Any) -> Any:
         """What the variable is to be, after what it was."""
         raise NotImplementedError
 
     def __enter__(self) -> Any:
         before = self.variable.get()
         self.entered.set((self, before, self.entered.get()))
-        self.variable.set(self.value(before))
+        self.variable.set(self._value(before))
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -52,12 +52,12 @@ class Block:
 
         Of a class, its `__call__` does. Raises DTypeError for what cannot be called.
         """
-        if isinstance(f, (staticmethod, classmethod)):
+        if issubclass(type(f), (staticmethod, classmethod)):
             return type(f)(self(f.__func__))
-        if isinstance(f, type) and "__call__" in vars(f):
-            f.__call__ = self(f.__call__)  # type: ignore[method-assign]
+        if issubclass(type(f), type) and "__call__" in vars(f):
+            f.__call__ = self(f.__call__)
             return f
-        if isinstance(f, type) or not callable(f):
+        if issubclass(type(f), type) or not callable(f):
             what = f"class {f.__name__}" if isinstance(f, type) else repr(f)
             raise DTypeError(
                 f"expected a function to decorate, got {what}; decorate its methods, or write a with block"

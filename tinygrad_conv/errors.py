@@ -16,6 +16,7 @@ __all__ = [
     "AnomalyError",
     "ArgumentError",
     "AxisError",
+    "CheckError",
     "CompileWarning",
     "DTypeError",
     "DataError",
@@ -91,6 +92,10 @@ class DeclarationError(TinygradConvError, TypeError):
 
 class NotDefinedError(DeclarationError, NotImplementedError):
     """A subclass does not define a method that it must; the message says which."""
+
+
+class CheckError(TinygradConvError, AssertionError):
+    """What a check was asked to make sure of does not hold: a gradient is wrong, or two graphs are not the same."""
 
 
 class DataError(ArgumentError):

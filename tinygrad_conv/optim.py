@@ -51,7 +51,7 @@ from .kernels.product import quietly
 
 __all__ = [
     "SGD", "Adagrad", "Adam", "AdamW", "CosineDecay", "ExponentialDecay", "Optimizer", "PiecewiseConstant", "RMSprop",
-    "Schedule", "StepDecay", "WarmUp", "clip_grad_norm", "clip_grad_value",
+    "StepDecay", "WarmUp", "clip_grad_norm", "clip_grad_value",
 ]  # fmt: skip
 
 Schedule: TypeAlias = Annotated[Callable[[int], float], instances(Callable, "a schedule")]
@@ -82,7 +82,7 @@ Parameters: TypeAlias = Annotated[Iterable[Tensor], Kind("an iterable of paramet
 
 @checked
 class Optimizer:
-    """Base of the optimisers: a subclass says how one parameter moves, with a `kernel` or in `update`.
+    """Base of the optimisers: a subclass says how one parameter moves, in `update`.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ class Optimizer:
     """
 
     slots: Sequence[str] = ()  # the names of the arrays kept for each parameter
-    kernel: Any = None  # of `kernels.update`
+    _kernel: Any = None  # of `kernels.update`
     arrays: Sequence[str] = ()  # the slots that it takes, in order; None for one that is not kept
     _in_place = True  # does update take `out`?
     _ignored = frozenset(("_corrections",))
@@ -171,7 +171,7 @@ class Optimizer:
 
         An update without a parameter `out` always makes a new array.
         """
-        new: Array = self.kernel(p, g, *map(state.get, self.arrays), *self.numbers(lr), out=out)
+        new: Array = self._kernel(p, g, *map(state.get, self.arrays), *self.numbers(lr), out=out)
         return new
 
     @clears(lambda self: self.params)
@@ -241,7 +241,7 @@ class SGD(Optimizer):
         Adds ``weight_decay * p`` to g.
     """
 
-    kernel, arrays = kernels.sgd, ("velocity",)
+    _kernel, arrays = kernels.sgd, ("velocity",)
 
     def __init__(
         self, params: Parameters, lr: NonNegative | Schedule = 0.01, momentum: Fraction = 0.0, nesterov: bool = False,
@@ -276,7 +276,7 @@ class Adam(Optimizer):
     """
 
     slots = arrays = ("mean", "square")
-    kernel = kernels.adam
+    _kernel = kernels.adam
     decoupled = False
 
     def __init__(
@@ -320,7 +320,7 @@ class RMSprop(Optimizer):
     learning" (2012); Graves (2013) for `centered`.
     """
 
-    kernel, arrays = kernels.rmsprop, ("square", "mean", "velocity")
+    _kernel, arrays = kernels.rmsprop, ("square", "mean", "velocity")
 
     def __init__(
         self, params: Parameters, lr: NonNegative | Schedule = 0.01, rho: Fraction = 0.99, epsilon: NonNegative = 1e-8,

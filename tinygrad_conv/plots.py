@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from .arguments import Count, Size, as_array, checked
 from .engine.tensor import Array, Tensor
 from .errors import ArgumentError, MissingExtraError, ShapeError
 from .graph.drawing.folding import as_modules
@@ -30,6 +31,8 @@ __all__ = ["LayerStatistics", "plot_confusion", "plot_feature_maps", "plot_filte
 INK, QUIET, FAINT = "#222222", "#666666", "#DDDDDD"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKS = "osv^Dx"
+_MOST_CLASSES = 1_000  # in one picture
+Names: TypeAlias = Sequence[str] | None
 _STYLE = {
     "font.family": "DejaVu Sans", "font.size": 10, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": QUIET,
     "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.titlepad": 10,
@@ -57,6 +60,7 @@ def _drawn(width: float, height: float) -> Iterator[Figure]:
             axes.tick_params(color=QUIET, labelcolor=QUIET)
 
 
+@checked
 def plot_history(history: Mapping[str, Sequence[float]]) -> Figure:
     """The curves of `fit`: a panel for the loss and each metric, in training and on validation data.
 
@@ -113,7 +117,8 @@ def _over_epochs(axes: Axes, epochs: int) -> None:
     axes.grid(axis="y", color=FAINT, linewidth=0.8)
 
 
-def plot_filters(kernels: Array, most: int = 64, *, image: Array | None = None, maps: Array | None = None) -> Figure:
+@checked
+def plot_filters(kernels: Array, most: Size = 64, *, image: Array | None = None, maps: Array | None = None) -> Figure:
     """The kernels of a convolution on one symmetric scale: 0 is white, blue pulls the sum up, red pulls it down.
 
     Parameters
@@ -165,7 +170,8 @@ def plot_filters(kernels: Array, most: int = 64, *, image: Array | None = None, 
     return figure
 
 
-def plot_feature_maps(maps: Array, example: int = 0, most: int = 64) -> Figure:
+@checked
+def plot_feature_maps(maps: Array, example: Count = 0, most: Size = 64) -> Figure:
     """The channels of a layer's output for one example, on one scale.
 
     Parameters
@@ -187,7 +193,8 @@ def plot_feature_maps(maps: Array, example: int = 0, most: int = 64) -> Figure:
     return _mosaic(shown, _columns(len(shown)), f"{channels} feature maps of {height}x{width}{few}")
 
 
-def plot_confusion(labels: Array, predicted: Array, names: Sequence[str] | None = None) -> Figure:
+@checked
+def plot_confusion(labels: Array, predicted: Array, names: Names = None) -> Figure:
     """How often each class was taken for each other; right answers are pale, so that mistakes stand out.
 
     Parameters
@@ -237,9 +244,8 @@ def plot_confusion(labels: Array, predicted: Array, names: Sequence[str] | None 
     return figure
 
 
-def plot_mistakes(
-    images: Array, labels: Array, probabilities: Array, names: Sequence[str] | None = None, most: int = 24
-) -> Figure:
+@checked
+def plot_mistakes(images: Array, labels: Array, probabilities: Array, names: Names = None, most: Size = 24) -> Figure:
     """The mistakes that a network was surest of: true class → predicted class, and its probability.
 
     Parameters
@@ -259,7 +265,7 @@ def plot_mistakes(
     ('All 1 mistake: true → predicted, and its probability', 'dog → cat   80%')
     """
     p = _array("plot_mistakes", probabilities, 2, "probabilities (N, classes)")
-    true, x = _classes("plot_mistakes", labels), np.asarray(images._array if isinstance(images, Tensor) else images)
+    true, x = _classes("plot_mistakes", labels), as_array(images, "plot_mistakes")
     if x.ndim not in (3, 4) or not len(x) == len(true) == len(p):
         raise ShapeError(
             "plot_mistakes: expected images (N, H, W) or (N, H, W, C), as many labels, and probabilities (N, classes), "
@@ -290,6 +296,7 @@ def _percent(probability: float) -> str:
     return ">99.9%" if probability > 0.999 else f"{probability:.1%}" if probability > 0.99 else f"{probability:.0%}"
 
 
+@checked
 class LayerStatistics:
     """A callback for `fit`: after each epoch, gradient norms and activation statistics of every layer on a fixed batch.
 
@@ -487,7 +494,7 @@ def _steep(axes: Axes, values: Any) -> None:
         axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _names(names: Sequence[str] | None, classes: int) -> list[str]:
+def _names(names: Names, classes: int) -> list[str]:
     """A name for each class: its number, where none is given."""
     given = [str(name) for name in names or ()]
     return given + [str(k) for k in range(len(given), classes)]
@@ -495,13 +502,14 @@ def _names(names: Sequence[str] | None, classes: int) -> list[str]:
 
 def _classes(what: str, value: Array) -> np.ndarray[Any, Any]:
     classes = _array(what, value, 1, "classes (N,)").astype(int)
-    if (classes < 0).any():
-        raise ArgumentError(f"{what}: expected classes from 0 on, got negative ones")
+    low, high = classes.min(initial=0), classes.max(initial=0)
+    if not 0 <= low <= high < _MOST_CLASSES:
+        raise ArgumentError(f"{what}: expected classes from 0 to {_MOST_CLASSES - 1}, got some from {low} to {high}")
     return classes
 
 
 def _array(what: str, value: Array, ndim: int, expected: str) -> np.ndarray[Any, Any]:
-    array = np.asarray(value._array if isinstance(value, Tensor) else value)
-    if array.ndim != ndim:
-        raise ShapeError(f"{what}: expected {expected}, got shape {array.shape}")
+    array = as_array(value._array if isinstance(value, Tensor) else value, what)
+    if array.ndim != ndim or array.dtype.kind not in "biuf":
+        raise ShapeError(f"{what}: expected {expected}, got shape {array.shape} of {array.dtype}")
     return array

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from html import escape
+from itertools import cycle
 from math import prod
 from threading import get_ident
 from time import perf_counter
@@ -18,6 +19,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from .arguments import checked
 from .engine.bare import array_of
 from .engine.modes import MODE, Observer, observed, observer
 from .engine.node import Node
@@ -37,6 +39,7 @@ NO_MODULE = "(in no module)"
 # The machine
 
 
+@checked
 @dataclass(frozen=True)
 class Machine:
     """How fast this machine is, with the threads that BLAS has.
@@ -63,17 +66,20 @@ def machine() -> Machine:
     pieces = [partial(np.copyto, *piece) for piece in zip(np.split(target, 32), np.split(source, 32), strict=True)]
     single = np.ones((256, 256), np.float32)
     double = single.astype(np.float64)
-    products = [_least([partial(np.matmul, a, a, np.empty_like(a))], 50) for a in (single, double)]
-    return Machine(2 * source.nbytes / 32 / _least(pieces, 4), (2 * 256**3 / products[0], 2 * 256**3 / products[1]))
+    products = [_least([partial(np.matmul, a, a, np.empty_like(a))]) for a in (single, double)]
+    return Machine(2 * source.nbytes / 32 / _least(pieces), (2 * 256**3 / products[0], 2 * 256**3 / products[1]))
 
 
-def _least(functions: Sequence[Callable[[], Any]], repeats: int) -> float:
-    """Seconds that a call takes when nothing disturbs it, as happens if it is short: the least of some."""
+def _least(functions: Sequence[Callable[[], Any]]) -> float:
+    """Seconds that a call takes when nothing disturbs it: the least of as many as there is time for."""
     times = []
-    for function in [*functions] * repeats:
+    end = perf_counter() + 0.1
+    for function in cycle(functions):
         start = perf_counter()
         function()
         times.append(perf_counter() - start)
+        if len(times) >= 3 and start > end:
+            break
     return min(times)
 
 
@@ -81,6 +87,7 @@ def _least(functions: Sequence[Callable[[], Any]], repeats: int) -> float:
 # Tables
 
 
+@checked
 @dataclass(frozen=True)
 class Row:
     """Calls of one kind, added up.
@@ -128,6 +135,7 @@ class Row:
         return None if self.floor is None or not self.seconds else self.floor / self.seconds
 
 
+@checked
 @dataclass(frozen=True)
 class Table:
     """The rows of a profile, the slowest first, and last the rest, so that the shares add up to 1.
@@ -247,12 +255,13 @@ class Profile:
                 "profile: expected a profile that is not in use, got one whose block is open; use another tg.profile()"
             )
         outer = observer()
-        if isinstance(outer, Profile):
-            self._outer, self._profiles, self._inner = outer._outer, (self, *outer._profiles), outer._inner
+        if isinstance(outer, _Doors):
+            around = outer._profile
+            self._outer, self._profiles, self._inner = around._outer, (self, *around._profiles), around._inner
         else:
             self._outer, self._profiles, self._inner = outer, (self,), []
         self._thread = get_ident()
-        self._block = observed(self)
+        self._block = observed(_Doors(self))
         self._block.__enter__()
         self._start = perf_counter()
         return self
@@ -266,43 +275,7 @@ class Profile:
     def total(self) -> float:
         return self._total + (0.0 if self._start is None else perf_counter() - self._start)
 
-    # -- at the doors ----------------------------------------------------------------------------------------------
-
-    def run(self, primitive: Primitive, args: Sequence[Any], values: Sequence[Any], params: dict[str, Any]) -> Any:
-        """Time a primitive."""
-        if self._outer is None:
-            work = partial(primitive.forward, *values, **params)
-        else:
-            work = partial(self._outer.run, primitive, args, values, params)
-
-        def price(result: Any) -> _Price:
-            y = result[0] if primitive.has_residual else result
-            flops = _flops(primitive, values, np.shape(y), params)
-            return _Price(np.shape(y), flops, *_moved((values, params), result), getattr(y, "itemsize", 8))
-
-        return self._timed(primitive.name.lstrip("_"), None, work, price)
-
-    def compute(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        """Time a function of data."""
-        values = [array_of(value) for value in args]
-        named = {name: array_of(value) for name, value in kwargs.items()}
-        if self._outer is None:
-            work = partial(function, *values, **named)
-        else:
-            work = partial(self._outer.compute, function, args, kwargs)
-
-        def price(result: Any) -> _Price:
-            return _Price(np.shape(result), 0, *_moved((values, named), result))
-
-        return self._timed(_name(function, values), None, work, price)
-
-    def effect(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        """Time a change of state."""
-        if self._outer is None:
-            work = partial(function, *args, **kwargs)
-        else:
-            work = partial(self._outer.effect, function, args, kwargs)
-        return self._timed(_name(function, args), "effect", work, lambda result: _Price())
+    # -- counting --------------------------------------------------------------------------------------------------
 
     def _timed(
         self, name: str, direction: str | None, work: Callable[[], Any], price: Callable[[Any], _Price]
@@ -340,55 +313,14 @@ class Profile:
                 count[0] += 1
                 count[1] += own
 
-    def constant(self, array: Any) -> None:
-        """For the observer around this one."""
-        if self._outer is not None:
-            self._outer.constant(array)
-
-    def made(self, array: Any) -> None:
-        """For the observer around this one."""
-        if self._outer is not None:
-            self._outer.made(array)
-
-    def same(self, array: Any, original: Any) -> None:
-        """For the observer around this one."""
-        if self._outer is not None:
-            self._outer.same(array, original)
-
-    def copied(self, array: Any, original: Any) -> None:
-        """For the observer around this one."""
-        if self._outer is not None:
-            self._outer.copied(array, original)
-
-    def gradient(self, node: Node) -> None:
-        """For the observer around this one."""
-        if self._outer is not None:
-            self._outer.gradient(node)
-
-    def touch(self, tensor: Tensor) -> None:
-        """For the observer around this one."""
-        if self._outer is not None:
-            self._outer.touch(tensor)
-
-    def enter(self, module: Any) -> None:
-        """For the observer around this one."""
-        if self._outer is not None:
-            self._outer.enter(module)
-
-    def escape(self, why: str) -> None:
-        """For the observer around this one."""
-        if self._outer is not None:
-            self._outer.escape(why)
-
     # -- what was found --------------------------------------------------------------------------------------------
 
+    @checked
     def table(self, by: By = "primitive") -> Table:
         """The calls added up by primitive or by module, forward and backward apart.
 
         Raises ArgumentError for another `by`.
         """
-        if by not in ("primitive", "module"):
-            raise ArgumentError(f"Profile.table: expected by to be 'primitive' or 'module', got {by!r}")
         total, found = self.total, dict[tuple[str, str, str, str], list[tuple[_Price, int, float]]]()
         for kind, (calls, seconds) in self._counts.items():
             if by == "primitive":
@@ -402,6 +334,7 @@ class Profile:
         rows.append(Row(REST, "", "", "", 0, rest, rest / total if total else 0.0, 0, 0, 0, None))
         return Table(by, tuple(rows), total)
 
+    @checked
     def seconds_of(self, node: Node, rule_of: Node | None = None) -> float | None:
         """Seconds per call of the operation that a node stands for, in its module and of its shape but for the batch.
 
@@ -428,6 +361,89 @@ class Profile:
 
     def _repr_html_(self) -> str:
         return f"{self.table('primitive')._repr_html_()}<br>{self.table('module')._repr_html_()}"
+
+
+class _Doors:
+    """What stands at the doors for a profile, and passes all on to the observer around it."""
+
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+
+    def run(self, primitive: Primitive, args: Sequence[Any], values: Sequence[Any], params: dict[str, Any]) -> Any:
+        """Time a primitive."""
+        if self._profile._outer is None:
+            work = partial(primitive.forward, *values, **params)
+        else:
+            work = partial(self._profile._outer.run, primitive, args, values, params)
+
+        def price(result: Any) -> _Price:
+            y = result[0] if primitive.has_residual else result
+            flops = _flops(primitive, values, np.shape(y), params)
+            return _Price(np.shape(y), flops, *_moved((values, params), result), getattr(y, "itemsize", 8))
+
+        return self._profile._timed(primitive.name.lstrip("_"), None, work, price)
+
+    def compute(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """Time a function of data."""
+        values = [array_of(value) for value in args]
+        named = {name: array_of(value) for name, value in kwargs.items()}
+        if self._profile._outer is None:
+            work = partial(function, *values, **named)
+        else:
+            work = partial(self._profile._outer.compute, function, args, kwargs)
+
+        def price(result: Any) -> _Price:
+            return _Price(np.shape(result), 0, *_moved((values, named), result))
+
+        return self._profile._timed(_name(function, values), None, work, price)
+
+    def effect(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """Time a change of state."""
+        if self._profile._outer is None:
+            work = partial(function, *args, **kwargs)
+        else:
+            work = partial(self._profile._outer.effect, function, args, kwargs)
+        return self._profile._timed(_name(function, args), "effect", work, lambda result: _Price())
+
+    def constant(self, array: Any) -> None:
+        """For the observer around this one."""
+        if self._profile._outer is not None:
+            self._profile._outer.constant(array)
+
+    def made(self, array: Any) -> None:
+        """For the observer around this one."""
+        if self._profile._outer is not None:
+            self._profile._outer.made(array)
+
+    def same(self, array: Any, original: Any) -> None:
+        """For the observer around this one."""
+        if self._profile._outer is not None:
+            self._profile._outer.same(array, original)
+
+    def copied(self, array: Any, original: Any) -> None:
+        """For the observer around this one."""
+        if self._profile._outer is not None:
+            self._profile._outer.copied(array, original)
+
+    def gradient(self, node: Node) -> None:
+        """For the observer around this one."""
+        if self._profile._outer is not None:
+            self._profile._outer.gradient(node)
+
+    def touch(self, tensor: Tensor) -> None:
+        """For the observer around this one."""
+        if self._profile._outer is not None:
+            self._profile._outer.touch(tensor)
+
+    def enter(self, module: Any) -> None:
+        """For the observer around this one."""
+        if self._profile._outer is not None:
+            self._profile._outer.enter(module)
+
+    def escape(self, why: str) -> None:
+        """For the observer around this one."""
+        if self._profile._outer is not None:
+            self._profile._outer.escape(why)
 
 
 def profile() -> Profile:

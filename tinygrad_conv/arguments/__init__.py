@@ -11,12 +11,13 @@ tinygrad_conv.errors.ArgumentError: mix: expected share to be a number in [0, 1]
 `arrays`   what comes in as an array of a subclass is a plain one from here on
 `kinds`    the vocabulary: what a value may be, how code reads it, and the form of a refusal
 `calls`    `checked`, which looks at the arguments of each call
+`seeds`    where random numbers come from
 `memory`   results that cannot fit into memory are refused before any work
 =========  ================================================================================
 """
 
 from .arrays import array_from, as_array, bare_array, is_not_bare
-from .calls import OF_NUMPY, RAW, called, checked, explained, kinds_of, unchecked
+from .calls import OF_NUMPY, Checked, called, checked, explained, kinds_of, stands, unchecked
 from .kinds import (
     LATER,
     Axes,
@@ -38,21 +39,24 @@ from .kinds import (
     SomeAxes,
     check,
     described,
+    functions,
     instances,
     integers,
     items_of,
     kind_of,
+    names_of,
     nearest,
     numbers,
     one_of,
     several,
 )
 from .memory import afford
+from .seeds import Seed, SeedNumber, drawn_from
 
 __all__ = [
-    "LATER", "OF_NUMPY", "RAW", "Axes", "Count", "DType", "Device", "Finite", "FloatDType", "Fraction", "Kind",
-    "NewShape", "NonNegative", "Path", "Positive", "Probability", "ShapeLike", "Size", "Sizes", "SomeAxes", "afford",
-    "array_from", "as_array", "bare_array", "called", "check", "checked", "described", "explained", "instances",
-    "integers", "is_not_bare", "items_of", "kind_of", "kinds_of", "nearest", "numbers", "one_of", "several",
-    "unchecked",
+    "LATER", "OF_NUMPY", "Axes", "Checked", "Count", "DType", "Device", "Finite", "FloatDType", "Fraction",
+    "Kind", "NewShape", "NonNegative", "Path", "Positive", "Probability", "Seed", "SeedNumber", "ShapeLike",
+    "Size", "Sizes", "SomeAxes", "afford", "array_from", "as_array", "bare_array", "called", "check", "checked",
+    "described", "drawn_from", "explained", "functions", "instances", "integers", "is_not_bare", "items_of",
+    "kind_of", "kinds_of", "names_of", "nearest", "numbers", "one_of", "several", "stands", "unchecked",
 ]  # fmt: skip

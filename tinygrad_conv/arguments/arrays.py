@@ -23,9 +23,9 @@ __all__ = ["array_from", "as_array", "bare_array", "is_not_bare"]
 
 def is_not_bare(value: Any) -> bool:
     """Is this an array of a subclass, or a list of arrays with one?"""
-    if isinstance(value, (list, tuple)):
+    if issubclass(type(value), (list, tuple)):  # (a strange object may lie about its class, or raise)
         return len(value) > 0 and isinstance(value[0], ndarray) and any(map(is_not_bare, value))
-    return type(value) is not ndarray and isinstance(value, ndarray)
+    return type(value) is not ndarray and issubclass(type(value), ndarray)
 
 
 def bare_array(value: Any, what: str = "") -> Any:
@@ -70,8 +70,8 @@ def array_from(
     array([[1. , 2. ],
            [3. , 4.5]])
     """
-    data = _listed(data, of) if isinstance(data, (list, tuple)) else bare_array(data)
     try:
+        data = _listed(data, of) if isinstance(data, (list, tuple)) else bare_array(data)
         if isinstance(data, range):
             afford("a range", (len(data),))
         if dtype is not None and np.dtype(dtype).kind not in "cb" and np.iscomplexobj(data):

@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial, wraps
-from inspect import Parameter, isgeneratorfunction, signature, unwrap
+from inspect import CO_VARARGS, Parameter, isgeneratorfunction, signature, unwrap
 from types import FunctionType
 from typing import Any, TypeVar
 
@@ -36,7 +36,7 @@ from ..errors import (
 )
 from .kinds import Kind, described, kind_of, outlined
 
-__all__ = ["OF_NUMPY", "RAW", "called", "checked", "explained", "kinds_of", "unchecked"]
+__all__ = ["OF_NUMPY", "Checked", "called", "checked", "explained", "kinds_of", "stands", "unchecked"]
 
 T = TypeVar("T")
 
@@ -44,16 +44,24 @@ T = TypeVar("T")
 # What is raised inside
 
 OF_NUMPY = (TypeError, ValueError, IndexError, OverflowError, ZeroDivisionError, MemoryError)  # what arrays raise
-RAW = (*OF_NUMPY, LookupError, AttributeError, AssertionError, RuntimeError)
+RAW = (*OF_NUMPY, LookupError, AttributeError, AssertionError, RuntimeError, BufferError)
 _LIBRARY, _NUMPY, _PYTHON = (
     os.path.dirname(os.path.abspath(file)) + os.sep for file in (errors.__file__, np.__file__, os.__file__)
 )
 _PACKAGES = f"{os.sep}site-packages{os.sep}"
+# A method of Python's protocols is how somebody looks at a value: what it raises says that the value is of no use here.
+# These are called for what they do.
+_DEEDS = {"__call__", "__getitem__", "__next__", "__init__", "__new__", "__enter__", "__exit__", "__graph__"}
 
 
-def _stands(error: Exception) -> bool:
-    """Is it to be raised as it is: an error of the library, or of code of the user's?"""
-    return isinstance(error, (TinygradConvError, NotImplementedError)) or _is_of_user(error)
+def stands(error: Exception) -> bool:
+    """Is it to be raised as it is: an error of the library, or of code of the user's that was called?"""
+    if isinstance(error, TinygradConvError):
+        return True
+    of_user = _of_user(error)
+    if of_user is None:
+        return not isinstance(error, RAW)
+    return not of_user.startswith("__") or of_user in _DEEDS
 
 
 def explained(what: str, error: Exception, arguments: Mapping[str, Any]) -> TinygradConvError:
@@ -71,24 +79,25 @@ def explained(what: str, error: Exception, arguments: Mapping[str, Any]) -> Tiny
     return (ShapeError if isinstance(error, (ValueError, ArithmeticError, RuntimeError)) else DTypeError)(text)
 
 
-def _is_of_user(error: Exception) -> bool:
-    """Did it come through code that is neither the library's nor NumPy's nor Python's?"""
+def _of_user(error: Exception) -> str | None:
+    """The first function that it came through which is neither the library's nor NumPy's nor Python's."""
     trace = error.__traceback__
     while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
+        code = trace.tb_frame.f_code
+        file = code.co_filename
         inside = file.startswith((_LIBRARY, _NUMPY, "<frozen")) or file.endswith(".pyx")  # NumPy's random numbers
         if not inside and (not file.startswith(_PYTHON) or _PACKAGES in file):
-            return True
+            return code.co_name
         trace = trace.tb_next
-    return False
+    return None
 
 
 def called(what: str, function: Any, *args: Any, **kwargs: Any) -> Any:
     """What a function of the user's returns. That it cannot be called so is told; what it raises is left alone."""
     try:
         return function(*args, **kwargs)
-    except RAW as error:
-        if _stands(error):
+    except Exception as error:
+        if stands(error):
             raise
         raise explained(what, error, {"a call of": function}) from error
 
@@ -98,10 +107,10 @@ def called(what: str, function: Any, *args: Any, **kwargs: Any) -> Any:
 
 _CALL = """\
 def call({parameters}):
-{checks}
     try:
+{checks}
         return {result}
-    except RAW as error:
+    except Exception as error:
         if STANDS(error):
             raise
         raise EXPLAINED({what}, error, {arguments}) from error  # no variable may hold it: it holds this call's
@@ -109,6 +118,7 @@ def call({parameters}):
 
 
 _SPECIAL = ("__init__", "__call__", "__getitem__", "__matmul__")
+_INNER = ("forward", "ready", "activated")  # what `__call__` of a layer, which is held, runs
 
 
 def checked(thing: T) -> T:
@@ -135,17 +145,26 @@ def checked(thing: T) -> T:
             setattr(thing, name, type(member)(_held(member.__func__)))
         elif isinstance(member, property) and member.fset is not None:
             setattr(thing, name, property(member.fget, _held(member.fset, name), member.fdel, member.__doc__))
-        elif isinstance(member, FunctionType) and _says_something(member, f"{thing.__qualname__}.{name}"):
+        elif isinstance(member, FunctionType) and _takes_something(member, f"{thing.__qualname__}.{name}"):
             setattr(thing, name, _held(member))
     return thing
 
 
-def _says_something(function: FunctionType, name: str) -> bool:
-    """Is it a method with an argument that is more than anything, or than an array (at which the work itself looks)?"""
-    if function.__qualname__ != name:  # a function of another place, held as an attribute
-        return False
-    notes = {name: note for name, note in unwrap(function).__annotations__.items() if name != "return"}
-    return not set(map(str, notes.values())) <= {"Any", "Array"}
+def _takes_something(function: FunctionType, name: str) -> bool:
+    """Is it a method of this class, with an argument, and neither held already nor run inside of held ones?"""
+    code = unwrap(function).__code__
+    takes = code.co_argcount + code.co_kwonlyargcount > 1 or (code.co_flags & CO_VARARGS and name[-8:] != "__call__")
+    own = function.__qualname__ == name and function.__name__ not in _INNER
+    return bool(takes) and own and not hasattr(function, "unchecked")
+
+
+class Checked:
+    """Base of classes that are `checked`, as are all their subclasses in this library."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if cls.__module__.partition(".")[0] == __name__.partition(".")[0]:
+            checked(cls)
 
 
 def _held(function: Any, sets: str = "") -> Any:
@@ -171,8 +190,8 @@ def _steps(what: str, steps: Any, arguments: Mapping[str, Any]) -> Any:
     """What a generator yields; it runs, and may raise, after the call is over."""
     try:
         return (yield from steps)
-    except RAW as error:
-        if _stands(error):
+    except Exception as error:
+        if stands(error):
             raise
         raise explained(what, error, arguments) from error
 
@@ -183,8 +202,7 @@ def _written_out(call: Any, function: Any, sets: str) -> Any:
     kinds, what = kinds_of(function), _what("__init__" if sets else function.__name__, parameters)
     names: dict[str, Any] = {
         "FUNCTION": function,
-        "RAW": RAW,
-        "STANDS": _stands,
+        "STANDS": stands,
         "EXPLAINED": explained,
         "STEPS": _steps,
     }
@@ -234,7 +252,7 @@ def _star(p: Parameter) -> str:
 def _declared(parameters: Sequence[Parameter]) -> str:
     """The parameters in source code, with the names of their defaults."""
     parts: list[str] = []
-    for p, after in zip(parameters, [*parameters[1:], None], strict=True):
+    for p, after in zip(parameters, [*parameters, None][1:], strict=True):
         if p.kind is p.KEYWORD_ONLY and not any(part.startswith("*") for part in parts):
             parts.append("*")
         parts.append(f"{_star(p)}{p.name}" + ("" if p.default is p.empty else f"=DEFAULT_{p.name}"))
@@ -253,11 +271,11 @@ def _what(name: str, parameters: Sequence[Parameter]) -> str:
 def _check(p: Parameter, kind: Kind, what: str, shown: str) -> str:
     """The line that looks at one argument."""
     if p.kind is p.VAR_POSITIONAL:
-        return f"    {p.name} = [CHECK_{p.name}({what}, f'{p.name}[{{k}}]', it) for k, it in enumerate({p.name})]"
+        return f"        {p.name} = [CHECK_{p.name}({what}, f'{p.name}[{{k}}]', it) for k, it in enumerate({p.name})]"
     if p.kind is p.VAR_KEYWORD:
-        return f"    {p.name} = {{k: CHECK_{p.name}({what}, k, it) for k, it in {p.name}.items()}}"
+        return f"        {p.name} = {{k: CHECK_{p.name}({what}, k, it) for k, it in {p.name}.items()}}"
     tests = [f"{p.name} is not DEFAULT_{p.name}"] if p.default is not p.empty else []
     tests += [f"not ({kind.quick.format(p.name)})"] if kind.quick else []
     given = f"{what}, {shown!r}, {p.name}" + (f", DEFAULT_{p.name}" if p.default is not p.empty else "")
     condition = f"if {' and '.join(tests)}: " if tests else ""
-    return f"    {condition}{p.name} = CHECK_{p.name}({given})"
+    return f"        {condition}{p.name} = CHECK_{p.name}({given})"

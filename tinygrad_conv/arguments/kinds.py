@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import operator
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import islice
@@ -31,8 +31,9 @@ from ..errors import ArgumentError, DTypeError, TinygradConvError
 
 __all__ = [
     "LATER", "Axes", "Count", "DType", "Device", "Finite", "FloatDType", "Fraction", "Kind", "NewShape",
-    "NonNegative", "Path", "Positive", "Probability", "ShapeLike", "Size", "Sizes", "SomeAxes", "check", "described",
-    "instances", "integers", "items_of", "kind_of", "nearest", "numbers", "one_of", "outlined",
+    "NonNegative", "Path", "Positive", "Probability", "ShapeLike", "Size", "Sizes", "SomeAxes", "check",
+    "described", "functions", "instances", "integers", "items_of", "kind_of", "names_of", "nearest", "numbers",
+    "one_of", "outlined",
     "several",
 ]  # fmt: skip
 
@@ -123,9 +124,12 @@ def described(value: Any) -> str:
 
 def outlined(value: Any) -> str:
     """The shape and dtype of an array or tensor; empty for anything else."""
-    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
-    known = isinstance(shape, tuple) and isinstance(dtype, np.dtype) and not isinstance(value, np.generic)
-    return f"{shape} {dtype}" if known else ""
+    try:
+        shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+        known = isinstance(shape, tuple) and isinstance(dtype, np.dtype) and not isinstance(value, np.generic)
+        return f"{shape} {dtype}" if known else ""
+    except Exception:
+        return ""
 
 
 def _a(value: Any) -> str:
@@ -290,6 +294,20 @@ def one_of(*options: Any) -> Kind:
     return Kind(_or([f'"{o}"' if isinstance(o, str) else repr(o) for o in options]), read, near)
 
 
+def names_of(options: Collection[str]) -> Kind:
+    """One name out of some, or several; read as a tuple of names."""
+    expected = f"names out of {', '.join(options)}"
+
+    def read(value: Any) -> tuple[str, ...]:
+        names = (value,) if isinstance(value, str) else tuple(items_of(value))
+        for name in names:
+            if not isinstance(name, str) or name not in options:
+                raise ArgumentError(f"expected {expected}, got {described(name)}")
+        return names
+
+    return Kind(expected, read)
+
+
 def instances(of: type, expected: str = "") -> Kind:
     """Instances of a class."""
 
@@ -300,6 +318,11 @@ def instances(of: type, expected: str = "") -> Kind:
 
     named = f"{'an' if of.__name__[:1].lower() in 'aeiou' else 'a'} {of.__name__}"
     return Kind(expected or named, read, quick=f"type({{0}}) is {of.__name__}", names={of.__name__: of})
+
+
+def functions(expected: str = "a function") -> Kind:
+    """What can be called."""
+    return Kind(expected, _function, quick="type({0}) is FunctionType", names={"FunctionType": FunctionType})
 
 
 def several(expected: str, kinds: Kind | tuple[Kind | None, ...] | None) -> Kind:
@@ -352,7 +375,6 @@ _OWN: dict[Any, Kind] = {
     str: instances(str, "a string"),
     NoneType: Kind("None", _nothing, quick="{0} is None"),
 }
-_FUNCTION = Kind("a function", _function, quick="type({0}) is FunctionType", names={"FunctionType": FunctionType})
 
 
 @cache
@@ -370,11 +392,11 @@ def kind_of(annotation: Any) -> Kind | None:
     if origin is Literal:
         return one_of(*inner)
     if Callable in (annotation, origin) or origin is get_origin(Callable[[], None]):
-        return _FUNCTION
+        return functions()
     if annotation in _OWN:
         return _OWN[annotation]
     base = origin or annotation
-    if not isinstance(base, type) or base in (object, Any):
+    if not isinstance(base, type) or base in (object, Any) or base.__module__.startswith("numpy._typing"):  # ArrayLike
         return None
     if issubclass(base, Mapping):
         return instances(Mapping, "a mapping")

@@ -15,12 +15,12 @@ _LARGE = 1 << 28  # bytes; what is smaller fits anywhere, and nobody is asked
 
 
 def afford(what: str, shape: Iterable[int], itemsize: int = 8) -> None:
-    """Raise SizeError if an array of this shape, and another one for its gradient, would not fit into memory."""
+    """Raise SizeError if an array of this shape would not fit into memory with a result of it and their gradients."""
     size = prod(shape) * itemsize
-    if size > _LARGE and 2 * size > (free := _available()):
+    if size > _LARGE and 4 * size > (free := _available()):
         raise SizeError(
-            f"{what}: expected a result that fits into memory with its gradient, got shape {tuple(shape)}, which takes "
-            f"{_gib(size)} of {_gib(free)} that are free; make it smaller"
+            f"{what}: expected a result that fits into memory four times (gradients do too), got shape {tuple(shape)}, "
+            f"which takes {_gib(size)} of {_gib(free)} that are free; make it smaller"
         )
 
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
+from tinygrad_conv.arguments import FloatDType, Path, checked
 from tinygrad_conv.data.fetch import Source, cache_folder, from_anywhere, from_folder
-from tinygrad_conv.errors import ArgumentError, DTypeError
+from tinygrad_conv.errors import ArgumentError
 
 # In the order of MNIST's fields. The sample is made by examples/make_mnist_sample.py.
 FULL = (
@@ -60,6 +61,7 @@ MIRRORS = (
 )
 
 
+@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class MNIST:
     """Images of handwritten digits, ``uint8 (N, 28, 28)`` from 0 to 255, and labels, ``uint8 (N,)``, 0 to 9.
@@ -80,7 +82,7 @@ class MNIST:
         return f"MNIST({len(self.train_images)} training and {len(self.test_images)} test images)"
 
     def arrays(
-        self, dtype: DTypeLike = "float32"
+        self, dtype: FloatDType = "float32"
     ) -> tuple[tuple[NDArray[Any], NDArray[np.int64]], tuple[NDArray[Any], NDArray[np.int64]]]:
         """What a model eats: ``(x_train, y_train), (x_test, y_test)``.
 
@@ -99,20 +101,18 @@ class MNIST:
         >>> y_train[:8]
         array([1, 3, 4, 2, 9, 5, 6, 0])
         """
-        floating = np.dtype(dtype)
-        if not np.issubdtype(floating, np.floating):
-            raise DTypeError(f"MNIST.arrays: expected a floating dtype such as 'float32', got {floating}")
         train, test = (
-            (np.divide(images[..., None], 255, dtype=floating), labels.astype(np.int64)) for images, labels in self
+            (np.divide(images[..., None], 255, dtype=dtype), labels.astype(np.int64)) for images, labels in self
         )
         return train, test
 
 
+@checked
 def mnist(
     full: bool = False,
     *,
-    data_dir: str | os.PathLike[str] | None = None,
-    mirrors: Sequence[str] | None = None,
+    data_dir: Path | None = None,
+    mirrors: str | Sequence[str] | None = None,
 ) -> MNIST:
     """The MNIST digits: by default a sample that comes with the package, or all 70,000.
 
@@ -152,7 +152,7 @@ def mnist(
             )
         return MNIST(*from_folder(SAMPLE, SAMPLE_FOLDER))
     if data_dir is not None:
-        return MNIST(*from_folder(FULL, os.path.expanduser(os.fspath(data_dir))))
+        return MNIST(*from_folder(FULL, os.path.expanduser(data_dir)))
     named = os.environ.get("TINYGRAD_CONV_DATA")
     folders = [os.path.expanduser(named)] if named else []
     folders.append(os.path.join(cache_folder(), "mnist"))

@@ -2,22 +2,23 @@
 
 from __future__ import annotations  # so that NumPy imports its random generators at first use
 
-import operator
 from collections.abc import Iterator
-from typing import Any, SupportsIndex
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tinygrad_conv.arguments import bare_array
-from tinygrad_conv.errors import ArgumentError, DTypeError, IndexingError, ShapeError
+from tinygrad_conv.arguments import Seed, Size, bare_array, checked, described, drawn_from, numbers
+from tinygrad_conv.errors import ArgumentError, IndexingError, ShapeError
 
 # One example or one batch: a tuple with an entry for each array, or the bare entry where there is one array.
 # `Any`, since a union would make every `x, y = ...` an error to type checkers.
 Row = Any
+Share: TypeAlias = Annotated[float, numbers("a number in (0, 1)", 0, 1, to_low=False)]
 KEYS = "an integer, a slice, a mask or indices of rank 1, within the length"
 
 
+@checked
 class Dataset:
     """Arrays of equal length; entry ``i`` of each belongs to example ``i``.
 
@@ -61,9 +62,9 @@ class Dataset:
         try:
             rows = np.arange(len(self))[key]  # NumPy judges the key, once for all arrays
         except IndexError as error:
-            raise IndexingError(f"Dataset: expected {KEYS}, got {key!r}: {error}") from None
+            raise IndexingError(f"Dataset: expected {KEYS}, got {described(key)}: {error}") from None
         if rows.ndim > 1:
-            raise IndexingError(f"Dataset: expected {KEYS}, got {key!r}")
+            raise IndexingError(f"Dataset: expected {KEYS}, got {described(key)}")
         picked = tuple(array[rows] for array in self.arrays)
         return _row(picked) if rows.ndim == 0 else Dataset(*picked)
 
@@ -74,7 +75,7 @@ class Dataset:
         entries = ", ".join(f"{array.dtype} {array.shape[1:]}" for array in self.arrays)
         return f"Dataset({len(self)} examples of {entries})"
 
-    def split(self, fraction: float, seed: SupportsIndex | np.random.Generator = 0) -> tuple[Dataset, Dataset]:
+    def split(self, fraction: Share, seed: Seed = 0) -> tuple[Dataset, Dataset]:
         """Two datasets: ``round(fraction * len)`` examples drawn at random, and the others, in their order.
 
         Args:
@@ -89,47 +90,39 @@ class Dataset:
         >>> len(train), len(valid)
         (8, 2)
         """
-        if not 0 < fraction < 1:
-            raise ArgumentError(f"Dataset.split: expected 0 < fraction < 1, got {fraction}")
-        order = _generator(seed, "Dataset.split").permutation(len(self))
+        order = drawn_from(seed).permutation(len(self))
         first = np.zeros(len(self), dtype=bool)
         first[order[: round(fraction * len(self))]] = True
         return self[first], self[~first]
 
     def batches(
         self,
-        batch_size: SupportsIndex = 32,
+        batch_size: Size = 32,
         shuffle: bool = True,
-        seed: SupportsIndex | np.random.Generator = 0,
+        seed: Seed = 0,
         drop_last: bool = False,
     ) -> Batches:
         """The batches of this dataset; see ``tinygrad_conv.data.batches``."""
         return Batches(self, batch_size, shuffle, seed, drop_last)
 
 
+@checked
 class Batches:
     """What ``batches`` returns: ``len`` is the number of batches, each ``for`` loop over it is one epoch."""
 
     def __init__(
         self,
         dataset: Dataset,
-        batch_size: SupportsIndex,
+        batch_size: Size,
         shuffle: bool,
-        seed: SupportsIndex | np.random.Generator,
+        seed: Seed,
         drop_last: bool,
     ) -> None:
-        try:
-            self.batch_size = operator.index(batch_size)
-        except TypeError:
-            raise DTypeError(
-                f"batches: expected an integer batch_size, got {batch_size!r} ({type(batch_size).__name__})"
-            ) from None
-        if self.batch_size <= 0:
-            raise ArgumentError(f"batches: expected batch_size >= 1, got {batch_size}")
+        self.batch_size = batch_size
         self.dataset = dataset
         self.shuffle = shuffle
         self.drop_last = drop_last
-        self._rng = _generator(seed, "batches")  # runs on from epoch to epoch
+        self._rng = drawn_from(seed)  # runs on from epoch to epoch
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.dataset), self.batch_size)
@@ -146,11 +139,12 @@ class Batches:
         return f"Batches({len(self)} of up to {self.batch_size} from {self.dataset!r})"
 
 
+@checked
 def batches(
     *arrays: ArrayLike | Dataset,
-    batch_size: SupportsIndex = 32,
+    batch_size: Size = 32,
     shuffle: bool = True,
-    seed: SupportsIndex | np.random.Generator = 0,
+    seed: Seed = 0,
     drop_last: bool = False,
 ) -> Batches:
     """Arrays of equal length in batches, for one epoch or many.
@@ -194,20 +188,6 @@ def _as_array(array: ArrayLike) -> NDArray[Any]:
         return np.asarray(array)
     except ValueError as error:
         raise ArgumentError(f"Dataset: expected arrays with rows of equal shape, got: {error}") from error
-
-
-def _generator(seed: SupportsIndex | np.random.Generator, caller: str) -> np.random.Generator:
-    if isinstance(seed, np.random.Generator):
-        return seed
-    try:
-        number = operator.index(seed)
-    except TypeError:
-        raise DTypeError(
-            f"{caller}: expected an integer seed or a numpy.random.Generator, got {type(seed).__name__}"
-        ) from None
-    if number < 0:
-        raise ArgumentError(f"{caller}: expected seed >= 0, got {number}")
-    return np.random.default_rng(number)
 
 
 def _row(entries: tuple[Any, ...]) -> Row:

@@ -5,7 +5,6 @@ length is a 32-bit unsigned integer.
 """
 
 import io
-import os
 import struct
 from math import prod
 from typing import IO, Any
@@ -13,6 +12,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tinygrad_conv.arguments import Path, as_array, checked
 from tinygrad_conv.errors import DataError, DTypeError, ShapeError
 from tinygrad_conv.files import Expected, exactly, unpacking
 
@@ -23,7 +23,8 @@ AGAIN = "get the file again"
 CODES = {dtype: code for code, dtype in DTYPES.items()}
 
 
-def read_idx(source: str | os.PathLike[str] | bytes | bytearray) -> NDArray[Any]:
+@checked
+def read_idx(source: Path | bytes | bytearray) -> NDArray[Any]:
     """Read an IDX file, plain or packed with gzip or xz.
 
     Args:
@@ -43,13 +44,12 @@ def read_idx(source: str | os.PathLike[str] | bytes | bytearray) -> NDArray[Any]
     """
     if isinstance(source, bytes | bytearray):
         return decode(io.BytesIO(source), f"read_idx: {len(source)} bytes")[0]
-    if isinstance(source, str | os.PathLike):
-        where = f"read_idx: {os.fspath(source)}"
-        with Expected(where, "a readable file", "check the path").opened(source) as file:
-            return decode(file, where)[0]
-    raise DTypeError(f"read_idx: expected a path or bytes, got {type(source).__name__}")
+    where = f"read_idx: {source}"
+    with Expected(where, "a readable file", "check the path").opened(source) as file:
+        return decode(file, where)[0]
 
 
+@checked
 def write_idx(array: ArrayLike) -> bytes:
     """The bytes of an IDX file that holds ``array``; ``read_idx`` gives the same array back.
 
@@ -63,7 +63,7 @@ def write_idx(array: ArrayLike) -> bytes:
     >>> write_idx(np.array([7, 8], dtype="uint8"))
     b'\\x00\\x00\\x08\\x01\\x00\\x00\\x00\\x02\\x07\\x08'
     """
-    values = np.asarray(array)
+    values = as_array(array, "write_idx")
     code = CODES.get(values.dtype.newbyteorder("="))
     if code is None:
         names = ", ".join(map(str, CODES))

@@ -8,7 +8,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, NoReturn
 
-from ..arguments import checked
+from ..arguments import called, checked
 from ..errors import GraphError, MutationError
 from .guards import checksum, fingerprint, reachable
 from .modes import MODE, Mode, mode, observer
@@ -40,12 +40,12 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
         if not MODE.get().recording:
-            return f(*args, **kwargs)
+            return called("checkpoint", f, *args, **kwargs)
         leaves, rebuild = flatten((args, kwargs))
         start = next_index()
         generators: dict[int, tuple[Any, Any]] = {}
         with mode(generators=generators):
-            parts, rebuild_output = flatten(f(*args, **kwargs))
+            parts, rebuild_output = flatten(called("checkpoint", f, *args, **kwargs))
         followed = [k for k, part in enumerate(parts) if isinstance(part, Tensor) and part.node is not None]
         if not followed:
             return rebuild_output(parts)

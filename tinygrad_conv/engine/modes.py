@@ -107,7 +107,7 @@ class mode(Block):  # noqa: N801  (used like a function)
     def __init__(self, **changes: Any) -> None:
         self._changes = changes
 
-    def value(self, before: Mode) -> Mode:
+    def _value(self, before: Mode) -> Mode:
         return before.but(**self._changes)
 
 

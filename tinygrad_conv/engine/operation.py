@@ -14,6 +14,7 @@ import linecache
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache, wraps
 from textwrap import indent
 from types import FunctionType
@@ -21,7 +22,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..arguments import OF_NUMPY, Kind, bare_array, explained
+from ..arguments import OF_NUMPY, Kind, bare_array, explained, stands
 from ..errors import AnomalyError, DTypeError, GraphError, ShapeError, TinygradConvError
 from .guards import FIXED, arrays_in, expose, exposed, fingerprint, kept, owner_of, reachable
 from .modes import MODE, OBSERVED, Mode
@@ -61,16 +62,16 @@ MISSING: Any = object()  # in place of an input that was not given, or by name
 
 _OPERATION = """\
 def operation({parameters}):
-{unpack}
     try:
+{unpack}
         if OBSERVED and (by := MODE.get().observer) is not None:
             y = by.run(primitive, {xs}, {values}, params)
         else:
             y = {call}
-    except TinygradConvError:
-        raise
-    except OF_NUMPY as error:
-        raise explain(primitive, error, {values}) from error
+    except Exception as error:
+        if stands(error):
+            raise
+        raise explain(primitive, error, {xs}) from error
 {residual}
     if not tensors:
         return y
@@ -179,8 +180,7 @@ def source_of(primitive: Declared) -> str:
     ours = primitive.forward.__code__.co_filename.startswith(LIBRARY)
     parts = (_parts_of_variadic if primitive.variadic else _parts_of_fixed)(primitive, "" if ours else _GUARD_RESIDUAL)
     parts["shared"] = "" if ours else _SHARED.format(values=parts["values"])
-    for name in ("unpack", "save"):
-        parts[name] = indent(parts[name], "    ")
+    parts["unpack"], parts["save"] = indent(parts["unpack"], "        "), indent(parts["save"], "    ")
     residual = "    y, residual = y" if primitive.has_residual else ""
     return re.sub(r"\n\s*\n", "\n", _OPERATION.format(residual=residual, **parts))
 
@@ -356,16 +356,27 @@ def _check_finite(primitive: Declared, y: ndarray, values: Sequence[Any]) -> Non
 def explain(primitive: Declared, error: Exception, values: Sequence[Any]) -> Exception:
     """The library's error for what NumPy raised inside `primitive`."""
     names = [f"{primitive.inputs[0]}[{k}]" for k in range(len(values))] if primitive.variadic else primitive.inputs
-    if primitive.broadcasts and isinstance(error, ValueError):
-        shapes = [np.shape(value) for value in values]
-        try:
-            np.broadcast_shapes(*shapes)
-        except ValueError:
-            return ShapeError(
-                f"{primitive.shown}: expected shapes that broadcast together, got {' and '.join(map(str, shapes))}"
-                f"{_broadcast_fix(shapes)}"
-            )
+    if primitive.broadcasts and isinstance(error, ValueError) and (shapes := _apart(values)):
+        return ShapeError(
+            f"{primitive.shown}: expected shapes that broadcast together, got {' and '.join(map(str, shapes))}"
+            f"{_broadcast_fix(shapes)}"
+        )
     return explained(primitive.shown, error, dict(zip(names, values, strict=False)))
+
+
+def _stands(error: Exception) -> bool:
+    """Is it raised as it is: the library's, or one that NumPy does not raise, of a user's forward function?"""
+    return isinstance(error, TinygradConvError) or (not isinstance(error, OF_NUMPY) and stands(error))
+
+
+def _apart(values: Sequence[Any]) -> Sequence[Shape]:
+    """The shapes of values that do not broadcast together; none if they do, or if there is one that has no shape."""
+    shapes: list[Shape] = []
+    with suppress(Exception):
+        shapes = [np.shape(value) for value in values]
+        np.broadcast_shapes(*shapes)
+        return ()
+    return shapes
 
 
 def _broadcast_fix(shapes: Sequence[Shape]) -> str:
@@ -378,11 +389,11 @@ def _broadcast_fix(shapes: Sequence[Shape]) -> str:
 
 
 _NAMES: dict[str, Any] = {  # what the source means by its names
-    "MISSING": MISSING, "MODE": MODE, "Node": Node, "OBSERVED": OBSERVED, "OF_NUMPY": OF_NUMPY, "Tensor": Tensor,
-    "TinygradConvError": TinygradConvError, "all_params": _all_params, "check_finite": _check_finite, "data": _data,
-    "explain": explain, "exposed": exposed, "fingerprint": fingerprint, "float32": np.dtype(np.float32),
-    "float64": np.dtype(np.float64), "ndarray": ndarray, "new": object.__new__, "next_index": next_index, "np": np,
-    "PLAIN": PLAIN, "arrays_in": arrays_in, "expose": expose, "owner": owner_of, "plain_array": plain_array,
-    "reachable": reachable, "sys": sys, "unrecorded": _unrecorded, "untracked": _untracked, "user_files": user_files,
-    "user_source": user_source, "wrap": wrap, "written_out": written_out,
+    "MISSING": MISSING, "MODE": MODE, "Node": Node, "OBSERVED": OBSERVED, "Tensor": Tensor, "all_params": _all_params,
+    "check_finite": _check_finite, "data": _data, "explain": explain, "exposed": exposed, "fingerprint": fingerprint,
+    "float32": np.dtype(np.float32), "float64": np.dtype(np.float64), "ndarray": ndarray, "new": object.__new__,
+    "next_index": next_index, "np": np, "PLAIN": PLAIN, "arrays_in": arrays_in, "expose": expose, "owner": owner_of,
+    "plain_array": plain_array, "reachable": reachable, "stands": _stands, "sys": sys, "unrecorded": _unrecorded,
+    "untracked": _untracked, "user_files": user_files, "user_source": user_source, "wrap": wrap,
+    "written_out": written_out,
 }  # fmt: skip

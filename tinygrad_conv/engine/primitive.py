@@ -34,7 +34,7 @@ from typing import Any, ParamSpec, TypeAlias
 
 import numpy as np
 
-from ..arguments import Kind, described, kinds_of
+from ..arguments import Kind, checked, described, kinds_of
 from ..errors import DeclarationError, DTypeError
 from .modes import OBSERVED, constant
 from .node import Node
@@ -94,8 +94,9 @@ class Primitive:
     _vjps: tuple[_Written, ...] = ()
     _jvps: tuple[_Written, ...] = ()
 
+    @checked
     def __init__(
-        self, kind: str, forward: Callable[..., Any], *, vjp: Sequence[Rule], jvp: Sequence[Rule] | None,
+        self, kind: str, forward: Callable[..., Any], *, vjp: Sequence[Any], jvp: Sequence[Any] | None,
         inputs: int | None = None, residual: bool = False, label: str | None = None, flops: Any = 1,
         domain: Any = None, samples: Any = None, bad: Sequence[Any] = (), kinks: str = "", tie: Any = None,
         batch: Sequence[str] = (), broadcasts: bool = False,
@@ -242,6 +243,7 @@ class Primitive:
 
     # -- application -----------------------------------------------------------------------------------------------
 
+    @checked
     def bind(self, args: tuple[Any, ...], params: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Split a call into inputs and keyword parameters, however the caller spelled it."""
         n = len(self.inputs)
@@ -345,7 +347,8 @@ def _declare(primitive: Primitive) -> Callable[..., Any]:
     return primitive.operation
 
 
-def elementwise(*derivatives: Rule, **declared: Any) -> Callable[[Callable[P, Any]], Callable[P, Tensor]]:
+@checked
+def elementwise(*derivatives: Any, **declared: Any) -> Callable[[Callable[P, Any]], Callable[P, Tensor]]:
     """Declare an operation that acts on each element by itself (after broadcasting).
 
     Parameters
@@ -379,8 +382,9 @@ def elementwise(*derivatives: Rule, **declared: Any) -> Callable[[Callable[P, An
     return declare
 
 
+@checked
 def linear(
-    transpose: Rule | Sequence[Rule] | None = None, *, jvp: Rule | Sequence[Rule] | None = None, **declared: Any
+    transpose: Any = None, *, jvp: Any = None, **declared: Any
 ) -> Callable[[Callable[P, Any]], Callable[P, Tensor]]:
     """Declare an operation that is linear in its input, or in several inputs together.
 
@@ -407,7 +411,8 @@ def linear(
     return declare
 
 
-def bilinear(*transposes: Rule, **declared: Any) -> Callable[[Callable[P, Any]], Callable[P, Tensor]]:
+@checked
+def bilinear(*transposes: Any, **declared: Any) -> Callable[[Callable[P, Any]], Callable[P, Tensor]]:
     """Declare an operation of two inputs that is linear in each: a product, a matrix product, a convolution.
 
     Parameters
@@ -433,9 +438,8 @@ def bilinear(*transposes: Rule, **declared: Any) -> Callable[[Callable[P, Any]],
     return declare
 
 
-def opaque(
-    *, vjp: Rule | Sequence[Rule] | None = None, jvp: Rule | Sequence[Rule] | None = None, **declared: Any
-) -> Callable[[Callable[P, Any]], Callable[P, Tensor]]:
+@checked
+def opaque(*, vjp: Any = None, jvp: Any = None, **declared: Any) -> Callable[[Callable[P, Any]], Callable[P, Tensor]]:
     """Declare an operation of no particular kind: state its VJP and JVP for each input.
 
     Parameters

@@ -73,7 +73,7 @@ class Tensor(ArrayMethods["Tensor"]):
             dtype = check(DType, "Tensor", "dtype", dtype)
         if name is not None:
             name = check(str, "Tensor", "name", name)
-        if isinstance(data, Tensor):
+        if issubclass(type(data), Tensor):
             if type(self) is Tensor and not requires_grad and is_grad_enabled():  # the same variable, no gradient lost
                 data = data if dtype is None else ops.astype(data, dtype)
                 node = data.node
@@ -89,7 +89,9 @@ class Tensor(ArrayMethods["Tensor"]):
         by = observer()
         if by is not None:
             by.made(array)
-        if isinstance(data, ndarray) and (array is data or np.may_share_memory(array, data)):
+        if isinstance(data, ndarray) and (
+            array is data or type(data) is not ndarray or np.may_share_memory(array, data)
+        ):
             expose(array, late=False)
         elif not isinstance(data, (list, tuple, int, float, complex, np.generic)):
             expose(array, late=False)  # anything else may keep a reference to its buffer
@@ -169,12 +171,18 @@ class Tensor(ArrayMethods["Tensor"]):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
         ops.refuse_array(self)
-        if copy or (dtype is not None and np.dtype(dtype) != self.dtype):
-            if copy is False:
-                raise ValueError(f"cannot give a {self.dtype} tensor as {np.dtype(dtype)} without a copy")
-            self._escapes("a conversion to an array")
-            return np.array(self._array, dtype=dtype)
-        return self.data
+        if dtype is None and (copy is None or copy is False):
+            return self.data
+        return self._converted(dtype, copy)
+
+    @checked
+    def _converted(self, dtype: Any, copy: bool | None) -> ndarray:
+        if not copy and np.dtype(dtype) == self.dtype:
+            return self.data
+        if copy is False:
+            raise ArgumentError(f"cannot give a {self.dtype} tensor as {np.dtype(dtype)} without a copy; use copy=None")
+        self._escapes("a conversion to an array")
+        return np.array(self._array, dtype=dtype)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """``np.exp(x)`` and ``array * x`` are ``tg.exp(x)`` and ``tg.multiply(array, x)``."""
@@ -193,6 +201,7 @@ class Tensor(ArrayMethods["Tensor"]):
         """``"cpu"``."""
         return "cpu"
 
+    @checked
     def to_device(self, device: str, /, *, stream: None = None) -> Tensor:
         """The tensor itself, for there is one device. Raises ArgumentError for another one."""
         if device != "cpu" or stream is not None:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
+from ..arguments import checked
+from ..errors import CheckError
 from .describing import describe
 from .snapshot import snapshot
 from .value import Graph, GraphNode
@@ -15,8 +17,9 @@ __all__ = ["Comparison", "assert_same_graph"]
 _MOST = 2_000  # nodes in the part that differs, to be matched with care
 
 
+@checked
 def assert_same_graph(actual: Any, expected: Any) -> None:
-    """For tests: AssertionError, with the difference, unless both compute the same, whatever things are called.
+    """For tests: CheckError, with the difference, unless both compute the same, whatever things are called.
 
     >>> import tinygrad_conv as tg
     >>> from tinygrad_conv.graph import snapshot
@@ -24,11 +27,10 @@ def assert_same_graph(actual: Any, expected: Any) -> None:
     """
     a, b = snapshot(expected), snapshot(actual)
     if a.structural_hash() != b.structural_hash():
-        raise AssertionError(
-            f"expected the same graph, got these differences:\n{Comparison(a, b) or 'the order of nodes'}"
-        )
+        raise CheckError(f"expected the same graph, got these differences:\n{Comparison(a, b) or 'the order of nodes'}")
 
 
+@checked
 class Comparison:
     """The differences between two graphs.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arguments import DType
+from ..arguments import DType, checked
 from ..errors import MissingExtraError
 from ..files import Expected, parsed, record, value
 from .value import Graph, GraphModule, GraphNode, Values
@@ -22,6 +22,7 @@ __all__ = ["from_json", "to_json", "to_networkx"]
 _FORMAT = 1
 
 
+@checked
 def to_json(graph: Graph) -> str:
     """The graph as JSON: what is at its default is left out, numbers are base64 of their little-endian bytes.
 
@@ -52,6 +53,7 @@ def _encoded(value: Any) -> Any:
     raise TypeError(f"to_json: cannot write {type(value).__name__}")
 
 
+@checked
 def from_json(text: str) -> Graph:
     """The graph that `to_json` wrote.
 
@@ -91,6 +93,7 @@ def _array(it: Any, expected: Expected) -> Values:
     return Values(array.reshape(it["shape"]))
 
 
+@checked
 def to_networkx(graph: Graph) -> MultiDiGraph:
     """The graph for networkx's algorithms; an edge's ``argument`` is its place among the inputs.
 

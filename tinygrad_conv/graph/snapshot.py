@@ -5,14 +5,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import numpy as np
 
+from ..arguments import checked, one_of
 from ..engine.modes import mode
 from ..engine.tensor import Tensor
 from ..engine.trees import flatten
-from ..errors import ArgumentError, DTypeError, GraphError
+from ..errors import DTypeError, GraphError
 from .reading import GRADIENT, Reader, refuse_freed
 from .value import Graph
 from .watching import Watch, topological
@@ -20,12 +21,15 @@ from .watching import Watch, topological
 if TYPE_CHECKING:
     from ..profiling import Profile
 
-__all__ = ["snapshot"]
+__all__ = ["Order", "snapshot"]
+
+Order: TypeAlias = Annotated[bool | int, one_of(0, 1, 2)]
 
 
+@checked
 def snapshot(
     thing: Any, *example_args: Any, values: bool = False, gradients: bool = False, time: bool | Profile = False,
-    backward: int = 0,
+    backward: Order = 0,
 ) -> Graph:  # fmt: skip
     """What a tensor was computed from, or what a function or module does, as an immutable `Graph`.
 
@@ -63,8 +67,6 @@ def snapshot(
     >>> graph["multiply_1"].values, graph["a"].gradients
     (4, 4)
     """
-    if backward not in (0, 1, 2):
-        raise ArgumentError(f"snapshot: expected backward to be False, True, 1 or 2, got {backward!r}")
     if isinstance(thing, Graph):
         return thing
     if hasattr(type(thing), "__graph__"):

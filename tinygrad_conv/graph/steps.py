@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from ..arguments import checked
 from ..engine.backward import steps
 from ..engine.node import Node
 from ..engine.tensor import Array, Tensor, wrap
@@ -15,6 +16,7 @@ from .watching import Watch
 __all__ = ["Step", "backward_steps"]
 
 
+@checked
 class Step(NamedTuple):
     """One operation of a backward pass, its vector-Jacobian product (VJP) just computed.
 
@@ -37,6 +39,7 @@ class Step(NamedTuple):
         return f"{self.node.name}: {self.incoming} -> {', '.join(passed)}"
 
 
+@checked
 def backward_steps(y: Tensor, gradient: Array | None = None, retain_graph: bool = False) -> Iterator[Step]:
     """`Tensor.backward`, one operation at a time. See `Tensor.backward_steps`.
 

@@ -15,8 +15,10 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from ..arguments import checked
 from ..engine.node import Shape
 from ..engine.tensor import ndarray, ops
+from ..errors import IndexingError
 from ..legible import legible
 
 __all__ = ["Graph", "GraphModule", "GraphNode", "Kind", "Values"]
@@ -32,6 +34,7 @@ def counted(n: int, unit: str) -> str:
     return f"{n:,} {unit}" if n == 1 else f"{n:,} {unit}s"
 
 
+@checked
 class Values:
     """The numbers of one tensor: a read-only copy that is equal to another by its bits, with its statistics.
 
@@ -133,6 +136,7 @@ class _Alive:
         return ops.microscope(self).explain(n, y, x, channel, z)
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class GraphNode(_Alive):
     """One node of a `Graph`.
@@ -216,6 +220,7 @@ class GraphNode(_Alive):
     mark: str = ""
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class GraphModule:
     """A module with nodes in a `Graph`: its path, its class (if known), its number of parameters.
@@ -230,6 +235,7 @@ class GraphModule:
     label: str = ""
 
 
+@checked
 @dataclass(frozen=True, repr=False)
 class Graph:
     """What a computation is made of: nodes in topological order, and the modules they belong to.
@@ -300,10 +306,14 @@ class Graph:
         return {node.name: node for node in self.nodes}
 
     def __getitem__(self, name: str) -> GraphNode:
+        if name not in self:
+            raise IndexingError(
+                f"Graph: expected the name of a node, got {name!r}; use one of {', '.join(self._by_name)}"
+            )
         return self._by_name[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._by_name
+        return isinstance(name, str) and name in self._by_name
 
     def structural_hash(self) -> str:
         """A fingerprint of what is computed, whatever things are called: the same in every process.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..arguments import checked
 from ..engine.tensor import Array, Tensor
 from ..nn import activations as _nn
 from ..nn.activations import linear, relu6
@@ -45,9 +46,10 @@ def leaky_relu(x: Array, negative_slope: float = 0.2) -> Tensor:
 
 def meant(activation: Any) -> Any:
     """What `nn` calls the activation that Keras knows by this name; anything else as it is."""
-    return leaky_relu if isinstance(activation, str) and activation == "leaky_relu" else activation
+    return leaky_relu if issubclass(type(activation), str) and activation == "leaky_relu" else activation
 
 
+@checked
 def get(activation: Any) -> Any:
     """The function of this name, the callable itself, or (None) the identity.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 from weakref import ref
 
+from ..arguments import Checked, described
 from ..errors import DTypeError
 
 __all__ = ["Callback", "CallbackList", "History", "Logs"]
@@ -13,7 +14,7 @@ __all__ = ["Callback", "CallbackList", "History", "Logs"]
 Logs: TypeAlias = dict[str, Any]
 
 
-class Callback:
+class Callback(Checked):
     """Base of the callbacks: override what is needed.
 
     `logs` hold the loss and the metrics so far. ``model.stop_training = True`` ends `fit`, ``stop_evaluating`` and
@@ -128,7 +129,9 @@ def _flat(what: str, callbacks: Any) -> Iterator[Callback]:
         yield _Listening(callbacks)
     elif callbacks is not None:
         fix = f": write {callbacks.__name__}()" if isinstance(callbacks, type) else ""
-        raise DTypeError(f"{what}: expected callbacks, each a keras.callbacks.Callback, got {callbacks!r}{fix}")
+        raise DTypeError(
+            f"{what}: expected callbacks, each a keras.callbacks.Callback, got {described(callbacks)}{fix}"
+        )
 
 
 class History(Callback):

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..arguments import Count, Finite, FloatDType, NonNegative, afford
-from ..errors import DTypeError
+from ..arguments import Checked, Count, Finite, FloatDType, NonNegative, afford, checked
+from ..errors import DTypeError, NotDefinedError
 from ..nn import init
 from .absent import instead
 from .spelling import strict
@@ -22,7 +22,7 @@ __all__ = [
 WeightShape: TypeAlias = Count | tuple[Count, ...]
 
 
-class Initializer:
+class Initializer(Checked):
     """Base of the initialisers. To make one, define ``__call__(self, shape, dtype=None)``, which gives an array.
 
     >>> import numpy as np
@@ -36,7 +36,7 @@ class Initializer:
     """
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        raise NotImplementedError(f"{type(self).__name__}: define __call__(self, shape, dtype=None)")
+        raise NotDefinedError(f"{type(self).__name__}: define __call__(self, shape, dtype=None)")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -167,6 +167,7 @@ class _ForLayers:
         return getattr(self.initializer, "__name__", None) or repr(self.initializer)
 
 
+@checked
 def get(initializer: Any, argument: str = "kernel_initializer") -> Any:
     """What layers take: a name in Keras' spelling, a class or an object; a function of (shape) or (shape, dtype).
 

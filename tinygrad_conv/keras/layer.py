@@ -16,7 +16,7 @@ from .. import nn
 from ..arguments import FloatDType, checked
 from ..engine.modes import MODE, mode
 from ..engine.tensor import Array, Tensor, cast
-from ..errors import ArgumentError, DTypeError, MissingError, ShapeError
+from ..errors import ArgumentError, DTypeError, MissingError, NotDefinedError, ShapeError
 from ..nn.module import items
 from . import initializers
 from .input import InputLayer
@@ -26,6 +26,7 @@ from .variables import Variable, Weight
 __all__ = ["Layer", "variable"]
 
 
+@checked
 class Layer(nn.Module):
     """Base of the layers. To make one, define ``call(self, x)`` and, for its weights, ``build(self, input_shape)``.
 
@@ -113,7 +114,7 @@ class Layer(nn.Module):
             forward = vars(kind).get("forward")
             if forward not in (None, Layer.forward, nn.Module.forward):
                 return forward(self, x, *args, **kwargs)
-        raise NotImplementedError(f"{type(self).__name__}: define call(self, x)")
+        raise NotDefinedError(f"{type(self).__name__}: define call(self, x)")
 
     def as_input(self, x: Tensor) -> Tensor:
         """Data as the layer takes them: floating-point numbers in its dtype."""

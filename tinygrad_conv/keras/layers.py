@@ -41,7 +41,7 @@ __all__ = [
 
 
 def _lower(word: Any) -> Any:
-    return word.lower() if isinstance(word, str) else word
+    return str.lower(word) if issubclass(type(word), str) else word
 
 
 def _format(channels_last: bool) -> tuple[str, Any]:

@@ -13,9 +13,9 @@ from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
-from ..arguments import Fraction, Positive, as_array, checked, one_of
+from ..arguments import Checked, Fraction, Positive, as_array, checked, one_of
 from ..engine.tensor import Tensor, wrap
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..errors import ArgumentError, DTypeError, NotDefinedError, ShapeError
 from ..nn.fixes import brief
 from ..ops import losses as ops
 from ..ops.activations import softplus
@@ -40,7 +40,7 @@ Reduction: TypeAlias = Annotated[
 ]
 
 
-class Loss:
+class Loss(Checked):
     """Base of the losses. To make one, define ``call(self, y_true, y_pred)``: one loss per example, as a tensor.
 
     Calling a loss, ``loss(y_true, y_pred, sample_weight=None)``, gives their average as a tensor.
@@ -88,7 +88,7 @@ class Loss:
 
     def call(self, y_true: Array, y_pred: Tensor) -> Tensor:
         """The loss of each example; to be defined by subclasses."""
-        raise NotImplementedError(f"{type(self).__name__}: define call(self, y_true, y_pred)")
+        raise NotDefinedError(f"{type(self).__name__}: define call(self, y_true, y_pred)")
 
     def each(self, y: Array, y_pred: Tensor, logits: bool) -> Tensor:
         """The loss of each example, or of each place of it, from probabilities or from logits."""
@@ -231,7 +231,7 @@ class _Crossentropy(_OfOneShape):
 
     def formula(self, y: Array, y_pred: Tensor, logits: bool) -> Tensor:
         """The loss of each example."""
-        raise NotImplementedError
+        raise NotDefinedError(f"{type(self).__name__}: define formula(self, y, y_pred, logits)")
 
     def each(self, y: Array, y_pred: Tensor, logits: bool) -> Tensor:
         return self.formula(y, y_pred, logits)
@@ -413,6 +413,7 @@ _BY_FUNCTION: dict[Any, Callable[[], Loss]] = {globals()[name]: kind for name, k
 }
 
 
+@checked
 def get(loss: Any) -> Loss:
     """The loss of this name, class or function; a loss object itself.
 

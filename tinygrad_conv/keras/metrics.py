@@ -9,10 +9,10 @@ from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
-from ..arguments import DType, Size, bare_array, checked
+from ..arguments import Checked, DType, Size, bare_array, checked
 from ..arguments.kinds import numbers
 from ..engine.tensor import Tensor, wrap
-from ..errors import ArgumentError, DTypeError
+from ..errors import ArgumentError, DTypeError, NotDefinedError
 from . import initializers
 from .absent import instead
 from .losses import Loss, spread
@@ -29,7 +29,7 @@ Array = Any
 Within: TypeAlias = Annotated[float, numbers("a number in (0, 1)", 0, 1, to_low=False)]
 
 
-class Metric:
+class Metric(Checked):
     """Base of the metrics. To make one, define `update_state` and `result`, and `reset_state` without `add_variable`.
 
     `fit` and `evaluate` reset it at the start of each pass, update it with the labels as they were given and the
@@ -96,13 +96,11 @@ class Metric:
 
     def update_state(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Any:
         """Count a batch; to be defined by subclasses."""
-        raise NotImplementedError(
-            f"{type(self).__name__}: define update_state(self, y_true, y_pred, sample_weight=None)"
-        )
+        raise NotDefinedError(f"{type(self).__name__}: define update_state(self, y_true, y_pred, sample_weight=None)")
 
     def result(self) -> Any:
         """The value so far; to be defined by subclasses."""
-        raise NotImplementedError(f"{type(self).__name__}: define result(self)")
+        raise NotDefinedError(f"{type(self).__name__}: define result(self)")
 
     def reset_state(self) -> Any:
         """Start counting anew."""
@@ -171,7 +169,7 @@ class OfOutputs(Mean):
 
     def values(self, y: Array, outputs: Array, logits: bool) -> Any:
         """A number for each example, or for each place of it."""
-        raise NotImplementedError
+        raise NotDefinedError(f"{type(self).__name__}: define values(self, y, outputs, logits)")
 
     def update_state(  # type: ignore[override]
         self, y_true: Array, y_pred: Array, sample_weight: Array | None = None, logits: bool = False
@@ -281,7 +279,8 @@ _LOSSES = ("mse", "mae", "mean_squared_error", "mean_absolute_error", "binary_cr
            "sparse_categorical_crossentropy", "hinge", "huber", "kl_divergence")  # fmt: skip
 
 
-def get(metric: Any, labels: tuple[Any, ...] | None = None, output: tuple[Any, ...] | None = None) -> Metric:
+@checked
+def get(metric: Any, labels: Any = None, output: Any = None) -> Metric:
     """The metric that `compile(metrics=[...])` means; "accuracy" depends on the shapes of labels and outputs.
 
     Raises ArgumentError for an unknown name, DTypeError for what is no metric.

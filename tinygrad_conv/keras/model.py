@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Annotated, Any, NoReturn, TypeAlias
 
 import numpy as np
 
 from .. import nn
-from ..arguments import Count, Fraction, Path, Size, check, one_of
+from ..arguments import Count, Fraction, Path, Size, check, checked, one_of
 from ..engine.modes import no_grad
 from ..engine.tensor import Array, Tensor, wrap
 from ..errors import ArgumentError, DTypeError, GraphError
@@ -28,6 +28,7 @@ Verbose: TypeAlias = Annotated[Any, one_of("auto", 0, 1, 2)]
 _LOOP = "write the loop: optimizer.zero_grad(); loss.backward(); optimizer.step(), with an optimizer of tg.optim"
 
 
+@checked
 class Model(Layer):
     """A layer that can be compiled, fitted, evaluated and asked: define ``call(self, x)`` (or ``forward``).
 
@@ -71,8 +72,8 @@ class Model(Layer):
     # -- training --------------------------------------------------------------------------------------------------
 
     def compile(
-        self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Iterable[Any] | None = None, *,
-        weighted_metrics: Iterable[Any] | None = None, run_eagerly: bool = False, jit_compile: Any = "auto",
+        self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Any = None, *,
+        weighted_metrics: Any = None, run_eagerly: bool = False, jit_compile: Any = "auto",
         **unknown: Any,
     ) -> None:  # fmt: skip
         """Say how to train.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn
-from ..arguments import Size, Sizes, as_array
+from ..arguments import Size, Sizes, as_array, checked
 from ..engine.tensor import Array, Tensor, wrap
 from ..errors import ArgumentError, GraphError, MissingError, ShapeError
 from ..nn.fixes import Chain, Set, Shape, brief, listed, walk
@@ -25,6 +25,7 @@ __all__ = ["Sequential"]
 _BEGIN = "begin the model with Input(shape=(28, 28, 1)), for example, or call it once"
 
 
+@checked
 class Sequential(nn.Sequential, Model):
     """Layers one after another, as in Keras: the lecture's code runs as it stands.
 
@@ -130,6 +131,7 @@ class Sequential(nn.Sequential, Model):
         """How many weights there are, learned or not. Allocates nothing."""
         return sum(row.parameters + row.fixed for row in nn.rows(self, self._known_input("count_params")))
 
+    @checked
     def ready(self, x: Array) -> Tensor:
         if not isinstance(x, Tensor):
             x = self.as_input(as_array(x, self.name or type(self).__name__))

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from ..arguments import checked
+from ..arguments import called, checked
 from ..errors import ArgumentError, DTypeError
 
 C = TypeVar("C", bound=type)
@@ -69,6 +69,7 @@ def strict(function: F) -> F:
                 raise DTypeError(f"{what}: {error}; its arguments are {', '.join(accepted)}") from None
             raise
 
+    call.unchecked = function  # type: ignore[attr-defined]
     return cast(F, call)
 
 
@@ -107,13 +108,14 @@ def spelled(
                 raise DTypeError(f"{cls.__name__}: {error}; its arguments are {', '.join(parameters)}") from None
             for name, value in bound.arguments.items():
                 if name in kinds:
-                    bound.arguments[name] = kinds[name](value)
+                    bound.arguments[name] = called(cls.__name__, kinds[name], value)
             held(*bound.args, **bound.kwargs)
             _set_common(self, **common)
 
         parameters = [name for name in signature.parameters if name != "self"]
+        __init__.unchecked = construct  # type: ignore[attr-defined]
         cls.__init__ = __init__  # type: ignore[misc]
-        return cls
+        return checked(cls)
 
     return decorate
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import Count, Size, as_array
+from ..arguments import Checked, Count, Size, as_array
+from ..errors import NotDefinedError
 from ..nn import init
 from ..ops.indexing import one_hot
 from .absent import instead
@@ -17,7 +18,7 @@ from .spelling import strict
 __all__ = ["PyDataset", "Sequence", "set_random_seed", "to_categorical"]
 
 
-class PyDataset:
+class PyDataset(Checked):
     """Base of data sets whose batches are got by number; to make one, define ``__len__`` and ``__getitem__``.
 
     `on_epoch_begin` and `on_epoch_end` are called by `fit`, `evaluate` and `predict`. Any object with these methods
@@ -40,11 +41,11 @@ class PyDataset:
 
     def __len__(self) -> int:
         """How many batches there are."""
-        raise NotImplementedError(f"{type(self).__name__}: define __len__(self)")
+        raise NotDefinedError(f"{type(self).__name__}: define __len__(self)")
 
     def __getitem__(self, index: int) -> Any:
         """Batch `index`: (x, y), (x, y, sample_weight), or x alone."""
-        raise NotImplementedError(f"{type(self).__name__}: define __getitem__(self, index)")
+        raise NotDefinedError(f"{type(self).__name__}: define __getitem__(self, index)")
 
     def __iter__(self) -> Iterator[Any]:
         return (self[k] for k in range(len(self)))

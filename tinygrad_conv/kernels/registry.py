@@ -32,6 +32,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..arguments import checked
 from ..blocks import Block
 from ..errors import ArgumentError, MissingExtraError
 from . import conv as _conv
@@ -130,6 +131,7 @@ class use_kernels(Block):  # noqa: N801  (used like a function)
     variable, entered = _SETTING, ContextVar("tinygrad_conv_kernels_before", default=None)
     said: ContextVar[Any] = ContextVar("tinygrad_conv_kernels_said", default=None)  # what a bare call here has entered
 
+    @checked
     def __init__(self, choice: str) -> None:
         self.choice = _checked(choice, "use_kernels")
         self.ran: set[str] = set()
@@ -139,7 +141,7 @@ class use_kernels(Block):  # noqa: N801  (used like a function)
         super().__enter__()
         self.said.set(self.entered.get())
 
-    def value(self, before: use_kernels | None) -> use_kernels:
+    def _value(self, before: use_kernels | None) -> use_kernels:
         return self
 
     def _is_said(self) -> bool:

@@ -14,14 +14,14 @@ reproducible to the bit; else each run differs.
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable
 from difflib import get_close_matches
-from typing import Annotated, Any, SupportsIndex, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
-from ..arguments import Finite, FloatDType, Kind, NonNegative, ShapeLike, checked
+from .. import arguments
+from ..arguments import Finite, FloatDType, Kind, NonNegative, SeedNumber, ShapeLike, checked
 from ..errors import ArgumentError, ShapeError
 
 __all__ = [
@@ -45,22 +45,15 @@ def _near(value: Any) -> str | None:
     return next(iter(get_close_matches(value, _BY_NAME, 1)), None)
 
 
-def _seed(value: Any) -> Any:
-    return value if value is None or isinstance(value, np.random.Generator) else _seed_number(value)
-
-
+Seed: TypeAlias = arguments.Seed | None
 Init: TypeAlias = Annotated[
     str | Initializer, Kind("the name of an initialiser or a function", _initializer, _near, "callable({0})")
 ]
-Seed: TypeAlias = Annotated[
-    "SupportsIndex | np.random.Generator | None", Kind("an int >= 0, a numpy.random.Generator or None", _seed)
-]
-
 _default: np.random.Generator | None = None
 
 
 @checked
-def seed(value: Annotated[SupportsIndex, Kind("an int >= 0", _seed_number)]) -> None:
+def seed(value: SeedNumber) -> None:
     """Start the package's generator, which everything without a seed of its own draws from, anew.
 
     >>> seed(0)
@@ -70,7 +63,7 @@ def seed(value: Annotated[SupportsIndex, Kind("an int >= 0", _seed_number)]) -> 
     True
     """
     global _default
-    _default = np.random.default_rng(_seed_number(value))
+    _default = np.random.default_rng(value)
 
 
 @checked
@@ -83,7 +76,7 @@ def generator(seed: Seed = None) -> np.random.Generator:
     if isinstance(seed, np.random.Generator):
         return seed
     if seed is not None:
-        return np.random.default_rng(_seed_number(seed))
+        return np.random.default_rng(seed)
     if _default is None:
         _default = np.random.default_rng()
     return _default
@@ -93,16 +86,7 @@ def stream(seed: Seed, place: int) -> np.random.SeedSequence:
     """The part of a seed that belongs to a place (the k-th layer of a model): each place has randomness of its own."""
     if isinstance(seed, np.random.Generator):
         return seed.bit_generator.seed_seq.spawn(1)[0]  # type: ignore[attr-defined]
-    return np.random.SeedSequence(_seed_number(seed), spawn_key=(place,))
-
-
-def _seed_number(value: Any) -> int:
-    if isinstance(value, bool):
-        raise TypeError
-    number = operator.index(value)
-    if number < 0:
-        raise ValueError
-    return number
+    return np.random.SeedSequence(seed, spawn_key=(place,))
 
 
 # ------------------------------------------------------------------------------------------------------------------

@@ -199,7 +199,7 @@ class Layer(Module):
 
     def ready(self, x: Array) -> Tensor:
         """The input as a tensor, after its shape was checked and the weights made."""
-        tensor = x if isinstance(x, Tensor) else Tensor(x)
+        tensor = x if issubclass(type(x), Tensor) else Tensor(x)
         shape = tensor._array.shape
         if shape != self._seen:
             if self.built:

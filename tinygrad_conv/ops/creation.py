@@ -18,6 +18,8 @@ from .shape import copy as copied
 
 
 def made(array: Any, requires_grad: bool = False) -> Tensor:
+    if array.dtype.kind not in "fiubc":
+        raise DTypeError(f"expected numbers, got dtype {array.dtype} to be like; convert the data first")
     out = Tensor(0.0)
     out._array = constant(array)  # made here, so nobody else holds it
     out.requires_grad = requires_grad

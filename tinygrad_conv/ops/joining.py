@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from ..arguments import Axes, ShapeLike, checked, one_of
+from ..arguments import Axes, ShapeLike, afford, checked, one_of
 from ..engine.bare import array_of
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, AxisError, ShapeError
@@ -354,6 +354,7 @@ def resize(x: Array, new_shape: ShapeLike) -> Tensor:
     Tensor([1., 2., 1.])
     """
     shape = new_shape
+    afford("resize", shape, 2 * 8)  # with the places
     flat = reshape(x, (-1,))
     size, n = int(np.prod(shape, dtype=np.int64)), np.shape(array_of(flat))[0]
     if not n:  # nothing to repeat

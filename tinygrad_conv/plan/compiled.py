@@ -7,10 +7,11 @@ from collections.abc import Callable, Hashable
 from functools import update_wrapper
 from threading import Lock
 from types import MethodType
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Annotated, Any, Generic, ParamSpec, TypeVar
 
 import numpy as np
 
+from ..arguments import checked, functions
 from ..engine.modes import MODE, OBSERVED, observed
 from ..engine.tensor import Tensor, ndarray
 from ..errors import CompileWarning, DTypeError, GraphError
@@ -33,7 +34,10 @@ MOST_IN_VAIN = 8  # recordings in a row of one signature, of which none was ever
 REST = 100  # calls run as they are
 
 
-def compile(step: Callable[P, T], *, warn: bool = True) -> Compiled[P, T]:
+@checked
+def compile(
+    step: Annotated[Callable[P, T], functions("a function, as in tg.compile(step)")], *, warn: bool = True
+) -> Compiled[P, T]:
     """A step (forward, backward, update) that runs without building a graph, from its second call on.
 
     The first call with arguments of some shapes and dtypes runs as ever, and is recorded; further ones replay what was
@@ -77,8 +81,6 @@ def compile(step: Callable[P, T], *, warn: bool = True) -> Compiled[P, T]:
     >>> print(step.plan)
     <plan of step: 11 calls of 12 recorded, 0.00 MB laid out>
     """
-    if not callable(step):
-        raise DTypeError(f"compile: expected a function, got {type(step).__name__}; write tg.compile(step)")
     return Compiled(step, warn)
 
 

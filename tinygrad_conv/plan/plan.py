@@ -15,6 +15,7 @@ from weakref import finalize
 
 import numpy as np
 
+from ..arguments import checked
 from ..errors import ArgumentError
 from . import telling
 from .calls import Call, Slot
@@ -95,6 +96,7 @@ class Plan:
             raise ArgumentError(f"draw: expected a plan alone, for it knows its shapes; got {len(args)} more arguments")
         return telling.graph(self)
 
+    @checked
     def memory_of(self, call: Call) -> str:
         """Where the results of a call lie: in which block of the plan's memory, or in new memory at each run."""
         return ", ".join(map(self._place, call.outputs))
@@ -103,6 +105,7 @@ class Plan:
         block = self._layout.block_of.get(slot)
         return f"block {block}" if block is not None else self._between.get(slot, "new")
 
+    @checked
     def runs_in(self, call: Call) -> str:
         """Which chain or program a call is in; nothing for a line of Python."""
         return "update" if call in self.updates else self._runs_in.get(call, "")
@@ -118,6 +121,7 @@ class Plan:
         names = {call: f"chain_{k}" for k, chain in enumerate(chains, 1) for call in chain.calls}
         return names | {call: f"program_{k}" for k, program in enumerate(programs, 1) for call in program.calls}
 
+    @checked
     def seen_as(self, slot: Slot) -> Slot:
         """The slot that a slot is a view of, if the view was taken once and for all; else the slot itself."""
         return self._layout.seen_as(slot)

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..engine.node import Node
+from ..engine.source import LIBRARY
 from ..engine.tensor import wrap
 from .calls import Call, Slot, Wrapped, parts
 from .into import into, is_view
@@ -34,7 +35,7 @@ def written(
     writer = _Writer(steps, updates, layout, arguments, outputs)
     lines = [(line, writer.step) for line in writer.lines()]
     source = "def step(arrays):\n" + "".join(f"    {line}\n" for line, _ in lines)
-    file = f"<plan of {name} {next(_files)}>"
+    file = f"{LIBRARY}<plan of {name} {next(_files)}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     exec(compile(source, file, "exec"), writer.scope)
     return file, source, writer.scope.pop("step"), [step for _, step in lines]

@@ -57,13 +57,13 @@ class Update:
         optimizer.begin()
         given = optimizer.numbers(lr)
         if given != self._numbers_of:
-            numbers = self._machine.NUMBERS[optimizer.kernel.name](*given)
+            numbers = self._machine.NUMBERS[optimizer._kernel.name](*given)
             self._numbers[: len(numbers)] = numbers
             self._numbers_of = given
         try:
             self._table.run(arrays)
         except Exception as error:  # Numba's, which compiles it now
-            kernels.failed(optimizer.kernel.name, error)
+            kernels.failed(optimizer._kernel.name, error)
             self._step(optimizer)
         else:
             optimizer.steps += 1
@@ -120,7 +120,7 @@ class Update:
     def _write(self, kinds: list[Kind | None]) -> None:
         machine, self._kinds = self._machine, kinds
         present = [kind for kind in kinds if kind is not None]
-        self._table = machine.Table(self.optimizer.kernel.name, present[0].dtype.type if present else None)
+        self._table = machine.Table(self.optimizer._kernel.name, present[0].dtype.type if present else None)
         numbers = count()
         for kind in present:
             size = kind.dtype.itemsize
@@ -138,7 +138,7 @@ def _is_all_by_kernel(optimizer: Optimizer) -> bool:
     kind = type(optimizer)
     naming = next((base for base in kind.__mro__ if "kernel" in vars(base)), Optimizer)
     return (
-        kind.kernel in (kernels.sgd, kernels.adam, kernels.rmsprop)
+        kind._kernel in (kernels.sgd, kernels.adam, kernels.rmsprop)
         and kind.step is Optimizer.step and kind.update is Optimizer.update
         and all(getattr(kind, name) is getattr(naming, name) for name in ("numbers", "begin", "arrays", "start"))
         and vars(optimizer).keys().isdisjoint(("step", "update", "numbers", "begin", "arrays", "start", "kernel"))

@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import NonNegative, SeedNumber, checked
 from ..engine.primitive import Primitive
 from ..errors import ArgumentError, DTypeError, MissingExtraError
 from .report import GradientError
@@ -49,9 +50,10 @@ def _remembered(adapter: Function) -> Function:
     return made
 
 
+@checked
 def check_vjp(
-    f: Function, vjp: Function, *args: Any, name: str | None = None, seed: int = 0,
-    rtol: float | None = None, atol: float | None = None,
+    f: Function, vjp: Function, *args: Any, name: str | None = None, seed: SeedNumber = 0,
+    rtol: NonNegative | None = None, atol: NonNegative | None = None,
 ) -> None:  # fmt: skip
     """Check the hand-written gradient of a NumPy function.
 
@@ -88,6 +90,7 @@ def check_vjp(
 # The adapters
 
 
+@checked
 @_remembered
 def from_numpy(f: Function, vjp: Function) -> Function:
     """A NumPy function with a hand-written gradient, as an operation: see `check_vjp` for the convention.
@@ -97,10 +100,6 @@ def from_numpy(f: Function, vjp: Function) -> Function:
     >>> tg.grad(lambda x: double(x).sum())(np.ones(2))
     Tensor([2., 2.])
     """
-
-    for what, function in (("a function", f), ("its vjp(g, *args)", vjp)):
-        if not callable(function):
-            raise DTypeError(f"from_numpy: expected {what}, got {type(function).__name__}")
 
     def gradient(i: int) -> Function:
         def of(g: Array, *args: Any) -> Array:
@@ -120,6 +119,7 @@ def from_numpy(f: Function, vjp: Function) -> Function:
     return _operation(f, run=_plain, pull=pull, order=1)
 
 
+@checked
 @_remembered
 def from_autograd(f: Function) -> Function:
     """A function written in `autograd.numpy`, as an operation of any order, in both modes.
@@ -143,6 +143,7 @@ def from_autograd(f: Function) -> Function:
     return adapt(f, _name(f))
 
 
+@checked
 @_remembered
 def from_jax(f: Function) -> Function:
     """A function of JAX arrays, as an operation of any order, in both modes; it runs with 64-bit numbers enabled.
@@ -168,6 +169,7 @@ def from_jax(f: Function) -> Function:
     return adapt(f, _name(f))
 
 
+@checked
 @_remembered
 def from_torch(f: Any) -> Function:
     """A function of PyTorch tensors, or a ``torch.autograd.Function``, as an operation of any order.
@@ -224,6 +226,7 @@ def from_torch(f: Any) -> Function:
     return adapt(function, function, _name(f))
 
 
+@checked
 @_remembered
 def from_mygrad(f: Function) -> Function:
     """A function of MyGrad tensors, as an operation of first order in reverse mode, which is what MyGrad has.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
+from ..arguments import NonNegative, SeedNumber, checked, one_of
 from ..engine.primitive import Primitive
 from ..errors import ArgumentError
 from . import replay
@@ -26,12 +27,14 @@ __all__ = [
 ]
 
 Function = Callable[..., Any]
+Order: TypeAlias = Annotated[int, one_of(1, 2)]
 
 
+@checked
 def check_gradients(
-    f: Function, *args: Any, order: int = 2, modes: Sequence[str] = BOTH, name: str | None = None, seed: int = 0,
-    argnums: int | Sequence[int] | None = None, rtol: float | None = None, atol: float | None = None,
-    properties: Sequence[str] | None = None, explain: bool = True,
+    f: Function, *args: Any, order: Order = 2, modes: str | Sequence[str] = BOTH, name: str | None = None,
+    seed: SeedNumber = 0, argnums: int | Sequence[int] | None = None, rtol: NonNegative | None = None,
+    atol: NonNegative | None = None, properties: Sequence[str] | None = None, explain: bool = True,
 ) -> None:  # fmt: skip
     """Check the gradients of a function at one point, in forward and reverse mode, to second order.
 
@@ -70,8 +73,6 @@ def check_gradients(
     >>> check_gradients(lambda x, w: tg.tanh(x @ w), np.ones((2, 3)), np.ones((3, 1)))
     """
     __tracebackhide__ = True  # for pytest: the report says it all
-    if order not in (1, 2):
-        raise ArgumentError(f"check_gradients: expected order 1 or 2, got {order!r}")
     options: dict[str, Any] = {"seed": seed, "rtol": rtol, "atol": atol, "modes": _modes(modes, f)}
     options["order"] = min(order, getattr(f, "order", order))
 
@@ -95,8 +96,9 @@ def check_gradients(
         raise replay.with_test(error, test) from error.__cause__
 
 
+@checked
 def check_primitive(
-    primitive: Primitive, draw: Draw, properties: Sequence[str] | None = None, order: int = 2, *, explain: bool = True
+    primitive: Primitive, draw: Draw, properties: Sequence[str] | None = None, order: Order = 2, *, explain: bool = True
 ) -> None:
     """The whole battery (or some properties) on one drawn sample of a primitive.
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 
+from ..arguments import LATER, Count, Finite, SeedNumber, ShapeLike, Size, checked
 from ..kernels.product import matmul
 
 T = TypeVar("T")
@@ -26,6 +27,7 @@ GROUPINGS = ((1, 1, 1), (1, 1, 2), (1, 2, 1), (2, 1, 1), (2, 2, 1), (2, 1, 2), (
 LAYOUTS = ("contiguous", "transposed", "strided", "negative stride", "read-only")
 
 
+@checked
 class Draw:
     """A source of sample arguments.
 
@@ -53,7 +55,7 @@ class Draw:
     """
 
     def __init__(
-        self, integer: Callable[[int, int], int], seed: int, *, ties: bool = False, extremes: bool = False
+        self, integer: Callable[[int, int], int], seed: SeedNumber, *, ties: bool = False, extremes: bool = False
     ) -> None:
         self._integer = integer
         self.seed = seed
@@ -65,7 +67,7 @@ class Draw:
         self._arrays = 0
 
     @classmethod
-    def seeded(cls, seed: int, **options: bool) -> Draw:
+    def seeded(cls, seed: SeedNumber, **options: bool) -> Draw:
         """A `Draw` whose structure comes from a seeded generator too."""
         structure = np.random.default_rng([seed, 1])
         draw = cls(lambda low, high: int(structure.integers(low, high + 1)), seed, **options)
@@ -73,7 +75,7 @@ class Draw:
         return draw
 
     @classmethod
-    def replay(cls, seed: int, choices: Sequence[int]) -> Draw:
+    def replay(cls, seed: SeedNumber, choices: Sequence[int]) -> Draw:
         """A `Draw` that repeats choices (as far as they are possible), and chooses the least when they run out.
 
         >>> draw = Draw.replay(0, [1, 9])
@@ -95,14 +97,14 @@ class Draw:
     def boolean(self) -> bool:
         return bool(self.integer(0, 1))
 
-    def choice(self, options: Sequence[T]) -> T:
+    def choice(self, options: Annotated[Sequence[T], LATER]) -> T:
         """One of the options; the first is the simplest."""
         return options[self.integer(0, len(options) - 1)]
 
-    def shape(self, min_ndim: int = 0, max_ndim: int = 3, min_side: int = 0, max_side: int = 4) -> Shape:
+    def shape(self, min_ndim: Count = 0, max_ndim: Count = 3, min_side: Count = 0, max_side: Count = 4) -> Shape:
         return tuple(self.integer(min_side, max_side) for _ in range(self.integer(min_ndim, max_ndim)))
 
-    def broadcastable(self, shape: Shape) -> Shape:
+    def broadcastable(self, shape: ShapeLike) -> Shape:
         """A shape that broadcasts to `shape`: axes dropped from the left, others made 1."""
         kept = shape[self.integer(0, len(shape)) :] if shape else ()
         smaller = tuple(1 if self.boolean() else n for n in kept)
@@ -112,7 +114,7 @@ class Draw:
 
     # -- values ----------------------------------------------------------------------------------------------------
 
-    def values(self, shape: Shape, low: float = -3.0, high: float = 3.0) -> Array:
+    def values(self, shape: ShapeLike, low: Finite = -3.0, high: Finite = 3.0) -> Array:
         """Distinct float64 values inside (low, high), apart from each other, from integers and from halves.
 
         No two elements tie, nor do elements of different arrays of one sample, and differences in steps of 1e-4 cross
@@ -134,9 +136,8 @@ class Draw:
         values[near] += 0.31 * step
         return values.reshape(shape)
 
-    def array(self, shape: Shape, low: float = -3.0, high: float = 3.0) -> Array:
+    def array(self, shape: ShapeLike, low: Finite = -3.0, high: Finite = 3.0) -> Array:
         """`values` in a drawn memory layout."""
-        shape = tuple(shape)
         n = math.prod(shape)
         self.classes |= {"0-d"} if not shape else {"empty"} if n == 0 else {"one element"} if n == 1 else set()
         return self.laid_out(self.values(shape, low, high))
@@ -151,7 +152,7 @@ class Draw:
 
     # -- windows ---------------------------------------------------------------------------------------------------
 
-    def conv_config(self, rank: int | None = None) -> Config:
+    def conv_config(self, rank: Size | None = None) -> Config:
         """Sizes, kernel, stride, dilation, padding, groups and channels of a small convolution, as a dictionary.
 
         >>> sorted(Draw.seeded(1).conv_config(rank=2))
@@ -176,7 +177,7 @@ class Draw:
         self.classes |= window_classes(**config)
         return config
 
-    def pool_config(self, rank: int | None = None) -> Config:
+    def pool_config(self, rank: Size | None = None) -> Config:
         """The same for a pooling: no window lies wholly in padding."""
         rank = rank or self.choice((1, 2, 2, 3))
         spread = 3 - rank // 2
@@ -204,7 +205,7 @@ class Draw:
     def plain_sample(self, **params: Any) -> Sample:
         return (self.array(self.shape()),), params
 
-    def axis(self, ndim: int) -> int:
+    def axis(self, ndim: Size) -> int:
         return self.integer(-ndim, ndim - 1)
 
     def axis_sample(self, **params: Any) -> Sample:
@@ -250,7 +251,7 @@ class Draw:
         shape = self.shape()
         return (self.array(shape),), {"pairs": tuple((self.integer(0, 2), self.integer(0, 2)) for _ in shape)}
 
-    def index(self, shape: Shape) -> Any:
+    def index(self, shape: ShapeLike) -> Any:
         """A basic or advanced index of an array of this shape."""
         parts: list[Any] = []
         kind = self.integer(0, 3)  # 0, 1: basic; 2: with an integer array; 3: a mask
@@ -293,7 +294,7 @@ class Draw:
         shape = (*self.shape(max_ndim=1), self.integer(1, 4), self.integer(1, 4))
         return (self.array(shape),), {"k": self.integer(-2, 2)}
 
-    def well_conditioned(self, n: int, batch: Shape = ()) -> np.ndarray[Any, Any]:
+    def well_conditioned(self, n: Count, batch: ShapeLike = ()) -> np.ndarray[Any, Any]:
         """Matrices with singular values between 1 and 2."""
         u, _, v = np.linalg.svd(self.values((*batch, n, n)))
         return self.laid_out(matmul(u * self.rng.uniform(1, 2, (*batch, 1, n)), v))

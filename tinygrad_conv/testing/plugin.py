@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ..arguments import checked
 from ..errors import ArgumentError, MissingExtraError
 from . import coverage
 from .checks import check_gradients
@@ -55,6 +56,7 @@ _adapted: ContextVar[list[_Call] | None] = ContextVar("adapted", default=None)  
 # Tests
 
 
+@checked
 def property_gradient(*strategies: Any, **options: Any) -> Callable[[Function], Function]:
     """Make a function a Hypothesis test of its gradient.
 

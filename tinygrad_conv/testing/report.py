@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from ..errors import CheckError
+
 __all__ = ["GradientError", "Report", "hypothesis_runs"]
 
 Index = tuple[int, ...]
@@ -109,7 +111,7 @@ def _at(index: Index | None) -> str:
     return str(list(index)) if index else ""
 
 
-class GradientError(AssertionError):
+class GradientError(CheckError):
     """A gradient is wrong (or something else that a check promises does not hold); ``.report`` says what and where.
 
     A report may be given as a function that makes it when it is first asked for.

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ...arguments import checked
 from ..comparison import Comparison
 from ..snapshot import snapshot
 from ..value import Graph, GraphModule, GraphNode
@@ -17,6 +18,7 @@ from .render import Drawing
 __all__ = ["Diff", "diff"]
 
 
+@checked
 def diff(a: Any, b: Any) -> Diff:
     """What changed from graph `a` to graph `b`.
 
@@ -45,6 +47,7 @@ def diff(a: Any, b: Any) -> Diff:
     return Diff(snapshot(a), snapshot(b))
 
 
+@checked
 class Diff(Comparison):
     """The differences between two graphs (see `Comparison`), which can be drawn."""
 

@@ -10,22 +10,23 @@ import textwrap
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from html import escape
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-from ...errors import ArgumentError
+from ...arguments import checked, names_of
 from ..describing import options
 from ..value import Graph, GraphModule, GraphNode, Values, counted
-from .looks import BOX_FILLS, BOX_LINE, COLORS, INK, LINE, PAPER, QUIET, ROUND, Color, Painter, amount_text
+from .looks import BOX_FILLS, BOX_LINE, INK, LINE, PAPER, QUIET, ROUND, Color, Painter, amount_text
 
 if TYPE_CHECKING:
     from graphviz import Digraph  # type: ignore[import-untyped]
 
-__all__ = ["DEFAULT_SHOW", "SHOW", "Direction", "heading", "to_dot"]
+__all__ = ["DEFAULT_SHOW", "SHOW", "Direction", "Shown", "heading", "to_dot"]
 
 Direction: TypeAlias = Literal["LR", "TB"]
 DEFAULT_SHOW = ("shape", "params", "options", "legend")
 EXTRA = ("dtype", "values", "gradients", "flops", "bytes", "time", "source", "plumbing")
 SHOW = (*DEFAULT_SHOW, *EXTRA)  # all that can be shown
+Shown: TypeAlias = Annotated[str | Collection[str], names_of(SHOW)]
 
 _FONT = "Helvetica"  # Graphviz knows its widths, and every viewer has it or a font of the same widths
 _WIDTH = 30  # characters to a line of a label
@@ -33,8 +34,9 @@ _ORDERED = {"-", "/", "@", "**", "//", "%", "atan2"}  # labels of operations who
 _MOST_USES = 12  # of a leaf, to be drawn as lines
 
 
+@checked
 def to_dot(
-    graph: Graph, direction: Direction = "LR", show: Collection[str] = DEFAULT_SHOW, color: Color = "kind",
+    graph: Graph, direction: Direction = "LR", show: Shown = DEFAULT_SHOW, color: Color = "kind",
     whole: Graph | None = None,
 ) -> Digraph:  # fmt: skip
     """The graph in DOT, as a `graphviz.Digraph`; its text is ``.source``.
@@ -65,7 +67,6 @@ def to_dot(
     """
     import graphviz  # here, so that importing the library stays cheap
 
-    show = checked(direction, show, color)
     dot = graphviz.Digraph(
         "graph",
         graph_attr={
@@ -86,19 +87,6 @@ def to_dot(
     _write_boxes(dot, graph, beside, show, painter)
     _write_edges(dot, graph, beside)
     return dot
-
-
-def checked(direction: str, show: Collection[str], color: str = "kind") -> tuple[str, ...]:
-    """What is to be shown; ArgumentError if an option is none."""
-    if direction not in ("TB", "LR"):
-        raise ArgumentError(f"draw: expected direction 'TB' or 'LR', got {direction!r}")
-    if color not in COLORS:
-        raise ArgumentError(f"draw: expected color to be one of {', '.join(COLORS)}, got {color!r}")
-    show = (show,) if isinstance(show, str) else tuple(show)
-    for name in show:
-        if name not in SHOW:
-            raise ArgumentError(f"draw: expected names out of {', '.join(SHOW)} in show, got {name!r}")
-    return show
 
 
 def _beside(graph: Graph) -> dict[str, str]:

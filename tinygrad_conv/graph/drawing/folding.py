@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...arguments import Size, checked
 from ...engine.primitive import primitives
 from ..value import Graph, GraphModule, GraphNode, Values, counted
 
@@ -26,7 +27,8 @@ _LONGEST = 2_000  # nodes to a block
 _ARITY = 4  # an operation of more inputs is never part of a repeated block
 
 
-def fold(graph: Graph, most: int = MOST) -> Graph:
+@checked
+def fold(graph: Graph, most: Size = MOST) -> Graph:
     """Equal blocks drawn once, and as much more folded as it takes to show at most `most` nodes; `notes` say what.
 
     >>> import tinygrad_conv as tg
@@ -59,6 +61,7 @@ def _noted(graph: Graph, note: str, replacing: str = "\0") -> Graph:
 # Groups of nodes as one node
 
 
+@checked
 def as_modules(graph: Graph) -> Graph:
     """Each innermost module as one node, one for each of its calls; what runs between modules stays."""
     graph = one_per_call(graph)

@@ -12,17 +12,18 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from ...arguments import Count, checked
 from ...errors import ArgumentError, GraphError, MissingExtraError, MutationError
 from ...files import name_of, write
-from ..snapshot import snapshot
+from ..snapshot import Order, snapshot
 from ..value import Graph, counted
-from .dot import DEFAULT_SHOW, Direction, checked, to_dot
+from .dot import DEFAULT_SHOW, Direction, Shown, to_dot
 from .folding import as_modules
 from .folding import fold as folded
 from .looks import Color, dark_style, darkened
@@ -37,23 +38,23 @@ __all__ = ["Drawing", "draw"]
 
 Level: TypeAlias = Literal["ops", "modules", "units"]
 Theme: TypeAlias = Literal["auto", "light", "dark"]
-LEVELS, THEMES = ("ops", "modules", "units"), ("auto", "light", "dark")
 _FORMATS = ("svg", "png", "pdf", "dot", "html")
 _FONTS = "Helvetica,Arial,Nimbus Sans,Liberation Sans,Arimo,sans-serif"  # all of the same widths, but the last
 _MOST_NODES = 5_000  # layout takes some seconds at this size, and grows faster than it
 
 
+@checked
 def draw(
     thing: Any,
     *example_args: Any,
     level: Level = "ops",
-    show: Collection[str] = DEFAULT_SHOW,
-    backward: bool | int = False,
+    show: Shown = DEFAULT_SHOW,
+    backward: Order = False,
     fold: bool = True,
     direction: Direction = "LR",
     color: Color = "kind",
     theme: Theme = "auto",
-    unit: int | None = None,
+    unit: Count | None = None,
     profile: Profile | None = None,
 ) -> Drawing:
     """Draw the graph of a tensor, or of a function or module run once on example arguments.
@@ -108,11 +109,6 @@ def draw(
     ├─ relu_1: relu (4, 2) <- matmul_1
     └─ output: output (4, 2) <- relu_1
     """
-    show = checked(direction, show, color)
-    if level not in LEVELS:
-        raise ArgumentError(f"draw: expected level to be one of {', '.join(LEVELS)}, got {level!r}")
-    if theme not in THEMES:
-        raise ArgumentError(f"draw: expected theme to be one of {', '.join(THEMES)}, got {theme!r}")
     options: dict[str, Any] = {
         "values": "values" in show or level == "units", "gradients": "gradients" in show or color == "gradients",
         "time": ("time" in show or color == "time") and (profile or True), "backward": backward,
@@ -122,6 +118,7 @@ def draw(
     return Drawing(graph, direction, show, level=level, fold=fold, color=color, theme=theme, unit=unit, details=details)
 
 
+@checked
 class Drawing:
     """A picture of a graph: shows itself in a notebook, and writes itself to a file.
 
@@ -134,8 +131,8 @@ class Drawing:
     """
 
     def __init__(
-        self, graph: Graph, direction: Direction = "LR", show: Collection[str] = DEFAULT_SHOW, *, level: Level = "ops",
-        fold: bool = True, color: Color = "kind", theme: Theme = "auto", unit: int | None = None,
+        self, graph: Graph, direction: Direction = "LR", show: Shown = DEFAULT_SHOW, *, level: Level = "ops",
+        fold: bool = True, color: Color = "kind", theme: Theme = "auto", unit: Count | None = None,
         details: Callable[[], Graph] | None = None,
     ) -> None:  # fmt: skip
         self.graph = graph

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ...arguments import ShapeLike, Size, checked
 from ...engine.node import Shape
 from ...engine.tensor import Array, Tensor, ndarray
 from ...errors import ArgumentError, ShapeError
@@ -30,8 +31,9 @@ _CELLS = 40  # rows and columns of the matrix that a picture shows
 _PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#5B4A94", "#8C564B")
 
 
+@checked
 def as_dense(
-    conv: Any, input_shape: Shape, stride: Any = 1, padding: Any = "valid", dilation: Any = 1, groups: int = 1
+    conv: Any, input_shape: ShapeLike, stride: Any = 1, padding: Any = "valid", dilation: Any = 1, groups: Size = 1
 ) -> DenseView:
     """The matrix M with ``conv(x).ravel() == M @ x.ravel()`` for one image (the bias aside).
 
@@ -60,7 +62,7 @@ def as_dense(
     >>> view.counts
     {'dense': 15, 'locally connected': 9, 'convolution': 3}
     """
-    layer, shape = _layer(conv, tuple(input_shape), stride, padding, dilation, groups)
+    layer, shape = _layer(conv, input_shape, stride, padding, dilation, groups)
     window, values = layer.window(shape), np.asarray(layer.weight._array)
     transposed = type(layer).__name__.endswith("Transpose")
     channels = values.shape[-1] if transposed else values.shape[-2] * window.groups
@@ -115,6 +117,7 @@ def _grouped(nn: Any, conv: Any) -> Any:
     return layer
 
 
+@checked
 class DenseView:
     """A convolution as a sparse matrix: rows are outputs, columns inputs, both raveled with channels last.
 
@@ -127,7 +130,7 @@ class DenseView:
         Which element of the (raveled) kernel each entry is: equal numbers are the same, shared weight.
     """
 
-    def __init__(self, lens: Lens, bias: Shape | None = None) -> None:
+    def __init__(self, lens: Lens, bias: ShapeLike | None = None) -> None:
         self._lens, self.bias = lens, bias
         assert lens.w is not None
         self.kernel: ndarray[Any, Any] = lens.w

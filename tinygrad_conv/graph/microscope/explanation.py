@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...arguments import checked
 from .cells import Index, Term
 from .scope import Scope
 
@@ -19,6 +20,7 @@ __all__ = ["Explanation"]
 _SHOWN = 64  # terms that text shows one by one
 
 
+@checked
 @dataclass(frozen=True, repr=False)
 class Explanation:
     """One element of an output: the terms whose sum it is, and what its gradient feeds.

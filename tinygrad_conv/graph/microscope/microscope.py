@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ...arguments import checked
 from ...engine.node import Node, Shape
 from ...engine.source import describe_source
 from ...engine.tensor import Tensor, ndarray
@@ -24,6 +25,7 @@ from .slides import page
 __all__ = ["Explanation", "Microscope", "microscope"]
 
 
+@checked
 def microscope(thing: Any, *example_args: Any, loss: Tensor | None = None) -> Microscope:
     """Look at single elements of what a convolution, a pooling or a dense layer computed.
 
@@ -97,6 +99,7 @@ def _of_snapshot(node: GraphNode) -> Microscope:
     return Microscope(*focused(live[0], live[1], None))
 
 
+@checked
 class Microscope(Scope):
     """A `Scope`: `explain` one element, or `render` a page on which the window moves."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ...arguments import checked
 from ...engine.node import Node, Shape
 from ...engine.tensor import ndarray
 from ..watching import Watch
@@ -29,6 +30,7 @@ class Stage:
     axes: Sequence[int] | None = None
 
 
+@checked
 class Scope:
     """One operation and its arrays, with what came after it.
 

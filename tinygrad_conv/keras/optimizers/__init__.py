@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ... import optim
-from ...arguments import Fraction, NonNegative, Positive, check
+from ...arguments import Checked, Fraction, NonNegative, Positive, check, checked
 from ...engine.modes import effect
 from ...engine.tensor import Tensor
 from ...errors import ArgumentError, DTypeError
@@ -24,7 +24,7 @@ from . import rules, schedules
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "get", "schedules"]
 
 
-class Optimizer:
+class Optimizer(Checked):
     """Base of the optimisers: holds the settings until `bind` gives it parameters.
 
     Parameters
@@ -226,6 +226,7 @@ _BY_NAME: dict[str, Callable[[], Optimizer]] = {
 }  # fmt: skip
 
 
+@checked
 def get(optimizer: Any) -> Optimizer:
     """The optimiser of this name or class with Keras' defaults; an optimiser object itself.
 

@@ -20,7 +20,7 @@ __all__ = ["SGD", "Adagrad", "Adam", "RMSprop"]
 class SGD(optim.SGD):
     """``v = momentum * v - lr * g``, ``p += v``; with Nesterov ``p += momentum * v - lr * g``."""
 
-    kernel = kernels.sgd
+    _kernel = kernels.sgd
 
     def numbers(self, lr: float) -> tuple[Any, ...]:
         return 1.0, self.momentum, self.nesterov, self.weight_decay, float(lr)
@@ -29,7 +29,7 @@ class SGD(optim.SGD):
 class Adam(optim.Adam):
     """``p -= lr * √(1 - β2^t) / (1 - β1^t) * m / (√v + epsilon)``."""
 
-    kernel = kernels.adam
+    _kernel = kernels.adam
 
     def begin(self) -> None:
         super().begin()
@@ -40,7 +40,7 @@ class Adam(optim.Adam):
 class RMSprop(optim.RMSprop):
     """``v = momentum * v + lr * g / √(s + epsilon)``, ``p -= v``."""
 
-    kernel = kernels.rmsprop
+    _kernel = kernels.rmsprop
 
     def numbers(self, lr: float) -> tuple[Any, ...]:
         return 1.0, self.rho, 0.0, self.momentum, self.weight_decay, self.epsilon, float(lr)

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from ... import optim
-from ...arguments import Count, NonNegative, Size
-from ...errors import ArgumentError
+from ...arguments import Checked, Count, NonNegative, Size
+from ...errors import ArgumentError, NotDefinedError
 from ..absent import instead
 from ..spelling import strict
 
 __all__ = ["CosineDecay", "ExponentialDecay", "LearningRateSchedule", "PiecewiseConstantDecay"]
 
 
-class LearningRateSchedule:
+class LearningRateSchedule(Checked):
     """Base of the schedules. To make one, define ``__call__(self, step)``: the learning rate of step 0, 1, 2, ..."""
 
     def __call__(self, step: int) -> float:
-        raise NotImplementedError(f"{type(self).__name__}: define __call__(self, step)")
+        raise NotDefinedError(f"{type(self).__name__}: define __call__(self, step)")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
