@@ -37,16 +37,16 @@ def part_of(path):
 
 
 def imports(path):
-    """What a file imports of the package, at run time or for types, anywhere in it: modules with the names taken."""
+    """What a file imports, at run time or for types, anywhere in it: module, name taken, and what it is called here."""
     package = ["tinygrad_conv", *path.relative_to(PACKAGE).parts[:-1]]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield alias.name, None
+                yield alias.name, None, alias.name
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             for alias in node.names:
-                yield ".".join([*base, *([node.module] if node.module else [])]), alias.name
+                yield ".".join([*base, *([node.module] if node.module else [])]), alias.name, alias.asname or alias.name
 
 
 def file_of(module, name=None):
@@ -60,7 +60,7 @@ def file_of(module, name=None):
 
 
 def imported_files(path):
-    return {file for module, name in imports(path) if (file := file_of(module, name))} - {path}
+    return {file for module, name, _ in imports(path) if (file := file_of(module, name))} - {path}
 
 
 @EACH_FILE
@@ -91,11 +91,18 @@ def test_imports_point_one_way_inside_the_parts_too():
     assert not {str(path.relative_to(PACKAGE)) for path in left}
 
 
+def private(name):
+    return name.startswith("_") and not name.startswith("__")
+
+
 @EACH_FILE
 def test_private_names_stay_in_their_file(path):
-    taken = {name for module, name in imports(path) if name and name.startswith("_") and file_of(module)}
-    modules = {name for name in taken if (path.parent / f"{name}.py").exists()}
-    assert {name for name in taken - modules if not name.startswith("__")} == set()
+    """Neither imported from another file, nor asked of it: `from .a import _b`, `a._b`."""
+    taken = [(file_of(module), file_of(f"{module}.{name}"), name, here) for module, name, here in imports(path) if name]
+    assert not {name for file, own, name, _ in taken if file and not own and private(name)}
+    files = {here for _, own, _, here in taken if own}
+    asked = {node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Attribute)}
+    assert not {ast.unparse(node) for node in asked if private(node.attr) and ast.unparse(node.value) in files}
 
 
 def lines_of_code(path):

@@ -97,9 +97,7 @@ def walk(
             token = MODE.set(replace(MODE.get(), backward=node))
         rules = primitive.vjps_on_tensors if on_tensors else primitive.vjps
         variadic, conjugated = primitive.variadic, node.dtype.kind == "c" and primitive.joint is None
-        if (
-            conjugated
-        ):  # rules multiply by the derivative, and a gradient is the steepest ascent: that needs its conjugate
+        if conjugated:  # rules multiply by the derivative; a gradient, the steepest ascent, needs its conjugate
             arrived, g = g, ops.conj(g)
         together = None if primitive.joint is None else primitive.joint.pull_all(node, g, on_tensors)
         if watched:
