@@ -1,5 +1,6 @@
 """Every run is the same: Hypothesis draws the same examples each time. `HYPOTHESIS_PROFILE=nightly` explores."""
 
+import gc
 import os
 
 import pytest
@@ -32,6 +33,12 @@ def pytest_collection_modifyitems(items):
         few = getattr(test, "_hypothesis_internal_use_settings", None)
         if few is not None and few.max_examples < settings.default.max_examples:
             test._hypothesis_internal_use_settings = settings(few, max_examples=settings.default.max_examples)
+
+
+def pytest_collection_finish():
+    """What pytest holds to the end (7,000 tests, what they import) is not gone through at each collection of cycles."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
