@@ -33,6 +33,10 @@ NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 LIBRARY = [name for name, p in tg.primitives().items() if p.forward.__module__.startswith("tinygrad_conv.")]
 
 
+# All mistakes are planted in these by day, too
+WINDOWS = "conv", "conv_transpose", "conv_kernel_gradient", "patches", "pool_max", "pool_mean"
+
+
 @pytest.fixture
 def registry():
     """A registry that forgets what the test declares."""
@@ -51,11 +55,37 @@ def mutant(primitive, mistake, k=0, site=None):
 # The library: 100 %
 
 
+def in_turn(mutants):
+    """Of each mistake one mutant, in another rule than that of the mistake before."""
+    by_mistake = {}
+    for mutant in mutants:
+        by_mistake.setdefault(mutant.mutation, []).append(mutant)
+    return [those[number % len(those)] for number, those in enumerate(by_mistake.values())]
+
+
+def assert_the_mistakes_of_windows(name, verdicts):
+    """None of those that the geometry allows is waved through as not applicable."""
+    wanted = {
+        "swap stride and dilation", "shift a window", "ignore the remainder", "wrong only for batch 1",
+        "wrong only for H != W", "wrong only for stride > 1",
+    }  # fmt: skip
+    if name.startswith("conv"):
+        wanted |= {"transpose the kernel", "no flip", "wrong only for padding > 0 and k = 1"}
+    assert not [v.mutant for v in verdicts if v.mutation in wanted and v.outcome == "not applicable"]
+    assert [v for v in verdicts if v.mutation == "assign for add in overlap" and v.outcome == "killed"]
+
+
 @pytest.mark.parametrize("name", LIBRARY)
 def test_every_mutant_of_the_library_is_killed(name):
-    """Bounded: two samples to kill each; the nightly profile gives it twelve, as `--gradmut` does."""
-    bounds = {} if NIGHTLY else {"examples": 2, "draws": 60}
-    verdicts = run_on_primitive(tg.primitives()[name], **bounds)
+    """Bounded: each mistake in one rule, and two samples to kill it; at night in all rules, with twelve samples."""
+    mutants, bounds = list(mutants_of(tg.primitives()[name])), {}
+    if not NIGHTLY and name not in WINDOWS:
+        mutants, bounds = in_turn(mutants), {"examples": 2, "draws": 60}
+    elif not NIGHTLY:
+        bounds = {"examples": 3}
+    verdicts = run_on_primitive(tg.primitives()[name], mutants, **bounds)
+    if name in WINDOWS:
+        assert_the_mistakes_of_windows(name, verdicts)
     assert not alive(verdicts)
     assert any(v.outcome == "killed" for v in verdicts)
     assert not [v.mutant for v in verdicts if v.by == "raises"]  # a mutant is a wrong value, not a crash
@@ -64,20 +94,6 @@ def test_every_mutant_of_the_library_is_killed(name):
 def test_every_mistake_is_planted_somewhere():
     verdicts = [v for name in ("conv", "add") for v in run_on_primitive(tg.primitives()[name], examples=2)]
     assert {v.mutation for v in verdicts if v.outcome == "killed"} == {m.name for m in MUTATIONS}
-
-
-def test_convolutions_and_pooling_have_the_mistakes_of_windows():
-    """None of those that the geometry allows is waved through as not applicable."""
-    geometry = {
-        "swap stride and dilation", "shift a window", "ignore the remainder", "wrong only for batch 1",
-        "wrong only for H != W", "wrong only for stride > 1",
-    }  # fmt: skip
-    kernels = {"transpose the kernel", "no flip", "wrong only for padding > 0 and k = 1"}
-    for name in ("conv", "conv_transpose", "conv_kernel_gradient", "patches", "pool_max", "pool_mean"):
-        verdicts = run_on_primitive(tg.primitives()[name], examples=3)
-        wanted = geometry | (kernels if name.startswith("conv") else set())
-        assert not [v.mutant for v in verdicts if v.mutation in wanted and v.outcome == "not applicable"]
-        assert [v for v in verdicts if v.mutation == "assign for add in overlap" and v.outcome == "killed"]
 
 
 def test_not_applicable_has_a_reason():

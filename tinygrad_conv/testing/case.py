@@ -65,6 +65,7 @@ class Case:
         self.base: Case | None = None  # for the derivative of a derivative: the case of what was differentiated
         self.before = 0.0  # for the derivative of a derivative: the scale of what was differentiated
         self.moved = False  # is this point one beside a kink?
+        self._bends: list[bool] = []  # the answer, once it is asked for; copies of this case share it
         self.rng = np.random.default_rng(seed)
 
     @classmethod
@@ -210,7 +211,7 @@ class Case:
                 known[id(tangents)] = self._directional(tangents), tangents
         return known[id(tangents)][0]
 
-    @cached_property
+    @property
     def bends(self) -> bool:
         """Is the numeric derivative not linear in the direction, though no line through the point shows a kink?
 
@@ -219,8 +220,9 @@ class Case:
         """
         if self.moved:
             return False
-        bent = any(self._bends_towards(self.draw_tangents()) for _ in range(8))
-        return bent or (self.base is not None and self.base.bends)
+        if not self._bends:
+            self._bends.append(any(self._bends_towards(self.draw_tangents()) for _ in range(8)))
+        return self._bends[0] or (self.base is not None and self.base.bends)
 
     def _bends_towards(self, other: Sequence[Array]) -> bool:
         one = self.numeric_along(self.tangents)

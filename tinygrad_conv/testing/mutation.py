@@ -223,7 +223,7 @@ def _of_primitive(primitive: Primitive, seed: int, draws: int) -> _Samples:
 
 def _again(case: Case) -> Case:
     """The same function at the same point along the same directions: nothing that depends on a rule is known yet."""
-    known = {name: getattr(case, name) for name in ("y", "tangents", "cotangent", "truth", "bends")}
+    known = {name: getattr(case, name) for name in ("y", "tangents", "cotangent", "truth")}
     new = copy(case)
     for name in [name for name in vars(new) if hasattr(Case, name)]:  # cached properties
         del new.__dict__[name]
@@ -292,10 +292,13 @@ def _judge(mutant: Mutant, samples: _Samples, examples: int) -> Verdict:
     return Verdict(name, mistake, "not applicable", why)
 
 
-def run_on_primitive(primitive: Primitive, *, examples: int = 12, draws: int = 200, seed: int = 0) -> list[Verdict]:
-    """Plant every mistake in every rule of one primitive, and let the battery judge: see `run_mutants`."""
+def run_on_primitive(
+    primitive: Primitive, mutants: Iterable[Mutant] | None = None, *,
+    examples: int = 12, draws: int = 200, seed: int = 0,
+) -> list[Verdict]:  # fmt: skip
+    """Plant mistakes (all, or those given) in rules of one primitive, and let the battery judge: see `run_mutants`."""
     samples = _of_primitive(primitive, seed, draws)
-    return [_judge(mutant, samples, examples) for mutant in mutants_of(primitive)]
+    return [_judge(mutant, samples, examples) for mutant in mutants or mutants_of(primitive)]
 
 
 def run_mutants(
