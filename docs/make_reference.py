@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import tinygrad_conv as tg
+from tinygrad_conv import array_api
 from tinygrad_conv.engine.plain import is_plain
 from tinygrad_conv.files import write
 from tinygrad_conv.ops import overrides, protocols
@@ -18,12 +19,15 @@ DOCS = pathlib.Path(__file__).parent
 
 def row(function: Callable[..., Any], name: str) -> str:
     """One line of the table: name with its keywords, kind, the first sentence, the derivative."""
-    doc = inspect.getdoc(function) or ""
-    summary = re.split(r"(?<=[.:])\s", doc.split("\n\n")[0].replace("\n", " "))[0].rstrip(":")
     primitive = getattr(function, "primitive", None)
     kind = primitive.kind if primitive else "plain" if is_plain(function) else "composed"
-    cell = derivative(function)
-    return f"| `{name}{_arguments(function)}` | {kind} | {summary.replace('|', chr(92) + '|')} | {cell} |"
+    return f"| `{name}{_arguments(function)}` | {kind} | {summary(function)} | {derivative(function)} |"
+
+
+def summary(function: Callable[..., Any]) -> str:
+    """The first sentence of a docstring."""
+    first = (inspect.getdoc(function) or "").split("\n\n")[0].replace("\n", " ")
+    return re.split(r"(?<=[.:])\s", first)[0].rstrip(":").replace("|", "\\|")
 
 
 def derivative(function: Callable[..., Any]) -> str:
@@ -55,6 +59,15 @@ def operations() -> str:
         lines += ["| operation | kind | what it does | derivative |", "|---|---|---|---|"]
         lines += [row(getattr(family, operation), operation) for operation in family.__all__]
         lines.append("")
+    lines += ["## array_api", "", (array_api.__doc__ or "").split("\n")[0], ""]
+    lines += ["| function | what it answers |", "|---|---|"]
+    asked = {name: getattr(array_api, name) for name in array_api.__all__}
+    lines += [
+        f"| `{name}{_arguments(function)}` | {summary(function)} |"
+        for name, function in asked.items()
+        if inspect.isfunction(function)
+    ]
+    lines.append("")
     return "\n".join(lines)
 
 

@@ -267,6 +267,14 @@ def test_numpys_keywords_and_methods_are_honoured(call):
     assert judge(None, call, tuple(old), old) == "right"
 
 
+def test_what_is_made_like_a_tensor_is_one():
+    x = tg.Tensor([[1.0, 2.0]], requires_grad=True)
+    for made in (np.zeros(3, like=x), np.arange(3, like=x), np.eye(3, like=x), np.zeros_like(x), np.full_like(x, 7)):
+        assert type(made) is tg.Tensor
+        assert not made.requires_grad
+    assert (np.empty_like(x, dtype="f4").dtype, np.ones_like(x, shape=(2,)).tolist()) == (tg.float32, [1.0, 1.0])
+
+
 def test_a_dtype_is_what_is_computed_in():
     x = tg.Tensor([1.0, 2.0], requires_grad=True)
     for y in (

@@ -246,6 +246,15 @@ def test_torch_shares_memory_both_ways_and_its_writes_are_noticed(into):
     np.testing.assert_array_equal(w.grad.numpy(), array.numpy())
 
 
+def test_a_copy_of_torchs_memory_is_ours():
+    torch = library("torch")
+    array = torch.ones(2)
+    copies = [into(array, copy=True) for into in (tg.asarray, tg.from_dlpack)]
+    shared = tg.asarray(array, copy=False)
+    array[0] = 5.0
+    assert [x.tolist() for x in (*copies, shared)] == [[1.0, 1.0], [1.0, 1.0], [5.0, 1.0]]
+
+
 def test_an_alias_that_torch_gets_late_is_noticed():
     torch = library("torch")
     w = tg.Tensor([1.0, 1.0], requires_grad=True)

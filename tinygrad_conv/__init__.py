@@ -111,4 +111,6 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *_LAZY, "compile", "draw", "microscope", "profile"})
+    return sorted(
+        {*__all__, *_LAZY, *import_module(f"{__name__}.array_api").__all__, "compile", "draw", "microscope", "profile"}
+    )

@@ -46,7 +46,8 @@ def asarray(data: Any, dtype: DType | None = None, *, device: Device | None = No
         out = Tensor(data, dtype=dtype)
     else:
         out = data if dtype is None or data.dtype == dtype else data.astype(dtype)
-    shared = out is data or (isinstance(data, np.ndarray) and np.may_share_memory(out._array, data))
+    shared = out is data or not (isinstance(data, Tensor) or out._array.flags.owndata)
+    shared = shared or (isinstance(data, np.ndarray) and np.may_share_memory(out._array, data))
     if copy is False and not shared:
         raise ArgumentError(f"asarray: expected what is a tensor of {out.dtype} without a copy, got {data!r:.50}")
     return copied(out) if copy and shared else out

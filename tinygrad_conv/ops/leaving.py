@@ -21,7 +21,7 @@ from ..engine.tensor import Tensor, ops
 from ..errors import GraphError
 from . import creation
 
-__all__ = ["WAYS_OUT", "data_of", "followed", "lost", "outermost", "refuse_array", "refuse_number"]
+__all__ = ["WAYS_OUT", "data_of", "followed", "lost", "outermost", "refuse_array", "refuse_number", "tensors_in"]
 
 WAYS_OUT = (
     "If no gradient is wanted, say so: x.detach(), or with tg.no_grad(). If one is: tg.stack([...]) makes one tensor "
@@ -36,15 +36,16 @@ _WRITES = {  # what puts numbers into an array or another buffer, or makes NumPy
 
 def followed(value: Any) -> bool:
     """Does a gradient follow this tensor, or one in these lists, tuples and dictionaries?"""
-    return MODE.get().recording and any(tensor.node is not None for tensor in _tensors(value))
+    return MODE.get().recording and any(tensor.node is not None for tensor in tensors_in(value))
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """The tensors in these lists, tuples and dictionaries."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, (list, tuple, dict)):
         for item in value.values() if isinstance(value, dict) else value:
-            yield from _tensors(item)
+            yield from tensors_in(item)
 
 
 def lost(name: str, instead: str = "") -> GraphError:

@@ -22,7 +22,7 @@ from ..errors import ArgumentError, DTypeError, GraphError, ShapeError, WrittenE
 from .elementwise import logaddexp, maximum, minimum
 from .functions import fmax, fmin, hypot, logaddexp2
 from .keywords import composed
-from .leaving import WAYS_OUT, followed, lost, outermost
+from .leaving import WAYS_OUT, followed, lost, outermost, tensors_in
 from .overrides import class_of, name_of, operations
 from .reductions import all, any, cumsum, halved, logsumexp, max, min, normalize_axes, prod, sum
 from .scans import cumprod, logcumsumexp, running
@@ -87,7 +87,10 @@ def array_function(function: Callable[..., Any], args: Sequence[Any], kwargs: di
     elif class_of(function) != "data" and followed([*args, kwargs]):
         raise lost(outermost(sys._getframe(2)) or f"np.{name_of(function)}", _UNKNOWN)
     result = function(*_arrays(args), **_arrays(kwargs))
-    return result if operation is None else _tensors(result)
+    ours = (
+        operation is not None or next(tensors_in([*args, kwargs]), None) is None
+    )  # then ``like=tensor`` asked for one
+    return _tensors(result) if ours else result
 
 
 def _written(name: str, values: Sequence[Any]) -> GraphError | DTypeError:
