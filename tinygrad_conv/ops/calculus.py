@@ -144,8 +144,9 @@ def trapezoid(y: Array, x: Array | None = None, dx: Array = 1.0, axis: int = -1)
 
 @plain
 def _interval(xp: Array, x: Array) -> Any:
-    """The interval that each x lies in: its number, and is it left or right of all?"""
-    return np.clip(np.searchsorted(xp, x, side="right") - 1, 0, len(xp) - 2), x < xp[0], x > xp[-1]
+    """The interval that each x lies in: its number (0 if there is none), and is it left or right of all?"""
+    number = np.clip(np.searchsorted(xp, x, side="right") - 1, 0, max(len(xp) - 2, 0))
+    return number, x < xp[0], x > xp[-1]
 
 
 @checked
@@ -173,9 +174,9 @@ def interp(
         points, values = take(points, order), take(values, order)
         points = concat([points[-1:] - period, points, points[:1] + period])
         values = concat([values[-1:], values, values[:1]])
+    k, below, above = _interval(points, x)
     if points.shape[0] == 1:
         points, values = concat([points, points + 1]), concat([values, values])
-    k, below, above = _interval(points, x)
     x0, x1, y0, y1 = take(points, k), take(points, k + 1), take(values, k), take(values, k + 1)
     y = y0 + (y1 - y0) / (x1 - x0) * (x - x0)
     first = values[0] if left is None else left

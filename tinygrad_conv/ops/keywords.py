@@ -61,6 +61,8 @@ def composed(name: str, operation: Any, inputs: Sequence[Any], known: dict[str, 
         inputs = [choose(mask, x, nothing), *inputs[1:]]
     if rest:
         return NotImplemented
+    if initial is not None and not np.size(array_of(inputs[0])):
+        return sum(*inputs, **known) + initial  # of nothing; an extreme alone would be refused
     result = operation(*inputs, **known)
     if dtype is not None and isinstance(result, Tensor) and result.dtype != dtype:
         result = astype(result, dtype)  # that of covariances is float64 at least

@@ -58,7 +58,7 @@ def polyval(p: Array, x: Array) -> Tensor:
     """
     coefficients = p if isinstance(p, Tensor) else np.asarray(p)
     if not coefficients.shape[0]:
-        return x * 0
+        return x * False
     y: Any = np.zeros_like(array_of(x))
     for k in range(coefficients.shape[0]):
         y = y * x + coefficients[k]

@@ -110,7 +110,7 @@ def quantile(
     Tensor(3.)
     """
     y, spoilt, finish = _quantile("quantile", x, q, axis, method, keepdims, weights)
-    return finish(where(spoilt, np.nan, y))
+    return finish(where(spoilt, np.nan, y) if array_of(y).dtype.kind == "f" else y)
 
 
 @checked
