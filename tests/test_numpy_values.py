@@ -1,15 +1,17 @@
 """Operations under NumPy's names give NumPy's values and dtypes, and derivatives that differences confirm."""
 
 import inspect
+import os
 import sys
 
 import image_cases  # noqa: F401 (adds to them)
 import numpy as np
 import pytest
+from drawn import CALLS, Drawn
 from numpy_cases import CASES, COMPOSITES
 
 import tinygrad_conv as tg
-from tinygrad_conv.ops import FAMILIES
+from tinygrad_conv.ops import FAMILIES, overrides
 from tinygrad_conv.testing import check_gradients
 
 
@@ -95,6 +97,100 @@ def test_arbitrary_vectors_have_no_gradient(f):
 def test_what_decides_a_shape_is_data(choose):
     with pytest.raises(tg.errors.GraphError, match="a tensor that a gradient follows"):
         tg.grad(lambda c: choose(c, np.array([1.0, 2.0])).sum() + c.sum())(np.array([1.0, 0.0]))
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Drawn calls
+
+
+def leaves(value):
+    """The arrays of numbers in arguments or results."""
+    if isinstance(value, (list, tuple)):
+        return [leaf for item in value for leaf in leaves(item)]
+    return [value] if getattr(getattr(value, "dtype", None), "kind", "") in ("f", "c") else []
+
+
+def filled(value, arrays):
+    """The same value with the arrays of numbers in it replaced by these, an iterator."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(filled(item, arrays) for item in value)
+    return next(arrays) if leaves(value) else value
+
+
+NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+DATA = {"quantile", "nanquantile", "percentile", "nanpercentile"}  # whose second array takes no gradient
+
+
+def turned(x, like):
+    return x * (1 + 0.5j) if like.dtype.kind == "c" else x
+
+
+def weighed(rng, given):
+    """A real number of the results of a call: the sum of their elements with drawn weights, which stay the same."""
+    weights = [turned(rng.standard_normal(np.shape(y)), y) for y in leaves(given)]
+
+    def weigh(results):
+        terms = [y * w for y, w in zip(leaves(results), weights, strict=True)]
+        return sum((np.real(term) if term.dtype.kind == "c" else term).sum() for term in terms)
+
+    return weigh
+
+
+def quotient(f, inputs, directions, step=2e-4):
+    """The derivative along directions by differences of the fourth order, and by how much it may be off."""
+    found = []
+    for h in (step, step / 4):
+        steps = ([x + k * h * t for x, t in zip(inputs, directions, strict=True)] for k in (-2, -1, 1, 2))
+        low, near, far, high = (f(*at) for at in steps)
+        found.append((low - 8 * near + 8 * far - high) / (12 * h))
+    return found[1], abs(found[1] - found[0])
+
+
+def dot(gradients, directions):
+    return sum(np.sum(np.real(np.conj(plain(g)) * t)) for g, t in zip(gradients, directions, strict=True))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("seed", range(30 if NIGHTLY else 1))
+def test_drawn_calls_are_those_of_numpy(name, seed):
+    """Values, dtypes, and derivatives along a direction to second order."""
+    drawn, function = Drawn(seed), overrides.found(name)
+    if function is None:
+        return  # not in this version of NumPy
+    args, keywords = CALLS[name](drawn)
+    arrays = leaves([args, [*keywords.values()]])
+
+    def call(*inputs):
+        values = iter([*inputs, *arrays[len(inputs) :]])
+        given, named = filled([list(args), [*keywords.values()]], values)
+        return function(*given, **dict(zip(keywords, named, strict=True)))
+
+    expected, tensors = call(*arrays), [tg.Tensor(x, requires_grad=True) for x in arrays[: 1 if name in DATA else None]]
+    found = call(*tensors)
+    for theirs, ours in zip(leaves(expected), leaves(found), strict=True):
+        ours = plain(ours)
+        assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
+        single = {"f4", "c8"} & {x.dtype.str[1:] for x in [theirs, *arrays]}
+        np.testing.assert_allclose(ours, theirs, rtol=2e-4 if single else 1e-9, atol=2e-4 if single else 1e-11)
+    if not any(y.node is not None for y in leaves(found) if isinstance(y, tg.Tensor)):
+        return
+    inputs = [x.astype(complex if x.dtype.kind == "c" else float) for x in arrays[: len(tensors)]]
+    weigh, every = weighed(drawn.rng, call(*inputs)), tuple(range(len(inputs)))
+    directions = [turned(drawn.values(x.shape, -1, 1), x) for x in inputs]
+
+    def f(*inputs):
+        return weigh(call(*inputs))
+
+    def slope(*inputs):
+        return dot(tg.grad(f, argnums=every)(*inputs), directions)
+
+    right, off = quotient(f, inputs, directions)
+    assert slope(*inputs) == pytest.approx(right, rel=1e-6, abs=1e-7 + 30 * off)
+    assert float(tg.jvp(f, tuple(inputs), tuple(directions))[1]) == pytest.approx(right, rel=1e-6, abs=1e-7 + 30 * off)
+    right, off = quotient(slope, inputs, directions)
+    second = dot(tg.hvp(f, tuple(inputs), tuple(directions)), directions)
+    assert second == pytest.approx(right, rel=1e-5, abs=1e-6 + 30 * off)
 
 
 @pytest.mark.parametrize("f", [np.linalg.inv, np.linalg.cholesky, lambda x: np.linalg.solve(x, np.ones(2))])

@@ -162,8 +162,9 @@ def _wide_logn(n: Array, x: Array) -> Any:
 
 
 def _wide_power(x: Array, p: Array) -> Any:
-    powers = np.asarray(array_of(p))
-    return pow(_made_complex(x), astype(p, np.float64) if powers.dtype.kind in "iu" and (powers < 0).any() else p)
+    x, p = (v if isinstance(v, Tensor) else np.asarray(v) for v in (x, p))  # a number counts as its array does
+    whole = p.dtype.kind in "iu" and bool((array_of(p) < 0).any())
+    return pow(_made_complex(x), astype(p, np.float64) if whole else p)
 
 
 SPELLINGS: dict[str, Callable[..., Any]] = {
