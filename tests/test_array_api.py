@@ -77,6 +77,10 @@ def test_the_namespace_is_the_library():
     assert tg.__array_api_version__ == "2025.12"
     with pytest.raises(ArgumentError, match=r"2025\.12"):
         x.__array_namespace__(api_version="2099.12")
+    assert all(getattr(tg.array_api, name) is getattr(tg, name) for name in ("sum", "float32", "linalg", "finfo"))
+    assert {"svd", "norm", "matmul"} <= set(dir(tg.linalg))
+    for module in (tg, tg.array_api, tg.linalg, tg.fft):
+        assert not hasattr(module, "no_such_name")
     assert tg.linalg.matmul is tg.matmul
     assert tg.linalg.inv is tg.inv
     assert tg.linalg.eig(tg.eye(2)).eigenvalues.dtype == tg.linalg.eigvals(tg.eye(2)).dtype == tg.complex128

@@ -202,6 +202,13 @@ def __array_namespace_info__() -> Info:  # noqa: N807
     return Info()
 
 
+def __getattr__(name: str) -> Any:
+    """What is not here is the library's, so that this module is a namespace of the standard, too."""
+    if name.startswith("__"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(namespace(), name)
+
+
 __all__ = [
     "__array_api_version__", "__array_namespace_info__", "broadcast_shapes", "can_cast", "e", "finfo", "iinfo", "inf",
     "isdtype", "nan", "newaxis", "pi", "result_type", *DTYPES,

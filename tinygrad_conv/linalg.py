@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .engine.tensor import Array, Tensor
 from .ops import eigenvalues
 from .ops.overrides import name_of, operations
 
-for _function, _operation in operations().items():
-    _where, _, _name = name_of(_function).rpartition(".")
-    if _where == "linalg":
-        globals()[_name] = _operation
+_OPERATIONS = {name_of(function): operation for function, operation in operations().items()}
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        return _OPERATIONS[f"linalg.{name}"]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+
+
+def __dir__() -> list[str]:
+    return sorted(name.removeprefix("linalg.") for name in _OPERATIONS if name.startswith("linalg."))
 
 
 def eig(x: Array) -> eigenvalues.Eig:

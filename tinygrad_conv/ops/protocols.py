@@ -21,7 +21,6 @@ from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, DTypeError, GraphError, ShapeError, WrittenError
 from .elementwise import logaddexp, maximum, minimum
 from .functions import fmax, fmin, hypot, logaddexp2
-from .keywords import composed
 from .leaving import WAYS_OUT, followed, lost, outermost, tensors_in
 from .overrides import class_of, name_of, operations
 from .reductions import all, any, cumsum, halved, logsumexp, max, min, normalize_axes, prod, sum
@@ -227,6 +226,8 @@ def _fitted(name: str, operation: Any, inputs: Sequence[Any], keywords: Mapping[
         raise ArgumentError(f"{name}: expected a floating dtype while a gradient follows, got {np.dtype(dtype)}")
     if not rest:
         return operation(*inputs, **known)
+    from .keywords import composed  # here, for most programs give none
+
     result = NotImplemented if is_plain(operation) else composed(name, operation, inputs, known, rest)
     if result is NotImplemented and follows and not is_plain(operation):
         raise ArgumentError(
