@@ -222,15 +222,15 @@ def test_dtype_of_gradients():
     assert w.grad.dtype == np.float64
 
 
-def test_a_chain_of_a_million_operations():
+def test_a_chain_of_200_000_operations():
     x = leaf(1.0)
     y = x
-    for _ in range(1_000_000):
+    for _ in range(200_000):
         y = y + 1.0
     y.backward(np.ones(1))
     assert x.grad.tolist() == [1.0]
     y = x
-    for _ in range(300_000):
+    for _ in range(200_000):
         y = y * 1.0
     del y  # letting go of a deep graph does not recurse either
 

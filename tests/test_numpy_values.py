@@ -2,17 +2,21 @@
 
 import inspect
 import os
+import re
 import sys
 
 import image_cases  # noqa: F401 (adds to them)
 import numpy as np
 import pytest
 from drawn import CALLS, Drawn
+from hypothesis import settings
 from numpy_cases import CASES, COMPOSITES
 
 import tinygrad_conv as tg
 from tinygrad_conv.ops import FAMILIES, overrides
 from tinygrad_conv.testing import check_gradients
+
+NIGHTLY = settings().max_examples >= 1000
 
 
 def plain(value):
@@ -62,9 +66,13 @@ def test_every_operation_has_a_case():
 
 @pytest.mark.parametrize("name", CASES)
 def test_gradients_are_those_of_differences(name):
-    for case in CASES[name]:
-        if case.gradient:
-            check_gradients(case.ours, *case.args, name=case.name)
+    """By day, to second order for one case of each function: what it is made of is held to that by itself."""
+    seen = set()
+    for case in (case for case in CASES[name] if case.gradient):
+        function = re.split(r"[( ]", case.name)[0]
+        order = 1 if function in seen and not NIGHTLY else 2
+        seen.add(function)
+        check_gradients(case.ours, *case.args, name=case.name, order=order)
 
 
 def test_det_has_a_gradient_where_it_has_no_inverse():

@@ -21,7 +21,7 @@ from tinygrad_conv.plan import chains, fusing
 from tinygrad_conv.plan import programs as lowered
 from tinygrad_conv.plan.plan import Plan
 
-MANY, EACH = (2000, 40) if settings().max_examples >= 1000 else (200, 4)  # of a night, or of each test run
+MANY, EACH = (2000, 40) if settings().max_examples >= 1000 else (200, 2)  # of a night, or of each test run
 
 
 @contextlib.contextmanager
