@@ -9,14 +9,13 @@ import image_cases  # noqa: F401 (adds to them)
 import numpy as np
 import pytest
 from drawn import CALLS, Drawn
-from hypothesis import settings
 from numpy_cases import CASES, COMPOSITES
 
 import tinygrad_conv as tg
 from tinygrad_conv.ops import FAMILIES, overrides
 from tinygrad_conv.testing import check_gradients
 
-NIGHTLY = settings().max_examples >= 1000
+NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 
 
 def plain(value):
@@ -125,7 +124,6 @@ def filled(value, arrays):
     return next(arrays) if leaves(value) else value
 
 
-NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 DATA = {"quantile", "nanquantile", "percentile", "nanpercentile"}  # whose second array takes no gradient
 
 

@@ -12,10 +12,11 @@ from typing import Annotated, Any, TypeVar
 
 import numpy as np
 
-from ..arguments import LATER, Count, Finite, SeedNumber, ShapeLike, Size, checked
+from ..arguments import LATER, Count, SeedNumber, ShapeLike, Size, checked, numbers
 from ..kernels.product import matmul
 
 T = TypeVar("T")
+Bound = Annotated[float, numbers("a number", -math.inf, math.inf, to_high=True)]  # of a domain
 Sample = tuple[tuple[Any, ...], dict[str, Any]]
 Shape = tuple[int, ...]
 
@@ -114,7 +115,7 @@ class Draw:
 
     # -- values ----------------------------------------------------------------------------------------------------
 
-    def values(self, shape: ShapeLike, low: Finite = -3.0, high: Finite = 3.0) -> Array:
+    def values(self, shape: ShapeLike, low: Bound = -3.0, high: Bound = 3.0) -> Array:
         """Distinct float64 values inside (low, high), apart from each other, from integers and from halves.
 
         No two elements tie, nor do elements of different arrays of one sample, and differences in steps of 1e-4 cross
@@ -136,7 +137,7 @@ class Draw:
         values[near] += 0.31 * step
         return values.reshape(shape)
 
-    def array(self, shape: ShapeLike, low: Finite = -3.0, high: Finite = 3.0) -> Array:
+    def array(self, shape: ShapeLike, low: Bound = -3.0, high: Bound = 3.0) -> Array:
         """`values` in a drawn memory layout."""
         n = math.prod(shape)
         self.classes |= {"0-d"} if not shape else {"empty"} if n == 0 else {"one element"} if n == 1 else set()
