@@ -503,10 +503,10 @@ def test_one_unit():
     [
         (lambda: draw(tg.exp, 1.0, level="units"), GraphError, "level='units' draws dense layers"),
         (lambda: draw(lecture(), IMAGE, level="units", unit=10), ArgumentError, "unit to be from 0 to 9, got 10"),
-        (lambda: draw(tg.exp, 1.0, level="all"), ArgumentError, "ops, modules, units, got 'all'"),
-        (lambda: draw(tg.exp, 1.0, theme="sepia"), ArgumentError, "auto, light, dark, got 'sepia'"),
-        (lambda: draw(tg.exp, 1.0, color="red"), ArgumentError, "kind, cost, bytes, time, gradients, got 'red'"),
-        (lambda: draw(tg.exp, 1.0, show="valuse"), ArgumentError, "values, .* in show, got 'valuse'"),
+        (lambda: draw(tg.exp, 1.0, level="all"), ArgumentError, 'level to be "ops", "modules" or "units", got'),
+        (lambda: draw(tg.exp, 1.0, theme="sepia"), ArgumentError, 'theme to be "auto", "light" or "dark", got'),
+        (lambda: draw(tg.exp, 1.0, color="red"), ArgumentError, '"kind", "cost", "bytes", "time" or "gradients", got'),
+        (lambda: draw(tg.exp, 1.0, show="valuse"), ArgumentError, "names out of .*values, .*, got 'valuse'"),
     ],
 )
 def test_bad_calls(bad, error, message):

@@ -1,5 +1,6 @@
 """A picture shows what is there: an arrow is data, what is no default is written, each call of a module has a box."""
 
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -149,3 +150,36 @@ def test_what_transforms_put_in_is_left_out_unless_asked_for():
     assert "identity" in asked.source
     assert "left out" in str(plain)
     assert plain.graph == asked.graph
+
+
+def test_a_picture_takes_the_direction_in_which_it_fits():
+    def chain(x):
+        for k in range(12):
+            x = tg.sin(x) if k % 2 else tg.exp(x * (k + 2.0))
+        return x
+
+    def wide(*xs):
+        return tg.concat([tg.reshape(tg.exp(x * (k + 2.0)), (-1,)) for k, x in enumerate(xs)])
+
+    for f, args in ((chain, [np.ones(2)]), (wide, [np.ones(2)] * 6)):
+        sides = [longer_side(tg.draw(f, *args, direction=direction)) for direction in ("LR", "TB", "auto")]
+        assert sides[2] == min(sides[:2])
+
+
+def longer_side(drawing):
+    width, height = (float(side) for side in re.findall(r'(?:width|height)="([0-9.]+)pt"', drawing.svg)[:2])
+    return max(width / height, height / width)
+
+
+def test_a_picture_is_never_wider_than_its_page():
+    assert tg.draw(tg.exp, np.ones(2)).svg.startswith('<svg style="max-width:100%;height:auto" ')
+
+
+def test_a_drawing_is_written_as_json_and_shown_as_a_page_in_a_page(tmp_path):
+    drawing = tg.draw(tg.exp, np.ones(2))
+    path = drawing.render(tmp_path / "exp.json")
+    assert graph.from_json(path.read_text(encoding="utf-8")) == drawing.graph
+    shown = drawing.interactive(height=300)._repr_html_()
+    assert shown.startswith("<iframe srcdoc=")
+    assert "height:300px" in shown
+    assert "<script" not in shown  # it is escaped, inside the attribute

@@ -177,7 +177,9 @@ def parser() -> argparse.ArgumentParser:
     it.add_argument("--backward", action="store_true", help="the gradient's graph too")
     it.add_argument("--color", choices=["kind", "cost", "bytes", "time", "gradients"], default="kind", metavar="BY",
                     help="kind, cost, bytes, time or gradients")  # fmt: skip
-    it.add_argument("--direction", choices=["TB", "LR"], default="TB", help="top to bottom, or left to right")
+    it.add_argument(
+        "--direction", choices=["TB", "LR", "auto"], default="TB", help="top to bottom, left to right, or what fits"
+    )
 
     it = command("check", check, "check the gradients of the library's primitives", "Exit code 1 if any check fails.")
     it.add_argument("pattern", nargs="?", metavar="PATTERN", help="names to check, such as 'conv*' (default: all)")

@@ -15,10 +15,11 @@ import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cached_property, partial
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from ...arguments import Count, checked
+from ...arguments import Count, Size, checked
 from ...errors import ArgumentError, GraphError, MissingExtraError, MutationError
 from ...files import name_of, write
 from ..snapshot import Order, snapshot
@@ -37,8 +38,9 @@ if TYPE_CHECKING:
 __all__ = ["Drawing", "draw"]
 
 Level: TypeAlias = Literal["ops", "modules", "units"]
+AnyDirection: TypeAlias = Literal["LR", "TB", "auto"]
 Theme: TypeAlias = Literal["auto", "light", "dark"]
-_FORMATS = ("svg", "png", "pdf", "dot", "html")
+_FORMATS = ("svg", "png", "pdf", "dot", "html", "json")
 _FONTS = "Helvetica,Arial,Nimbus Sans,Liberation Sans,Arimo,sans-serif"  # all of the same widths, but the last
 _MOST_NODES = 5_000  # layout takes some seconds at this size, and grows faster than it
 
@@ -51,7 +53,7 @@ def draw(
     show: Shown = DEFAULT_SHOW,
     backward: Order = False,
     fold: bool = True,
-    direction: Direction = "LR",
+    direction: AnyDirection = "LR",
     color: Color = "kind",
     theme: Theme = "auto",
     unit: Count | None = None,
@@ -67,12 +69,12 @@ def draw(
     level : "ops", "modules" or "units"
         Every operation; each module as one node; or the neurons of a small dense network.
     show : names out of "shape", "params", "options", "legend", "dtype", "values", "gradients", "flops", "bytes",
-        "time", "source"
+        "time", "source", "plumbing"
     backward : False, True or 2
         Draw the operations of the gradient too, and of the gradient's gradient.
     fold : bool
         Equal blocks once, and at most 200 nodes; the picture says what was folded.
-    direction : "LR" (left to right) or "TB" (top to bottom)
+    direction : "LR" (left to right), "TB" (top to bottom) or "auto" (whichever fits a page better: laid out twice)
     color : "kind", "cost", "bytes", "time" or "gradients"
         What fills mean. Dead gradients (zero, NaN, not reached) stand out where gradients are shown or coloured.
     theme : "auto", "light" or "dark"
@@ -131,7 +133,7 @@ class Drawing:
     """
 
     def __init__(
-        self, graph: Graph, direction: Direction = "LR", show: Shown = DEFAULT_SHOW, *, level: Level = "ops",
+        self, graph: Graph, direction: AnyDirection = "LR", show: Shown = DEFAULT_SHOW, *, level: Level = "ops",
         fold: bool = True, color: Color = "kind", theme: Theme = "auto", unit: Count | None = None,
         details: Callable[[], Graph] | None = None,
     ) -> None:  # fmt: skip
@@ -141,14 +143,24 @@ class Drawing:
         plain = graph if "plumbing" in show else without_plumbing(graph)
         at_level = as_modules(plain) if level == "modules" else plain
         self.shown = folded(at_level) if fold else at_level
-        self._write = partial(to_dot, self.shown, direction, show, color, whole=graph)
+        self._direction, self._level, self._unit = direction, level, unit
+        self._show, self._color = show, color
         if level == "units":
-            self.shown, self.source = graph, self._themed(units_to_dot(graph, direction, unit))
+            self.shown = graph
+            self._written("LR")  # what cannot be drawn so is refused now
+
+    def _written(self, direction: Direction) -> str:
+        if self._level == "units":
+            return self._themed(units_to_dot(self.graph, direction, self._unit))
+        return self._themed(to_dot(self.shown, direction, self._show, self._color, whole=self.graph).source)
 
     @cached_property
     def source(self) -> str:
-        """The picture in DOT."""
-        return self._themed(self._write().source)
+        """The picture in DOT; with direction "auto", whichever fits a page better."""
+        if self._direction != "auto":
+            return self._written(self._direction)
+        across, down = self._written("LR"), self._written("TB")
+        return min((across, down), key=_unfit)
 
     def _themed(self, source: str) -> str:
         return darkened(source) if self._theme == "dark" else source
@@ -168,6 +180,7 @@ class Drawing:
         """The picture as SVG text: one ``<svg>`` element, fit for a file or for a page."""
         svg = self._laid_out("svg").decode()
         svg = svg[svg.index("<svg") :]  # without the prolog, which names the program and its version
+        svg = svg.replace("<svg ", '<svg style="max-width:100%;height:auto" ', 1)  # no page cuts it at the right
         svg = svg.replace('"Helvetica,sans-Serif"', f'"{_FONTS}"')
         if self._theme == "auto":
             start = svg.index(">") + 1
@@ -175,7 +188,7 @@ class Drawing:
         return svg
 
     def render(self, path: str | os.PathLike[str]) -> Path:
-        """Write the picture to a file whose suffix says the format: .svg, .png, .pdf, .dot or .html.
+        """Write the picture to a file whose suffix says the format: .svg, .png, .pdf, .dot, .html or .json.
 
         Raises
         ------
@@ -189,7 +202,8 @@ class Drawing:
         path = Path(name_of(path, "render"))
         suffix = path.suffix.lower().removeprefix(".")
         if suffix not in _FORMATS:
-            raise ArgumentError(f"render: expected a path ending in .svg, .png, .pdf, .dot or .html, got {str(path)!r}")
+            known = f".{', .'.join(_FORMATS[:-1])} or .{_FORMATS[-1]}"
+            raise ArgumentError(f"render: expected a path ending in {known}, got {str(path)!r}")
         if suffix == "html":
             from ..page.page import render_html
 
@@ -197,8 +211,8 @@ class Drawing:
         return write(path, self._content(suffix), "render")
 
     def _content(self, suffix: str) -> bytes | str:
-        if suffix == "dot":
-            return self.source
+        if suffix in ("dot", "json"):
+            return self.source if suffix == "dot" else self.graph.to_json()
         return self.svg if suffix == "svg" else self._laid_out(suffix)
 
     def _laid_out(self, format: str) -> bytes:
@@ -207,11 +221,7 @@ class Drawing:
                 f"render: expected at most {_MOST_NODES:,} nodes, which is more than anyone can read, got "
                 f"{len(self.shown.nodes):,}; draw it with fold=True, draw a part of the model, or write a .dot file"
             )
-        *tries, last = _with_fewer_boxes(self.source)
-        for source in tries:
-            with suppress(GraphError):
-                return _run_engine(source, format)
-        return _run_engine(last, format)
+        return _laid_out(self.source, format)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """What a notebook shows: the picture, or why there is none."""
@@ -219,6 +229,15 @@ class Drawing:
             return {"image/svg+xml": self.svg, "text/plain": repr(self)}
         except (MissingExtraError, GraphError) as error:
             return {"text/plain": f"{self!r}\n{error}"}
+
+    def interactive(self, height: Size = 600) -> Inline:
+        """The page that `render` writes as .html, inside a notebook's own page; it asks for nothing from the network.
+
+        Raises what `render` does.
+        """
+        from ..page.page import html
+
+        return Inline(html(self.details), height)
 
     def __str__(self) -> str:
         return tree(self.shown, whole=self.graph)
@@ -228,6 +247,19 @@ class Drawing:
         return (
             f"Drawing of {what}: {counted(graph.n_operations, 'operation')}, {counted(graph.n_params, 'param')}; "
             'write it with .render("graph.svg")'
+        )
+
+
+class Inline:
+    """A page inside a notebook's own page."""
+
+    def __init__(self, page: str, height: int) -> None:
+        self.page, self.height = page, height
+
+    def _repr_html_(self) -> str:
+        return (
+            f'<iframe srcdoc="{escape(self.page)}" style="width:100%;height:{self.height}px;border:1px solid #bbb" '
+            'title="interactive graph"></iframe>'
         )
 
 
@@ -248,6 +280,21 @@ def _program_folders() -> str:
     with suppress(PackageNotFoundError):
         folders += [str(Path(str(file.locate())).parent) for file in files("graphviz-pure") or ()]
     return os.pathsep.join([*dict.fromkeys(folders), os.environ.get("PATH", "")])
+
+
+def _unfit(source: str) -> float:
+    """How far the picture is from a shape that fits a page: the longer side over the shorter."""
+    svg = _laid_out(source, "svg").decode()
+    width, height = (float(side) for side in re.findall(r'(?:width|height)="([\d.]+)pt"', svg)[:2])
+    return max(width / height, height / width)
+
+
+def _laid_out(source: str, format: str) -> bytes:
+    *tries, last = _with_fewer_boxes(source)
+    for simpler in tries:
+        with suppress(GraphError):
+            return _run_engine(simpler, format)
+    return _run_engine(last, format)
 
 
 def _with_fewer_boxes(source: str) -> Iterator[str]:
