@@ -1,7 +1,8 @@
 """The command line: ``tinygrad-conv train mnist``, ``predict``, ``draw``, ``check``, ``summary``.
 
 Commands import what they need when they run, so that ``--help`` answers at once. Whatever is wrong with a call is said
-in one line, before any work, and exits with 2; Ctrl-C exits with 130.
+in one line, before any work, and exits with 2; Ctrl-C exits with 130. No traceback is shown, except with Python's own
+``-X dev``, of what is no error of the library's.
 """
 
 from __future__ import annotations
@@ -44,15 +45,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = parser().parse_args(argv)
         code: int = options.run(options)
         return code
-    except SystemExit as end:  # --help and --version
-        return int(end.code or 0)
+    except SystemExit as end:  # --help and --version, or a file that is drawn
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except KeyboardInterrupt:
         print("tinygrad-conv: stopped", file=sys.stderr)
         return 130
-    except (TinygradConvError, OSError) as error:
-        text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
-        print("tinygrad-conv: error:", " ".join(text.splitlines()), file=sys.stderr)
+    except Exception as error:
+        if sys.flags.dev_mode and not isinstance(error, TinygradConvError):
+            raise
+        print("tinygrad-conv: error:", " ".join(_words(error).split()), file=sys.stderr)
         return 2
+
+
+def _words(error: Exception) -> str:
+    """An error in a line; with its place, if it is none of the library's: it is of a drawn file, nearly always."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, (TinygradConvError, OSError)):
+        return str(error)
+    import traceback
+
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = "" if isinstance(error, SyntaxError) and error.filename else f" ({last.filename}, line {last.lineno})"
+    return f"{type(error).__name__}: {error}{where}; the whole traceback: python -X dev -m tinygrad_conv ..."
 
 
 # ----------------------------------------------------------------------------------------------------------
@@ -197,7 +212,7 @@ def whole(least: int) -> Callable[[str], int]:
             number = int(text)
         except ValueError:
             number = least - 1
-        if number < least:
+        if not least <= number < 2**31:
             raise argparse.ArgumentTypeError(f"expected a whole number from {least} on, got {text!r}")
         return number
 

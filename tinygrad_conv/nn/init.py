@@ -21,7 +21,7 @@ from typing import Annotated, Any, TypeAlias
 import numpy as np
 
 from .. import arguments
-from ..arguments import Finite, FloatDType, Kind, NonNegative, SeedNumber, ShapeLike, checked
+from ..arguments import Finite, FloatDType, Kind, NonNegative, SeedNumber, ShapeLike, afford, checked
 from ..errors import ArgumentError, ShapeError
 
 __all__ = [
@@ -123,7 +123,7 @@ def uniform(
     low: Finite = -0.05, high: Finite = 0.05,
 ) -> Any:  # fmt: skip
     """Evenly distributed between `low` and `high`."""
-    drawn = generator(seed).random(shape, dtype=_drawn(dtype))
+    drawn = generator(seed).random(shape, dtype=_drawn(shape, dtype))
     drawn *= high - low
     drawn += low
     return drawn.astype(dtype, copy=False)
@@ -135,7 +135,7 @@ def normal(
     mean: Finite = 0.0, std: NonNegative = 0.05,
 ) -> Any:  # fmt: skip
     """Normally distributed."""
-    drawn = generator(seed).standard_normal(shape, dtype=_drawn(dtype))
+    drawn = generator(seed).standard_normal(shape, dtype=_drawn(shape, dtype))
     drawn *= std
     drawn += mean
     return drawn.astype(dtype, copy=False)
@@ -151,7 +151,7 @@ def truncated_normal(
     >>> bool((abs(truncated_normal((1000,), seed=0, std=1.0)) <= 2).all())
     True
     """
-    rng, kind = generator(seed), _drawn(dtype)
+    rng, kind = generator(seed), _drawn(shape, dtype)
     drawn = rng.standard_normal(shape, dtype=kind)
     far = np.abs(drawn) > 2
     while far.any():
@@ -179,6 +179,7 @@ def orthogonal(
     """
     if len(shape) < 2:
         raise ShapeError(f"orthogonal: expected a shape of at least 2 axes, got {shape}")
+    afford("orthogonal", shape, 4 * 8)  # for what QR needs
     rows, columns = math.prod(shape[:-1]), shape[-1]
     drawn = generator(seed).standard_normal((max(rows, columns), min(rows, columns)))
     q, r = np.linalg.qr(drawn)
@@ -283,6 +284,7 @@ def get(name: str | Initializer, argument: str = "weight_init") -> Initializer:
     return _BY_NAME[name]
 
 
-def _drawn(dtype: Any) -> Any:
-    """The dtype to draw in: generators know float32 and float64."""
+def _drawn(shape: Any, dtype: Any) -> Any:
+    """The dtype to draw in: generators know float32 and float64. Raises SizeError if memory does not do."""
+    afford("numbers drawn at random", shape, 2 * 8)  # with what becomes of them
     return np.float64 if np.dtype(dtype) == np.float64 else np.float32

@@ -57,7 +57,7 @@ def diff(x: Array, n: Count = 1, axis: int = -1, prepend: Array | None = None, a
     if prepend is not None or append is not None:
         x = concat([part for part in (ends[0], x, ends[1]) if part is not None], axis=axis)
     y: Any = x if isinstance(x, Tensor) else np.asarray(x)
-    for _ in range(n):
+    for _ in range(min(n, y.shape[axis])):  # of more, nothing is left
         later, earlier = _cut(y, axis, 1, None), _cut(y, axis, None, -1)
         y = not_equal(later, earlier) if y.dtype == bool else later - earlier
     return y
