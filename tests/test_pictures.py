@@ -506,7 +506,7 @@ def test_one_unit():
         (lambda: draw(tg.exp, 1.0, level="all"), ArgumentError, 'level to be "ops", "modules" or "units", got'),
         (lambda: draw(tg.exp, 1.0, theme="sepia"), ArgumentError, 'theme to be "auto", "light" or "dark", got'),
         (lambda: draw(tg.exp, 1.0, color="red"), ArgumentError, '"kind", "cost", "bytes", "time" or "gradients", got'),
-        (lambda: draw(tg.exp, 1.0, show="valuse"), ArgumentError, "names out of .*values, .*, got 'valuse'"),
+        (lambda: draw(tg.exp, 1.0, show="valuse"), ArgumentError, "show to be names out of .*values, .*, got 'valuse'"),
     ],
 )
 def test_bad_calls(bad, error, message):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import tinygrad_conv as tg
 from tinygrad_conv import profiling
 from tinygrad_conv.engine import modes, primitive
+from tinygrad_conv.engine.plain import plain
 from tinygrad_conv.errors import ArgumentError, DeclarationError
 from tinygrad_conv.graph.drawing.looks import amount_text
 from tinygrad_conv.profiling import REST, Machine, Row
@@ -451,7 +452,7 @@ def test_effects_are_named_by_their_object():
 
     @modes.effect
     def reset(x):
-        return primitive.plain(np.negative)(x)
+        return plain(np.negative)(x)
 
     with tg.profile() as p:
         Meter().update()

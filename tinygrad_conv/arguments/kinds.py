@@ -296,16 +296,17 @@ def one_of(*options: Any) -> Kind:
 
 def names_of(options: Collection[str]) -> Kind:
     """One name out of some, or several; read as a tuple of names."""
-    expected = f"names out of {', '.join(options)}"
 
     def read(value: Any) -> tuple[str, ...]:
         names = (value,) if isinstance(value, str) else tuple(items_of(value))
-        for name in names:
-            if not isinstance(name, str) or name not in options:
-                raise ArgumentError(f"expected {expected}, got {described(name)}")
+        _ensure(all(isinstance(name, str) and name in options for name in names))
         return names
 
-    return Kind(expected, read)
+    def near(value: Any) -> Any:
+        names = (value,) if isinstance(value, str) else items_of(value)
+        return nearest(next(name for name in names if name not in options), tuple(options))
+
+    return Kind(f"names out of {', '.join(options)}", read, near)
 
 
 def instances(of: type, expected: str = "") -> Kind:
