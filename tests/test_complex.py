@@ -40,6 +40,7 @@ UNARY = {
     "norm": tg.linalg_norm, "transpose": lambda z: z.T, "getitem": lambda z: z[1:, [0, 0, 2]], "trace": tg.trace,
     "real times complex": lambda z: tg.real(z) * z, "inv": tg.inv, "det": tg.det, "slogdet": lambda z: tg.slogdet(z)[1],
     "matrix_power": lambda z: tg.matrix_power(z, -2), "checkpoint": tg.checkpoint(lambda z: tg.exp(z) * z),
+    "sigmoid": tg.sigmoid, "sinc": tg.sinc,
     "fft": lambda z: tg.fft.fft(z, 5), "ifft": lambda z: tg.fft.ifft(z, 2, axis=0, norm="ortho"),
     "irfft": lambda z: tg.fft.irfft(z), "irfft to 5": lambda z: tg.fft.irfft(z, 5, norm="forward"),
     "fft2": tg.fft.fft2, "hfft": tg.fft.hfft, "rfftn": lambda z: tg.fft.rfftn(tg.real(z)), "irfftn": tg.fft.irfftn,
@@ -66,6 +67,12 @@ def test_functions_of_two_arrays(name):
     check_both_directions(BINARY[name], complex_normal(3, 3), complex_normal(3, 3))
 
 
+@pytest.mark.parametrize("f", [tg.relu, tg.leaky_relu, tg.elu, tg.selu, tg.softsign])
+def test_what_asks_for_an_order_takes_real_numbers(f):
+    with pytest.raises(tg.errors.DTypeError, match="expected real numbers, got complex128"):
+        f(complex_normal(3))
+
+
 def hermitian(n):
     a = complex_normal(n, n)
     return a + a.conj().T + np.diag(3.0 * np.arange(n))
@@ -83,6 +90,9 @@ def first_projector(w, v):
 DECOMPOSITIONS = {  # of vectors, only what does not depend on their phase
     "cholesky": (tg.cholesky, definite(3)), "qr, q": (lambda z: tg.qr(z).Q, complex_normal(4, 3)),
     "qr, r": (lambda z: tg.qr(z).R, complex_normal(3, 3)), "qr, wide": (lambda z: tg.qr(z).R, complex_normal(2, 4)),
+    "eigvals": (tg.eigvals, complex_normal(3, 3) + np.diag([0, 3, 6j])),
+    "eig": (lambda z: tg.eig(z).eigenvectors, complex_normal(3, 3) + np.diag([0, 3, 6j])),  # LAPACK's phase
+    "roots": (tg.roots, np.poly([1, 2.5j, -1.5])),
     "eigvalsh": (tg.eigvalsh, hermitian(3)), "eigh": (lambda z: first_projector(*tg.eigh(z)), hermitian(3)),
     "svdvals": (tg.svdvals, complex_normal(3, 4)), "pinv": (tg.pinv, complex_normal(3, 2)),
     "svd": (lambda z: (lambda u, s, v: (u * s**2) @ v)(*tg.svd(z, full_matrices=False)), complex_normal(4, 2)),

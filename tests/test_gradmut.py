@@ -91,6 +91,26 @@ def test_every_mutant_of_the_library_is_killed(name):
     assert not [v.mutant for v in verdicts if v.by == "raises"]  # a mutant is a wrong value, not a crash
 
 
+OFTEN = ["multiply", "abs", "_matmul", "_log_det", "_irfft"]
+_TURNED = """
+    add subtract divide negative reciprocal pow square sqrt exp expm1 log log1p log2 log10 sin cos tan asin acos atan
+    sinh cosh tanh silu sigmoid angle where sum _real _imag _conj _getitem scatter _set_at _add_at pick place reshape
+    permute_dims broadcast_to sum_to _concat flip roll _cast identity copy logsumexp cumsum softmax log_softmax
+    cross_entropy _contract tril triu _pad _solve inv _cholesky _pinv _qr _eig det cofactors _fft exp2 asinh acosh
+    atanh _sinc
+"""
+TURNED = [*OFTEN, *_TURNED.split()]  # what takes complex numbers
+
+
+@pytest.mark.parametrize("name", TURNED if NIGHTLY else OFTEN)
+def test_every_mutant_is_killed_by_complex_numbers_too(name):
+    """In the directions of the real and of the imaginary part."""
+    bounds = {} if NIGHTLY else {"examples": 1, "draws": 20}
+    verdicts = run_on_primitive(tg.primitives()[name], turned=True, **bounds)
+    assert not alive(verdicts)
+    assert {"negate", "second-order-only: a wrong factor"} & {v.mutation for v in verdicts if v.outcome == "killed"}
+
+
 def test_every_mistake_is_planted_somewhere():
     verdicts = [v for name in ("conv", "add") for v in run_on_primitive(tg.primitives()[name], examples=2)]
     assert {v.mutation for v in verdicts if v.outcome == "killed"} == {m.name for m in MUTATIONS}

@@ -60,7 +60,7 @@ def erf(x: Any) -> Any:
 
 
 def _float_of(x: Any) -> np.dtype[Any]:
-    return x.dtype if x.dtype.kind == "f" else np.dtype(np.float64)
+    return x.dtype if x.dtype.kind in "fc" else np.dtype(np.float64)
 
 
 def sinc(x: Any, n: int = 0) -> Any:
@@ -75,7 +75,7 @@ def sinc(x: Any, n: int = 0) -> Any:
     given = np.asarray(x)
     if n == 0:
         return np.sinc(given)
-    z = given.astype(np.float64, copy=False)
+    z = given.astype(np.complex128 if given.dtype.kind == "c" else np.float64, copy=False)
     near, far = np.where(np.abs(z) <= 1, z, 0.0), np.where(np.abs(z) <= 1, 1.0, z)
     series = np.zeros_like(z)
     for k in range(-(-n // 2), n // 2 + 20):

@@ -16,6 +16,7 @@ from ..arguments import Kind
 from ..engine.plain import plain
 from ..engine.primitive import elementwise, opaque
 from ..engine.tensor import Array
+from ..errors import DTypeError
 from ..kernels import special
 from .elementwise import abs, exp, floats, greater, narrow, tanh, where, wide
 from .reductions import sum
@@ -48,8 +49,18 @@ Slope: TypeAlias = Annotated[
 
 def _sigmoid(x: Any) -> Any:
     x = floats(x)
+    if x.dtype.kind == "c":
+        e = np.exp(np.where(x.real < 0, x, -x))
+        return np.where(x.real < 0, e / (1 + e), 1 / (1 + e))
     e = np.exp(-np.abs(x))  # never overflows
     return np.where(np.greater_equal(x, 0), 1 / (1 + e), e / (1 + e))
+
+
+def _ordered(what: str, x: Any) -> Any:
+    """x, of which it must make sense to ask whether it is above 0."""
+    if np.iscomplexobj(x):
+        raise DTypeError(f"{what}: expected real numbers, got {x.dtype}; apply it to the real or the imaginary part")
+    return x
 
 
 @elementwise(lambda residual: residual, kinks="0 at x = 0", tie="left", residual=True)
@@ -59,7 +70,7 @@ def relu(x: Array) -> Any:
     >>> relu(Tensor([-1.0, 2.0]))
     Tensor([0., 2.])
     """
-    return np.maximum(x, 0), np.greater(x, 0)
+    return np.maximum(_ordered("relu", x), 0), np.greater(x, 0)
 
 
 @elementwise(
@@ -75,7 +86,7 @@ def leaky_relu(x: Array, negative_slope: Slope = 0.01) -> Array:
     >>> leaky_relu(Tensor([-1.0, 2.0]))
     Tensor([-0.01,  2.  ])
     """
-    return np.where(np.greater(x, 0), x, negative_slope * np.asarray(x))
+    return np.where(np.greater(_ordered("leaky_relu", x), 0), x, negative_slope * np.asarray(x))
 
 
 @elementwise(
@@ -90,7 +101,7 @@ def elu(x: Array, alpha: Slope = 1.0) -> Array:
     >>> elu(Tensor([0.0, 2.0]))
     Tensor([0., 2.])
     """
-    return np.where(np.greater(x, 0), x, alpha * np.expm1(np.minimum(x, 0)))
+    return np.where(np.greater(_ordered("elu", x), 0), x, alpha * np.expm1(np.minimum(x, 0)))
 
 
 @elementwise(
@@ -105,7 +116,7 @@ def selu(x: Array) -> Array:
     >>> selu(Tensor([0.0]))
     Tensor([0.])
     """
-    return _SELU_SCALE * np.where(np.greater(x, 0), x, _SELU_ALPHA * np.expm1(np.minimum(x, 0)))
+    return _SELU_SCALE * np.where(np.greater(_ordered("selu", x), 0), x, _SELU_ALPHA * np.expm1(np.minimum(x, 0)))
 
 
 def _gelu_slope(x: Array, approximate: bool) -> Array:
@@ -179,7 +190,7 @@ def softsign(x: Array) -> Array:
     Tensor([0.5])
     """
     x = floats(x)
-    return x / (1 + np.abs(x))
+    return x / (1 + np.abs(_ordered("softsign", x)))
 
 
 def _mish_slope(x: Array) -> Array:

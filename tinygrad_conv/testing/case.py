@@ -71,20 +71,26 @@ class Case:
     @classmethod
     def of_primitive(cls, primitive: Primitive, args: Sequence[Any], params: Mapping[str, Any], **options: Any) -> Case:
         """A call of a primitive, as a function of those of its arguments that it is differentiated by."""
-        numbers = [k for k, a in enumerate(args) if np.asarray(a).dtype.kind == "f"]
+        numbers = [k for k, a in enumerate(args) if np.asarray(a).dtype.kind in "fc"]
         numbers = [k for k in numbers if primitive.variadic or not primitive.nondiff[k]]
+        inputs: list[Any] = []  # of complex numbers, real and imaginary parts
+        labels: list[str] = []
+        for k in numbers:
+            x, turned = args[k], np.iscomplexobj(args[k])
+            inputs += [x.real.copy(), x.imag.copy()] if turned else [x]
+            labels += [f"real part of argument {k}", f"imaginary part of argument {k}"] if turned else [f"argument {k}"]
 
         def f(*inputs: Any) -> Any:
-            full = list(args)
-            for k, value in zip(numbers, inputs, strict=True):
-                full[k] = value
+            full, parts = list(args), iter(inputs)
+            for k in numbers:
+                full[k] = next(parts) + 1j * next(parts) if np.iscomplexobj(args[k]) else next(parts)
             y = primitive.operation(*full, **params)
             made_complex = y.dtype.kind == "c" and all(x.dtype.kind != "c" for x in inputs)
             return _in_parts(y) if made_complex else y
 
         return cls(
-            f, [args[k] for k in numbers], labels=[f"argument {k}" for k in numbers], kind=primitive.kind,
-            primitive=primitive, args=args, params=params, **{"name": primitive.name, **options},
+            f, inputs, labels=labels, kind=primitive.kind, primitive=primitive, args=args, params=params,
+            **{"name": primitive.name, **options},
         )  # fmt: skip
 
     # -- what is drawn ---------------------------------------------------------------------------------------------

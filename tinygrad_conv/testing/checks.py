@@ -138,9 +138,12 @@ def _fails(check: Callable[[], None]) -> bool:
     return False
 
 
-def primitive_case(primitive: Primitive, draw: Draw, order: int = 2, *, explain: bool = True) -> Case:
-    """A drawn sample of a primitive as a case."""
+def primitive_case(
+    primitive: Primitive, draw: Draw, order: int = 2, *, explain: bool = True, turned: bool = False
+) -> Case:
+    """A drawn sample of a primitive as a case; `turned`, of complex numbers."""
     args, params = primitive_sample(primitive, draw)
+    args = draw.turned(args) if turned else args
     seed = int(draw.rng.integers(2**31))
     return Case.of_primitive(primitive, args, params, seed=seed, order=order, explain=explain, classes=draw.classes)
 

@@ -196,6 +196,15 @@ class Draw:
 
     # -- samples that several declarations share -------------------------------------------------------------------
 
+    def turned(self, args: Sequence[Any]) -> tuple[Any, ...]:
+        """The same arguments with floating-point numbers made complex, by a smaller imaginary part."""
+
+        def turn(x: Any) -> Any:
+            floating = isinstance(x, np.ndarray) and x.dtype.kind == "f"
+            return x + 0.4j * self.rng.uniform(-1, 1, x.shape) if floating else x
+
+        return tuple(map(turn, args))
+
     def elementwise_sample(self, domains: Sequence[tuple[float, float]]) -> Sample:
         """Inputs whose shapes broadcast together; one of them has the full shape."""
         whole = self.shape()

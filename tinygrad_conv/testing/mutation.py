@@ -217,8 +217,11 @@ class _Samples:
                 return
 
 
-def _of_primitive(primitive: Primitive, seed: int, draws: int) -> _Samples:
-    return _Samples(lambda s: primitive_case(primitive, Draw.seeded(s), explain=False), range(seed, seed + draws))
+def _of_primitive(primitive: Primitive, seed: int, draws: int, turned: bool = False) -> _Samples:
+    def make(seed: int) -> Case:
+        return primitive_case(primitive, Draw.seeded(seed), explain=False, turned=turned)
+
+    return _Samples(make, range(seed, seed + draws))
 
 
 def _again(case: Case) -> Case:
@@ -294,10 +297,13 @@ def _judge(mutant: Mutant, samples: _Samples, examples: int) -> Verdict:
 
 def run_on_primitive(
     primitive: Primitive, mutants: Iterable[Mutant] | None = None, *,
-    examples: int = 12, draws: int = 200, seed: int = 0,
+    examples: int = 12, draws: int = 200, seed: int = 0, turned: bool = False,
 ) -> list[Verdict]:  # fmt: skip
-    """Plant mistakes (all, or those given) in rules of one primitive, and let the battery judge: see `run_mutants`."""
-    samples = _of_primitive(primitive, seed, draws)
+    """Plant mistakes (all, or those given) in rules of one primitive, and let the battery judge: see `run_mutants`.
+
+    With `turned`, samples are of complex numbers, checked as functions of real and imaginary parts.
+    """
+    samples = _of_primitive(primitive, seed, draws, turned)
     return [_judge(mutant, samples, examples) for mutant in mutants or mutants_of(primitive)]
 
 
