@@ -77,6 +77,8 @@ def array_from(
         if dtype is not None and np.dtype(dtype).kind not in "cb" and np.iscomplexobj(data):
             raise DTypeError(f"expected real numbers for {np.dtype(dtype)}, got complex ones; take the real part first")
         array = np.array(data, dtype=dtype, copy=copy)
+        if not array.dtype.isnative:
+            array = array.astype(array.dtype.newbyteorder("="))
     except TinygradConvError:
         raise
     except Exception as error:  # an object may raise anything when it is asked for its array
