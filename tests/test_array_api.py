@@ -112,9 +112,13 @@ def test_dtypes_and_what_is_asked_of_them():
     assert (tg.finfo("complex64").dtype, tg.iinfo("uint8").max) == (tg.float32, 255)
     assert tg.can_cast("int8", tg.int16)
     assert not tg.can_cast(tg.ones(1), "int64")
+    assert tg.finfo(np.float32) == tg.finfo("float32")
+    for wrong in (None, 3.5, "integer", ("integral", None)):
+        with pytest.raises((ArgumentError, DTypeError), match="isdtype: expected"):
+            tg.isdtype("float64", wrong)
     with pytest.raises(ArgumentError, match="integral"):
         tg.isdtype("int8", "integer")
-    with pytest.raises(DTypeError, match="expected a dtype"):
+    with pytest.raises(DTypeError, match="expected dtype to be a dtype"):
         tg.finfo("nothing")
     with pytest.raises(ShapeError, match="broadcast"):
         tg.broadcast_shapes((2,), (3,))

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .arguments import Device, ShapeLike, checked
+from .arguments import Device, DType, ShapeLike, check, checked
 from .engine.tensor import Tensor
 from .errors import ArgumentError, DTypeError, ShapeError
 
@@ -61,11 +61,10 @@ class IntegerInfo(NamedTuple):
     dtype: np.dtype[Any]
 
 
-def _dtype_of(what: str, kinds: str, given: Any) -> np.dtype[Any]:
-    try:
-        dtype: np.dtype[Any] = np.dtype(getattr(given, "dtype", given))
-    except TypeError:
-        raise DTypeError(f"{what}: expected a dtype or an array, got {given!r}") from None
+def _dtype_of(what: str, given: Any, kinds: str = "biufc") -> np.dtype[Any]:
+    """The dtype that is given, or that of an array, if it is of one of NumPy's kinds."""
+    of = given if isinstance(given, type) else getattr(given, "dtype", given)
+    dtype: np.dtype[Any] = check(DType, what, "dtype", of)
     if dtype.kind not in kinds:
         raise DTypeError(f"{what}: expected a dtype of kind {kinds!r}, got {dtype}")
     return dtype
@@ -80,7 +79,7 @@ def finfo(type: Any, /) -> FloatInfo:
     >>> finfo("float32").bits
     32
     """
-    dtype = _dtype_of("finfo", "fc", type)
+    dtype = _dtype_of("finfo", type, "fc")
     info = np.finfo(dtype)
     eps, high, low, tiny = map(float, (info.eps, info.max, info.min, info.smallest_normal))
     return FloatInfo(int(info.bits), eps, high, low, tiny, np.dtype(info.dtype))
@@ -95,7 +94,7 @@ def iinfo(type: Any, /) -> IntegerInfo:
     >>> iinfo("int8").max
     127
     """
-    dtype = _dtype_of("iinfo", "iu", type)
+    dtype = _dtype_of("iinfo", type, "iu")
     info = np.iinfo(dtype)
     return IntegerInfo(info.bits, int(info.max), int(info.min), dtype)
 
@@ -113,8 +112,10 @@ def isdtype(dtype: Any, kind: Any) -> builtins.bool:
     for name in one:
         if isinstance(name, str) and name not in KINDS and name not in DTYPES:
             raise ArgumentError(f"isdtype: expected kind to be one of {', '.join(KINDS)}, or a dtype, got {name!r}")
-    given = _dtype_of("isdtype", "biufc", dtype)
-    return any(given.name in KINDS[k] if isinstance(k, str) and k in KINDS else given == np.dtype(k) for k in one)
+    given = _dtype_of("isdtype", dtype)
+    return any(
+        given.name in KINDS[k] if isinstance(k, str) and k in KINDS else given == _dtype_of("isdtype", k) for k in one
+    )
 
 
 @checked
@@ -124,7 +125,7 @@ def can_cast(from_: Any, to: Any, /) -> builtins.bool:
     >>> can_cast("float32", "float64"), can_cast("float64", "float32")
     (True, False)
     """
-    return np.can_cast(_dtype_of("can_cast", "biufc", from_), _dtype_of("can_cast", "biufc", to))
+    return np.can_cast(_dtype_of("can_cast", from_), _dtype_of("can_cast", to))
 
 
 @checked
