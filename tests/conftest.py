@@ -26,8 +26,20 @@ def pytest_generate_tests(metafunc):
             raise pytest.UsageError(f"{metafunc.definition.nodeid} is parametrized by a set: write sorted(...)")
 
 
+COMPILING = tuple(
+    f"tests/test_{name}"
+    for name in (
+        "compiled_kernels", "benchmarks", "architecture.py::test_code_on_pages", "chains", "plan_programs", "cli"
+    )
+)  # fmt: skip
+
+
 def pytest_collection_modifyitems(items):
-    """At night a test draws at least as many examples as the profile says, however few it is given by day."""
+    """What makes machine code comes first: the first process of pytest-xdist is given that, and others find it made.
+
+    At night a test draws at least as many examples as the profile says, however few it is given by day.
+    """
+    items.sort(key=lambda item: not item.nodeid.startswith(COMPILING))
     for item in items if PROFILE == "nightly" else ():
         test = getattr(item, "function", None)
         few = getattr(test, "_hypothesis_internal_use_settings", None)
