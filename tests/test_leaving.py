@@ -1,6 +1,8 @@
 """No gradient is lost in silence: what leaves the tape unasked is refused; NumPy's functions each have a class."""
 
 import array
+import collections
+import functools
 import importlib
 import itertools
 import math
@@ -78,6 +80,16 @@ LEAVES = {
     "float32 too": lambda v: np.float32(v[0]),
     "append": lambda v: array.array("d").append(v[0]),
     "pack_into": lambda v: struct.pack_into("d", np.zeros(1), 0, v[0]),
+    "map": lambda v: list(map(np.zeros(3).__setitem__, range(3), v)),
+    "map in a loop": lambda v: [None for _ in map(np.zeros(3).__setitem__, range(3), v)],
+    "map made before": lambda v: called(list, map(np.zeros(3).__setitem__, range(3), v)),
+    "next": lambda v: next(map(np.zeros(3).__setitem__, range(3), v)),
+    "starmap": lambda v: collections.deque(itertools.starmap(np.zeros(3).__setitem__, zip(range(3), v, strict=False))),
+    "partial": lambda v: called(functools.partial(np.zeros(3).__setitem__, 0), v[0]),
+    "partial in map": lambda v: any(map(functools.partial(operator.setitem, np.zeros(3)), range(3), v)),
+    "methodcaller": lambda v: operator.methodcaller("fill", v[0])(np.zeros(3)),
+    "methodcaller made before": lambda v: called(operator.methodcaller("fill", v[0]), np.zeros(3)),
+    "float64 in map": lambda v: list(map(np.float64, v)),
     "fromiter": lambda v: np.fromiter((v[k] for k in range(3)), float),
 }  # fmt: skip
 
@@ -131,6 +143,7 @@ def test_what_is_asked_for_by_name_stays():
     assert y.numpy().tolist() == y.data.tolist() == y.to_numpy().tolist() == y.tolist() == [4, 9]
     assert (float(y[0]), int(y[0]), complex(y[0]), y[0].item(), bool(y[0])) == (4, 4, 4, 4, True)
     assert list(map(float, y)) == [4, 9]
+    assert list(map(np.zeros(2).__setitem__, range(2), map(float, y))) == [None, None]
     assert (math.sqrt(y[0]), f"{y[0]:.1f}", f"{y[0]:g}", repr(y[0])) == (
         2, "4.0", "4", "Tensor(4., from=getitem)",
     )  # fmt: skip

@@ -11,7 +11,10 @@ from __future__ import annotations
 import dis
 import sys
 from collections.abc import Iterator
-from functools import lru_cache
+from contextlib import suppress
+from functools import lru_cache, partial
+from itertools import starmap
+from operator import methodcaller
 from types import CodeType, FrameType
 from typing import Any, NoReturn
 
@@ -32,6 +35,8 @@ _WRITES = {  # what puts numbers into an array or another buffer, or makes NumPy
     ASSIGNMENT, "__setitem__", "setitem", "fill", "fromiter", "array", "append", "extend", "insert", "pack",
     "pack_into", "float64", "double", "complex128",
 }  # fmt: skip
+_HANDED_ON = _WRITES - {"array", "fromiter", "extend", "pack"}  # these names mean much else where they are not called
+_NUMBERS = {"float", "complex"}
 
 
 def followed(value: Any) -> bool:
@@ -83,10 +88,28 @@ def refuse_number(tensor: Tensor) -> None:
     """
     if tensor.node is not None and MODE.get().recording:
         frame = sys._getframe(2)
-        name = _called(frame.f_code, frame.f_lasti)
-        known = frame.f_locals.get(name, frame.f_globals.get(name))  # under another name: ``f = array.fill``
-        if getattr(known, "__name__", name.removeprefix(".")) in _WRITES:
+        name, *passed = _named(frame.f_code, frame.f_lasti)
+        writes = not _WRITES.isdisjoint(_known_as(frame, name))
+        if not writes:  # itself: list(map(array.__setitem__, places, x))
+            handed_on = {known for each in passed for known in _known_as(frame, each)}
+            writes = not handed_on.isdisjoint(_HANDED_ON) and handed_on.isdisjoint(_NUMBERS)
+        if writes:
             _raise_in(frame, lost(_asker(frame)))
+
+
+def _known_as(frame: FrameType, name: str) -> Iterator[str]:
+    """What something is called that has a name in a frame, and the functions in it: ``f = array.fill``, a partial."""
+    left = [frame.f_locals.get(name, frame.f_globals.get(name))]
+    yield getattr(left[0], "__name__", name.removeprefix("."))
+    while left:
+        found = left.pop()
+        if isinstance(found, (map, partial, methodcaller, starmap)):
+            with suppress(TypeError):
+                left += found.__reduce__()[1]
+        elif isinstance(found, str):
+            yield found  # the method that a methodcaller calls
+        elif callable(found):
+            yield getattr(found, "__name__", "")
 
 
 def outermost(frame: FrameType | None) -> str:
@@ -100,26 +123,29 @@ def outermost(frame: FrameType | None) -> str:
 
 def _asker(frame: FrameType) -> str:
     """The name of what was called in the user's line and wants an array."""
-    return outermost(frame) or _called(frame.f_code, frame.f_lasti).removeprefix(".")
+    return outermost(frame) or _named(frame.f_code, frame.f_lasti)[0].removeprefix(".")
 
 
 @lru_cache(maxsize=256)
-def _called(code: CodeType, offset: int) -> str:
-    """What the instruction at an offset calls: ``f``, ``.dot`` for ``A.dot(v)``, or `ASSIGNMENT` to an item."""
+def _named(code: CodeType, offset: int) -> tuple[str, ...]:
+    """What the instruction at an offset calls: ``f``, ``.dot`` for ``A.dot(v)``, or `ASSIGNMENT` to an item; and what
+    else its expression names (a methodcaller does so in a text)."""
     instructions = list(dis.get_instructions(code))
     now = next((step for step in instructions if step.offset == offset), None)
     if now is not None and now.opname.startswith("STORE_S"):  # STORE_SUBSCR, STORE_SLICE
-        return ASSIGNMENT
-    if now is None or now.positions is None or now.positions.col_offset is None:
-        return ""
-    start = now.positions.lineno, now.positions.col_offset
-    names = [
-        f"{'.' * (step.opname in ('LOAD_ATTR', 'LOAD_METHOD'))}{step.argval}"
+        return (ASSIGNMENT,)
+    if now is None or now.positions is None or None in now.positions:
+        return ("",)
+    start, end = now.positions[::2], now.positions[1::2]
+    within = [
+        (step.positions[::2], f"{'.' * (step.opname in ('LOAD_ATTR', 'LOAD_METHOD'))}{step.argval}")
         for step in instructions
-        if step.offset < offset and step.opname.startswith("LOAD_") and step.opname != "LOAD_CONST"
-        and step.positions is not None and (step.positions.lineno, step.positions.col_offset) == start
+        if step.offset < offset and step.opname.startswith("LOAD_") and isinstance(step.argval, str)
+        and step.positions is not None and None not in step.positions
+        and start <= step.positions[::2] and step.positions[1::2] <= end
     ]  # fmt: skip
-    return names[-1] if names else ""  # what is called is written first, so it begins where the call does
+    first = [name for place, name in within if place == start]  # what is called is written first
+    return (first[-1] if first else "", *(name for place, name in within if place != start))
 
 
 def _raise_in(frame: FrameType, error: GraphError) -> NoReturn:
