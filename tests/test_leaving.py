@@ -43,6 +43,7 @@ LEAVES = {
     "array of one dtype": lambda v: np.array([v[0], v[1]], np.float32),
     "mean": lambda v: np.mean([v[0], v[1]]),
     "full": lambda v: np.full(3, v[0]),
+    "arange": lambda v: np.arange(v[0], 9.0),
     "copyto": lambda v: np.copyto(np.zeros(3), v),
     "put": lambda v: np.put(np.zeros(3), [0], v[0]),
     "np.add.at": lambda v: np.add.at(np.zeros(3), [0], v[0]),
@@ -349,7 +350,7 @@ def calls(a, b):
     yield from ((a, [0, 1]), (a, b, last), (a > 0.5, a, b), (a, 0.3, 0.5), (a, [1, 0], last), ((b, a), last))
     yield from (("ij->ji", a), ("i,i->i", a, b), (a, 0, -1), (a, b, 1), (a, "float64"), (a, (1, 1)), (a, 0.5))
     yield from (((a, b), a.shape), (a, [a > 0.5], [0.5]), ([0, 1], a), (a, np.argsort(b), last), (a, [0.5]))
-    yield from ((np.sum, a, [0]), (np.sum, last, a))
+    yield from ((np.sum, a, [0]), (np.sum, last, a), (a, np.argsort(b), b, last))
 
 
 def replaced(value, old, new):
@@ -454,6 +455,26 @@ def test_numpys_functions_give_the_gradient_or_an_error(kind, seed):
             for arguments in itertools.islice(fitting(rng, call, old), 2):
                 outcome = judge(function, call, arguments, old)
                 assert kind == "operation" or outcome in (kind, "error", "right")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_data_has_no_derivative_and_writes_nothing():
+    """Whose class is data is let through: its result is the same all around, and its arguments stay as they are."""
+    for function in of_class("data"):
+        name = overrides.name_of(function)
+        for old in bases(np.random.default_rng(0)):
+            for arguments in calls(*old):
+                given = [x.copy() for x in old]
+                try:
+                    result = function(*replaced(arguments, old, given))
+                except Exception:
+                    continue
+                if any(part is x for part in parts(result) for x in given):
+                    continue  # it was asked to write there
+                np.testing.assert_array_equal(given, old, name)
+                if works(function, arguments, old) and not name.startswith("empty"):
+                    found = slopes(lambda *xs: function(*replaced(arguments, old, xs)), old)  # noqa: B023
+                    assert not any(slope.any() for slope in found), name
 
 
 @pytest.mark.filterwarnings("ignore")
