@@ -90,10 +90,9 @@ def tensordot(x1: Array, x2: Array, axes: Count | tuple[SomeAxes, SomeAxes] = 2)
     """
     a, b = np.shape(array_of(x1)), np.shape(array_of(x2))
     if isinstance(axes, int):
-        if axes > min(len(a), len(b)):
-            raise ShapeError(
-                f"tensordot: expected axes to be at most {min(len(a), len(b))} for x1 {a} and x2 {b}, got {axes}"
-            )
+        most, _ = sorted((len(a), len(b)))  # `min` is the operation here
+        if axes > most:
+            raise ShapeError(f"tensordot: expected axes to be at most {most} for x1 {a} and x2 {b}, got {axes}")
         left, right = tuple(range(len(a) - axes, len(a))), tuple(range(axes))
     else:
         left = np.lib.array_utils.normalize_axis_tuple(axes[0], len(a))
