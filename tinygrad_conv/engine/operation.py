@@ -190,16 +190,21 @@ def _parts_of_fixed(primitive: Declared, guard_residual: str) -> dict[str, str]:
     inputs = range(len(primitive.inputs))
     followed = [k for k in inputs if not primitive.nondiff[k]]
     xs, values = [f"x{k}" for k in inputs], [f"a{k}" for k in inputs]
-    unpack = f"""\
-if more or {xs[-1]} is MISSING{"" if primitive.params else " or params"}:
-    {_tuple_of(xs)}, params = primitive.bind({_tuple_of([*xs, "*more"])}, params)
-tensors = False
-"""
+    bound = f"{_tuple_of(xs)}, params = primitive.bind({_tuple_of([*xs, '*more'])}, params)"
     if primitive.params:
         unpack = f"""\
 if more and not params and len(more) <= {primitive.by_position}:  # keywords given by position
     params = dict(zip(primitive.params, more))
-el{unpack}"""
+elif more or {xs[-1]} is MISSING:
+    {bound}
+tensors = False
+"""
+    else:
+        unpack = f"""\
+if more or params or {xs[-1]} is MISSING:
+    {bound}
+tensors = False
+"""
     for k in inputs:
         unpack += _UNPACK.format(x=f"x{k}", a=f"a{k}", n=f"n{k}")
     unpack += _PARAMS + _keywords(primitive) if primitive.params else ""

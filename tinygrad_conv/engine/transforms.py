@@ -9,8 +9,9 @@ import numpy as np
 
 from ..arguments import Kind, checked, items_of, one_of
 from ..errors import ShapeError
+from . import modes
 from .backward import cotangent
-from .modes import MODE, constant, mode
+from .modes import MODE, constant
 from .tensor import Tensor, ndarray, ops, wrap
 from .trace import Trace, as_tensor
 from .trees import flatten
@@ -210,11 +211,11 @@ def _jacobian_block(trace: Trace, k: int, j: int, recording: bool, how: str) -> 
         constant(basis)
         if forward:
             start = {trace.nodes[j]: _seed(basis.reshape(x.shape), recording)}
-            with mode(recording=recording):
+            with modes.mode(recording=recording):
                 column = push(start, [y.node], recording=recording)[0]
         else:
             start = {y.node: _seed(basis.reshape(y.shape), recording)}
-            with mode(recording=recording):
+            with modes.mode(recording=recording):
                 column = pull(start, trace.nodes, recording=recording, retain=True).get(trace.nodes[j])
         if column is None:
             column = _seed(np.zeros(y.shape if forward else x.shape, y.dtype), recording)

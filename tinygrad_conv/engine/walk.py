@@ -213,14 +213,14 @@ def ancestors(outputs: Iterable[Node], stop: Iterable[Node]) -> set[Node]:
 
 def _unbroadcast(primitive: Primitive, g: Any, parent: Node) -> Any:
     """Undo broadcasting: sum a cotangent over the axes along which the input was repeated."""
-    if not primitive.broadcasts and g.shape != ():
-        raise ShapeError(
-            f"{primitive.name}: its rule returned a gradient of shape {g.shape} for an input of shape {parent.shape}; "
-            "a rule must return the input's shape"
-        )
-    if g.shape == () and parent.shape != () and not primitive.broadcasts:
+    if primitive.broadcasts:
+        return ops.sum_to(g, parent.shape)
+    if g.shape == ():  # one number for all elements
         return ops.broadcast_to(g, parent.shape)
-    return ops.sum_to(g, parent.shape)
+    raise ShapeError(
+        f"{primitive.name}: its rule returned a gradient of shape {g.shape} for an input of shape {parent.shape}; "
+        "a rule must return the input's shape"
+    )
 
 
 def _no_array(primitive: Primitive, result: Any) -> DTypeError:
