@@ -281,6 +281,24 @@ def test_numpys_keywords_and_methods_are_honoured(call):
     assert judge(None, call, tuple(old), old) == "right"
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("dtype", ["uint8", "bool", "int64", "float32", "float64"])
+@pytest.mark.parametrize("call", [
+    np.nansum, np.nanprod, np.nanmax, np.median, np.logaddexp.reduce, np.hypot.reduce, np.fmax.reduce,
+    np.maximum.accumulate, np.logaddexp.accumulate, np.add.accumulate,
+    lambda v: np.sum(v, initial=3, where=v > 0), lambda v: np.max(v, axis=0, initial=2),
+    lambda v: np.sum(v, dtype="i4"), lambda v: np.prod(v, initial=0.5, dtype=int), lambda v: np.cumsum(v, 0, "f4"),
+    lambda v: np.fmax.reduce(v[:0], initial=1), lambda v: np.multiply.reduce(v[0, 0], axis=-1),
+    lambda v: np.add.accumulate(v, axis=(1,)), lambda v: np.std(v, where=v > 0),
+])  # fmt: skip
+def test_values_and_dtypes_are_numpys_of_integers_too(call, dtype):
+    array = np.array([[200, 250], [3, 1]]).astype(dtype)
+    got, want = call(tg.Tensor(array)), call(array)
+    assert isinstance(got, tg.Tensor)
+    assert got.dtype == want.dtype
+    np.testing.assert_allclose(got.numpy(), want, rtol=1e-6)
+
+
 def test_what_is_made_like_a_tensor_is_one():
     x = tg.Tensor([[1.0, 2.0]], requires_grad=True)
     for made in (np.zeros(3, like=x), np.arange(3, like=x), np.eye(3, like=x), np.zeros_like(x), np.full_like(x, 7)):

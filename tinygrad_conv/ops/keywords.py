@@ -46,8 +46,10 @@ def composed(name: str, operation: Any, inputs: Sequence[Any], known: dict[str, 
     """
     rest = dict(rest)
     dtype, casting = rest.pop("dtype", None), rest.pop("casting", "unsafe")
-    if dtype is not None and np.dtype(dtype).kind not in "fc":
-        return NotImplemented  # what integers are added up in is NumPy's own
+    whole = np.asarray(array_of(inputs[0])).dtype.kind in "biu" if operation in _REDUCTIONS else False
+    asked = known.get("dtype", dtype)
+    if whole or (asked is not None and np.dtype(asked).kind not in "fc"):
+        return NotImplemented  # what integers are added up in is NumPy's own choice
     if dtype is not None:
         inputs = [_converted(name, x, np.dtype(dtype), casting) for x in inputs]
     if operation in _MOMENTS and rest.keys() <= {"where", "mean"}:

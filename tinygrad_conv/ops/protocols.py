@@ -10,17 +10,20 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial, reduce
+from functools import cache, partial
+from math import prod as prod_of
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arguments import checked
 from ..engine.bare import array_of
 from ..engine.plain import is_plain
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, DTypeError, GraphError, ShapeError, WrittenError
 from .elementwise import logaddexp, maximum, minimum
 from .functions import fmax, fmin, hypot, logaddexp2
+from .indexing import getitem
 from .leaving import WAYS_OUT, followed, lost, outermost, tensors_in
 from .overrides import class_of, name_of, operations
 from .reductions import all, any, cumsum, halved, logsumexp, max, min, normalize_axes, prod, sum
@@ -54,8 +57,11 @@ def array_ufunc(ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: dic
         raise _written(name, [*inputs, kwargs["out"]])
     if method == "outer" and operation is not None and ufunc.signature is None:
         inputs, method = _facing(*inputs), "__call__"
-    elif method in ("reduce", "accumulate"):
-        operation, kwargs = _method(ufunc, method), {"axis": 0, **kwargs}
+    elif method in ("reduce", "accumulate"):  # of integers they are data, in dtypes of NumPy's choice
+        numbers = np.asarray(array_of(inputs[0])).dtype.kind in "fc"
+        operation, kwargs = _method(ufunc, method) if numbers else None, {"axis": 0, **kwargs}
+        if method == "accumulate" and isinstance(kwargs["axis"], tuple) and len(kwargs["axis"]) == 1:
+            (kwargs["axis"],) = kwargs["axis"]
     elif method != "__call__":
         operation = None
     if operation is not None:
@@ -133,6 +139,7 @@ def _method(ufunc: np.ufunc, method: str) -> Any:
     return partial(_reduced, operation, ufunc.identity) if method == "reduce" else partial(_accumulated, operation)
 
 
+@checked
 def _reduced(
     operation: Any, identity: Any, x: Array, axis: Any = 0, keepdims: bool = False, initial: Any = None
 ) -> Any:
@@ -141,17 +148,21 @@ def _reduced(
     shape = np.shape(array_of(x))
     axes = normalize_axes(axis, len(shape))
     rows = moveaxis(x, axes, tuple(range(len(axes))))
-    rows = reshape(rows, (-1, *rows.shape[len(axes) :]))
-    if not rows.shape[0] and initial is None:
+    left = rows.shape[len(axes) :]
+    rows = reshape(rows, (prod_of(rows.shape[: len(axes)]), *left))
+    if rows.shape[0]:
+        y = getitem(halved(operation, rows), 0)
+        y = y if initial is None else operation(initial, y)
+    elif initial is not None:
+        y = Tensor(np.full(left, initial, rows.dtype))
+    else:
         raise ShapeError(f"{operation.__name__}.reduce: expected an element, or initial=, got shape {shape}")
-    rows = halved(operation, rows)
-    y = reduce(operation, rows if initial is None else [initial, *rows])
     return reshape(y, [1 if k in axes else n for k, n in enumerate(shape)]) if keepdims else y
 
 
-def _accumulated(operation: Any, x: Array, axis: Any = 0) -> Any:
+@checked
+def _accumulated(operation: Any, x: Array, axis: int | None = 0) -> Any:
     """The elements along an axis combined with all before."""
-    (axis,) = axis if isinstance(axis, tuple) else (axis,)
     return running(operation, f"{operation.__name__}.accumulate", x, axis)
 
 

@@ -22,7 +22,12 @@ Axis = Axes
 
 
 def normalize_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
-    """The axes that a reduction goes over, as sorted numbers from 0. Raises as NumPy for one that is not there."""
+    """The axes that a reduction goes over, as sorted numbers from 0. Raises as NumPy for one that is not there.
+
+    A number has an axis 0 here, as for NumPy's own reductions.
+    """
+    if not ndim and axis in (0, -1):
+        return ()
     return tuple(range(ndim)) if axis is None else tuple(sorted(np.lib.array_utils.normalize_axis_tuple(axis, ndim)))
 
 

@@ -114,7 +114,7 @@ def nancumsum(x: Array, axis: int | None = None) -> Tensor:
     >>> nancumsum(Tensor([1.0, np.nan, 2.0]))
     Tensor([1., 1., 3.])
     """
-    return cumsum(where(isnan(x), 0.0, x), axis=axis)
+    return cumsum(where(isnan(x), 0, x), axis=axis)
 
 
 @checked
@@ -124,7 +124,7 @@ def nancumprod(x: Array, axis: int | None = None) -> Tensor:
     >>> nancumprod(Tensor([2.0, np.nan, 3.0]))
     Tensor([2., 2., 6.])
     """
-    return cumprod(where(isnan(x), 1.0, x), axis=axis)
+    return cumprod(where(isnan(x), 1, x), axis=axis)
 
 
 __all__ = ["cumprod", "cumulative_prod", "cumulative_sum", "logcumsumexp", "nancumprod", "nancumsum"]

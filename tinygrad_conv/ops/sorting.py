@@ -138,7 +138,7 @@ def median(x: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
     if not n:
         return reshape(mean(rows, axis=-1), kept)  # NaN, with NumPy's warning
     ordered = sort(rows)
-    middle = (ordered[..., (n - 1) // 2] + ordered[..., n // 2]) / 2
+    middle = mean(ordered[..., (n - 1) // 2 : n // 2 + 1], axis=-1)
     return reshape(where(any(isnan(rows), axis=-1), np.nan, middle), kept)
 
 

@@ -66,13 +66,13 @@ def nansum(x: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
     >>> nansum(Tensor([1.0, np.nan, 2.0]))
     Tensor(3.)
     """
-    return sum(where(isnan(x), 0.0, x), axis=axis, keepdims=keepdims)
+    return sum(where(isnan(x), 0, x), axis=axis, keepdims=keepdims)
 
 
 @checked
 def nanprod(x: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """The product of the elements that are not NaN; 1 where there are none."""
-    return prod(where(isnan(x), 1.0, x), axis=axis, keepdims=keepdims)
+    return prod(where(isnan(x), 1, x), axis=axis, keepdims=keepdims)
 
 
 @checked
@@ -88,6 +88,8 @@ def nanmin(x: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
 
 
 def _nan_extreme(extreme: Any, worst: float, x: Array, axis: Any, keepdims: bool) -> Any:
+    if np.asarray(array_of(x)).dtype.kind in "biu":
+        return extreme(x, axis=axis, keepdims=keepdims)
     y = extreme(where(isnan(x), worst, x), axis=axis, keepdims=keepdims)
     return where(all(isnan(x), axis=axis, keepdims=keepdims), np.nan, y)
 
