@@ -67,10 +67,9 @@ def test_functions_of_two_arrays(name):
     check_both_directions(BINARY[name], complex_normal(3, 3), complex_normal(3, 3))
 
 
-@pytest.mark.parametrize("f", [tg.relu, tg.leaky_relu, tg.elu, tg.selu, tg.softsign])
-def test_what_asks_for_an_order_takes_real_numbers(f):
+def test_softsign_takes_real_numbers():
     with pytest.raises(tg.errors.DTypeError, match="expected real numbers, got complex128"):
-        f(complex_normal(3))
+        tg.softsign(complex_normal(3))
 
 
 def hermitian(n):
