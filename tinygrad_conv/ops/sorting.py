@@ -152,6 +152,8 @@ def nanquantile(
     >>> nanquantile(Tensor([1.0, np.nan, 3.0]), 0.5)
     Tensor(2.)
     """
+    if not np.size(array_of(x)):
+        return mean(x, axis=axis, keepdims=keepdims)  # as NumPy: NaN, one for all q
     y, _, finish = _quantile("nanquantile", x, q, axis, method, keepdims, weights)
     return finish(y)
 
@@ -186,9 +188,7 @@ def _quantile(
         return _quantiles_first(reshape(y, (*left, *shares.shape)), shares.ndim, kept)
 
     if not np.shape(array_of(rows))[-1]:
-        if what == "quantile":
-            raise ShapeError(f"quantile: expected at least one element, got shape {np.shape(array_of(x))}")
-        return broadcast_to(mean(rows, axis=-1, keepdims=True), (*left, shares.size)), None, finish
+        raise ShapeError(f"{what}: expected at least one element, got shape {np.shape(array_of(x))}")
     ordered = sort(rows)  # NaN last
     if weights is None:
         low, high, part = _places(rows, shares, dtype, method)
@@ -221,7 +221,7 @@ def _places(rows: Array, shares: Any, dtype: Any, method: str) -> Any:
     known, which = np.unique(numbers, return_inverse=True)
     how: Any = method
     places = [np.quantile(np.arange(float(n or 1)), shares.reshape(-1), method=how) for n in known]
-    place = np.reshape(places, (len(known), shares.size))[which].reshape(*numbers.shape, -1)
+    place = np.reshape(places, (len(known), shares.size))[which].reshape(*numbers.shape, shares.size)
     last = np.maximum(numbers - 1, 0)[..., None]
     low = np.clip(np.floor(place), 0, last).astype(np.intp)
     return low, np.minimum(low + 1, last), np.asarray(place - low, dtype)

@@ -47,7 +47,8 @@ def linspace(
     y = _spaced(start, stop, num, endpoint, lambda a, b, share: a + (b - a) * share)
     y = moveaxis(y, 0, axis)
     y = y if dtype is None else astype(y, dtype)
-    return (y, (stop - start) / (num - endpoint or np.nan)) if retstep else y
+    steps = num - endpoint
+    return (y, (stop - start) / steps if steps > 0 else np.nan) if retstep else y
 
 
 @checked

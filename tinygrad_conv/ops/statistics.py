@@ -143,7 +143,7 @@ def cov(
     """
     rows = _variables(x, rowvar)
     if y is not None:
-        rows = vstack([rows, _variables(y, rowvar)])
+        rows = vstack([rows, _variables(y, rowvar, of_x=False)])
     n = np.shape(array_of(rows))[1]
     ddof = (0 if bias else 1) if ddof is None else ddof
     weights: Any = np.ones(n)
@@ -164,13 +164,13 @@ def cov(
     return squeeze(found) if 1 in np.shape(array_of(found)) else found
 
 
-def _variables(x: Array, rowvar: bool) -> Any:
+def _variables(x: Array, rowvar: bool, of_x: bool = True) -> Any:
     ndim = np.ndim(array_of(x))
     if ndim > 2:
         raise ShapeError(f"cov: expected at most 2 axes, got shape {np.shape(array_of(x))}")
     if ndim < 2:
         return reshape(x, (1, -1))
-    turned = not rowvar and np.shape(array_of(x))[0] != 1
+    turned = not rowvar and (of_x or np.shape(array_of(x))[0] != 1)  # as NumPy 2.2 and later have it
     return matrix_transpose(x) if turned else x if isinstance(x, Tensor) else np.asarray(x)
 
 
