@@ -108,7 +108,7 @@ def test_what_a_vjp_returns_is_held_to_its_arguments():
 
 def test_what_cannot_be_checked_is_said():
     for f, vjp, message in (
-        (lambda x: None, lambda g, x: g, "returned nothing"), (lambda x: (x, x), lambda g, x: g, "got a tuple of 2"),
+        (lambda x: None, lambda g, x: g, "returned nothing"), (lambda x: "x", lambda g, x: g, "numbers, got str"),
         (np.sin, None, r"expected vjp to be a function, got None"),
     ):  # fmt: skip
         with pytest.raises((TypeError, ValueError), match=message) as caught:
@@ -122,6 +122,65 @@ def test_a_vjp_that_changes_its_arguments_dies():
         return g
 
     assert "its vjp changed the cotangent g in place" in str(dies(check_vjp, np.sin, vjp, X))
+
+
+def test_a_gradient_that_is_another_buffer_dies():
+    out = np.zeros_like(X)
+
+    def always_the_same(g, x):
+        np.multiply(g, 2, out=out)
+        return out
+
+    for f, vjp, whose in (
+        (lambda x: x + 1, lambda g, x: g, "the cotangent g"), (lambda x: 2 * x, always_the_same, "the last time"),
+        (lambda x: (x * x).sum() / 2, lambda g, x: x if g == 1 else x[:], "an argument"),
+    ):  # fmt: skip
+        assert whose in str(dies(check_vjp, f, vjp, X))
+    check_vjp(lambda x: x.T, lambda g, x: g.T, X)  # a view in another order, as transposing is
+    check_vjp(lambda x: x.sum(), lambda g, x: np.broadcast_to(g, x.shape), X)
+
+
+def test_arguments_and_results_may_be_nested():
+    def f(p, how):
+        return (p["a"] @ p["b"], p["a"] ** 2) if how == "both" else p["a"]
+
+    def vjp(g, p, how):
+        return {"b": p["a"].T @ g[0], "a": np.outer(g[0], p["b"]) + 2 * g[1] * p["a"]}, None
+
+    p = {"a": X, "b": np.array([0.5, -1.0, 2.0])}
+    check_vjp(f, vjp, p, "both")
+    report = dies(check_vjp, f, lambda g, p, how: ({**vjp(g, p, how)[0], "b": 0 * p["b"]}, None), p, "both")
+    assert report.argument == "argument 0 (part 1)"
+    assert "dropped" in report.pattern
+    check_vjp(lambda x, k: x * k, lambda g, x, k: (g * k, None), X, 3)
+    check_vjp(
+        lambda x, mask: x[mask], lambda g, x, mask: (_put(g, mask), None), np.ones(3), np.array([True, False, True])
+    )
+
+
+def _put(g, mask):
+    put = np.zeros(mask.shape)
+    put[mask] = g
+    return put
+
+
+def test_complex_numbers():
+    z = np.array([0.5 + 1j, -1.0 + 0.3j])
+    check_vjp(lambda z: z * z, lambda g, z: g * 2 * np.conj(z), z)
+    check_vjp(lambda z: np.abs(z) ** 2, lambda g, z: 2 * g * z, z)
+    assert dies(check_vjp, lambda z: z * z, lambda g, z: g * 2 * z, z).argument.endswith("part)")
+
+
+def test_a_function_that_casts_to_float32_is_checked_to_that_precision(caplog):
+    for dtype in (np.float32, np.float64):
+
+        def inside(x, dtype=dtype):
+            return np.tanh(x.astype(np.float32)).astype(dtype)
+
+        check_vjp(inside, lambda g, x: g * (1 - np.tanh(x) ** 2), X, name=f"casting to {dtype}")
+        assert "it computes in float32" in caplog.text
+        caplog.clear()
+        dies(check_vjp, inside, lambda g, x: 1.01 * g * (1 - np.tanh(x) ** 2), X)
 
 
 def test_an_adapted_function_is_an_operation():
@@ -242,10 +301,42 @@ def test_torch_functions_with_forward_mode():
 
 
 @pytest.mark.peer
-def test_torch_functions_return_one_tensor():
+def test_torch_calls_of_all_kinds(caplog):
     torch = library("torch")
-    with pytest.raises(ArgumentError, match="expected a function that returns one tensor, got tuple"):
-        check_gradients(from_torch(lambda x: torch.split(x, 2)), X)
+    nn, double = torch.nn, torch.float64
+
+    class Cube(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x**3
+
+        @staticmethod
+        def backward(ctx, g):
+            return 3 * g * ctx.saved_tensors[0] ** 2
+
+    weight = torch.ones(3, 2, dtype=double)
+    check_gradients(from_torch(lambda x: Cube.apply(x)), X, name="cube")
+    assert caplog.text.count("cube: left out: forward mode") == 1
+    check_gradients(from_torch(lambda x: torch.split(x, 2)), X, order=1)
+    check_gradients(from_torch(lambda x: torch.topk(x, 2)), X, order=1)
+    check_gradients(from_torch(lambda d, k: {"y": d["a"] * k}), {"a": torch.ones(2, dtype=double)}, 3, order=1)
+    check_gradients(from_torch(lambda x: torch.tanh(x @ weight)), X, order=1)
+    check_gradients(from_torch(lambda x: torch.tanh(x @ weight.float())), X, order=1)
+    check_gradients(from_torch(lambda z: z * z.conj() * z), X + 1j, order=1)
+    for module in (nn.Linear(3, 2), nn.Linear(3, 2).double(), nn.BatchNorm1d(3), nn.BatchNorm1d(3).eval()):
+        check_gradients(from_torch(module), X, order=1)
+
+
+@pytest.mark.peer
+def test_parameters_of_torch_modules_are_checked():
+    torch = library("torch")
+
+    class Wrong(torch.nn.Linear):
+        def forward(self, x):
+            return x @ self.weight.T + self.bias + (self.bias - self.bias.detach())
+
+    assert dies(check_gradients, from_torch(Wrong(3, 2)), X, order=1).argument == "parameter bias"
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -256,6 +347,24 @@ def test_torch_functions_return_one_tensor():
 def test_jax():
     jax = library("jax")
     check_gradients(from_jax(lambda x, w: jax.numpy.tanh(x @ w) ** 2), X, W)
+
+
+@pytest.mark.peer
+def test_jax_calls_of_all_kinds(caplog):
+    jax = library("jax")
+    jnp = jax.numpy
+
+    @jax.custom_vjp
+    def cube(x):
+        return x**3
+
+    cube.defvjp(lambda x: (x**3, x), lambda x, g: (3 * g * x**2,))
+    check_gradients(from_jax(jax.jit(cube)), X, name="custom cube")
+    assert "custom cube: left out: forward mode" in caplog.text
+    check_gradients(from_jax(lambda p, axis: {"y": jnp.sum(p["x"][0], axis)}), {"x": (jnp.asarray(X),)}, 1, order=1)
+    check_gradients(from_jax(jax.vmap(lambda x: jnp.sin(x).sum())), X, order=1)
+    check_gradients(from_jax(lambda x: x[x > 0]), X, order=1)  # not to be compiled
+    check_gradients(from_jax(lambda z: z**2), X + 1j, order=1)
 
 
 @pytest.mark.peer

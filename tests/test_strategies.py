@@ -154,6 +154,15 @@ def test_values_are_distinct_inside_the_domain_and_reproducible(domain, n):
     np.testing.assert_array_equal(x, values(7, domain, (n,)))
 
 
+def test_a_gradient_that_is_wrong_at_one_end_of_the_domain_dies():
+    for low, high in ((-3, 3), (0.1, 2), (-0.8, 0.8)):
+        near = 0.01 * (high - low)
+        drawn = [Draw.seeded(seed).array((3,), low, high) for seed in range(15)]
+        assert any((x > high - near).any() for x in drawn)
+        assert any((x < low + near).any() for x in drawn)
+        assert all(((low < x) & (x < high)).all() for x in drawn)
+
+
 def test_arrays_of_one_sample_do_not_tie_with_each_other():
     draw = Draw.seeded(0)
     arrays = np.concatenate([draw.values((100,)) for _ in range(4)])

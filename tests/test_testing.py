@@ -91,6 +91,40 @@ def test_no_false_alarm_where_values_are_saturated_or_steep():
     check_gradients(tg.sqrt, np.array([1e-3, 1.0, 1e4]))
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_no_false_alarm_near_singularities_and_wrong_gradients_die_there(seed):
+    rng = np.random.default_rng(seed)
+    near = 10.0 ** rng.uniform(-14, 0, 4)
+    for f, x in (
+        (tg.log, near), (tg.sqrt, near), (tg.reciprocal, near), (tg.atanh, 1 - near), (lambda x: x * tg.log(x), near),
+        (lambda x: x**-0.5, near), (tg.log, near * 1e6),
+    ):  # fmt: skip
+        check_gradients(f, x)
+    wrong = declare(tg.elementwise, np.log, lambda x: tg.where(tg.less(x, 1.1 * near.min()), 1.01, 1.0) / x)
+    with pytest.raises(GradientError) as caught:
+        check_gradients(wrong, near, order=1)
+    assert caught.value.report.index == (int(np.argmin(near)),)
+
+
+def test_no_false_alarm_where_products_of_kinks_have_none_or_a_matrix_is_almost_singular():
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        x, y = rng.integers(-1, 2, (2, 4)).astype(float)
+        for f in (
+            lambda x, y: tg.maximum(x, y) * tg.minimum(x, y), lambda x, y: tg.abs(x - y) * tg.abs(x - y),
+            lambda x, y: tg.sort(x) * y,
+        ):  # fmt: skip
+            check_gradients(f, x, y)
+        u, _, v = np.linalg.svd(rng.normal(size=(3, 3)))
+        check_gradients(tg.linalg.solve, (u * np.geomspace(1, 1e-6, 3)) @ v, rng.normal(size=(3, 2)))
+    check_gradients(lambda x: x / tg.maximum(tg.sum(x), 1e-300), np.zeros(2), order=1)
+
+
+def test_float32_goes_as_far_as_it_goes():
+    check_gradients(tg.exp, np.array([400.0, -300.0]))
+    check_gradients(tg.std, 1 + 1e-5 * np.arange(4.0) ** 2)
+
+
 def test_nan_and_infinity_must_be_on_both_sides():
     check_gradients(tg.sqrt, np.array([0.0, 1.0]), order=1)  # infinite on both
     zero = declare(

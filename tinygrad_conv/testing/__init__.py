@@ -10,6 +10,7 @@ From below, each file asking only those above it in this list:
 `numeric`                   numeric derivatives that know their error
 `draw`, `samples`           drawn arrays; what a primitive is called with
 `report`                    `GradientError`, and what it says
+`adapting`                  a function of another library as an operation, and what it cannot do
 `case`                      a function at a point, and what is known of it; `prepare` makes one of a call
 `finding`, `patterns`       where a gradient is wrong, and which mistake looks like that
 `explain`                   from a failed check to a report
@@ -17,7 +18,7 @@ From below, each file asking only those above it in this list:
 `properties`                what every derivative must have
 `replay`                    the smallest example that fails, as a test
 `checks`                    `check_gradients` and `check_primitive`
-`adapters`, `strategies`    functions of other libraries; drawing for Hypothesis
+`adapters`, `strategies`    what each library is to `adapting`; drawing for Hypothesis
 `mistakes`, `mutation`      wrong rules, planted to see whether the checks see them
 `battery`, `plugin`         ``tinygrad-conv check``; ``@property_gradient``, ``--gradcov``, ``--gradmut``
 ==========================  ==========================================================================

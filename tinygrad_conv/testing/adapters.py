@@ -13,8 +13,8 @@ adapter               takes                                                     
 What comes back is an ordinary operation: it takes arrays and tensors, records, composes with ours, and says in its
 attributes `order` and `modes` how far it can be differentiated. Each adapter imports its library when it is called.
 
-How it works: the pullback of a function of such a library, ``(g, *args) -> gradient of argument i``, is a function of
-that library again. So the rule of an adapted function is an adapted function, and every order comes from that.
+Arguments and results may be nested (lists, dictionaries, pytrees), tensors of the library, and beside floating-point
+numbers anything else. How it works is in `adapting`.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from typing import Any
 import numpy as np
 
 from ..arguments import NonNegative, SeedNumber, checked
-from ..engine.primitive import Primitive
-from ..errors import ArgumentError, DTypeError, MissingExtraError
-from .report import GradientError
+from ..engine.trees import flatten
+from ..errors import MissingExtraError
+from .adapting import Adapted, Library, called, leaves_like
+from .report import GradientError, Report
 
 __all__ = ["check_vjp", "from_autograd", "from_jax", "from_mygrad", "from_numpy", "from_torch"]
 
@@ -100,23 +101,34 @@ def from_numpy(f: Function, vjp: Function) -> Function:
     >>> tg.grad(lambda x: double(x).sum())(np.ones(2))
     Tensor([2., 2.])
     """
+    name = called(f)
+    before: list[Array] = []  # what the vjp returned when it was called last
 
-    def gradient(i: int) -> Function:
-        def of(g: Array, *args: Any) -> Array:
-            before = [np.array(x) for x in (g, *args)]
-            gradients = vjp(g, *args)
-            for k, (now, then) in enumerate(zip((g, *args), before, strict=True)):
+    def pull(form: Any, i: int) -> Function:
+        def of(g: Array, *numbers: Any) -> Array:
+            (args, keywords), given = form.build(numbers), form.split(g, numbers)
+            read = [np.asarray(x) for x in (*flatten(given)[0], *numbers) if x is not None]
+            copies = [np.array(x) for x in read]
+            gradients = vjp(given, *args, **keywords)
+            for k, (now, then) in enumerate(zip(read, copies, strict=True)):
                 if not np.array_equal(now, then, equal_nan=then.dtype.kind in "fc"):
-                    changed = f"argument {k - 1}" if k else "the cotangent g"
-                    raise GradientError(f"{_name(f)}: its vjp changed {changed} in place; work on a copy")
-            return np.asarray(_pick(_name(f), gradients, args, i))
+                    k -= len(read) - len(numbers)
+                    changed = f"argument {k}" if k >= 0 else "the cotangent g"
+                    raise GradientError(f"{name}: its vjp changed {changed} in place; work on a copy")
+            found = _leaves(name, gradients, args)
+            found = [x for x, place in zip(found, form.places, strict=True) if place] if form.places else found
+            for k, x in enumerate(numbers):
+                _fits(name, found[k], x, k)
+            _not_shared(name, [x for x in found if isinstance(x, np.ndarray)], read, before)
+            return np.asarray(found[i])
 
         return of
 
-    def pull(i: int) -> Function:
-        return _operation(gradient(i), run=_plain, name=f"gradient {i} of {_name(f)}")
-
-    return _operation(f, run=_plain, pull=pull, order=1)
+    library = Library(
+        owns=_is_array, tensor=np.asarray, array=np.asarray, run=_plain, pull=pull, order=1,
+        joined=lambda parts: np.concatenate([np.ravel(part) for part in parts]),
+    )  # fmt: skip
+    return Adapted(f, library, f)
 
 
 @checked
@@ -127,20 +139,22 @@ def from_autograd(f: Function) -> Function:
     Raises MissingExtraError without autograd.
     """
     autograd = _library("autograd", "autograd")
+    numpy = importlib.import_module("autograd.numpy")
+    boxes = importlib.import_module("autograd.tracer").Box
 
     def run(f: Function, args: Sequence[Any]) -> Array:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Output seems independent of input")  # as constants and slopes are
             return _plain(f, args)
 
-    def adapt(f: Function, name: str) -> Function:
-        return _operation(
-            f, run=run, name=name,
-            pull=lambda i: adapt(lambda g, *xs: autograd.make_vjp(f, i)(*xs)[0](g), f"gradient {i} of {name}"),
-            push=lambda i: adapt(lambda t, *xs: autograd.make_jvp(f, i)(*xs)(t)[1], f"tangent {i} of {name}"),
-        )  # fmt: skip
-
-    return adapt(f, _name(f))
+    library = Library(
+        owns=lambda x: isinstance(x, (np.ndarray, boxes)), tensor=np.asarray, array=np.asarray, run=run,
+        conjugates=True,
+        pull=lambda f, i: lambda g, *xs: autograd.make_vjp(f, i)(*xs)[0](g),
+        push=lambda f, i: lambda t, *xs: autograd.make_jvp(f, i)(*xs)(t)[1],
+        joined=lambda parts: numpy.concatenate([numpy.reshape(part, (-1,)) for part in parts]),
+    )  # fmt: skip
+    return Adapted(f, library, f)
 
 
 @checked
@@ -148,33 +162,47 @@ def from_autograd(f: Function) -> Function:
 def from_jax(f: Function) -> Function:
     """A function of JAX arrays, as an operation of any order, in both modes; it runs with 64-bit numbers enabled.
 
+    Functions are compiled (`jax.jit`), if they can be.
+
     Raises MissingExtraError without JAX.
     """
     jax = _library("jax", "jax")
     enable_x64 = (jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")).enable_x64
+    kinds = ("ConcretizationType", "TracerArrayConversion", "TracerIntegerConversion", "NonConcreteBooleanIndex")
+    concrete = tuple(getattr(jax.errors, f"{kind}Error") for kind in kinds)
+    compiled: dict[Function, Function] = {}
 
     def run(f: Function, args: Sequence[Any]) -> Array:
         with enable_x64(True):
-            return np.asarray(f(*[jax.numpy.asarray(np.asarray(x)) for x in args]))
+            arrays = [jax.numpy.asarray(np.asarray(x)) for x in args]
+            try:
+                return np.asarray(compiled.setdefault(f, jax.jit(f))(*arrays))
+            except concrete:  # it looks at values
+                compiled[f] = f
+                return np.asarray(f(*arrays))
 
-    def adapt(f: Function, name: str) -> Function:
-        return _operation(
-            f, run=run, name=name,
-            pull=lambda i: adapt(lambda g, *xs: jax.vjp(_along(f, i, xs), xs[i])[1](g)[0], f"gradient {i} of {name}"),
-            push=lambda i: adapt(
-                lambda t, *xs: jax.jvp(_along(f, i, xs), (xs[i],), (t,))[1], f"tangent {i} of {name}"
-            ),
-        )  # fmt: skip
+    def nested(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
+        leaves, structure = jax.tree_util.tree_flatten(tree, is_leaf=lambda x: x is None)
+        return leaves, lambda parts: jax.tree_util.tree_unflatten(structure, list(parts))
 
-    return adapt(f, _name(f))
+    library = Library(
+        owns=lambda x: isinstance(x, (jax.Array, np.ndarray)), tensor=jax.numpy.asarray, array=np.asarray, run=run,
+        pull=lambda f, i: lambda g, *xs: jax.vjp(_along(f, i, xs), xs[i])[1](g)[0],
+        push=lambda f, i: lambda t, *xs: jax.jvp(_along(f, i, xs), (xs[i],), (t,))[1],
+        joined=lambda parts: jax.numpy.concatenate([jax.numpy.ravel(part) for part in parts]), flatten=nested,
+        conjugates=True,
+        missing="[Ff]orward-mode|[Rr]everse-mode|ifferentiation rule|support (JVP|differentiation)|custom_vjp function",
+    )  # fmt: skip
+    return Adapted(f, library, f)
 
 
 @checked
 @_remembered
 def from_torch(f: Any) -> Function:
-    """A function of PyTorch tensors, or a ``torch.autograd.Function``, as an operation of any order.
+    """A function of PyTorch tensors, a ``torch.autograd.Function`` or a module, as an operation of any order.
 
-    Forward mode is that of `torch.func`; a ``Function`` has it if it states `setup_context` and `jvp`.
+    Forward mode is that of `torch.func`; a ``Function`` has it if it states `setup_context` and `jvp`. The parameters
+    of a module are checked too, and are then float64 as its inputs are.
 
     Raises MissingExtraError without PyTorch.
     """
@@ -186,44 +214,57 @@ def from_torch(f: Any) -> Function:
     def run(f: Function, args: Sequence[Any]) -> Array:
         tensors = [torch.tensor(np.array(x)) for x in args]  # a copy: PyTorch takes no negative strides
         for x in tensors:
-            x.requires_grad_(x.is_floating_point())
+            x.requires_grad_(x.is_floating_point() or x.is_complex())
         with torch.enable_grad():
-            y = f(*tensors)
-        if not isinstance(y, torch.Tensor):
-            raise DTypeError(f"{_name(f)}: expected a function that returns one tensor, got {type(y).__name__}")
-        return np.asarray(y.detach().numpy())
+            return array(f(*tensors))
+
+    def array(x: Any) -> Array:
+        return np.asarray(x.detach().resolve_conj().resolve_neg().numpy(force=True))
 
     def gradient(f: Function, i: int) -> Function:
         def of(g: Any, *xs: Any) -> Any:
             y = f(*xs)
             if not y.requires_grad:
                 return torch.zeros_like(xs[i])
+            if "Error" in type(y.grad_fn).__name__ or "Error" in y.grad_fn.name():
+                raise NotImplementedError("it is marked @once_differentiable")
             found = torch.autograd.grad(y, xs[i], g, create_graph=True, allow_unused=True)[0]
             return torch.zeros_like(xs[i]) if found is None else found
 
+        of.pure = lambda g, *xs: torch.func.vjp(_along(_pure(f), i, xs), xs[i])[1](g)[0]  # type: ignore[attr-defined]
         return of
-
-    def pure_gradient(f: Function, i: int) -> Function:  # what `torch.func` can go through, unlike `gradient`
-        return lambda g, *xs: torch.func.vjp(_along(f, i, xs), xs[i])[1](g)[0]
 
     def tangent(f: Function, i: int) -> Function:
         def of(t: Any, *xs: Any) -> Any:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # PyTorch's own: it compiles its rules with what it has deprecated
-                return torch.func.jvp(_along(f, i, xs), (xs[i],), (t,))[1]
+                return torch.func.jvp(_along(_pure(f), i, xs), (xs[i],), (t,))[1]
 
         return of
 
-    def adapt(f: Function, pure: Function, name: str) -> Function:
-        return _operation(
-            f, run=run, name=name,
-            pull=lambda i: adapt(gradient(f, i), pure_gradient(pure, i), f"gradient {i} of {name}"),
-            push=(lambda i: adapt(tangent(pure, i), tangent(pure, i), f"tangent {i} of {name}"))
-            if forward_mode else None,
-        )  # fmt: skip
+    library = Library(
+        owns=lambda x: isinstance(x, torch.Tensor), tensor=torch.as_tensor, array=array, run=run,
+        pull=gradient, push=tangent, joined=lambda parts: torch.cat([part.reshape(-1) for part in parts]),
+        flatten=lambda tree: flatten(tuple(tree) if type(tree).__module__ == "torch.return_types" else tree),
+        missing="forward AD|setup_context|jvp|functorch|vmap|double backward|derivative for|differentiable|data pointer"
+        "|does not require grad|in-place operation|not implemented",
+    )  # fmt: skip
+    modes = ("forward", "reverse") if forward_mode else ("reverse",)
+    if not isinstance(f, torch.nn.Module):
+        return Adapted(f.apply if is_class else f, library, f, modes=modes)
+    parameters = {name: p.detach().numpy().astype(np.float64) for name, p in f.named_parameters() if p.requires_grad}
 
-    function = f.apply if is_class else f
-    return adapt(function, function, _name(f))
+    def called_with(values: dict[str, Any], *args: Any, **keywords: Any) -> Any:
+        dtype = next(iter(values.values())).dtype
+        buffers = {name: b.to(dtype) if b.is_floating_point() else b.clone() for name, b in f.named_buffers()}
+        return torch.func.functional_call(f, {**buffers, **values}, args, keywords)
+
+    return Adapted(called_with if parameters else f, library, f, parameters, modes)
+
+
+def _pure(f: Function) -> Function:
+    """The form of a function that `torch.func` can go through."""
+    return getattr(f, "pure", f)
 
 
 @checked
@@ -238,87 +279,76 @@ def from_mygrad(f: Function) -> Function:
     def tensors(args: Sequence[Any]) -> list[Any]:
         return [mygrad.tensor(np.array(x)) if np.asarray(x).dtype.kind == "f" else x for x in args]
 
-    def run(f: Function, args: Sequence[Any]) -> Array:
-        return np.array(mygrad.asarray(f(*tensors(args))))
-
-    def gradient(i: int) -> Function:
+    def gradient(f: Function, i: int) -> Function:
         def of(g: Array, *xs: Any) -> Array:
             inside = tensors(xs)
             f(*inside).backward(g)
             found = inside[i].grad
             return np.zeros_like(xs[i]) if found is None else np.array(found)
 
+        of.plain = True  # type: ignore[attr-defined]
         return of
 
-    def pull(i: int) -> Function:
-        return _operation(gradient(i), run=_plain, name=f"gradient {i} of {_name(f)}")
-
-    return _operation(f, run=run, pull=pull, order=1)
+    library = Library(
+        owns=lambda x: isinstance(x, (mygrad.Tensor, np.ndarray)), tensor=mygrad.tensor, array=mygrad.asarray,
+        pull=gradient, order=1,
+        run=lambda f, args: _plain(f, args) if hasattr(f, "plain") else np.array(mygrad.asarray(f(*tensors(args)))),
+        joined=lambda parts: mygrad.concatenate([mygrad.reshape(part, (-1,)) for part in parts]),
+    )  # fmt: skip
+    return Adapted(f, library, f)
 
 
 # ------------------------------------------------------------------------------------------------------------------
 # What they share
 
 
-def _operation(
-    f: Function, *, run: Callable[[Function, Sequence[Any]], Array], pull: Callable[[int], Function] | None = None,
-    push: Callable[[int], Function] | None = None, name: str | None = None, order: int = 2,
-) -> Function:  # fmt: skip
-    """An operation that runs ``f`` by ``run(f, arrays)``; its rules are the operations ``pull(i)`` and ``push(i)``.
-
-    ``pull(i)(g, *args)`` is the gradient of argument i, ``push(i)(t, *args)`` the tangent that argument i's causes.
-    """
-    name = name or _name(f)
-
-    def forward(*xs: Any) -> Array:
-        return run(f, xs)
-
-    forward.__name__ = forward.__qualname__ = name
-    forward.__doc__ = f.__doc__
-    primitive = Primitive(
-        "opaque", forward,
-        vjp=(lambda g, xs, i: _needed(pull, name, "reverse")(i)(g, *xs),),
-        jvp=(lambda t, xs, i: _needed(push, name, "forward")(i)(t, *xs),),
-    )  # fmt: skip
-    operation = primitive.operation
-    operation.__wrapped__ = f  # type: ignore[attr-defined]  # whose signature names the arguments
-    operation.modes = tuple(mode for mode, rule in (("forward", push), ("reverse", pull)) if rule)  # type: ignore[attr-defined]
-    operation.order = order  # type: ignore[attr-defined]
-    return operation
-
-
-def _needed(rule: Callable[[int], Function] | None, name: str, mode: str) -> Callable[[int], Function]:
-    if rule is None:
-        which = 'order=1, or modes=("reverse",)' if mode == "forward" else "order=1"
-        raise ArgumentError(f"{name}: its library has no {mode} mode for it; check it with {which}")
-    return rule
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray)
 
 
 def _plain(f: Function, args: Sequence[Any]) -> Array:
-    y = f(*args)
-    if isinstance(y, tuple):
-        raise DTypeError(f"{_name(f)}: expected a function that returns one array, got a tuple of {len(y)}")
-    if y is None:
-        raise DTypeError(f"{_name(f)}: the function returned nothing (None); return the array that you computed")
-    return np.asarray(y)
+    return np.asarray(f(*args))
 
 
-def _pick(name: str, gradients: Any, args: Sequence[Any], i: int) -> Any:
-    """Gradient i of what a hand-written VJP returned, if it has the argument's shape."""
-    if len(args) == 1 and not isinstance(gradients, (tuple, list)):
-        gradients = (gradients,)
-    if not isinstance(gradients, (tuple, list)) or len(gradients) != len(args):
-        got = f"{len(gradients)}" if isinstance(gradients, (tuple, list)) else f"one {type(gradients).__name__}"
-        raise GradientError(f"{name}: expected its vjp to return {len(args)} gradients, one per argument, got {got}")
-    gradient = gradients[i]
+def _leaves(name: str, gradients: Any, args: Sequence[Any]) -> list[Any]:
+    """What a hand-written VJP returned, one gradient for each leaf of its arguments."""
+    alone = len(args) == 1 and not (isinstance(gradients, (tuple, list)) and len(gradients) == 1)
+    try:
+        return list(leaves_like(gradients, args[0]) if alone else leaves_like(gradients, tuple(args)))
+    except ValueError:
+        pass
+    got = f"{len(gradients)}" if isinstance(gradients, (tuple, list)) else f"one {type(gradients).__name__}"
+    raise GradientError(f"{name}: expected its vjp to return {len(args)} gradients, one per argument, got {got}")
+
+
+def _fits(name: str, gradient: Any, number: Any, k: int) -> None:
+    """Refuse a gradient of another shape than its argument, and a missing one of a floating-point argument."""
+    if np.asarray(number).dtype.kind not in "fc":
+        return
     if gradient is None:
-        raise GradientError(f"{name}: its vjp returned None for argument {i}, which is floating-point; return zeros")
-    if np.shape(gradient) != np.shape(args[i]):
+        raise GradientError(f"{name}: its vjp returned None for argument {k}, which is floating-point; return zeros")
+    if np.shape(gradient) != np.shape(number):
         raise GradientError(
-            f"{name}: its vjp returned a gradient of shape {np.shape(gradient)} for argument {i} of shape "
-            f"{np.shape(args[i])}; a missing sum over a broadcast axis?"
+            f"{name}: its vjp returned a gradient of shape {np.shape(gradient)} for argument {k} of shape "
+            f"{np.shape(number)}; a missing sum over a broadcast axis?"
         )
-    return gradient
+
+
+def _not_shared(name: str, gradients: list[Array], read: Sequence[Array], before: list[Array]) -> None:
+    """A gradient that is the buffer of something else changes when that is written to."""
+    for k, gradient in enumerate(gradients):
+        for others, whose in (
+            (read, "the cotangent g, or of an argument"), (gradients[:k], "another gradient"),
+            (before, "what it returned the last time"),
+        ):  # fmt: skip
+            if gradient.size and any(_is_same_buffer(gradient, other) for other in others):
+                message = f"gradient {k} of its vjp is the memory of {whose}, and changes with it; return a copy"
+                raise GradientError(Report(name, "not_aliased", message))
+    before[:] = gradients
+
+
+def _is_same_buffer(a: Array, b: Array) -> bool:
+    return a.ctypes.data == b.ctypes.data and a.shape == b.shape and a.strides == b.strides
 
 
 def _along(f: Function, i: int, args: Sequence[Any]) -> Function:
@@ -331,7 +361,3 @@ def _library(module: str, package: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise MissingExtraError(f"checking a function of {module} needs it: pip install {package}") from error
-
-
-def _name(f: Any) -> str:
-    return getattr(f, "__name__", type(f).__name__)

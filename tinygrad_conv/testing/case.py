@@ -17,14 +17,16 @@ from ..engine.tensor import Tensor
 from ..ops.complex import imag, real
 from ..ops.shape import concat, expand_dims, reshape
 from . import numeric
+from .adapting import MissingRuleError
 from .numeric import SAFETY
 from .report import GradientError
 
-__all__ = ["BOTH", "TOLERANCES", "Case", "joined"]
+__all__ = ["BOTH", "TOLERANCES", "Case", "in_parts", "joined"]
 
 Array = np.ndarray[Any, Any]
 Function = Callable[..., Any]
 BOTH = ("forward", "reverse")
+DOUBLE, SINGLE = (float(np.finfo(dtype).eps) for dtype in (np.float64, np.float32))
 
 # Per dtype, (rtol, atol) beyond the error bar. What can be told apart is the error bar's business, not theirs.
 TOLERANCES: Mapping[str, tuple[float, float]] = {"float64": (1e-9, 0.0), "float32": (5e-4, 5e-4)}
@@ -44,6 +46,12 @@ class Case:
     primitive, args, params : the primitive behind `f`, if there is one, and how it was called
     classes : set of str
         The boundary classes that the sample falls in.
+    foreign : bool
+        Does it belong to another library, whose dtypes are its own affair?
+    unit : float
+        The precision that it computes with inside.
+    left_out : list of str
+        What cannot be checked, and why.
     """
 
     def __init__(
@@ -51,6 +59,7 @@ class Case:
         modes: Sequence[str] = BOTH, labels: Sequence[str] | None = None, kind: str | None = None,
         primitive: Primitive | None = None, args: Sequence[Any] = (), params: Mapping[str, Any] | None = None,
         rtol: float | None = None, atol: float | None = None, explain: bool = True, classes: Iterable[str] = (),
+        foreign: bool = False, unit: float = DOUBLE,
     ) -> None:  # fmt: skip
         self.f, self.inputs, self.name, self.seed, self.order = f, list(inputs), name, seed, order
         self.modes = tuple(modes)
@@ -58,8 +67,9 @@ class Case:
         self.kind, self.primitive, self.args, self.params = kind, primitive, tuple(args), dict(params or {})
         self.rtol = TOLERANCES["float64"][0] if rtol is None else rtol
         self.atol = TOLERANCES["float64"][1] if atol is None else atol
-        self.explain = explain
+        self.explain, self.foreign, self.unit = explain, foreign, unit
         self.classes = set(classes)
+        self.left_out: list[str] = []
         self.over = ""  # for the derivative of a derivative: the mode that the inner one is of
         self.parts: list[tuple[str, tuple[int, ...]]] = []  # what the output is made of, where it is several things
         self.base: Case | None = None  # for the derivative of a derivative: the case of what was differentiated
@@ -86,7 +96,7 @@ class Case:
                 full[k] = next(parts) + 1j * next(parts) if np.iscomplexobj(args[k]) else next(parts)
             y = primitive.operation(*full, **params)
             made_complex = y.dtype.kind == "c" and all(x.dtype.kind != "c" for x in inputs)
-            return _in_parts(y) if made_complex else y
+            return in_parts(y) if made_complex else y
 
         return cls(
             f, inputs, labels=labels, kind=primitive.kind, primitive=primitive, args=args, params=params,
@@ -101,11 +111,33 @@ class Case:
         return np.asarray(size * self.rng.choice([-1.0, 1.0], shape))
 
     def draw_tangents(self) -> list[Array]:
-        return [numeric.unit(x) * self.direction(np.shape(x)) for x in self.inputs]
+        drawn = [numeric.unit(x) * self.direction(np.shape(x)) for x in self.inputs]
+        return [t * stretch for t, stretch in zip(drawn, self.stretch, strict=True)]
 
     @cached_property
     def tangents(self) -> list[Array]:
-        return self.draw_tangents()
+        return [t * stretch for t, stretch in zip(self._drawn, self.stretch, strict=True)]
+
+    @cached_property
+    def _drawn(self) -> list[Array]:
+        return [numeric.unit(x) * self.direction(np.shape(x)) for x in self.inputs]
+
+    @cached_property
+    def _fitted(self) -> tuple[numeric.Estimate, list[Array]]:
+        def fitted() -> tuple[numeric.Estimate, list[Array]]:
+            return numeric.fitted(self.value, self.inputs, self._drawn, self.kind, self.scale, self.unit)
+
+        with no_grad():
+            found = fitted()
+            if self.unit == DOUBLE and np.isinf(found[0].error).any() and self.resolution() > DOUBLE:
+                self.unit = SINGLE
+                found = fitted()
+        return found
+
+    @property
+    def stretch(self) -> list[Array]:
+        """By how much steps of each element are shortened, near singularities."""
+        return self._fitted[1]
 
     @cached_property
     def cotangent(self) -> Array:
@@ -147,7 +179,7 @@ class Case:
         """A rule that raises is a wrong rule."""
         try:
             yield
-        except GradientError:
+        except (GradientError, MissingRuleError):
             raise
         except Exception as error:
             raise GradientError(f"{self.name}: its {what} raised {type(error).__name__}: {error}") from error
@@ -172,11 +204,10 @@ class Case:
     @cached_property
     def truth(self) -> numeric.Estimate:
         """The numeric derivative along the tangents."""
-        with no_grad():
-            return self._directional(self.tangents)
+        return self._fitted[0]
 
     def _directional(self, tangents: Sequence[Any]) -> numeric.Estimate:
-        return numeric.directional(self.value, self.inputs, tangents, self.kind, self.scale)
+        return numeric.directional(self.value, self.inputs, tangents, self.kind, self.scale, self.unit)
 
     @cached_property
     def scale(self) -> float:
@@ -201,6 +232,7 @@ class Case:
     def _together(self) -> list[Array]:
         """The direction in which all elements of all inputs move by the same amount."""
         size = max(map(numeric.unit, self.inputs), default=1.0)
+        size *= min((s.min(initial=1.0) for s in self.stretch), default=1.0)
         return [np.full(np.shape(x), size) for x in self.inputs]
 
     def push_along(self, tangents: Sequence[Any]) -> Array:
@@ -230,6 +262,27 @@ class Case:
             self._bends.append(any(self._bends_towards(self.draw_tangents()) for _ in range(8)))
         return self._bends[0] or (self.base is not None and self.base.bends)
 
+    @cached_property
+    def jumps(self) -> bool:
+        """For the derivative of a derivative: does that jump at this point, as it does where kinks meet and cancel?
+
+        |x| |x| has none at 0, but the rules of its parts have. What they publish decides there, and values beside it.
+        """
+        if self.base is None or self.moved:
+            return False
+        n = len(self.base.inputs)
+        derivative = self.pushed if "forward" in self.modes else joined(map(Tensor, self.gradients[:n])).numpy()
+        for sign in (1.0, -1.0):
+            moves = [sign * 2.0**-20 * numeric.unit(x) * self.direction(np.shape(x)) for x in self.inputs[:n]]
+            near = [x + move for x, move in zip(self.inputs, moves, strict=False)] + self.inputs[n:]
+            if "forward" in self.modes:
+                there = self.push(self.tangents, near)
+            else:
+                there = joined(map(Tensor, self.pull(self.cotangent, near)[:n])).numpy()
+            if np.any(np.abs(there - derivative) > 1e-2 * (np.abs(there) + np.abs(derivative)) + 1e-6 * self.scale):
+                return True
+        return False
+
     def _bends_towards(self, other: Sequence[Array]) -> bool:
         one = self.numeric_along(self.tangents)
         with no_grad():
@@ -239,12 +292,26 @@ class Case:
         return bool(np.any((gap > bound) & ~(one.kinks | two.kinks | both.kinks)))
 
     def numeric_again(self, tangents: Sequence[Any], before: numeric.Estimate) -> numeric.Estimate:
-        """A second opinion: other steps too, and an error bar that covers what they disagree by."""
+        """A second opinion: other steps too, and an error bar that covers what they disagree by.
+
+        At kinks, where more than two branches may meet, also the derivatives beside the point.
+        """
         value, error = before.value, before.error
         for scale in (0.7, 0.45):
             other = self._directional([scale * t for t in tangents])
             error = np.maximum(error, np.maximum(other.error / scale, np.abs(other.value / scale - value)))
-        return replace(before, error=np.where(before.kinks, before.error, error))
+        low, high = before.low, before.high
+        for _ in range(16 if before.kinks.any() else 0):
+            moves = [2.0**-14 * numeric.unit(x) * self.direction(np.shape(x)) for x in self.inputs]
+            near, step = [x + move for x, move in zip(self.inputs, moves, strict=True)], 2.0**-22
+            short = [step * t for t in tangents]
+            with no_grad():
+                beside = numeric.directional(self.value, near, short, None, self.scale, self.unit)
+            known = before.kinks & (beside.error <= 1e-3 * (step + np.abs(beside.value)))
+            low = np.where(known, np.minimum(low, beside.low / step), low)
+            high = np.where(known, np.maximum(high, beside.high / step), high)
+        error = np.where(before.kinks | np.isinf(value), before.error, error)
+        return replace(before, error=error, low=low, high=high)
 
     def noise(self, derivative: Callable[[Callable[[Sequence[Array]], list[Array]]], Array]) -> Array:
         """How far rounding moves an analytic derivative: what it changes by when all it reads moves a little.
@@ -267,12 +334,12 @@ class Case:
 
         A NaN or an infinity on one side only is outside.
         """
-        finite = np.isfinite(truth.value)
+        finite, unknown = np.isfinite(truth.value), np.isinf(truth.error) | np.isnan(truth.error)
         bound = SAFETY * truth.error + self.rtol * np.abs(np.where(finite, truth.value, 0.0)) + self.atol
         bound = bound + self.floor + noise
         inside = (got >= truth.low - bound) & (got <= truth.high + bound) & (np.isfinite(got) | ~finite)
         neither = ~np.isfinite(got) & ~finite & ~(got == -truth.value)
-        return np.asarray(~inside & ~neither)
+        return np.asarray(~inside & ~neither & ~unknown)
 
     def output_at(self, position: int) -> tuple[str, tuple[int, ...]]:
         """What an element of the output (by its flat position) is called, and its index."""
@@ -285,7 +352,37 @@ class Case:
     @property
     def floor(self) -> float:
         """What an analytic derivative along a tangent may be off by for rounding."""
-        return 1e-13 * self.scale * max(1.0, *map(numeric.unit, self.inputs))
+        return 450 * self.unit * self.scale * max(1.0, *map(numeric.unit, self.inputs))
+
+    @property
+    def rounding(self) -> float:
+        """Of the sum of magnitudes: what two ways to add the same numbers may differ by."""
+        return 4500 * self.unit
+
+    def leave_out(self) -> None:
+        """Go on without the modes that its library does not have."""
+        for mode, name in (("forward", "pushed"), ("reverse", "gradients")):
+            if mode in self.modes:
+                try:
+                    getattr(self, name)
+                except MissingRuleError as error:
+                    self.modes = tuple(m for m in self.modes if m != mode)
+                    self.left_out.append(f"{mode}{f' over {self.over}' if self.over else ''} mode ({error})")
+                except Exception:  # the property that reads it will say so
+                    pass
+
+    def resolution(self) -> float:
+        """The precision that the function seems to compute with: that of float32, if tiny steps change nothing."""
+
+        def changed(size: float) -> Array:
+            moved = self.value(*(x * (1 + size) for x in self.inputs))
+            return np.abs(moved - self.y)
+
+        with no_grad(), np.errstate(all="ignore"):
+            far, near = changed(2.0**-12), changed(2.0**-30)
+        seen = far * 2.0**-18 > 64 * DOUBLE * np.abs(self.y) + 1e-300
+        coarse = seen.any() and np.mean(near[seen] == 0) > 0.5
+        return SINGLE if coarse or self.y.dtype == np.float32 else DOUBLE
 
     # -- second order ----------------------------------------------------------------------------------------------
 
@@ -315,10 +412,23 @@ class Case:
         case.over, case.parts = "forward", [("(tangent of output)", self.y.shape)]
         return case
 
+    @cached_property
+    def derived(self) -> list[Case]:
+        """The derivatives that there are, as cases, if they are to be differentiated."""
+        if self.order < 2:
+            return []
+        cases = [self.gradient_case] if "reverse" in self.modes else []
+        cases += [self.tangent_case] if "forward" in self.modes else []
+        for case in cases:
+            case.leave_out()
+            self.left_out += case.left_out
+        return cases
+
     def _derived(self, f: Function, more: Sequence[Array], labels: Sequence[str]) -> Case:
         case = Case(
             f, [*self.inputs, *more], name=self.name, seed=self.seed + 1, order=1, modes=self.modes,
             labels=[*self.labels, *labels], kind=self.kind, rtol=self.rtol, atol=self.atol, explain=self.explain,
+            foreign=self.foreign, unit=self.unit,
         )  # fmt: skip
         case.base, case.before = self, self.scale / min(1.0, *map(numeric.unit, self.inputs))
         if self.truth.kinks.any():
@@ -336,20 +446,22 @@ class Case:
         sizes = [np.size(x) for x in self.inputs]
         moves = 2.0**-6 * (self.rng.permutation(sum(sizes)) / sum(sizes) - 0.5)
         parts = np.split(moves, np.cumsum(sizes)[:-1])
-        near = [x + numeric.unit(x) * move.reshape(np.shape(x)) for x, move in zip(self.inputs, parts, strict=True)]
+        reach = [np.where(x == 0, numeric.unit(x), np.minimum(numeric.unit(x), np.abs(x))) for x in self.inputs]
+        near = [x + s * move.reshape(np.shape(x)) for x, s, move in zip(self.inputs, reach, parts, strict=True)]
         case = Case(
             self.f, near, name=self.name, seed=self.seed + 2, order=self.order, modes=self.modes, labels=self.labels,
             kind=self.kind, rtol=self.rtol, atol=self.atol, explain=self.explain,
+            foreign=self.foreign, unit=self.unit,
         )  # fmt: skip
         case.moved, case.over, case.parts, case.before = True, self.over, self.parts, self.before
         return case
 
 
-def _in_parts(y: Any) -> Any:
+def in_parts(y: Any) -> Any:
     """A complex result as real numbers: its real and imaginary parts side by side."""
     return concat([expand_dims(real(y), -1), expand_dims(imag(y), -1)], axis=-1)
 
 
-def joined(tensors: Sequence[Any]) -> Any:
+def joined(tensors: Iterable[Any]) -> Any:
     """Tensors as one vector."""
     return concat([reshape(t, (-1,)) for t in tensors])

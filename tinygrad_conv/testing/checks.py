@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeAlias
+
+import numpy as np
 
 from ..arguments import NonNegative, SeedNumber, checked, one_of
 from ..engine.primitive import Primitive
 from ..errors import ArgumentError
 from . import replay
-from .case import BOTH, Case
+from .case import BOTH, DOUBLE, SINGLE, Case
 from .draw import Draw
 from .prepare import prepare
 from .properties import PROPERTIES, run
@@ -28,6 +31,7 @@ __all__ = [
 
 Function = Callable[..., Any]
 Order: TypeAlias = Annotated[int, one_of(1, 2)]
+_log = logging.getLogger(__name__)
 
 
 @checked
@@ -77,7 +81,16 @@ def check_gradients(
     options["order"] = min(order, getattr(f, "order", order))
 
     def attempt(args: Sequence[Any], explain: bool = False) -> None:
-        run(prepare(f, args, argnums, name=name, explain=explain, **options), properties)
+        case = prepare(f, args, argnums, name=name, explain=explain, **options)
+        try:
+            run(case, properties)
+        except GradientError:
+            # Only a failure is worth asking whether the function computes in float32, as one that casts does.
+            if case.unit > DOUBLE or case.resolution() == DOUBLE:
+                raise
+            case = prepare(f, args, argnums, name=name, explain=explain, unit=SINGLE, **options)
+            run(case, properties)
+        _say(case)
 
     try:
         attempt(args, explain)
@@ -89,11 +102,28 @@ def check_gradients(
             asked |= {"order": (order, 2), "modes": (tuple(modes), BOTH)}
         changed = ", ".join(f"{key}={value!r}" for key, (value, default) in asked.items() if value != default)
 
+        kind = error.kind
+
         def test() -> str:
-            small = replay.shrunk_arguments(args, lambda trial: _fails(lambda: attempt(trial)))
-            return replay.gradient_test(f, small, changed)
+            small, ranges = replay.shrunk_arguments(args, lambda trial: _fails(lambda: attempt(trial), kind))
+            return replay.gradient_test(f, small, changed, ranges)
 
         raise replay.with_test(error, test) from error.__cause__
+
+
+_said: set[tuple[str, str]] = set()
+
+
+def _say(case: Case) -> None:
+    """In one line each, once: what was left out."""
+    left_out = [f"left out: {what}" for what in case.left_out]
+    rough = bool((case.truth.error > 1e-8 * np.abs(case.truth.value)).any())
+    if case.unit > DOUBLE or (rough and case.resolution() > DOUBLE):
+        left_out.append("it computes in float32: checked to that precision")
+    for line in left_out:
+        if (case.name, line) not in _said:
+            _said.add((case.name, line))
+            _log.warning("%s: %s", case.name, line)
 
 
 @checked
@@ -119,7 +149,7 @@ def check_primitive(
             raise
         error = first
         if draw.shrinks and not hypothesis_runs():
-            draw = replay.shrunk_draw(draw, lambda trial: _fails(lambda: attempt(trial)))
+            draw = replay.shrunk_draw(draw, lambda trial: _fails(lambda: attempt(trial), first.kind))
             try:
                 attempt(Draw.replay(draw.seed, draw.choices), explain=True)
             except GradientError as smaller:
@@ -127,12 +157,12 @@ def check_primitive(
         raise replay.with_test(error, lambda: replay.primitive_test(primitive, draw)) from error.__cause__
 
 
-def _fails(check: Callable[[], None]) -> bool:
-    """Does a check find a wrong gradient? (Something that cannot be checked at all is not one.)"""
+def _fails(check: Callable[[], None], kind: tuple[Any, ...]) -> bool:
+    """Does a check find a gradient wrong in the same way? (Something that cannot be checked at all is not.)"""
     try:
         check()
-    except GradientError:
-        return True
+    except GradientError as error:
+        return error.kind == kind
     except Exception:
         return False
     return False

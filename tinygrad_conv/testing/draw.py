@@ -116,7 +116,7 @@ class Draw:
     # -- values ----------------------------------------------------------------------------------------------------
 
     def values(self, shape: ShapeLike, low: Bound = -3.0, high: Bound = 3.0) -> Array:
-        """Distinct float64 values inside (low, high), apart from each other, from integers and from halves.
+        """Distinct float64 values inside (low, high) and up to its ends, apart from each other, integers and halves.
 
         No two elements tie, nor do elements of different arrays of one sample, and differences in steps of 1e-4 cross
         no kink. With `ties`, multiples of 1/2 instead, few of them; with `extremes`, the ends of the domain, of the
@@ -132,6 +132,12 @@ class Draw:
         slots = self.rng.permutation(n) + self.rng.uniform(0.3, 0.7, n)
         values = low + width * (0.02 + 0.96 * slots / max(n, 1))
         step = min(0.002, width / (4 * max(n, 1)))
+        if n and step <= 0.005 * width:  # a gradient may be wrong at one end of the domain only
+            ends = (self.seed // 3 + self._arrays) % 4
+            if ends & 1:
+                values[np.argmin(slots)] = low + 0.006 * width
+            if ends & 2:
+                values[np.argmax(slots)] = high - 0.006 * width
         values = np.floor(values / step) * step + step * (0.11 + 0.173 * (self._arrays % 5))
         near = np.abs(values * 2 - np.round(values * 2)) < 4e-4
         values[near] += 0.31 * step

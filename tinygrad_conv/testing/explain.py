@@ -37,10 +37,14 @@ def fail(case: Case, name: str, message: str, finding: Finding | None = None, fo
         name, message = "second_order", message.replace("JVP", f"forward over {case.over}")
         message = message.replace("VJP", f"reverse over {case.over}")
     report = Report(case.name, name, message, order=2 if name == "second_order" else 1)
+    kind = (name, report.order, bool(np.isfinite(case.y).all()))
     if not case.explain or name not in DERIVATIVES:
-        raise GradientError(report)
+        error = GradientError(report)
+        error.kind = kind
+        raise error
     modes = [mode for mode in (BOTH if forward else BOTH[::-1]) if mode in case.modes]
     error = GradientError(lambda: _explained(case, report, modes, finding))
+    error.kind = kind
     if not hypothesis_runs():
         _ = error.report
     raise error
@@ -97,7 +101,7 @@ def _find(case: Case, mode: str) -> Finding | None:
 
 def _compared(case: Case, k: int, elements: Array, mode: str) -> Finding:
     g = case.cotangent.ravel()
-    truth = numeric.jacobian(case.value, case.inputs, k, elements, case.scale)
+    truth = numeric.jacobian(case.value, case.inputs, k, elements, case.scale, case.unit, case.stretch[k])
     value, error, low, high = (
         np.reshape(a, (len(elements), -1)) for a in (truth.value, truth.error, truth.low, truth.high)
     )
@@ -106,7 +110,7 @@ def _compared(case: Case, k: int, elements: Array, mode: str) -> Finding:
         matmul(value, g), matmul(error, np.abs(g)), truth.method, ends.min(0).sum(1), ends.max(0).sum(1), smooth
     )
     analytic = _analytic(case, k, elements, mode)
-    noise = 1e-12 * matmul(np.abs(value), np.abs(g)) + 4 * SAFETY * along.error
+    noise = case.rounding * matmul(np.abs(value), np.abs(g)) + 4 * SAFETY * along.error
     noise += case.floor * float(np.sum(np.abs(g))) / numeric.unit(case.inputs[k])
     wrong = case.outside(analytic, along, noise)
     shape = np.shape(case.inputs[k])
@@ -141,7 +145,8 @@ def _gap(case: Case, k: int, block: Array, mode: str) -> float:
     """How far the derivative along some elements of argument k is from the numeric one, in error bars."""
     tangents = [np.zeros(np.shape(x)) for x in case.inputs]
     tangents[k].flat[block] = case.tangents[k].flat[block]
-    truth = numeric.directional(case.value, case.inputs, tangents, case.kind, case.scale).weighted(case.cotangent)
+    along = numeric.directional(case.value, case.inputs, tangents, case.kind, case.scale, case.unit)
+    truth = along.weighted(case.cotangent)
     if mode == "reverse":
         got = np.sum(case.gradients[k].flat[block] * tangents[k].flat[block])
     else:

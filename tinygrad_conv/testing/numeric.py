@@ -18,6 +18,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,8 @@ STEPS: Array = 4.0 ** -np.arange(3, 11)
 FINE_STEPS: Array = 4.0 ** -np.arange(9, 18)  # a second look, where the first saw a kink or no limit
 _ARRAYS = ("value", "error", "low", "high", "kinks")
 SAFETY = 4.0  # error bars that an analytic derivative may be off by
+_COARSE = 1e-10  # functions of this precision or a worse one are not looked at closely
+_MOST_ELEMENTS = 64  # up to so many, each is asked how far it can go
 _APART = 8.0  # how many error bars apart two one-sided derivatives must be to make a kink
 
 
@@ -65,8 +68,9 @@ class Estimate:
 
 
 def directional(
-    f: Function, inputs: Sequence[Any], tangents: Sequence[Any], kind: str | None = None, scale: float = 0.0
-) -> Estimate:
+    f: Function, inputs: Sequence[Any], tangents: Sequence[Any], kind: str | None = None, scale: float = 0.0,
+    unit: float = 0.0,
+) -> Estimate:  # fmt: skip
     """The derivative of ``f(*inputs)`` along the tangents, with an error bar for each element.
 
     Parameters
@@ -77,6 +81,8 @@ def directional(
         Exact differences are tried for "linear", "bilinear" and None, and believed if different steps agree.
     scale : float
         The size of the numbers that are rounded on the way, if they are larger than the values.
+    unit : float
+        The precision of the function, if that of its values is better.
 
     >>> estimate = directional(np.exp, [np.array([0.0, 1.0])], [np.ones(2)])
     >>> estimate.method, bool(np.all(np.abs(estimate.value - np.exp([0, 1])) <= estimate.error))
@@ -89,7 +95,7 @@ def directional(
     tangents = [np.asarray(t, np.float64) for t in tangents]
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        along = _Line(f, inputs, tangents, scale)
+        along = _Line(f, inputs, tangents, scale, unit)
         if kind in ("linear", "bilinear", None):
             estimate = _exact(along)
             if estimate is not None:
@@ -97,24 +103,120 @@ def directional(
         return _complex_step(along, _sweep(along))
 
 
-def jacobian(f: Function, inputs: Sequence[Any], k: int = 0, elements: Any = None, scale: float = 0.0) -> Estimate:
+def jacobian(
+    f: Function, inputs: Sequence[Any], k: int = 0, elements: Any = None, scale: float = 0.0, precision: float = 0.0,
+    stretch: Any = 1.0,
+) -> Estimate:  # fmt: skip
     """All derivatives with respect to input k, of shape ``(number of elements, *y.shape)``: to explain a failure.
 
-    `elements` (flat positions in the input) asks for only these rows.
+    `elements` (flat positions in the input) asks for only these rows; `stretch` is that of the input (see `fitted`).
 
     >>> jacobian(lambda x: x * x, [np.array([1.0, 3.0])]).value
     array([[2., 0.],
            [0., 6.]])
     """
-    rows, size = [], unit(inputs[k])
-    for element in range(np.size(inputs[k])) if elements is None else elements:
+    elements = np.arange(np.size(inputs[k])) if elements is None else elements
+    sizes = unit(inputs[k]) * np.broadcast_to(stretch, np.shape(inputs[k])).ravel()[elements]
+    rows = []
+    for element, size in zip(elements, sizes, strict=True):
         tangents = [np.zeros(np.shape(x)) for x in inputs]
         tangents[k].flat[element] = size
-        rows.append(directional(f, inputs, tangents, scale=scale))
+        rows.append(directional(f, inputs, tangents, None, scale, precision))
     if not rows:
         return _smooth(np.zeros((0, *np.shape(f(*inputs)))), np.zeros(()), "none")
     value, error, low, high, kinks = (np.stack([getattr(row, name) for row in rows]) for name in _ARRAYS)
-    return Estimate(value / size, error / size, rows[0].method, low / size, high / size, kinks)
+    methods = [row.method for row in rows]
+    method = methods[0] if len(set(methods)) == 1 else "several methods"
+    size = _column(sizes, rows[0].value)
+    return Estimate(value / size, error / size, method, low / size, high / size, kinks)
+
+
+def fitted(
+    f: Function, inputs: Sequence[Array], tangents: Sequence[Array], kind: str | None, scale: float, precision: float
+) -> tuple[Estimate, list[Array]]:
+    """The derivative along tangents, and by how much each of their elements was shortened for it.
+
+    Near a singularity steps have to be shorter than the distance to it, and each element has its own. Where that helps,
+    steps follow the size of the elements, or how far each can go before differences disagree. What stays in doubt has
+    an infinite error bar.
+
+    >>> x = np.array([1e-14, 0.5])
+    >>> estimate, stretch = fitted(np.log, [x], [np.ones(2)], None, 0.0, 0.0)
+    >>> bool(np.all(np.abs(estimate.value / stretch[0] * x - 1) < 1e-9))
+    True
+    """
+
+    def along(stretch: Sequence[Array]) -> tuple[Estimate, Array]:
+        shorter = [t * s for t, s in zip(tangents, stretch, strict=True)]
+        estimate = directional(f, inputs, shorter, kind, scale, precision)
+        return estimate, _doubtful(f, inputs, shorter, estimate, scale, precision)
+
+    stretch = [np.ones(np.shape(x)) for x in inputs]
+    best, doubts = along(stretch)
+    for shortened in (_by_value, _by_reach):
+        if not doubts.any() or precision > _COARSE:
+            break
+        other = shortened(f, inputs)
+        found = along(other) if other is not None else None
+        if found is not None and found[1].sum() < doubts.sum():
+            (best, doubts), stretch = found, other or stretch
+    if not doubts.any() or precision > _COARSE:
+        return best, stretch
+    error, kinks = np.where(doubts, np.inf, best.error), best.kinks & ~doubts
+    return Estimate(best.value, error, best.method, best.low, best.high, kinks), stretch
+
+
+def _doubtful(
+    f: Function, inputs: Sequence[Array], tangents: Sequence[Array], estimate: Estimate, scale: float, precision: float
+) -> Array:
+    """Which outputs' derivatives are hardly known, or have kinks that shorter steps do not confirm."""
+    finite = estimate.value[np.isfinite(estimate.value)]
+    bad = ~(estimate.error <= 1e-3 * np.abs(estimate.value) + 1e-6 * np.abs(finite).max(initial=scale))
+    bad |= np.isinf(estimate.error)
+    if estimate.kinks.any() and precision <= _COARSE:
+        shorter = 2.0**-20
+        again = directional(f, inputs, [shorter * t for t in tangents], None, scale, precision)
+        slack = 1e-3 * (np.abs(estimate.low) + np.abs(estimate.high))
+        slack += SAFETY * (again.error / shorter + estimate.error)
+        same = again.kinks & (np.abs(again.low / shorter - estimate.low) <= slack)
+        same &= np.abs(again.high / shorter - estimate.high) <= slack
+        bad |= estimate.kinks & ~same & np.isfinite(estimate.low) & np.isfinite(estimate.high)
+    return np.asarray(bad)
+
+
+def _by_value(f: Function, inputs: Sequence[Array]) -> list[Array] | None:
+    """Steps as large as the elements are."""
+    with np.errstate(divide="ignore"):
+        sizes = [np.where(x == 0, 1.0, 2.0 ** np.floor(np.log2(np.abs(x))) / unit(x)) for x in inputs]
+    sizes = [np.minimum(size, 1.0) for size in sizes]
+    return sizes if any((size < 1).any() for size in sizes) else None
+
+
+def _by_reach(f: Function, inputs: Sequence[Array]) -> list[Array] | None:
+    """Steps as long as the differences at them and at a quarter of them agree, element by element."""
+    if sum(np.size(x) for x in inputs) > _MOST_ELEMENTS:
+        return None
+    reaches = [np.ones(np.shape(x)) for x in inputs]
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        for k, x in enumerate(inputs):
+            for element in range(np.size(x)):
+                tangents = [np.zeros(np.shape(x)) for x in inputs]
+                tangents[k].flat[element] = unit(x)
+                reaches[k].flat[element] = min(1.0, 16 * _reach(_Line(f, inputs, tangents, 0.0, 0.0)))
+    return reaches
+
+
+def _reach(along: _Line) -> float:
+    before, noise = None, along.noise(along.start)
+    for h in 4.0 ** -np.arange(0, 25):
+        slope = (along(h) - along(-h)) / (2 * h)
+        if before is not None:
+            slack = 0.02 * np.maximum(np.abs(slope), np.abs(before)) + 2 * noise / h
+            if np.all(np.abs(slope - before) <= slack):
+                return float(4 * h)
+        before = slope
+    return 1.0
 
 
 def unit(x: Any) -> float:
@@ -135,17 +237,19 @@ def unit(x: Any) -> float:
 class _Line:
     """``f(inputs + h * tangents)`` as a function of h; NaN where f raises."""
 
-    def __init__(self, f: Function, inputs: Sequence[Array], tangents: Sequence[Array], scale: float) -> None:
+    def __init__(
+        self, f: Function, inputs: Sequence[Array], tangents: Sequence[Array], scale: float, unit: float
+    ) -> None:
         self.f, self.inputs, self.tangents, self.scale = f, inputs, tangents, scale
         self.start = np.asarray(f(*inputs))
-        self.unit = float(np.finfo(self.start.dtype).eps) if self.start.dtype.kind in "fc" else 2.3e-16
+        self.unit = max(unit, float(np.finfo(self.start.dtype).eps) if self.start.dtype.kind in "fc" else 2.3e-16)
 
     def __call__(self, h: complex) -> Array:
-        point = [x + h * t for x, t in zip(self.inputs, self.tangents, strict=True)]
+        return self._at([x + h * t for x, t in zip(self.inputs, self.tangents, strict=True)])
+
+    def _at(self, point: Sequence[Array]) -> Array:
         try:
             y = np.asarray(self.f(*point))
-        except ArithmeticError:
-            raise
         except Exception:  # outside the domain of f
             return np.full(self.start.shape, np.nan)
         if y.shape != self.start.shape:
@@ -156,9 +260,21 @@ class _Line:
         return y
 
     def noise(self, values: Array) -> float:
-        """How far a value may be off by rounding: a few units in the last place of the largest number."""
+        """How far a value may be off by rounding: a few units in the last place of the largest number.
+
+        Where a function makes more of rounding, more: what its values change by when its inputs change that little.
+        """
         finite = np.abs(values[np.isfinite(values)])
-        return 4.0 * self.unit * float(finite.max(initial=self.scale))
+        return max(4.0 * self.unit * float(finite.max(initial=self.scale)), 2.0 * self.wobble)
+
+    @cached_property
+    def wobble(self) -> float:
+        most, rng = 0.0, np.random.default_rng(0)
+        for _ in range(2):
+            near = [x * (1 + self.unit * rng.choice([-1.0, 1.0], x.shape)) for x in self.inputs]
+            gap = np.abs(self._at(near) - self.start)
+            most = max(most, float(gap[np.isfinite(gap)].max(initial=0.0)))
+        return most
 
 
 def _smooth(value: Array, error: Array, method: str) -> Estimate:
@@ -209,7 +325,10 @@ def _look(along: _Line, steps: Array) -> Estimate:
     left, left_error = _to_zero(lefts, (4, 16, 64), 2 * noise / gaps, final)
     # A kink: one-sided derivatives that differ, or a jump, that is a value where the branches do not meet.
     reach = _APART * (np.abs(right) + np.abs(left) + right_error + left_error) * steps[-1] + 8 * noise
-    jump = (np.abs(ahead[-1] - y) > reach) | (np.abs(behind[-1] - y) > reach)
+    jump = np.zeros(y.shape, bool)
+    for side in (ahead, behind):  # what a jump leaves does not shrink with the steps
+        last, before = np.abs(side[-1] - y), np.abs(side[-2] - y)
+        jump |= (last > reach) & (last > before / 2)
     kinks = (np.abs(right - left) > _APART * (right_error + left_error)) | jump
     if final and kinks.any():  # or is it one close by, and the finest steps see none?
         bound = _APART * noise / gaps[-1]
@@ -217,6 +336,11 @@ def _look(along: _Line, steps: Array) -> Estimate:
         kinks = kinks & ~nearby
         central, error = np.where(nearby, (rights[-1] + lefts[-1]) / 2, central), np.where(nearby, bound, error)
         right_error, left_error = np.where(nearby, np.inf, right_error), np.where(nearby, np.inf, left_error)
+    infinite = np.isinf(right) | np.isinf(left) | (np.isinf(central) & ~kinks)
+    if final and infinite.any():
+        unknown = infinite & ~_never_ends(along, infinite)
+        error, right_error, left_error = (np.where(unknown, np.inf, e) for e in (error, right_error, left_error))
+        kinks = kinks & ~unknown
     # At the edge of the domain one side is all there is; and beside a kink the sides may know more than the centre.
     value = np.where(np.isnan(left), right, np.where(np.isnan(right), left, (right + left) / 2))
     sides = np.where(np.isnan(right), 0.0, right_error) + np.where(np.isnan(left), 0.0, left_error)
@@ -254,9 +378,24 @@ def _to_zero(quotients: Array, powers: Sequence[int], noise: Array, final: bool)
     beyond = np.abs(value - quotients[-1]) > slack
     value, error = np.where(beyond, quotients[-1], value), np.where(beyond, slack, error)
     growing = np.all(np.abs(quotients[1:]) > 1.5 * np.abs(quotients[:-1]) + noise[1:], axis=0)
-    if final and growing.any():
+    if final and growing.any():  # `_look` says whether it goes on
         value, error = np.where(growing, np.sign(quotients[-1]) * np.inf, value), np.where(growing, 0.0, error)
     return value, error
+
+
+def _never_ends(along: _Line, growing: Array) -> Array:
+    """Where difference quotients grow at ever smaller steps, as long as steps change anything: they have no limit.
+
+    Closer to a singularity than the finest steps they only seem to.
+    """
+    before, most = np.zeros(growing.shape), growing.copy()
+    for h in 4.0 ** -np.arange(18, 60):
+        ahead, behind = along(h) - along.start, along.start - along(-h)
+        now = np.fmax(np.abs(ahead), np.abs(behind)) / h
+        still = now > 0
+        most &= ~still | (now > 1.5 * before)
+        before = np.where(still, now, before)
+    return most
 
 
 def _complex_step(along: _Line, swept: Estimate) -> Estimate:
@@ -269,7 +408,7 @@ def _complex_step(along: _Line, swept: Estimate) -> Estimate:
     if y.dtype.kind != "c" or y.shape != swept.value.shape or swept.kinks.any():
         return swept
     value = np.imag(y) / h
-    if not np.all(np.abs(value - swept.value) <= _APART * swept.error):
+    if not np.all((np.abs(value - swept.value) <= _APART * swept.error) & np.isfinite(swept.error)):
         return swept
     size = 16 * along.unit * float(np.abs(value).max(initial=0.0)) + 4 * along.noise(along.start)
     return _smooth(value, np.minimum(size, swept.error), "complex step")

@@ -41,6 +41,7 @@ from . import coverage
 from .checks import check_gradients
 from .mutation import Verdict, alive, matching, run_on_function, run_on_primitive, summary
 from .report import GradientError
+from .shrinking import Bounded
 
 if TYPE_CHECKING:
     from ..engine.primitive import Primitive
@@ -90,6 +91,7 @@ def property_gradient(*strategies: Any, **options: Any) -> Callable[[Function], 
 
     def decorate(function: Function) -> Function:
         drawn = list(inspect.signature(function).parameters)[-len(chosen) :]  # before them: self, fixtures
+        bounded = Bounded()
 
         @wraps(function)
         def test(*args: Any, **kwargs: Any) -> None:
@@ -100,7 +102,8 @@ def property_gradient(*strategies: Any, **options: Any) -> Callable[[Function], 
                 return function(*args, **kwargs, **dict(zip(drawn, values, strict=True)))
 
             f, values = _what_to_check(under_test if args or kwargs else function, values)
-            check_gradients(f, *values, **{"name": function.__name__, **options})
+            named = {"name": function.__name__, **options}
+            bounded(lambda: check_gradients(f, *values, **named), values)
             calls = _adapted.get()
             if calls is not None and hasattr(f, "modes"):
                 calls.append((f, values))

@@ -15,7 +15,8 @@ from ..engine.modes import no_grad
 from ..engine.tensor import Tensor
 from ..engine.trees import flatten
 from ..errors import ArgumentError, DTypeError, ShapeError
-from .case import Case, joined
+from .adapting import Adapted
+from .case import SINGLE, Case, in_parts, joined
 
 __all__ = ["prepare"]
 
@@ -38,33 +39,58 @@ def prepare(f: Function, args: Sequence[Any], argnums: int | Sequence[int] | Non
     if not callable(f):
         raise DTypeError(f"check_gradients: expected a function, got {type(f).__name__}")
     name = options.pop("name", None) or _name_of(f)
-    leaves, owners, rebuild = _leaves(args)
+    leaves, owners, rebuild = _leaves(f, args)
     wanted = _wanted(name, leaves, owners, len(args), argnums)
-    inputs = [np.asarray(_array(leaves[k]), np.float64) for k in wanted]
+    wholes = [np.asarray(_array(leaves[k])) for k in wanted]
+    wholes = [np.asarray(x, np.complex128 if x.dtype.kind == "c" else np.float64) for x in wholes]
+    inputs = [part for x in wholes for part in ((x.real.copy(), x.imag.copy()) if x.dtype.kind == "c" else (x,))]
 
     def on_inputs(*values: Any) -> Any:
-        full = list(leaves)
-        for k, value in zip(wanted, values, strict=True):
-            full[k] = value
-        return f(*rebuild(full))
+        full, given = list(leaves), iter(values)
+        for k, whole in zip(wanted, wholes, strict=True):
+            full[k] = next(given) + 1j * next(given) if whole.dtype.kind == "c" else next(given)
+        return rebuild(full)
 
     first, again = (_called(name, on_inputs, inputs) for _ in range(2))
+    single: Function = on_inputs
     if isinstance(first, (list, tuple, dict)):
         parts = flatten(first)[0]
-        if not any(isinstance(part, Tensor) for part in parts):
+        if not any(map(_is_float, parts)):
             _check_values(name, parts[0] if parts else None, again)
-        single: Function = lambda *values: joined(flatten(on_inputs(*values))[0])  # noqa: E731
+        followed = [(k, part.dtype.kind == "c") for k, part in enumerate(parts) if _is_float(part)]
+
+        def single(*values: Any) -> Any:
+            parts = flatten(on_inputs(*values))[0]
+            return joined(in_parts(parts[k]) if made_complex else parts[k] for k, made_complex in followed)
+
+    elif isinstance(first, Tensor) and first.dtype.kind == "c":
+        single = lambda *values: in_parts(on_inputs(*values))  # noqa: E731
+    if single is not on_inputs:
         first, again = (_called(name, single, inputs) for _ in range(2))
-    else:
-        single = on_inputs
     _check_values(name, first, again)
-    several = [owners.count(owners[k]) > 1 for k in wanted]
-    labels = [
-        f"argument {owners[k]}" + (f" (part {k - owners.index(owners[k])})" if many else "")
-        for k, many in zip(wanted, several, strict=True)
-    ]
     kind = getattr(getattr(f, "primitive", None), "kind", None)
-    return Case(single, inputs, name=name, labels=labels, kind=kind, **options)
+    labels = _labels(owners, wanted, wholes)
+    foreign = isinstance(f, Adapted)
+    case = Case(single, inputs, name=name, labels=labels, kind=kind, foreign=foreign, **options)
+    if first.dtype == np.float32:
+        case.unit = SINGLE
+    return case
+
+
+def _labels(owners: Sequence[int | str], wanted: Sequence[int], wholes: Sequence[Array]) -> list[str]:
+    """What reports call the inputs."""
+    labels = []
+    for k, whole in zip(wanted, wholes, strict=True):
+        owner = owners[k]
+        label = owner if isinstance(owner, str) else f"argument {owner}"
+        label += f" (part {k - owners.index(owner)})" if owners.count(owner) > 1 else ""
+        parts = (" (real part)", " (imaginary part)") if whole.dtype.kind == "c" else ("",)
+        labels += [label + part for part in parts]
+    return labels
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dtype.kind in "fc"
 
 
 def _name_of(f: Function) -> str:
@@ -72,15 +98,30 @@ def _name_of(f: Function) -> str:
     return "f" if name == "<lambda>" else name
 
 
-def _leaves(args: Sequence[Any]) -> tuple[list[Any], list[int], Function]:
-    """All leaves of the arguments, the number of the argument each belongs to, and how to put arguments together."""
+def _leaves(f: Function, args: Sequence[Any]) -> tuple[list[Any], list[int | str], Function]:
+    """All leaves of the arguments and the parameters, what each belongs to, and the call with other leaves.
+
+    Tensors of another library are arrays here.
+    """
+    library = f.library if isinstance(f, Adapted) else None
+    apart = library.flatten if library else flatten
     leaves: list[Any] = []
-    owners: list[int] = []
+    owners: list[int | str] = []
     for k, arg in enumerate(args):
-        parts, _ = flatten(arg)
-        leaves += parts
+        parts, _ = apart(arg)
+        leaves += [library.array(x) if library and library.owns(x) else x for x in parts]
         owners += [k] * len(parts)
-    return leaves, owners, flatten(tuple(args))[1]
+    rebuild = apart(tuple(args))[1]
+    if not isinstance(f, Adapted) or not f.parameters:
+        return leaves, owners, lambda leaves: f(*rebuild(leaves))
+    n, names = len(leaves), list(f.parameters)
+    leaves += f.parameters.values()
+    owners += [f"parameter {name}" for name in names]
+
+    def call(leaves: Sequence[Any]) -> Any:
+        return f.with_parameters(dict(zip(names, leaves[n:], strict=True)), *rebuild(leaves[:n]))
+
+    return leaves, owners, call
 
 
 def _array(value: Any) -> Array:
@@ -88,10 +129,10 @@ def _array(value: Any) -> Array:
 
 
 def _wanted(
-    name: str, leaves: Sequence[Any], owners: Sequence[int], n: int, argnums: int | Sequence[int] | None
+    name: str, leaves: Sequence[Any], owners: Sequence[int | str], n: int, argnums: int | Sequence[int] | None
 ) -> list[int]:
-    numbers = {k for k, leaf in enumerate(leaves) if isinstance(leaf, (float, np.ndarray, np.generic, Tensor))}
-    floats = [k for k in sorted(numbers) if _array(leaves[k]).dtype.kind == "f"]
+    numbers = {k for k, leaf in enumerate(leaves) if isinstance(leaf, (float, complex, np.ndarray, np.generic, Tensor))}
+    floats = [k for k in sorted(numbers) if _array(leaves[k]).dtype.kind in "fc"]
     if argnums is not None:
         chosen = {argnums} if isinstance(argnums, int) else set(argnums)
         if not all(-n <= k < n for k in chosen):

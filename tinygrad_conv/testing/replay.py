@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from time import perf_counter
 from types import CodeType, ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -104,39 +104,56 @@ def primitive_test(primitive: Primitive, draw: Draw) -> str:
 # Arguments of functions
 
 
-def shrunk_arguments(args: Sequence[Any], fails: Callable[[Sequence[Any]], bool]) -> list[Any]:
+_Range: TypeAlias = tuple[float, float]
+
+
+def shrunk_arguments(args: Sequence[Any], fails: Callable[[Sequence[Any]], bool]) -> tuple[list[Any], list[_Range]]:
     """The smallest arguments found for which a check still fails, with simple values if these fail too.
 
-    >>> shrunk_arguments([np.arange(6.0).reshape(2, 3)], lambda args: args[0].shape[1] >= 2)[0].shape
+    Simple values are random ones from the range that the argument's were in, which comes back too.
+
+    >>> shrunk_arguments([np.arange(6.0).reshape(2, 3)], lambda args: args[0].shape[1] >= 2)[0][0].shape
     (1, 2)
     """
     end = perf_counter() + _SECONDS
     best = [np.asarray(a._array) if isinstance(a, Tensor) else a for a in args]
-    simple = [_generated(a, k) if _is_float(a) else a for k, a in enumerate(best)]
+    ranges = [_range(a) if _is_float(a) else (-1.0, 1.0) for a in best]
+    simple = [_generated(a, k, ranges[k]) if _is_float(a) else a for k, a in enumerate(best)]
     if fails(simple):
         best = simple
     improved = True
     while improved and perf_counter() < end:
         improved = False
-        for trial in _cut(best):
+        for trial in _cut(best, ranges):
             if perf_counter() > end:
                 break
             if fails(trial):
                 best, improved = trial, True
                 break
     rounded = [np.round(a, 1) if _is_float(a) and np.ndim(a) else a for a in best]
-    return rounded if perf_counter() < end and fails(rounded) else best
+    return rounded if perf_counter() < end and fails(rounded) else best, ranges
 
 
 def _is_float(value: Any) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.kind == "f"
 
 
-def _generated(array: Array, k: int) -> Array:
-    return np.asarray(np.random.default_rng(k).uniform(-1, 1, array.shape))
+def _range(array: Array) -> _Range:
+    """A range of few digits that holds the values, so that simple ones are in the function's domain as these are."""
+    finite = array[np.isfinite(array)]
+    low, high = float(finite.min(initial=np.inf)), float(finite.max(initial=-np.inf))
+    if not low < high:
+        return -1.0, 1.0
+    size = 10.0 ** (np.floor(np.log10(high - low)) - 1)
+    inside = float(f"{np.ceil(low / size) * size:.6g}"), float(f"{np.floor(high / size) * size:.6g}")
+    return inside if inside[0] < inside[1] else (low, high)
 
 
-def _cut(args: Sequence[Any]) -> Iterator[list[Any]]:
+def _generated(array: Array, k: int, within: _Range) -> Array:
+    return np.asarray(np.random.default_rng(k).uniform(*within, array.shape))
+
+
+def _cut(args: Sequence[Any], ranges: Sequence[_Range]) -> Iterator[list[Any]]:
     """Arguments with some axes shorter: all axes of one size together (they may have to agree), then single ones."""
     arrays = [k for k, a in enumerate(args) if isinstance(a, np.ndarray)]
     places = [(k, axis, n) for k in arrays for axis, n in enumerate(args[k].shape)]
@@ -149,12 +166,12 @@ def _cut(args: Sequence[Any]) -> Iterator[list[Any]]:
                 for k, axis, _ in group:
                     whole = trial[k]
                     trial[k] = np.take(whole, range(less), axis)
-                    if _is_float(whole) and np.array_equal(whole, _generated(whole, k)):
-                        trial[k] = _generated(trial[k], k)
+                    if _is_float(whole) and np.array_equal(whole, _generated(whole, k, ranges[k])):
+                        trial[k] = _generated(trial[k], k, ranges[k])
                 yield trial
 
 
-def gradient_test(f: Callable[..., Any], args: Sequence[Any], options: str = "") -> str:
+def gradient_test(f: Callable[..., Any], args: Sequence[Any], options: str = "", ranges: Sequence[_Range] = ()) -> str:
     """The code of a test that checks a function, or "" where its source or an argument cannot be written down.
 
     >>> import tinygrad_conv as tg
@@ -170,7 +187,7 @@ def gradient_test(f: Callable[..., Any], args: Sequence[Any], options: str = "")
     setup: list[str] = []
     try:
         expression = _written(f, imports, setup)
-        arguments = [_argument(a, k) for k, a in enumerate(args)]
+        arguments = [_argument(a, k, ranges[k] if ranges else None) for k, a in enumerate(args)]
     except _UnwrittenError:
         return ""
     name = expression if expression.isidentifier() else "gradient"
@@ -194,10 +211,10 @@ class _UnwrittenError(Exception):
     """Something that cannot be written down as code."""
 
 
-def _argument(value: Any, k: int) -> str:
+def _argument(value: Any, k: int, within: _Range | None = None) -> str:
     if isinstance(value, np.ndarray):
-        if k >= 0 and _is_float(value) and value.size > 4 and np.array_equal(value, _generated(value, k)):
-            return f"np.random.default_rng({k}).uniform(-1, 1, {value.shape})"
+        if within and _is_float(value) and value.size > 4 and np.array_equal(value, _generated(value, k, within)):
+            return f"np.random.default_rng({k}).uniform({within[0]!r}, {within[1]!r}, {value.shape})"
         if value.size > 60 or value.dtype.kind not in "fiub":
             raise _UnwrittenError
         text = " ".join(np.array2string(value, separator=", ", floatmode="unique", threshold=100).split())

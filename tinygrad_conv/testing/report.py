@@ -6,6 +6,7 @@ import html
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..errors import CheckError
 
@@ -120,6 +121,8 @@ class GradientError(CheckError):
     f: its gradient is wrong
     """
 
+    kind: tuple[Any, ...] = ()  # the property, the order, and whether values were finite: what smaller examples keep
+
     def __init__(self, report: Report | str | Callable[[], Report]) -> None:
         super().__init__(report if isinstance(report, str) else "")
         self._report = report
@@ -136,7 +139,9 @@ class GradientError(CheckError):
 
     def with_test(self, test: Callable[[], str]) -> GradientError:
         """The same error, with the code of a test that fails alone in its report."""
-        return GradientError(lambda: replace(self.report, test=test()))
+        error = GradientError(lambda: replace(self.report, test=test()))
+        error.kind = self.kind
+        return error
 
     def __str__(self) -> str:
         return str(self.report)
