@@ -147,9 +147,9 @@ def check_primitive(
     except GradientError as first:
         if not explain:
             raise
-        error = first
+        error, kind = first, first.kind
         if draw.shrinks and not hypothesis_runs():
-            draw = replay.shrunk_draw(draw, lambda trial: _fails(lambda: attempt(trial), first.kind))
+            draw = replay.shrunk_draw(draw, lambda trial: _fails(lambda: attempt(trial), kind))
             try:
                 attempt(Draw.replay(draw.seed, draw.choices), explain=True)
             except GradientError as smaller:

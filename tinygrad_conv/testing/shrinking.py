@@ -28,7 +28,8 @@ class Bounded:
         self._start(None)
 
     def _start(self, run: Any) -> None:
-        self._run, self._kind, self._end = run, None, float("inf")
+        self._run, self._end = run, float("inf")
+        self._kind: tuple[Any, ...] | None = None
         self._failed: dict[Any, GradientError] = {}
         self._tracebacks: dict[Any, Any] = {}
 
