@@ -26,7 +26,7 @@ from ..errors import ArgumentError, DTypeError
 from ..ops.complex import conj
 from .report import GradientError
 
-__all__ = ["Adapted", "Library", "MissingRuleError", "called"]
+__all__ = ["Adapted", "Form", "Library", "MissingRuleError", "called", "leaves_like"]
 
 Array = np.ndarray[Any, Any]
 Function = Callable[..., Any]
@@ -224,6 +224,7 @@ def _hashable(value: Any) -> bool:
 
 
 def called(f: Any) -> str:
+    """What reports call a function."""
     return getattr(f, "__name__", type(f).__name__)
 
 
