@@ -136,10 +136,10 @@ def _is_all_by_kernel(optimizer: Optimizer) -> bool:
     """Is a step what the kernel does for each parameter, with nothing written anew by the class that names the kernel
     (but what it is to be given), by one derived from that, or for this optimiser alone?"""
     kind = type(optimizer)
-    naming = next((base for base in kind.__mro__ if "kernel" in vars(base)), Optimizer)
+    naming = next((base for base in kind.__mro__ if "_kernel" in vars(base)), Optimizer)
     return (
         kind._kernel in (kernels.sgd, kernels.adam, kernels.rmsprop)
         and kind.step is Optimizer.step and kind.update is Optimizer.update
         and all(getattr(kind, name) is getattr(naming, name) for name in ("numbers", "begin", "arrays", "start"))
-        and vars(optimizer).keys().isdisjoint(("step", "update", "numbers", "begin", "arrays", "start", "kernel"))
+        and vars(optimizer).keys().isdisjoint(("step", "update", "numbers", "begin", "arrays", "start", "_kernel"))
     )  # fmt: skip
