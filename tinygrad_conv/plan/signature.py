@@ -45,7 +45,7 @@ def told_apart(leaves: Leaves, *more: Hashable) -> tuple[Hashable, list[ndarray]
     given: list[int] = []
     for leaf in leaves:
         array = leaf
-        if type(leaf) is not ndarray:
+        if type(leaf) is not ndarray or not leaf.dtype.isnative:
             if isinstance(leaf, Tensor):
                 if type(leaf) is not Tensor or leaf.node is not None:
                     if leaf.node is not None and leaf.node.primitive is not None:
