@@ -349,7 +349,7 @@ def test_retained_graph():
         (lambda: snapshot(3.0), DTypeError, "expected a Tensor, a function or a Module, got float"),
         (lambda: snapshot(leaf(1.0), 2.0), DTypeError, "only functions and modules take arguments"),
         (lambda: snapshot(tg.exp), TypeError, "x"),
-        (lambda: draw(tg.exp, 1.0, direction="up"), ArgumentError, 'direction to be "LR" or "TB", got \'up\''),
+        (lambda: draw(tg.exp, 1.0, direction="up"), ArgumentError, 'direction to be "LR", "TB" or "auto", got \'up\''),
         (lambda: draw(tg.exp, 1.0, show=("size",)), ArgumentError, "shape, params, .* got 'size'"),
     ],
 )
@@ -508,7 +508,7 @@ def test_render(tmp_path, suffix, start):
 @pytest.mark.parametrize("name", ["graph", "graph.jpeg", "graph.svg.txt"])
 def test_unknown_suffix(tmp_path, name):
     with pytest.raises(
-        ArgumentError, match=r"ending in \.svg, \.png, \.pdf, \.dot or \.html, got .*" + re.escape(name)
+        ArgumentError, match=r"ending in \.svg, \.png, \.pdf, \.dot, \.html or \.json, got .*" + re.escape(name)
     ):
         draw(expression()).render(tmp_path / name)
 

@@ -34,7 +34,7 @@ from typing import Any, ParamSpec, TypeAlias
 
 import numpy as np
 
-from ..arguments import Kind, checked, described, kinds_of
+from ..arguments import Kind, checked, described, kinds_of, unchecked
 from ..errors import DeclarationError, DTypeError
 from .modes import OBSERVED, constant
 from .node import Node
@@ -335,6 +335,15 @@ def _domains(domain: Any, n: int) -> tuple[tuple[float, float], ...]:
 # The decorators
 
 
+def _made(kind: str, forward: Callable[..., Any], **declared: Any) -> Primitive:
+    """A primitive. The library's own declarations are not held to their kinds: import would take 1 ms longer."""
+    if not str(getattr(forward, "__module__", "")).startswith("tinygrad_conv."):
+        return Primitive(kind, forward, **declared)
+    made = object.__new__(Primitive)
+    unchecked(Primitive.__init__)(made, kind, forward, **declared)
+    return made
+
+
 def _declare(primitive: Primitive) -> Callable[..., Any]:
     """Register a primitive and give back the operation that users call."""
     known = _registry.get(primitive.name)
@@ -377,7 +386,7 @@ def elementwise(*derivatives: Any, **declared: Any) -> Callable[[Callable[P, Any
 
     def declare(forward: Callable[P, Any]) -> Callable[P, Tensor]:
         _needs_rules("elementwise", forward, derivatives, "a derivative for each input")
-        return _declare(Primitive("elementwise", forward, vjp=derivatives, jvp=None, **declared))
+        return _declare(_made("elementwise", forward, vjp=derivatives, jvp=None, **declared))
 
     return declare
 
@@ -406,7 +415,7 @@ def linear(
     def declare(forward: Callable[P, Any]) -> Callable[P, Tensor]:
         _needs_rules("linear", forward, _tuple(transpose), "its transpose")
         rules = None if jvp is None else _tuple(jvp)
-        return _declare(Primitive("linear", forward, vjp=_tuple(transpose), jvp=rules, **declared))
+        return _declare(_made("linear", forward, vjp=_tuple(transpose), jvp=rules, **declared))
 
     return declare
 
@@ -433,7 +442,7 @@ def bilinear(*transposes: Any, **declared: Any) -> Callable[[Callable[P, Any]], 
         _needs_rules("bilinear", forward, transposes, "its two transposes")
         if len(transposes) != 2:
             raise DeclarationError(f"@bilinear {forward.__name__}: expected two transposes, got {len(transposes)}")
-        return _declare(Primitive("bilinear", forward, vjp=transposes, jvp=None, **declared))
+        return _declare(_made("bilinear", forward, vjp=transposes, jvp=None, **declared))
 
     return declare
 
@@ -453,7 +462,7 @@ def opaque(*, vjp: Any = None, jvp: Any = None, **declared: Any) -> Callable[[Ca
     def declare(forward: Callable[P, Any]) -> Callable[P, Tensor]:
         _needs_rules("opaque", forward, _tuple(vjp), "a VJP (vjp=)")
         _needs_rules("opaque", forward, _tuple(jvp), "a JVP (jvp=)")
-        return _declare(Primitive("opaque", forward, vjp=_tuple(vjp), jvp=_tuple(jvp), **declared))
+        return _declare(_made("opaque", forward, vjp=_tuple(vjp), jvp=_tuple(jvp), **declared))
 
     return declare
 
