@@ -30,7 +30,7 @@ def suspect(case: Case, found: Finding) -> str:
 def _alike(a: Array, b: Array, found: Finding) -> bool:
     """Equal, as far as the numeric side can tell."""
     bound = 1e-7 * np.max(np.abs(found.numeric), initial=0.0) + 8 * np.max(found.error, initial=0.0)
-    return bool(a.size and np.all(np.abs(a - b) <= bound))
+    return bool(a.size and np.isfinite(bound) and np.all(np.abs(a - b) <= bound))
 
 
 def _wholes(found: Finding) -> tuple[Array, Array] | None:
@@ -61,16 +61,17 @@ def _sign(case: Case, found: Finding) -> str:
 def _factor(case: Case, found: Finding) -> str:
     a, n = found.analytic[found.wrong], found.numeric[found.wrong]
     ratios = a[n != 0] / n[n != 0]
-    if not len(ratios) or len(ratios) < len(a):
+    if len(ratios) < max(len(a), 2):  # one number is any multiple of another
         return ""
     factor = float(np.median(ratios))
     if factor == 0 or not _alike(a, factor * n, found):
         return ""
     batch = case.y.shape[0] if case.y.ndim else 1
     for size in {batch, *(np.shape(x)[0] for x in case.inputs if np.ndim(x))}:
-        if size > 1 and abs(factor * size - 1) < 1e-6:
+        if size > 2 and abs(factor * size - 1) < 1e-6:  # for 2, it may as well be a lost factor
             return f"a mean where a sum over the batch (axis 0) belongs: analytic = numeric / {size}"
-    return f"a factor: analytic = {factor:.8g} * numeric in {_how_many(found)}"
+    written = f"(1 {factor - 1:+.3g})" if abs(factor - 1) < 5e-6 else f"{factor:.8g}"
+    return f"a factor: analytic = {written} * numeric in {_how_many(found)}"
 
 
 def _offset(case: Case, found: Finding) -> str:
@@ -110,6 +111,29 @@ def _slabs(found: Finding) -> list[tuple[int, int]]:
 
 # ------------------------------------------------------------------------------------------------------------------
 # The whole array
+
+
+def _normalised(case: Case, found: Finding) -> str:
+    """The error is a term of a softmax or a normalisation: the same along some axes, or as the output is there."""
+    wholes = _wholes(found)
+    if wholes is None or case.y.shape != found.shape or found.wrong.sum() < 2:
+        return ""
+    gap, y = wholes[0] - wholes[1], case.y
+    for axes in _subsets([axis for axis, n in enumerate(found.shape) if n > 1]):
+        if np.prod([found.shape[axis] for axis in axes]) < 3:
+            continue
+        along, mean = _axes(axes), gap.mean(axes, keepdims=True)
+        share = (gap * y).sum(axes, keepdims=True) / (y * y).sum(axes, keepdims=True)
+        sums = np.sum(y, axes)
+        if _alike(gap, share * y, found):
+            softmax = np.all(y > 0) and np.allclose(sums, 1)
+            term = "the cross term of a softmax" if softmax else "a normalisation without its variance's part"
+            return f"a missing term: the error is as the output along {along}, as in {term}"
+        if _alike(gap, mean + 0 * gap, found):
+            return f"a missing term: the error is the same along {along}, as in a normalisation without its mean's part"
+        if np.allclose(sums, 0, atol=1e-6 * np.abs(y).max()) and _alike(gap, mean + share * y, found):
+            return f"missing terms: a normalisation along {along} without its mean's and its variance's part"
+    return ""
 
 
 def _swapped(case: Case, found: Finding) -> str:
@@ -192,5 +216,5 @@ def _axes(axes: tuple[int, ...]) -> str:
 
 _MISTAKES: tuple[Callable[[Case, Finding], str], ...] = (
     _not_finite, _dropped, _sign, _precision, _transposed, _flipped, _swapped, _one_sample, _remainder, _factor,
-    _offset, _shifted, _overlap,
+    _offset, _normalised, _shifted, _overlap,
 )  # fmt: skip
