@@ -126,7 +126,7 @@ What they give has no derivative (indices, truths, shapes, counts), or is saved 
 
 They raise `GraphError` while a gradient follows.
 
-{chr(10).join(f"- {reason} {_names(names.split())}" for reason, names in overrides.REASONS.items())}
+{chr(10).join(_filled(f"- {reason} {_names(names.split())}", "  ") for reason, names in overrides.REASONS.items())}
 
 All of {", ".join(f"`np.{name}*`" for name in overrides.TEXT)}.
 """
@@ -148,8 +148,10 @@ def _names(names: Iterable[str]) -> str:
     return _filled(", ".join(f"`{name}`" for name in sorted(set(names))))
 
 
-def _filled(text: str) -> str:
-    return textwrap.fill(" ".join(text.split()), 118, break_long_words=False, break_on_hyphens=False)
+def _filled(text: str, indent: str = "") -> str:
+    return textwrap.fill(
+        " ".join(text.split()), 118, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 PAGES = {DOCS / "operations.md": operations, DOCS / "numpy.md": numpys}
