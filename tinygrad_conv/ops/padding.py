@@ -13,7 +13,7 @@ from ..engine.modes import constant
 from ..engine.plain import plain
 from ..engine.primitive import linear
 from ..engine.tensor import Array, Tensor
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, AxisError, ShapeError
 from .elementwise import where
 from .indexing import getitem, take
 from .linalg import tensordot
@@ -77,6 +77,8 @@ def pad(
     shape = np.shape(array_of(x))
     if isinstance(pad_width, dict):
         ndim = len(shape)
+        if wrong := [axis for axis in pad_width if not -ndim <= axis < ndim]:
+            raise AxisError(f"pad: axis {wrong[0]} is out of bounds for shape {shape}")
         pad_width = [pad_width.get(k, pad_width.get(k - ndim, 0)) for k in range(ndim)]
         pad_width = [np.broadcast_to(width, 2) for width in pad_width]
     pairs = tuple((int(a), int(b)) for a, b in _pairs("pad_width", pad_width, len(shape)))

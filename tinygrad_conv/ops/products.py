@@ -87,6 +87,8 @@ def matvec(x1: Array, x2: Array) -> Tensor:
     >>> matvec(Tensor([[1.0, 2.0], [3.0, 4.0]]), [1.0, 1.0])
     Tensor([3., 7.])
     """
+    if np.ndim(array_of(x1)) < 2 or np.ndim(array_of(x2)) < 1:
+        raise ShapeError(f"matvec: expected matrices and vectors, {_shapes(x1, x2)}")
     return squeeze(matmul(x1, expand_dims(x2, -1)), -1)
 
 
@@ -97,7 +99,13 @@ def vecmat(x1: Array, x2: Array) -> Tensor:
     >>> vecmat(Tensor([1.0, 1.0]), [[1.0, 2.0], [3.0, 4.0]])
     Tensor([4., 6.])
     """
+    if np.ndim(array_of(x1)) < 1 or np.ndim(array_of(x2)) < 2:
+        raise ShapeError(f"vecmat: expected vectors and matrices, {_shapes(x1, x2)}")
     return squeeze(matmul(expand_dims(conj(x1), -2), x2), -2)
+
+
+def _shapes(x1: Array, x2: Array) -> str:
+    return f"got x1 {np.shape(array_of(x1))} and x2 {np.shape(array_of(x2))}"
 
 
 @checked

@@ -195,6 +195,8 @@ def _quantile(
         first, second = take_along_axis(ordered, low), take_along_axis(ordered, high)
         y = where(equal(part, 0), first, first + (second - first) * part)
     elif method == "inverted_cdf":
+        if not (np.asarray(array_of(weights)) > 0).any():
+            raise ArgumentError(f"{what}: expected weights of which one is above 0, got none")
         sized = weights if np.shape(array_of(weights)) == np.shape(array_of(x)) else _along_axis(what, x, weights, axis)
         y = take_along_axis(ordered, _weighted_places(rows, shares, _rows(what, sized, axis, keepdims)[0]))
     else:
