@@ -28,8 +28,6 @@ class _Waiting:
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         if name != _EINOPS:
             return None
-        if self in sys.meta_path:  # another thread may have been here
-            sys.meta_path.remove(self)
         spec = PathFinder.find_spec(name, path)
         if spec is not None and spec.loader is not None:
             run = spec.loader.exec_module
@@ -37,6 +35,8 @@ class _Waiting:
             def run_and_tell(module: ModuleType) -> None:
                 run(module)
                 _backend(module)
+                if self in sys.meta_path:  # another thread may have been here
+                    sys.meta_path.remove(self)
 
             spec.loader.exec_module = run_and_tell  # type: ignore[method-assign]
         return spec
