@@ -350,7 +350,7 @@ def test_retained_graph():
         (lambda: snapshot(leaf(1.0), 2.0), DTypeError, "only functions and modules take arguments"),
         (lambda: snapshot(tg.exp), TypeError, "x"),
         (lambda: draw(tg.exp, 1.0, direction="up"), ArgumentError, 'direction to be "LR", "TB" or "auto", got \'up\''),
-        (lambda: draw(tg.exp, 1.0, show=("size",)), ArgumentError, "shape, params, .* got 'size'"),
+        (lambda: draw(tg.exp, 1.0, show=("size",)), ArgumentError, r"names out of shape, params, .* got \('size',\)"),
     ],
 )
 def test_bad_calls(bad, error, message):
