@@ -163,6 +163,12 @@ def test_a_gradient_that_is_wrong_at_one_end_of_the_domain_dies():
         assert all(((low < x) & (x < high)).all() for x in drawn)
 
 
+@given(st.from_type(tg.Tensor))
+def test_hypothesis_knows_tensors(x):
+    assert isinstance(x, tg.Tensor)
+    assert x.dtype == np.float64
+
+
 def test_arrays_of_one_sample_do_not_tie_with_each_other():
     draw = Draw.seeded(0)
     arrays = np.concatenate([draw.values((100,)) for _ in range(4)])

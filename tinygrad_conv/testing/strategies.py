@@ -24,6 +24,7 @@ import numpy as np
 
 from .. import ops
 from ..engine.primitive import Primitive
+from ..engine.tensor import Tensor
 from ..errors import MissingExtraError
 from .draw import LAYOUTS, Draw, Sample, Shape
 from .samples import draw_sample
@@ -275,3 +276,6 @@ def networks(max_blocks: int = 2) -> Strategy:
 
 def _from(build: Callable[[Draw], Any]) -> Strategy:
     return _drawn(build)
+
+
+st.register_type_strategy(Tensor, arrays().map(Tensor))  # for `from_type` and Hypothesis' ghostwriter
