@@ -174,13 +174,13 @@ def accumulate_grad(node: Node, gradient: Any) -> None:
     """Add to a node's ``.grad``, as `backward` does, whatever other threads add."""
     by = observer()
     if by is None:
-        _add(node, gradient)
+        _add_grad(node, gradient)
     else:
         by.gradient(node)
         add_grad(node, gradient)
 
 
-def _add(node: Node, gradient: Any) -> Any:
+def _add_grad(node: Node, gradient: Any) -> Any:
     """Add to a node's ``.grad``; the new one."""
     with _LOCKS[node.index % 61]:
         before = node.grad
@@ -188,7 +188,7 @@ def _add(node: Node, gradient: Any) -> Any:
     return total
 
 
-add_grad = effect(_add)
+add_grad = effect(_add_grad)
 
 
 @effect
