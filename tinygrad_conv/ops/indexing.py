@@ -79,7 +79,7 @@ def scatter(x: Array, index: Any, shape: ShapeLike) -> Array:
     if _is_basic(index):
         out[index] = x
     else:
-        np.add.at(out, index, x)
+        _add_into(out, index, x)
     return out
 
 
@@ -222,6 +222,12 @@ def set_at(x: Array, index: Any, value: Array) -> Tensor:
     return _set_at(x if isinstance(x, Tensor) else as_array(x, "set_at"), value, _freeze(index))
 
 
+def _add_into(out: Array, index: Any, value: Any) -> None:
+    if out.dtype.kind not in "fiubc":  # with text, NumPy's function ends the process
+        raise DTypeError(f"expected numbers to add, got dtype {np.asarray(value).dtype}; convert the data first")
+    np.add.at(out, index, value)
+
+
 @linear(
     (lambda g: g, lambda g, index: _getitem(g, index)),
     jvp=(lambda t: t, lambda t, index, y_shape: _add_at(_zeros_like_output(t, y_shape), t, index)),
@@ -231,7 +237,7 @@ def _add_at(x: Array, value: Array, index: Any) -> Array:
     """x with value added at x[index]. Derivatives: 1, and the gradient at the index."""
     dtype = np.result_type(x, value)
     out = np.array(x, dtype=dtype)
-    np.add.at(out, index, value)
+    _add_into(out, index, value)
     return out
 
 
