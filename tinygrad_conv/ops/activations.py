@@ -15,7 +15,7 @@ import numpy as np
 from ..arguments import Kind
 from ..engine.plain import plain
 from ..engine.primitive import elementwise, opaque
-from ..engine.tensor import Array
+from ..engine.tensor import Array, Tensor  # noqa: F401  (the examples need it)
 from ..errors import DTypeError
 from ..kernels import special
 from .elementwise import abs, exp, floats, greater, narrow, tanh, where, wide

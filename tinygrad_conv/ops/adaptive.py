@@ -196,6 +196,7 @@ def max_unpool1d(
 ) -> Tensor:  # fmt: skip
     """`max_unpool2d` along one axis.
 
+    >>> from tinygrad_conv import max_pool1d
     >>> y, places = max_pool1d(Tensor([[[1.0], [3.0], [2.0], [0.0]]]), return_indices=True)
     >>> max_unpool1d(y, places).reshape(4)
     Tensor([0., 3., 2., 0.])

@@ -32,8 +32,9 @@ def put_in_place() -> None:
     given |= {f"__{operator}__": getattr(ops, name) for operator, name in (OPERATORS | COMPARISONS | OTHERS).items()}
     given |= {f"__r{operator}__": _reversed(getattr(ops, name)) for operator, name in OPERATORS.items()}
     given |= {"__pos__": _itself, "reshape": reshape, "transpose": transpose, "flatten": flatten, "ravel": flatten}
-    given |= {"conjugate": ops.conj, "T": property(_transposed), "mT": property(ops.matrix_transpose)}
-    given |= {"__setitem__": set_item, "real": property(ops.real), "imag": property(ops.imag)}
+    given |= {"conjugate": ops.conj, "T": property(_transposed)}
+    given |= {"mT": property(ops.matrix_transpose, doc="The last two axes swapped."), "__setitem__": set_item}
+    given |= {"real": property(ops.real, doc="The real part."), "imag": property(ops.imag, doc="The imaginary part.")}
     for name, value in given.items():
         setattr(Tensor, name, value)
 
