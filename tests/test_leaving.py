@@ -144,7 +144,8 @@ def test_what_is_asked_for_by_name_stays():
     assert y.numpy().tolist() == y.data.tolist() == y.to_numpy().tolist() == y.tolist() == [4, 9]
     assert (float(y[0]), int(y[0]), complex(y[0]), y[0].item(), bool(y[0])) == (4, 4, 4, 4, True)
     assert list(map(float, y)) == [4, 9]
-    assert list(map(np.zeros(2).__setitem__, range(2), map(float, y))) == [None, None]
+    written = list(map(np.zeros(2).__setitem__, range(2), map(float, y)))  # pytest 8.0 takes asserts apart
+    assert written == [None, None]
     assert (math.sqrt(y[0]), f"{y[0]:.1f}", f"{y[0]:g}", repr(y[0])) == (
         2, "4.0", "4", "Tensor(4., from=getitem)",
     )  # fmt: skip
@@ -412,6 +413,10 @@ def slopes(f, old, step=1e-6):
 
 def judge(function, call, arguments, old):
     """Call NumPy's function on arrays and on followed tensors. Returns what came of it: "error", "data", "right"."""
+    if function is np.interp and len(arguments) > 1:  # points that do not increase give something else in each version
+        if any(arguments[1] is x for x in old):
+            return "error"
+        arguments = (arguments[0], np.sort(arguments[1]), *arguments[2:])
     tensors = [tg.Tensor(x.copy(), requires_grad=True) for x in old]
     try:
         result = call(*replaced(arguments, old, tensors))

@@ -156,7 +156,7 @@ def dot(gradients, directions):
     return sum(np.sum(np.real(np.conj(plain(g)) * t)) for g, t in zip(gradients, directions, strict=True))
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore:numpy.fix is deprecated")
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("seed", range(30 if NIGHTLY else 1))
 def test_drawn_calls_are_those_of_numpy(name, seed):

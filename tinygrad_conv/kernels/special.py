@@ -73,7 +73,7 @@ def sinc(x: Any, n: int = 0) -> Any:
     (-3.289868133696453, -3.289868133696453)
     """
     given = np.asarray(x)
-    if n == 0:
+    if n == 0 and given.dtype.char != "e":  # for which NumPy 2.0 has no value at 0
         return np.sinc(given)
     z = given.astype(np.complex128 if given.dtype.kind == "c" else np.float64, copy=False)
     near, far = np.where(np.abs(z) <= 1, z, 0.0), np.where(np.abs(z) <= 1, 1.0, z)

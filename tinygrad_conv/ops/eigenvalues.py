@@ -171,22 +171,32 @@ def _apart(d: Any) -> Any:
     return product.matmul(v * values[..., None, :], np.linalg.inv(v))
 
 
+_ALWAYS_COMPLEX = np.lib.NumpyVersion(np.__version__) >= "2.5.0"
+
+
 @checked
 def eig(x: Array) -> Eig:
-    """Eigenvalues and eigenvectors (columns of length 1) of square matrices; complex, unless all eigenvalues are real.
+    """Eigenvalues and eigenvectors (columns of length 1) of square matrices.
+
+    Complex; as in NumPy before 2.5, real under such a NumPy where all eigenvalues are.
 
     Derivatives are those of vectors as LAPACK scales them: of length 1, the largest element real. They are infinite as
     eigenvalues come together; between equal ones they are left out.
 
     Raises ShapeError for matrices that are not square.
 
-    >>> eig(Tensor([[2.0, 1.0], [0.0, 1.0]])).eigenvalues
+    >>> eig(Tensor([[2.0, 1.0], [0.0, 1.0]])).eigenvalues.real
     Tensor([2., 1.])
     """
+    return eigen(x, _ALWAYS_COMPLEX)
+
+
+def eigen(x: Array, always_complex: bool = False) -> Eig:
+    """`eig`, real where all eigenvalues are unless that is not wanted."""
     need_square("eig", x)
     y = _eig(x)
     v, w = y[..., :-1], y[..., -1]
-    if np.iscomplexobj(array_of(x)) or _turns(w):
+    if always_complex or np.iscomplexobj(array_of(x)) or _turns(w):
         return Eig(w, v)
     return Eig(real(w), real(v))
 
@@ -203,7 +213,7 @@ def _turns(w: Array) -> bool:
 
 @checked
 def eigvals(x: Array) -> Tensor:
-    """The eigenvalues of square matrices, complex unless all are real. Derivative: the diagonal of V⁻¹ t V.
+    """The eigenvalues of square matrices, of the dtype that `eig` gives. Derivative: the diagonal of V⁻¹ t V.
 
     >>> eigvals(Tensor([[0.0, 1.0], [-1.0, 0.0]])).imag
     Tensor([ 1., -1.])

@@ -18,7 +18,7 @@ from ..errors import ArgumentError, ShapeError
 from .calculus import convolve
 from .complex import conj, real
 from .decompositions import lstsq
-from .eigenvalues import eigvals
+from .eigenvalues import eigen
 from .elementwise import sqrt
 from .joining import atleast_1d, looked_at
 from .linalg import inv, matmul, outer
@@ -240,7 +240,7 @@ def roots(p: Array) -> Tensor:
     if not n:
         return concat([real(p[:0]), _zeros(zeros, np.float64)])
     first = expand_dims(-p[1:] / p[0], 0)
-    found = eigvals(astype(concat([first, constant(np.eye(n - 1, n, dtype=dtype))]), dtype))
+    found = eigen(astype(concat([first, constant(np.eye(n - 1, n, dtype=dtype))]), dtype)).eigenvalues
     return concat([found, _zeros(zeros, found.dtype)])
 
 
@@ -253,7 +253,7 @@ def poly(roots: Array) -> Tensor:
     """
     zeros: Any = atleast_1d(roots)
     if zeros.ndim == 2 and zeros.shape[0] == zeros.shape[1] > 0:
-        zeros = eigvals(zeros)
+        zeros = eigen(zeros).eigenvalues
     elif zeros.ndim != 1:
         raise ShapeError(f"poly: expected a vector of roots or a square matrix, got shape {zeros.shape}")
     if not zeros.shape[0]:
