@@ -69,3 +69,14 @@ def nothing_is_left_set():
     before = MODE.get(), choice()
     yield
     assert (MODE.get(), choice()) == before
+
+
+@pytest.fixture
+def no_collector():
+    """What is gone meanwhile went without the collector of cycles."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.set_debug(0)
+    gc.garbage.clear()
+    gc.enable()

@@ -145,16 +145,6 @@ THINGS = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def no_collector():
-    gc.collect()
-    gc.disable()
-    yield
-    gc.set_debug(0)
-    gc.garbage.clear()
-    gc.enable()
-
-
 @pytest.mark.parametrize("name", THINGS)
 @pytest.mark.usefixtures("no_collector")
 def test_nothing_is_left_to_the_cycle_collector(name, tmp_path):

@@ -87,16 +87,6 @@ RUNS = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def no_collector():
-    gc.collect()
-    gc.disable()
-    yield
-    gc.set_debug(0)
-    gc.garbage.clear()
-    gc.enable()
-
-
 def dropped(make, run):
     """Weak references to a model that ran, and to its data."""
     model, x, y = make(), X.copy(), LABELS.copy()
