@@ -1,5 +1,6 @@
 """A picture shows what is there: an arrow is data, what is no default is written, each call of a module has a box."""
 
+import math
 import re
 from itertools import pairwise
 
@@ -13,6 +14,7 @@ from tinygrad_conv import graph, nn
 from tinygrad_conv.graph.drawing.folding import one_per_call
 
 STEPS = 40
+DOES = ("operation", "module", "group")
 SEQUENCE = np.zeros((2, STEPS, 3), "float32")
 
 
@@ -183,3 +185,41 @@ def test_a_drawing_is_written_as_json_and_shown_as_a_page_in_a_page(tmp_path):
     assert shown.startswith("<iframe srcdoc=")
     assert "height:300px" in shown
     assert "<script" not in shown  # it is escaped, inside the attribute
+
+
+class Stages(nn.Module):
+    """Stages of residual blocks, as many in each as is said."""
+
+    class Stage(nn.Module):
+        def __init__(self, n):
+            self.blocks = [nn.Dense(4, in_features=4, seed=0) for _ in range(n)]
+
+        def forward(self, x):
+            for block in self.blocks:
+                x = tg.relu(block(x)) + x
+            return tg.tanh(x)
+
+    def __init__(self, counts):
+        self.stages = [self.Stage(n) for n in counts]
+
+    def forward(self, x):
+        for stage in self.stages:
+            x = stage(x)
+        return x
+
+
+@pytest.mark.parametrize("level", ["ops", "modules"])
+@pytest.mark.parametrize("counts", [(3, 4, 5), (3, 3, 3), (4, 5, 6, 7)])
+def test_a_folded_picture_stands_for_as_many_operations_as_there_are(counts, level):
+    """Stages of three, four and five blocks are not three equal ones."""
+    drawing = tg.draw(Stages(counts), np.zeros((1, 4), "float32"), level=level)
+    repeats = {module.path: module.repeat for module in drawing.shown.modules}
+
+    def times(path):
+        parts = path.split(".")
+        return math.prod(repeats.get(".".join(parts[: k + 1]), 1) for k in range(len(parts)))
+
+    stands = sum(node.count * times(node.module) for node in drawing.shown.nodes if node.kind in DOES)
+    assert stands == drawing.graph.n_operations
+    assert str(drawing).count("\n") >= len(drawing.shown.nodes)
+    assert drawing.source

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -165,7 +165,7 @@ def _collapsed(graph: Graph, group_of: Callable[[GraphNode], str]) -> Graph:
             and not (graph[name].kind == "parameter" and _called(paths[home[name]]) == _called(paths[place]) != "")
         ]  # fmt: skip
         inputs = tuple(names[other] for other in (outside if not paths[place] else dict.fromkeys(outside)))
-        whole = part[0] if not paths[place] else _merged(names[place], part, kinds[paths[place]], times)
+        whole = part[0] if not paths[place] else _merged(names[place], part, kinds[paths[place]], kinds, times)
         again = dict.fromkeys(home[name] for node in part for name in node.again if home.get(name, place) != place)
         nodes.append(replace(whole, inputs=inputs, again=tuple(names[other] for other in again)))
     return with_nodes(graph, nodes)
@@ -177,14 +177,17 @@ def _times(graph: Graph) -> dict[str, int]:
     return {path: math.prod(repeats.get(part, 1) for part in (*_arounds(path), path)) for path in repeats}
 
 
-def _merged(name: str, part: Sequence[GraphNode], module: GraphModule, times: Mapping[str, int]) -> GraphNode:
+def _merged(
+    name: str, part: Sequence[GraphNode], module: GraphModule, modules: Collection[str], times: Mapping[str, int]
+) -> GraphNode:  # fmt: skip
     """One node for what a module does: it looks like its last operation, and costs what all cost."""
     operations = [node for node in part if node.kind in ("operation", "module", "group")]
     last = operations[-1] if operations else part[-1]
     known = primitives()
     products = [node for node in operations if node.primitive in known and known[node.primitive].kind == "bilinear"]
     main = max(products or operations, key=lambda node: node.flops or 0, default=last)
-    around, _, own = module.path.rpartition(".")
+    own = module.path.rpartition(".")[2]
+    around = next((path for path in reversed(_arounds(module.path)) if path in modules), "")  # no list of modules
     ends = _activations(operations[operations.index(main) + 1 :] if main in operations else [])
     label = (module.kind or module.label or own) + (f" x {module.repeat:,}" if module.repeat > 1 else "")
     more = [("then", end) for end in ends]
@@ -313,7 +316,9 @@ def _runs(graph: Graph) -> list[_Run]:
     n = len(nodes)
     kinds: dict[Any, int] = {}
     places = {node.name: place for place, node in enumerate(nodes)}
-    looks = np.array([kinds.setdefault(_look(node, "gradients" in graph.known), len(kinds)) for node in nodes])
+    with_gradients, times = "gradients" in graph.known, _times(graph)
+    known = [(times.get(node.module, 1), _look(node, with_gradients)) for node in nodes]
+    looks = np.array([kinds.setdefault(look, len(kinds)) for look in known])
     inputs = np.full((n, _ARITY), -1)
     for place, node in enumerate(nodes):
         if len(node.inputs) <= _ARITY:
