@@ -456,7 +456,8 @@ def _folded(graph: Graph, runs: Sequence[_Run], number: int) -> Graph:
             second = zip(node.inputs, nodes[run.start + run.length + k].inputs, strict=True)
             again[node.name] = tuple(now for before, now in second if before != now and places[now] in own)
         unit = _unit(block[0].module, nodes[run.start + run.length].module)
-        if unit and all(_is_inside(node.module, unit) for node in block):
+        own_nodes = sum(_is_inside(node.module, unit) for node in nodes) if unit else 0
+        if own_nodes == run.length and all(_is_inside(node.module, unit) for node in block):  # the block is a module
             last = _unit(nodes[run.end - run.length].module, block[0].module)
             label = f"{unit.rpartition('.')[2]} to {last.rpartition('.')[2]}"
             modules[unit] = replace(modules[unit], repeat=run.times, label=label)
