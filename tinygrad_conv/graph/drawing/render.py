@@ -74,7 +74,7 @@ def draw(
         Draw the operations of the gradient too, and of the gradient's gradient.
     fold : bool
         Equal blocks once, and at most 200 nodes; the picture says what was folded.
-    direction : "LR" (left to right), "TB" (top to bottom) or "auto" (whichever fits a page better: laid out twice)
+    direction : "LR" (left to right), "TB" (top to bottom) or "auto" (whichever fits a page better: two layouts more)
     color : "kind", "cost", "bytes", "time" or "gradients"
         What fills mean. Dead gradients (zero, NaN, not reached) stand out where gradients are shown or coloured.
     theme : "auto", "light" or "dark"
@@ -159,6 +159,8 @@ class Drawing:
         """The picture in DOT; with direction "auto", whichever fits a page better."""
         if self._direction != "auto":
             return self._written(self._direction)
+        if len(self.shown.nodes) > _MOST_NODES:  # nothing lays it out
+            return self._written("LR")
         across, down = self._written("LR"), self._written("TB")
         return min((across, down), key=_unfit)
 
