@@ -6,6 +6,7 @@ What the options do is in `tinygrad_conv.testing.plugin`.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Generator
 from typing import Any
@@ -24,6 +25,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--gradmut", nargs="?", const="*", metavar="PATTERN",
         help="plant wrong rules in primitives (of names like PATTERN) and adapted functions; print the kill rate",
     )  # fmt: skip
+    group.addoption(
+        "--gradbudget", type=_seconds, metavar="SECONDS",
+        help="the gradient tests share this time: examples beyond it are left out, and counted",
+    )  # fmt: skip
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number of seconds above 0, got {text!r}")
+    return seconds
 
 
 @pytest.hookimpl(tryfirst=True)  # before Hypothesis loads the profile that was asked for
@@ -33,7 +48,8 @@ def pytest_configure(config: pytest.Config) -> None:
         from tinygrad_conv.testing.plugin import register_profiles
 
         register_profiles()
-    if config.option.gradcov or config.option.gradmut or config.option.gradcov_fail_empty:
+    options = config.option
+    if options.gradcov or options.gradmut or options.gradcov_fail_empty or options.gradbudget:
         from tinygrad_conv.testing.plugin import GradientSession
 
         config.pluginmanager.register(GradientSession(config), "tinygrad_conv-session")

@@ -299,10 +299,12 @@ def test_in_processes_of_pytest_xdist(session):
     """Only they know what test modules declare."""
     pytest.importorskip("xdist")
     result = session(
-        USERS + TESTS, "-n2", "--gradmut=my_*", "--gradcov=my_*", "--gradcov-fail-empty", "-k", "my_ or pair"
-    )
+        USERS + TESTS, "-n2", "--gradmut=my_*", "--gradcov=my_*", "--gradcov-fail-empty", "--gradbudget=600",
+        "-k", "my_ or pair",
+    )  # fmt: skip
     result.assert_outcomes(passed=2)
     text = text_of(result)
+    assert "5 examples of 1 test were checked in" in text
     assert re.search(r"killed (\d+) of \1 mutants", text)
     assert "EMPTY my_cube: not checked at all" in text
     assert result.ret == pytest.ExitCode.TESTS_FAILED
@@ -319,6 +321,137 @@ def test_a_pattern_that_matches_nothing_or_is_a_path(session, pytester, option, 
     result = pytester.runpytest(*PLUGIN, "--gradmut", ".")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*--gradmut took . for a pattern: write --gradmut=PATTERN"])
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# --gradbudget
+
+
+SLOW = """
+import time
+import numpy as np
+import pytest
+import tinygrad_conv as tg
+from hypothesis import example, settings
+from tinygrad_conv.testing.plugin import property_gradient
+from tinygrad_conv.testing.strategies import arrays
+
+SEEN = []
+
+@settings(max_examples=3, database=None)
+@property_gradient(arrays((2,)), order=1)
+def test_quick(x):
+    return tg.tanh(x)
+
+@settings(max_examples=60, database=None)
+@example(np.ones(2))
+@example(np.zeros(2))
+@property_gradient(arrays((2,)), order=1)
+def test_slow(x):
+    if isinstance(x, np.ndarray):
+        time.sleep(0.2)
+    return tg.tanh(x)
+
+class TestLater:
+    @pytest.mark.parametrize("k", [1, 2])
+    @settings(max_examples=4, database=None)
+    @property_gradient(arrays((2,)), order=1)
+    def test_later(self, k, x):
+        return tg.exp(k * x)
+
+def test_another():
+    pass
+"""
+
+
+def budget_of(result):
+    """Of the summary: what was checked, and lines on tests."""
+    text = text_of(result)
+    checked, tests = re.search(
+        r"^(\d+) examples of (\d+) tests? were checked in [\d.]+ s of [\d.]+", text, re.M
+    ).groups()
+    rows = re.findall(r"^  (\S+): (\d+) of (\d+) left out$", text, re.M)
+    return int(checked), int(tests), {name.split("::", 1)[1]: (int(out), int(of)) for name, out, of in rows}
+
+
+def test_a_budget_is_shared(session):
+    result = session(SLOW, "--gradbudget=4")
+    result.assert_outcomes(passed=5)
+    checked, tests, rows = budget_of(result)
+    assert tests == 4
+    (out, of) = rows["test_slow"]
+    assert 20 < out <= 60 <= of <= 62  # about 4/3 s for it, 0.2 s an example
+    assert checked + sum(out for out, _ in rows.values()) == 3 + of + 8
+
+
+def test_a_large_budget_leaves_nothing_out(session):
+    result = session(SLOW, "--gradbudget=600", "-k", "quick or later")
+    assert "11 examples of 3 tests were checked in" in text_of(result)
+    assert "s of 600; none was left out" in text_of(result)
+
+
+def test_a_budget_that_is_over_leaves_one_example_of_each_and_all_that_are_written_down(session):
+    result = session(SLOW, "--gradbudget=1e-9")
+    result.assert_outcomes(passed=5)
+    checked, _, rows = budget_of(result)
+    assert checked == 1 + 2 + 1 + 1
+    assert rows.pop("test_slow") == (60, 62)
+    assert rows == {"test_quick": (2, 3), "TestLater::test_later[1]": (3, 4), "TestLater::test_later[2]": (3, 4)}
+
+
+def test_a_failure_stays_one_when_the_budget_is_over(session):
+    """At its first example that is not rejected, and at one that is written down."""
+    code = """
+from hypothesis import Phase, assume
+
+no_shrinking = settings(database=None, phases=[Phase.explicit, Phase.generate])
+
+@no_shrinking
+@property_gradient(arrays((2,)))
+def test_first(x):
+    return x + tg.stop_gradient(x)
+
+@no_shrinking
+@example(np.array([7.0]))
+@property_gradient(arrays((2,)))
+def test_written(x):
+    return x + (tg.stop_gradient(x) if x.shape == (1,) else 0)
+
+@no_shrinking
+@property_gradient(arrays((2,)))
+def test_raises(x):
+    raise ValueError("no")
+
+@no_shrinking
+@property_gradient(arrays())
+def test_assumes(x):
+    assume(x.ndim == 2 and x.size)
+    return x + tg.stop_gradient(x)
+"""
+    result = session(SLOW + code, "--gradbudget=1e-9", "-k", "first or written or raises or assumes")
+    result.assert_outcomes(failed=4)
+    text = text_of(result)
+    assert "Flaky" not in text
+    assert "gradient budget" in text
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "soon"])
+def test_a_budget_is_a_time(session, seconds):
+    result = session(SLOW, f"--gradbudget={seconds}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*--gradbudget: expected a number of seconds above 0, got '{seconds}'"])
+
+
+def test_assume_rejects_an_example(session):
+    code = """
+from hypothesis import assume
+
+@property_gradient(arrays())
+def test_matrices(x):
+    assume(x.ndim == 2)
+    return tg.tanh(x)
+"""
+    session(TESTS + code, "-k", "matrices").assert_outcomes(passed=1)
 
 
 # ---------------------------------------------------------------------------------------------------------------

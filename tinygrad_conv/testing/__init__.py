@@ -20,7 +20,7 @@ From below, each file asking only those above it in this list:
 `checks`                    `check_gradients` and `check_primitive`
 `adapters`, `strategies`    what each library is to `adapting`; drawing for Hypothesis
 `mistakes`, `mutation`      wrong rules, planted to see whether the checks see them
-`shrinking`                 an end for the search for smaller examples
+`shrinking`, `budget`       an end for the search for smaller examples; time that tests share
 `battery`, `plugin`         ``tinygrad-conv check``; ``@property_gradient``, ``--gradcov``, ``--gradmut``
 ==========================  ==========================================================================
 """

@@ -14,6 +14,8 @@
 ``--gradcov-fail-empty``              and fail if one of its cells is empty
 ``--gradmut[=PATTERN]``               plant wrong rules in primitives, one test item each, and in the adapted functions
                                       that gradient tests check; fail if a wrong rule survives: see `mutation`
+``--gradbudget=SECONDS``              the tests of `@property_gradient` share this time; the examples that were left out
+                                      are counted: see `budget`
 ``--hypothesis-profile=NAME``         ``tinygrad_conv-dev``, ``tinygrad_conv-ci`` (derandomised, bounded) and
                                       ``tinygrad_conv-nightly``; also without the prefix, where nobody else has the name
 ====================================  ================================================================================
@@ -28,9 +30,11 @@ import inspect
 import os
 import shlex
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import wraps
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -38,6 +42,7 @@ import pytest
 from ..arguments import checked
 from ..errors import ArgumentError, MissingExtraError
 from . import coverage
+from .budget import Budget, part_of_this_test, told
 from .checks import check_gradients
 from .mutation import Verdict, alive, matching, run_on_function, run_on_primitive, summary
 from .report import GradientError
@@ -101,9 +106,13 @@ def property_gradient(*strategies: Any, **options: Any) -> Callable[[Function], 
             def under_test(*values: Any) -> Any:
                 return function(*args, **kwargs, **dict(zip(drawn, values, strict=True)))
 
-            f, values = _what_to_check(under_test if args or kwargs else function, values)
-            named = {"name": function.__name__, **options}
-            bounded(lambda: check_gradients(f, *values, **named), values)
+            part = part_of_this_test.get()
+            if part is not None and part.leaves_out():
+                return
+            with nullcontext() if part is None else part.example():
+                f, values = _what_to_check(under_test if args or kwargs else function, values)
+                named = {"name": function.__name__, **options}
+                bounded(lambda: check_gradients(f, *values, **named), values)
             calls = _adapted.get()
             if calls is not None and hasattr(f, "modes"):
                 calls.append((f, values))
@@ -112,6 +121,7 @@ def property_gradient(*strategies: Any, **options: Any) -> Callable[[Function], 
             plain = settings(deadline=None, phases=set(Phase) - {Phase.explain})
             test._hypothesis_internal_use_settings = plain  # type: ignore[attr-defined]
         driven: Function = given(*chosen)(test)  # type: ignore[no-untyped-call, unused-ignore]
+        driven.checks_a_gradient = True  # type: ignore[attr-defined]
         return driven
 
     return decorate
@@ -119,8 +129,12 @@ def property_gradient(*strategies: Any, **options: Any) -> Callable[[Function], 
 
 def _what_to_check(function: Function, values: tuple[Any, ...]) -> _Call:
     """What a test returned as (f, args), or the test function itself."""
+    from hypothesis.errors import UnsatisfiedAssumption
+
     try:
         returned = function(*values)
+    except UnsatisfiedAssumption:  # `assume` rejects the example
+        raise
     except Exception:  # on tensors it may do better; if not, `check_gradients` says so
         returned = None
     if isinstance(returned, tuple) and len(returned) == 2 and callable(returned[0]):
@@ -182,7 +196,7 @@ def replay_command(item: pytest.Item) -> str:
 
 
 class GradientSession:
-    """What `--gradcov` and `--gradmut` do in one session. Results travel with the reports, as pytest-xdist needs."""
+    """What the options do in one session. Results travel with the reports, as pytest-xdist needs."""
 
     def __init__(self, config: pytest.Config) -> None:
         options = config.option
@@ -191,6 +205,9 @@ class GradientSession:
         self.fail_empty: bool = options.gradcov_fail_empty
         self.seen: coverage.Coverage = Counter()
         self.verdicts: list[Verdict] = []
+        self.seconds: float | None = options.gradbudget
+        self.budget = Budget(self.seconds or 0.0)
+        self.shared: dict[str, tuple[int, int, float]] = {}  # by test: examples checked, left out, and seconds
         self.told: list[Any] = []  # by the processes of pytest-xdist, which alone know what test modules declare
         self.bad = ""  # a pattern, in such a process: what is wrong with it
         self.tells = hasattr(config, "workeroutput")
@@ -214,11 +231,26 @@ class GradientSession:
                 return []
             raise pytest.UsageError(self.bad) from None
 
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self.budget.tests = sum(map(_checks_a_gradient, session.items))
+
+    @contextmanager
+    def _part(self, item: pytest.Item) -> Iterator[None]:
+        """The test's part of the budget."""
+        start = perf_counter()
+        with self.budget.part() as part:
+            try:
+                yield
+            finally:
+                row = (part.checked, part.left_out, perf_counter() - start)
+                item.user_properties.append(("gradbudget", row))
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
         token = _adapted.set([] if self.gradmut else None)
+        shares = self.seconds is not None and _checks_a_gradient(item)
         try:
-            with coverage.recording() as seen:
+            with self._part(item) if shares else nullcontext(), coverage.recording() as seen:
                 result = yield
             if self.gradcov and not isinstance(item, GradmutItem):
                 item.user_properties.append(("gradcov", coverage.to_rows(seen)))
@@ -237,6 +269,8 @@ class GradientSession:
                     self.seen += coverage.from_rows(rows)
                 elif name == "gradmut":
                     self.verdicts += [Verdict(*row) for row in rows]
+                elif name == "gradbudget":
+                    self.shared[report.nodeid] = tuple(rows)
 
     def _table(self) -> tuple[str, list[str]]:
         found = [asked for asked, _ in self.told] or [coverage.to_check(self._matching(self.gradcov))]
@@ -268,6 +302,13 @@ class GradientSession:
         if self.gradmut:
             terminalreporter.section("gradient mutants")
             terminalreporter.write_line(summary(self.verdicts))
+        if self.seconds is not None:
+            terminalreporter.section("gradient budget")
+            terminalreporter.write_line(told(self.seconds, self.shared))
+
+
+def _checks_a_gradient(item: pytest.Item) -> bool:
+    return getattr(getattr(item, "obj", None), "checks_a_gradient", False)
 
 
 class GradmutItem(pytest.Item):
