@@ -44,7 +44,7 @@ _INK_ON_PAPER = {"cmap": "gray_r", "vmin": 0, "vmax": 1}
 
 
 @contextmanager
-def _drawn(width: float, height: float) -> Iterator[Figure]:
+def figure_of(width: float, height: float) -> Iterator[Figure]:
     """A figure of this size in inches, and our style while it is drawn."""
     try:
         import matplotlib
@@ -76,7 +76,7 @@ def plot_history(history: Mapping[str, Sequence[float]]) -> Figure:
     names = [name for name in history if not name.startswith("val_") or name.removeprefix("val_") not in history]
     if not names or not any(len(history[name]) for name in names):
         raise ArgumentError("plot_history: expected at least one epoch, got an empty history; call fit first")
-    with _drawn(4.5 * len(names), 3.6) as figure:
+    with figure_of(4.5 * len(names), 3.6) as figure:
         for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
             _curves(axes, name, {"training": history[name], "validation": history.get(f"val_{name}", ())})
     return figure
@@ -161,7 +161,7 @@ def plot_filters(kernels: Array, most: Size = 64, *, image: Array | None = None,
             rows += row + [_GAP] * (columns - len(row))
     title = f"{of} (blue +, red −), and under each where it finds its pattern in this image{few}"
     wide = max(1.45 + 0.95 * columns, 0.09 * len(title))
-    with _drawn(wide, 0.5 + 1.95 * (wide - 2) / columns * len(rows) / (2 * columns)) as figure:
+    with figure_of(wide, 0.5 + 1.95 * (wide - 2) / columns * len(rows) / (2 * columns)) as figure:
         figure.suptitle(title, x=0.01, ha="left")
         parts: Any = figure.subfigures(1, 2, width_ratios=(1.3, wide - 1.3))
         left, right = parts
@@ -217,7 +217,7 @@ def plot_confusion(labels: Array, predicted: Array, names: Names = None) -> Figu
     mistakes = int(counts[~right].sum())
     top = max(int(counts[~right].max(initial=0)), 5)  # a few mistakes shall not look like many
     shown = _names(names, n)
-    with _drawn(max(2.2 + 0.5 * n, 4), 1.5 + 0.47 * n) as figure:
+    with figure_of(max(2.2 + 0.5 * n, 4), 1.5 + 0.47 * n) as figure:
         axes = figure.subplots()
         axes.imshow(np.ma.masked_where(right | (counts == 0), counts), cmap="Oranges", vmin=-0.2 * top, vmax=1.2 * top)
         axes.imshow(np.ma.masked_where(~right, right), cmap="Greys", vmin=0, vmax=13)
@@ -281,7 +281,7 @@ def plot_mistakes(images: Array, labels: Array, probabilities: Array, names: Nam
     which = f"All {len(wrong)}" if len(wrong) == len(shown) else f"The {len(shown)} surest of {len(wrong):,}"
     what = f"{which} mistake{'s' * (len(wrong) != 1)}: true → predicted, and its probability"
     columns = min(8, max(int(115 / max((len(cell.name) for cell in cells), default=1)), 1))  # so that no names touch
-    with _drawn(9, 11.6 / columns * max(math.ceil(len(shown) / columns), 1) + 0.4) as figure:
+    with figure_of(9, 11.6 / columns * max(math.ceil(len(shown) / columns), 1) + 0.4) as figure:
         figure.suptitle(what if len(wrong) else "No mistakes", x=0.01, ha="left")
         _grid(figure, cells, columns, fontsize=9.5)
     return figure
@@ -376,7 +376,7 @@ class LayerStatistics:
         ]
         looks = _line_looks(list({**rows, **squares}))
         epochs = max(len(values) for _, lines, _ in panels for values in lines.values())
-        with _drawn(11, 4.0) as figure:
+        with figure_of(11, 4.0) as figure:
             for axes, (title, lines, steep) in zip(figure.subplots(1, 3), panels, strict=True):
                 for name, values in lines.items():
                     axes.plot(range(1, len(values) + 1), values, markersize=4 if epochs <= 40 else 0, **looks[name])
@@ -436,7 +436,7 @@ def _look(values: Any) -> dict[str, Any]:
 def _mosaic(shown: Sequence[_Cell], columns: int, title: str) -> Figure:
     """Pictures that share one scale, with the scale."""
     rows, size = max(math.ceil(len(shown) / columns), 1), 1.15 if columns > 5 else 1.5
-    with _drawn(max(size * columns + 1, 0.085 * len(title)), (size + 0.2) * rows + 0.4) as figure:
+    with figure_of(max(size * columns + 1, 0.085 * len(title)), (size + 0.2) * rows + 0.4) as figure:
         figure.suptitle(title, x=0.01, ha="left")
         _scale(figure, _grid(figure, shown, columns))
     return figure
