@@ -28,7 +28,6 @@ compatibility: there is one, ``"cpu"``.
 from . import starting as _starting  # noqa: F401  # before all that takes time
 
 # isort: split
-from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +36,7 @@ from .engine.checkpoint import checkpoint
 from .engine.modes import detect_anomaly, enable_grad, is_grad_enabled, no_grad
 from .engine.primitive import NONDIFF, Primitive, bilinear, elementwise, linear, opaque, primitives
 from .engine.tensor import Tensor
-from .engine.tensor import ops as _methods
+from .engine.tensor import later as _later
 from .engine.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from .kernels.registry import use_kernels
 from .ops import *
@@ -67,20 +66,17 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _later(module: str, name: str) -> Callable[..., Any]:
-    """A function of a part of the package, which is imported when the function is first called."""
-    return lambda *args, **kwargs: getattr(import_module(f"{__name__}.{module}"), name)(*args, **kwargs)
-
-
-# What methods of tensors, nodes and layers look up by name, because it lies above them.
-vars(_methods).update(
-    backward_steps=_later("graph.steps", "backward_steps"),
-    graph_from_json=_later("graph.exchange", "from_json"),
-    graph_to_json=_later("graph.exchange", "to_json"),
-    graph_to_networkx=_later("graph.exchange", "to_networkx"),
-    microscope=_later("graph.microscope", "microscope"),
-    as_dense=_later("graph.microscope.dense", "as_dense"),
-    array_namespace=_later("array_api", "namespace"),
+# Imported when methods of tensors, nodes and layers first ask for them.
+_later.update(
+    array_function="tinygrad_conv.ops.protocols.array_function",
+    array_namespace="tinygrad_conv.array_api.namespace",
+    array_ufunc="tinygrad_conv.ops.protocols.array_ufunc",
+    as_dense="tinygrad_conv.graph.microscope.dense.as_dense",
+    backward_steps="tinygrad_conv.graph.steps.backward_steps",
+    graph_from_json="tinygrad_conv.graph.exchange.from_json",
+    graph_to_json="tinygrad_conv.graph.exchange.to_json",
+    graph_to_networkx="tinygrad_conv.graph.exchange.to_networkx",
+    microscope="tinygrad_conv.graph.microscope.microscope",
 )
 neighbours.tell()
 

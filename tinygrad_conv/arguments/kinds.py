@@ -18,11 +18,10 @@ import math
 import operator
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import islice
 from reprlib import Repr
-from types import FunctionType, NoneType, UnionType
+from types import FunctionType, MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
 import numpy as np
@@ -38,7 +37,6 @@ __all__ = [
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
 class Kind:
     """What an argument may be.
 
@@ -57,11 +55,11 @@ class Kind:
         What `quick` means by its names.
     """
 
-    expected: str
-    read: Callable[[Any], Any]
-    near: Callable[[Any], Any] | None = None
-    quick: str = ""
-    names: Mapping[str, Any] = field(default_factory=dict)
+    def __init__(
+        self, expected: str, read: Callable[[Any], Any], near: Callable[[Any], Any] | None = None, quick: str = "",
+        names: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
+        self.expected, self.read, self.near, self.quick, self.names = expected, read, near, quick, names
 
     def check(self, what: str, name: str, value: Any, default: Any = None) -> Any:
         """The value as it is read. Raises an error that says which argument of what does not fit, and what would."""

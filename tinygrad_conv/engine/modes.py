@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
 from functools import cached_property, wraps
 from typing import Any, ParamSpec, Protocol, TypeVar
 
@@ -62,7 +61,6 @@ class Observer(Protocol):
         """Something happens here that cannot be seen: values leave the library, for example."""
 
 
-@dataclass(frozen=True)
 class Mode:
     """What operations do besides computing. One immutable value per thread and async task."""
 
@@ -79,6 +77,10 @@ class Mode:
     bare: Any = None  # a layer (weakly) that leaves out its activation, because a loss that follows takes logits
     backward: Any = None  # whose rules a backward pass runs; noted for observers only
 
+    def __init__(self, **fields: Any) -> None:
+        self._fields = _DEFAULTS | fields
+        vars(self).update(self._fields)
+
     @cached_property
     def is_watched(self) -> bool:
         """Is each operation to be seen, or run as a checkpoint has it, so that no plan may be replayed?"""
@@ -88,13 +90,14 @@ class Mode:
         """The same with some fields changed."""
         if len(changes) == 1 and "recording" in changes:
             return self if self.recording == changes["recording"] else self._toggled
-        return replace(self, **changes)
+        return Mode(**self._fields | changes)
 
     @cached_property
     def _toggled(self) -> Mode:  # made once, as every backward pass and `no_grad` asks for it
-        return replace(self, recording=not self.recording)
+        return Mode(**self._fields | {"recording": not self.recording})
 
 
+_DEFAULTS: dict[str, Any] = {name: getattr(Mode, name) for name in Mode.__annotations__}
 MODE: ContextVar[Mode] = ContextVar("tinygrad_conv_mode", default=Mode())  # noqa: B039  (Mode is immutable)
 OBSERVED: list[Observer] = []  # all observers of all threads: empty nearly always, and then nothing more is asked
 

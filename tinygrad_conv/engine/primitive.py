@@ -67,7 +67,7 @@ class Primitive:
 
     Attributes
     ----------
-    name, kind, doc : str
+    name, kind : str
     forward : callable on arrays
     operation, source : what users call, and its source code (see `operation`)
     inputs : tuple of str
@@ -104,7 +104,6 @@ class Primitive:
         self.name = forward.__name__
         self.kind = kind
         self.forward = forward
-        self.doc = inspect.getdoc(forward) or ""
         self.label = label or self.name
         self.flops, self.samples, self.bad, self.kinks = flops, samples, tuple(bad), kinks
         self.tie, self.batch = tie, tuple(batch)
@@ -266,6 +265,11 @@ class Primitive:
             return {}
         return {name: kind for name, kind in kinds_of(self.forward).items() if name in self.params}
 
+    @cached_property
+    def doc(self) -> str:
+        """The docstring of the forward function."""
+        return inspect.getdoc(self.forward) or ""
+
     @property
     def source(self) -> str:
         """The source code of `operation`, which is compiled when it is first called."""
@@ -356,7 +360,6 @@ def _declare(primitive: Primitive) -> Callable[..., Any]:
     return primitive.operation
 
 
-@checked
 def elementwise(*derivatives: Any, **declared: Any) -> Callable[[Callable[P, Any]], Callable[P, Tensor]]:
     """Declare an operation that acts on each element by itself (after broadcasting).
 
@@ -391,7 +394,6 @@ def elementwise(*derivatives: Any, **declared: Any) -> Callable[[Callable[P, Any
     return declare
 
 
-@checked
 def linear(
     transpose: Any = None, *, jvp: Any = None, **declared: Any
 ) -> Callable[[Callable[P, Any]], Callable[P, Tensor]]:
@@ -420,7 +422,6 @@ def linear(
     return declare
 
 
-@checked
 def bilinear(*transposes: Any, **declared: Any) -> Callable[[Callable[P, Any]], Callable[P, Tensor]]:
     """Declare an operation of two inputs that is linear in each: a product, a matrix product, a convolution.
 
@@ -447,7 +448,6 @@ def bilinear(*transposes: Any, **declared: Any) -> Callable[[Callable[P, Any]], 
     return declare
 
 
-@checked
 def opaque(*, vjp: Any = None, jvp: Any = None, **declared: Any) -> Callable[[Callable[P, Any]], Callable[P, Tensor]]:
     """Declare an operation of no particular kind: state its VJP and JVP for each input.
 

@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import partial
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Annotated, Any, TypeAlias
 
@@ -23,10 +24,24 @@ from .modes import clears, effect, is_grad_enabled, observer
 from .node import HookHandle, Leaf, Node, Shape, accumulate_grad, lock_of, next_index, set_grad
 from .source import Source, describe_source, user_source
 
-__all__ = ["PLAIN", "Array", "Shape", "Tensor", "cast", "ops", "plain_array", "wrap"]
+__all__ = ["PLAIN", "Array", "Shape", "Tensor", "cast", "later", "ops", "plain_array", "wrap"]
 
 ndarray = np.ndarray
-ops: Any = SimpleNamespace()  # name -> operation; filled by the package `ops`
+
+
+class _Above(SimpleNamespace):
+    """What methods look up by name, for it lies above them: operations, and what is imported when it is asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in later:
+            raise AttributeError(name)
+        module, _, attribute = later[name].rpartition(".")
+        setattr(self, name, getattr(import_module(module), attribute))
+        return getattr(self, name)
+
+
+ops: Any = _Above()  # name -> operation; filled by the package `ops`
+later: dict[str, str] = {}  # name -> where it is; filled by the library itself
 
 
 class Tensor(ArrayMethods["Tensor"]):

@@ -10,7 +10,6 @@ whose result depends on something an outer one follows), the same rule runs on t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from heapq import heapify, heappop, heappush
 from operator import attrgetter
 from typing import Any
@@ -94,7 +93,7 @@ def walk(
         if node.guards is not None or handed_out:
             node.check_saved()
         if by is not None:
-            token = MODE.set(replace(MODE.get(), backward=node))
+            token = MODE.set(MODE.get().but(backward=node))
         rules = primitive.vjps_on_tensors if on_tensors else primitive.vjps
         variadic, conjugated = primitive.variadic, node.dtype.kind == "c" and primitive.joint is None
         if conjugated:  # rules multiply by the derivative; a gradient, the steepest ascent, needs its conjugate

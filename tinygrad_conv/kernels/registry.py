@@ -26,7 +26,6 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from math import prod
 from typing import Any, TypeAlias
 
@@ -68,6 +67,8 @@ def _checked(choice: str, what: str) -> str:
 
 @cache
 def _installed() -> bool:
+    from importlib.util import find_spec  # here, so that importing the library stays quick
+
     return find_spec("numba") is not None
 
 

@@ -64,7 +64,6 @@ from . import (
     polynomials,
     pooling,
     products,
-    protocols,
     reductions,
     resizing,
     scans,
@@ -146,8 +145,8 @@ __all__ += windows.__all__
 
 # Operators and methods of `Tensor`, and the engine, look operations up by name.
 vars(tensor.ops).update(
-    {name: globals()[name] for name in __all__}, backward=backward, array_ufunc=protocols.array_ufunc,
-    array_function=protocols.array_function, refuse_array=leaving.refuse_array, refuse_number=leaving.refuse_number,
+    {name: globals()[name] for name in __all__}, backward=backward,
+    refuse_array=leaving.refuse_array, refuse_number=leaving.refuse_number,
 )  # fmt: skip
 
 methods.put_in_place()

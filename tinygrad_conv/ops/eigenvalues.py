@@ -171,7 +171,7 @@ def _apart(d: Any) -> Any:
     return product.matmul(v * values[..., None, :], np.linalg.inv(v))
 
 
-_ALWAYS_COMPLEX = np.lib.NumpyVersion(np.__version__) >= "2.5.0"
+_ALWAYS_COMPLEX = tuple(map(int, np.__version__.split(".")[:2])) >= (2, 5)
 
 
 @checked

@@ -6,7 +6,6 @@ Rules for `solve` and `inv`: M. Giles, "Collected matrix derivative results" (20
 from __future__ import annotations
 
 from collections.abc import Sequence
-from string import ascii_letters
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +21,8 @@ from .complex import conj, squared_size
 from .elementwise import abs, equal, multiply, pow, root, where
 from .reductions import max, min, normalize_axes, sum
 from .shape import astype, expand_dims, moveaxis, permute_dims, reshape, squeeze, sum_to, transposed
+
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @bilinear(
@@ -160,7 +161,7 @@ def _parse_einsum(subscripts: str, shapes: Sequence[tuple[int, ...]]) -> tuple[l
         raise ArgumentError(f"einsum: expected {len(terms)} operands for {subscripts!r}, got {len(shapes)}")
     if not all(c.isalpha() for c in text.replace("...", "").replace(",", "").replace("->", "")):
         raise ArgumentError(f"einsum: expected letters, commas, '->' and '...', got {subscripts!r}")
-    free = [c for c in ascii_letters if c not in text]
+    free = [c for c in LETTERS if c not in text]
     longest = 0
     for k, (term, shape) in enumerate(zip(terms, shapes, strict=True)):
         if "..." in term:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from string import ascii_letters
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from .complex import conj, imag, real
 from .decompositions import norm
 from .elementwise import abs, acos, asin, clip, log, log2, log10, pow, round, sqrt, trunc, where
 from .functions import atanh, bitwise_left_shift, bitwise_right_shift, deg2rad, rad2deg
-from .linalg import diagonal, einsum, vector_norm
+from .linalg import LETTERS, diagonal, einsum, vector_norm
 from .polynomials import polygrid2d, polyvalnd
 from .products import cross
 from .reductions import max, min, sum
@@ -133,7 +132,7 @@ def _einsum(*operands: Any) -> Tensor:
 
 
 def _letters(axes: Any) -> str:
-    return "".join("..." if k is Ellipsis else ascii_letters[k] for k in axes)
+    return "".join("..." if k is Ellipsis else LETTERS[k] for k in axes)
 
 
 def _made_complex(x: Array, low: float = 0, high: float = np.inf) -> Any:
