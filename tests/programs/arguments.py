@@ -214,12 +214,6 @@ ARGUMENTS = {
         step="h = h * p#",
         result="«p#|»",
     ),
-    "one array twice": Part(
-        takes="p#=None, q#=None",
-        gives="**dict.fromkeys(['p#', 'q#'], array(k, 3))",
-        step="h = h + p# - q#",
-        result="«p#, q#|p# - q#|»",
-    ),
     "a list": Part(
         takes="p#=()",
         gives="p#=[array(k, 3), array(k + 1, 3)]«|[:1 + k % 2]»",
@@ -340,6 +334,12 @@ ARGUMENTS = {
 
 OPTIONS = {
     "none": Part(),
+    "one array twice": Part(
+        takes="p#=None, q#=None",
+        gives="p#=(s# := array(k, 3)), q#=«s#|(s# * 1 if k % 2 else s#)|[s#, array(0, 3)][k % 2]»",
+        step="h = «h + p# - q#|h * 2 if p# is q# else h + q#»",
+        result="«p#, q#|p# - q#|p# is q#|»",
+    ),
     "keywords of other names": Part(
         takes="**named",
         gives="""

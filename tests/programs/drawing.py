@@ -7,7 +7,7 @@ from .grammar import STEPS, Part, Program, part
 from .layers import LAYERS
 from .odd_state import ODD
 from .python_state import STATE
-from .results import CALLS, FORMS, RAISES, RESULTS
+from .results import CALLS, FORMS, KERNELS, RAISES, RESULTS
 from .training import BACKWARD, BEFORE, GRADIENTS, LOSSES, UPDATES
 from .values import VALUES
 
@@ -16,9 +16,10 @@ __all__ = ["KINDS", "made", "programs"]
 BASE = Part(setup="w = tg.nn.Parameter(np.array([0.5, -1.0, 2.0]))", takes="x", step="h = x * w", learns="w")
 DETACHED = Part(step="loss = loss.detach()")
 BODY = {**VALUES, **LAYERS, **STATE, **ODD, **ARGUMENTS, **RAISES}
+CALM = RESULTS.keys() - {"by a counter", "objects"}
 KINDS = {
     "inputs": INPUTS, "body": BODY, "before": BEFORE, "losses": LOSSES, "backward": BACKWARD, "gradients": GRADIENTS,
-    "updates": UPDATES, "results": RESULTS, "calls": CALLS, "options": OPTIONS,
+    "updates": UPDATES, "results": RESULTS, "calls": CALLS, "kernels": KERNELS, "options": OPTIONS,
 }  # fmt: skip
 
 
@@ -29,8 +30,8 @@ def programs(draw, without=frozenset()):
     def choose(options):
         return draw(st.sampled_from(options))
 
-    def some(kind, least, most, table=None):
-        names = [name for name in KINDS[kind] if name in (table or KINDS[kind]) and f"{kind}: {name}" not in without]
+    def some(kind, least, most, among=None):
+        names = [name for name in KINDS[kind] if name in (among or KINDS[kind]) and f"{kind}: {name}" not in without]
         chosen[kind] = draw(st.lists(st.sampled_from(names), min_size=least, max_size=most))
 
     chosen = {kind: [] for kind in KINDS}
@@ -38,17 +39,19 @@ def programs(draw, without=frozenset()):
     some("losses", 1, 1)
     some("calls", 0, 1)
     if chosen["calls"] == ["by two at once"]:  # who changes something then has no right answer
-        some("body", 0, 4, VALUES)
-        some("results", 0, 3, RESULTS.keys() - {"by a counter"})
+        some("body", 1, 4, VALUES)
+        some("results", 1, 3, CALM)
     else:
-        some("body", 0, 4)
+        calm = draw(st.booleans())  # one part that cannot be replayed hides what is wrong with the replay of others
+        some("body", 1, 4, {**VALUES, **LAYERS} if calm else BODY)
         some("before", 0, 1)
         some("backward", 0, 1)
         if chosen["backward"]:
             some("gradients", 0, 2)
             some("updates", 0, 1)
-        some("results", 0, 3)
-    some("options", 0, 1)
+        some("results", 1, 3, CALM if calm else RESULTS)
+    some("kernels", 0, 1)
+    some("options", 1, 1)
     return made(choose, chosen, choose(FORMS), choose(STEPS), draw(st.booleans()))
 
 

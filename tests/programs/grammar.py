@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from textwrap import dedent, indent
 
-__all__ = ["STEPS", "Part", "Program", "assigned", "chosen", "part"]
+__all__ = ["STEPS", "WHEN", "Part", "Program", "assigned", "chosen", "part"]
 
 CHOICE = re.compile("«([^«»]*)»")
 WHEN = "«k == 3|k % 2|k > 0|k in (2, 5)|k == 1|k % 3 == 2»"

@@ -1,6 +1,6 @@
 """Parts about what comes out, and how: results and views, who calls, exceptions."""
 
-from .grammar import Part
+from .grammar import WHEN, Part
 
 RAISES = {
     "by a counter": Part(
@@ -68,6 +68,15 @@ RESULTS = {
         «w|w.detach()|w.detach()[:2]|w * 1|w.detach() * 1|w, w|w.detach().reshape(3, 1)|[w]|w.data|
             w.detach()[::-1]»
         """,
+    ),
+    "what lives on": Part(
+        setup="""
+        frozen# = tg.nn.Parameter([1.0, 2.0, 3.0], requires_grad=False)
+        kept# = tg.nn.BatchNorm(features=3, dtype='float64')
+        """,
+        step="h = kept#(h * frozen#)",
+        result="«frozen#|frozen#, frozen#|[kept#.gamma, frozen#]|kept#.running_mean|frozen#, frozen#.detach()»",
+        between="frozen#.«data = np.zeros(3)|requires_grad = k % 2 == 0»",
     ),
     "the gradient": Part(
         result="""
@@ -208,11 +217,14 @@ CALLS = {
         """,
         call="spoilt#(STEP)",
     ),
-    "with kernels at times": Part(call="(tg.use_kernels('«plain|auto»')(STEP) if k % 2 else STEP)"),
     "without recording": Part(call="«tg.no_grad()(STEP)|(tg.no_grad()(STEP) if k % 3 == 2 else STEP)»"),
     "watched": Part(call="(tg.detect_anomaly()(STEP) if k % 3 == 2 else STEP)"),
     "inside a compiled step": Part(
         setup="outer = compile(lambda *args, **kwargs: step(*args, **kwargs))",
         call="outer",
     ),
+}
+
+KERNELS = {  # plain ones alone: what compiled ones compute is rounded otherwise
+    "others at times": Part(call=f"(tg.use_kernels('plain')(STEP) if {WHEN} else STEP)"),
 }

@@ -13,6 +13,7 @@ from tinygrad_conv.engine.primitive import _registry
 from tinygrad_conv.errors import CompileWarning
 from tinygrad_conv.nn import init
 from tinygrad_conv.plan.plan import Plan
+from tinygrad_conv.plan.programs import wanted
 
 from .seeing import difference, look
 
@@ -31,12 +32,13 @@ class Run:
     late : the results of each call once more, after the last one
     said : the warnings of each call
     replays : how many plans ran
+    mistaken : how many of them were made for other kernels, plain or compiled, than they ran with
     reasons : why steps ran as they are
     """
 
     def __init__(self):
         self.seen, self.late, self.said, self.reasons = [], [], [], []
-        self.replays = 0
+        self.replays = self.mistaken = 0
 
 
 def run(program, form=None, calls=CALLS):
@@ -49,6 +51,7 @@ def run(program, form=None, calls=CALLS):
 
     def counted(plan, arrays):
         outcome.replays += 1
+        outcome.mistaken += wanted() is (plan.steps is plan.calls)
         return replay(plan, arrays)
 
     replay = Plan.run
@@ -79,6 +82,8 @@ def disagreement(program, forms=("plain", "auto"), calls=CALLS):
         for k, (before, now) in enumerate(zip(expected.said, got.said, strict=True)):
             if not now <= before:  # fewer are right: of what nobody needs, and of what kernels compute
                 found = found or f"in call {k} it warns of {now - before}"
+        if got.mistaken:
+            found = found or "a plan is replayed with other kernels than it was made for"
         if found is not None:
             return f"with kernels {form!r}, {found}"
     return None
