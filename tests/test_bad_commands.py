@@ -46,6 +46,7 @@ COMMANDS = {  # a call that works, as far as it goes, and the options
     "summary": ([], []),
     "draw": ([], ["--input", "--out", "--against", "--level", "--backward", "--color", "--direction"]),
     "check": (["tanh", "--examples", "1"], ["--seed", "--quiet"]),
+    "check good.py:double": (["--examples", "1", "--input", "2"], ["--seed", "--quiet", "--input", "--vjp"]),
 }  # fmt: skip
 
 
@@ -94,7 +95,7 @@ def test_drawn_words(capsys, monkeypatch):
     for _ in range(DRAWS):
         name = rng.choice([*COMMANDS, "draw", "draw", "predict", "x"])
         start, options = COMMANDS.get(name, ([], []))
-        argv = [name, *start] + [rng.choice(TARGETS)] * (name == "draw")
+        argv = [*name.split(), *start] + [rng.choice(TARGETS)] * (name == "draw")
         for _ in range(rng.randrange(4)):
             if options and rng.random() < 0.6:
                 argv.append(rng.choice(options))

@@ -28,6 +28,7 @@ EXAMPLES = """examples:
   tinygrad-conv predict digit.png                        which digit is this?
   tinygrad-conv predict *.png --weights runs/mnist-cnn   ask your own network
   tinygrad-conv draw model.py:net --input 1x28x28x1 --out net.svg
+  tinygrad-conv check model.py:loss --input 4x10         is the gradient of a function right?
   tinygrad-conv check 'conv*'                            the gradient checks of some primitives
   tinygrad-conv summary lenet                            layers, shapes, parameters, FLOPs
 """
@@ -53,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if sys.flags.dev_mode and not isinstance(error, TinygradConvError):
             raise
-        print("tinygrad-conv: error:", " ".join(_words(error).split()), file=sys.stderr)
+        line = " ".join(_words(error).split()).encode(errors="backslashreplace").decode()
+        print("tinygrad-conv: error:", line, file=sys.stderr)
         return 2
 
 
@@ -96,9 +98,13 @@ def draw(options: argparse.Namespace) -> int:
 
 
 def check(options: argparse.Namespace) -> int:
-    from .testing.battery import main
+    from .testing import battery, users
 
-    return main(options)
+    if ":" in (options.pattern or ""):
+        return users.main(options)
+    if options.input or options.vjp:
+        raise ArgumentError("check: --input and --vjp are of FILE.py:name or MODULE:name, such as model.py:loss")
+    return battery.main(options)
 
 
 def summary(options: argparse.Namespace) -> int:
@@ -182,7 +188,8 @@ def parser() -> argparse.ArgumentParser:
 
     it = command(
         "draw", draw, "draw the graph of a tensor, function or model",
-        "TARGET is FILE.py:name (a tensor, model or function, or a function that makes one), or a .json graph.",
+        "TARGET is FILE.py:name or MODULE:name (a tensor, model or function, or a function that makes one), or a\n"
+        ".json graph.",
     )  # fmt: skip
     it.add_argument("target", metavar="TARGET", help="what to draw")
     it.add_argument("--input", action="append", default=[], metavar="SHAPE", help="of an argument, such as 1x28x28x1")
@@ -196,8 +203,15 @@ def parser() -> argparse.ArgumentParser:
         "--direction", choices=["TB", "LR", "auto"], default="TB", help="top to bottom, left to right, or what fits"
     )
 
-    it = command("check", check, "check the gradients of the library's primitives", "Exit code 1 if any check fails.")
-    it.add_argument("pattern", nargs="?", metavar="PATTERN", help="names to check, such as 'conv*' (default: all)")
+    it = command(
+        "check", check, "check the gradient of a function, or those of the library's primitives",
+        "TARGET is FILE.py:name or MODULE:name: a function or module of this library, PyTorch, JAX, autograd or\n"
+        "MyGrad, or a NumPy function (with --vjp). Or it is a pattern of names of primitives, such as 'conv*'.\n"
+        "Exit code 1 if a gradient is wrong.",
+    )  # fmt: skip
+    it.add_argument("pattern", nargs="?", metavar="TARGET", help="what to check (default: all primitives)")
+    it.add_argument("--input", action="append", default=[], metavar="SHAPE", help="of an argument, such as 2x3")
+    it.add_argument("--vjp", metavar="TARGET", help="the gradient of a NumPy function: vjp(g, *arguments)")
     it.add_argument("--examples", type=whole(1), default=20, metavar="N", help="drawn samples of each (default: 20)")
     it.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of the samples (default: 0)")
     it.add_argument("--quiet", action="store_true", help="print failures and the last line only")

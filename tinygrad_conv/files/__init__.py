@@ -7,6 +7,7 @@
 `arrays`       arrays by name, as npz
 `records`      JSON, each value of a declared kind
 `holding`      a folder that one process has for itself
+`targets`      what words of the command line name: code in a file, a shape
 =============  ==========================================================================
 
 What is promised, and how it is tested: ``docs/reliability.md``.

@@ -21,7 +21,8 @@ From below, each file asking only those above it in this list:
 `adapters`, `strategies`    what each library is to `adapting`; drawing for Hypothesis
 `mistakes`, `mutation`      wrong rules, planted to see whether the checks see them
 `shrinking`, `budget`       an end for the search for smaller examples; time that tests share
-`battery`, `plugin`         ``tinygrad-conv check``; ``@property_gradient``, ``--gradcov``, ``--gradmut``
+`battery`, `users`          ``tinygrad-conv check``: the library's primitives, and a user's own function
+`plugin`                    ``@property_gradient``, ``--gradcov``, ``--gradmut``, ``--gradbudget``
 ==========================  ==========================================================================
 """
 
