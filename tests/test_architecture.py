@@ -71,6 +71,13 @@ def test_imports_point_one_way(path):
         assert of <= layers()[part_of(path)]
 
 
+def test_colours_stand_in_the_palette_alone():
+    for path in sorted(PACKAGE.rglob("*")):
+        if path.suffix in (".py", ".css", ".js", ".html") and path.name != "palette.py":
+            text = re.sub(r"&#\w+;|>>>.*", "", path.read_text(encoding="utf-8"))
+            assert not re.findall(r"#(?:[0-9a-fA-F]{3,4}){1,2}\b|\b(?:rgb|hsl)a?\((?!\$)", text), path
+
+
 def test_rows_of_the_layout_import_rows_above_them():
     above = set()
     for part, allowed in layers().items():

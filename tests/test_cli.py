@@ -85,7 +85,7 @@ def test_a_run_leaves_all_its_files_and_a_second_one_the_same_bytes(folder):
     assert "(1, 24, 24, 16)" in svg
 
     report = (first / "report.html").read_text()
-    assert report.count("data:image/png;base64,") == len(PICTURES)
+    assert report.count("data:image/png;base64,") == 2 * len(PICTURES)  # on light and on dark pages
     assert report.count("<svg") == 1
     assert "13,066" in report
     assert "1,435,658" in report  # FLOPs

@@ -324,12 +324,23 @@ def test_counts_of_the_lecture_and_layers():
     assert as_dense(tg.Tensor(kernel), (5, 2)).toarray()[0].tolist() == [0, 1, 2, 3, 4, 5, 0, 0, 0, 0]
 
 
+def test_no_two_weights_of_the_dense_layer_look_alike_nor_two_shared_ones():
+    view = as_dense(np.arange(36.0).reshape(3, 3, 2, 2), (4, 5, 2))
+    squares = [r.get("fill") for r in ET.fromstring(view.svg).iter("{http://www.w3.org/2000/svg}rect")][1:]
+    ends = [k for k, fill in enumerate(squares) if fill == "none"]
+    dense, convolution = squares[: ends[0]], squares[ends[1] + 1 : ends[2]]
+    assert len(dense) == len(set(dense)) == 12 * 40
+    assert len(set(convolution)) == 36
+    parts = np.array([[int(fill[k : k + 2], 16) for k in (1, 3, 5)] for fill in set(convolution)])
+    assert np.abs(parts[:, None] - parts).sum(2)[~np.eye(36, dtype=bool)].min() >= 40
+
+
 def test_shared_weights_have_one_colour(tmp_path):
     view = as_dense(np.ones((2, 2, 1, 1)), (4, 4, 1))
     view.render(tmp_path / "m.svg")
     root = ET.fromstring((tmp_path / "m.svg").read_text("utf-8"))
     squares = [r.get("fill") for r in root.iter("{http://www.w3.org/2000/svg}rect")]
-    for colour in ("#0072B2", "#E69F00", "#009E73", "#CC79A7"):
+    for colour in ("#0072B2", "#D55E00", "#009E73", "#CC79A7"):
         assert squares.count(colour) == 9  # nine outputs use each of the four weights
     text = "".join(root.itertext())
     assert "144 weights" in text

@@ -31,10 +31,10 @@ import tinygrad_conv as tg
 from tinygrad_conv.errors import ArgumentError, DTypeError, GraphError, SizeError
 from tinygrad_conv.graph import as_modules, draw, fold, snapshot
 from tinygrad_conv.graph.drawing.command import draw_command
-from tinygrad_conv.graph.drawing.looks import _DARK, RAMP, darkened
 from tinygrad_conv.graph.drawing.pdf import _SYMBOLS, svg_to_pdf
 from tinygrad_conv.graph.drawing.render import _program_folders
 from tinygrad_conv.graph.microscope.dense import as_dense
+from tinygrad_conv.palette import COSTS, TWINS, darkened, tint
 
 ROOT = Path(__file__).parents[1]
 
@@ -313,8 +313,8 @@ def test_scalars_show_their_numbers():
 
 def test_cost_fills_the_ramp():
     source = draw(lenet(), IMAGE, level="modules", color="cost").source
-    assert f'fillcolor="{RAMP[-1]}"' in attributes(source, "conv2")[0]
-    assert f'fillcolor="{RAMP[0]}"' in attributes(source, "logits")[0]
+    assert f'fillcolor="{COSTS[-1]}"' in attributes(source, "conv2")[0]
+    assert f'fillcolor="{COSTS[0]}"' in attributes(source, "logits")[0]
     assert 'fillcolor="#FFFFFF"' in attributes(source, "flatten")[0]
     assert "FLOPs from 1.69 k to 498 k" in source
 
@@ -322,7 +322,7 @@ def test_cost_fills_the_ramp():
 @pytest.mark.parametrize("color", ["bytes", "time", "gradients"])
 def test_other_colours(color):
     source = draw(convnet(), IMAGE, color=color).source
-    assert any(f'fillcolor="{fill}"' in source for fill in RAMP)
+    assert any(f'fillcolor="{fill}"' in source for fill in COSTS)
     assert "unfilled: none" in source
 
 
@@ -362,7 +362,7 @@ def test_dark():
     light = draw(convnet(), IMAGE, theme="light")
     assert drawing.source == darkened(light.source)
     for colour in set(re.findall(r'"(#[0-9A-F]{6})"', light.source)):
-        assert colour in _DARK, f"{colour} has no dark twin"
+        assert colour in TWINS, f"{colour} has no dark twin"
         assert f'"{colour}"' not in drawing.source
     assert "<style>" not in light.svg
     assert "<style>@media (prefers-color-scheme:dark)" in draw(convnet(), IMAGE).svg
@@ -378,7 +378,7 @@ def luminance(colour):
 def test_text_is_legible_in_light_and_dark(name):
     """The contrast of text and ground is at least 4.5, as WCAG asks."""
     source = DRAWINGS[name]().source
-    for text, themed in (("#222222", source), ("#E8E8E8", darkened(source))):
+    for text, themed in ((tint("ink"), source), (TWINS[tint("ink")], darkened(source))):
         for fill in set(re.findall(r'fillcolor="(#\w{6})"', themed)) - {"#000000"}:
             a, b = sorted((luminance(fill), luminance(text)))
             assert (b + 0.05) / (a + 0.05) >= 4.5, fill
@@ -483,8 +483,8 @@ def test_weights_are_lines():
 
     w = tg.Tensor(np.array([[2.0, -1.0]]), requires_grad=True)
     source = draw(f, np.ones((1, 1)), level="units").source
-    assert 'u0_0 -> u1_0 [color="#2166AC" penwidth=2.00]' in source
-    assert 'u0_0 -> u1_1 [color="#B2182B" penwidth=1.10]' in source
+    assert 'u0_0 -> u1_0 [color="#B2182B" penwidth=2.00]' in source
+    assert 'u0_0 -> u1_1 [color="#2166AC" penwidth=1.10]' in source
 
 
 def test_one_unit():
@@ -586,7 +586,7 @@ def drawn(inside):
             ["0.000 0.000 0.000 rg", "13.00 20.00 m 13.00 20.55 11.66 21.00 10.00 21.00 c 8.34 21.00 7.00 20.55 7.00 "
              "20.00 c 7.00 19.45 8.34 19.00 10.00 19.00 c 11.66 19.00 13.00 19.45 13.00 20.00 c h f"],
         ),
-        ('<rect x="1" y="2" width="3" height="4" fill="hsl(120 100% 25%)"/>', ["0.000 0.500 0.000 rg", "1 2 3 4 re f"]),
+        ('<rect x="1" y="2" width="3" height="4" fill="#008000"/>', ["0.000 0.502 0.000 rg", "1 2 3 4 re f"]),
         (
             '<g transform="scale(2 3) rotate(0) translate(4 -5)" fill="#ffffff"><title>no</title><a><text x="1" y="2" '
             'font-size="10">é</text></a></g>',

@@ -66,8 +66,8 @@ def test_feature_maps():
     maps = np.random.default_rng(0).random((2, 5, 5, 3))
     figure = plot_feature_maps(maps, example=1)
     assert np.array_equal(figure.axes[2].images[0].get_array(), maps[1, :, :, 2])
-    assert figure.axes[0].images[0].get_cmap().name == "gray_r"
-    assert plot_feature_maps(-maps).axes[0].images[0].get_cmap().name == "RdBu"
+    assert figure.axes[0].images[0].get_cmap().name == "inks"
+    assert plot_feature_maps(-maps).axes[0].images[0].get_cmap().name == "signed"
 
 
 def test_confusion():

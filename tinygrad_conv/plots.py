@@ -1,8 +1,7 @@
 """Pictures of training, as matplotlib figures (extra ``plots``): curves, filters, maps, confusion, mistakes, layers.
 
 Each function takes plain arrays and gives a `matplotlib.figure.Figure`, in no window: ``figure.savefig("x.png")``. The
-same arrays give the same bytes. Colours are Okabe and Ito's and ColorBrewer's, which colour-blind readers can tell
-apart.
+same arrays give the same bytes. Colours are those of `palette`; `darkened(figure)` gives them for dark pages.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from .engine.tensor import Array, Tensor
 from .errors import ArgumentError, MissingExtraError, ShapeError
 from .graph.drawing.folding import as_modules
 from .graph.snapshot import snapshot
+from .palette import COSTS, INKS, SERIES, SIGNED, TWINS, tint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,10 +26,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["LayerStatistics", "plot_confusion", "plot_feature_maps", "plot_filters", "plot_history", "plot_mistakes"]
+__all__ = [
+    "LayerStatistics",
+    "darkened",
+    "plot_confusion",
+    "plot_feature_maps",
+    "plot_filters",
+    "plot_history",
+    "plot_mistakes",
+]
 
-INK, QUIET, FAINT = "#222222", "#666666", "#DDDDDD"
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+PAPER, INK, QUIET, FAINT = (tint(name) for name in ("paper", "ink", "quiet", "rule"))
 MARKS = "osv^Dx"
 _MOST_CLASSES = 1_000  # in one picture
 Names: TypeAlias = Sequence[str] | None
@@ -37,10 +44,9 @@ _STYLE = {
     "font.family": "DejaVu Sans", "font.size": 10, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": QUIET,
     "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.titlepad": 10,
     "axes.spines.top": False, "axes.spines.right": False, "xtick.color": QUIET, "ytick.color": QUIET,
-    "axes.facecolor": "white", "figure.facecolor": "white", "legend.frameon": False, "axes.grid": False,
+    "axes.facecolor": PAPER, "figure.facecolor": PAPER, "legend.frameon": False, "axes.grid": False,
     "figure.titlesize": 11, "figure.titleweight": "bold", "image.interpolation": "nearest", "figure.dpi": 110,
 }  # fmt: skip
-_INK_ON_PAPER = {"cmap": "gray_r", "vmin": 0, "vmax": 1}
 
 
 @contextmanager
@@ -58,6 +64,31 @@ def figure_of(width: float, height: float) -> Iterator[Figure]:
         yield figure
         for axes in figure.axes:  # ticks are made when the figure is saved, with the colours of then
             axes.tick_params(color=QUIET, labelcolor=QUIET)
+
+
+def darkened(figure: Figure) -> Figure:
+    """The same figure in the colours for dark pages: it is changed, so save it for light ones before.
+
+    Maps keep their scales: 0 is white on dark pages too.
+
+    >>> figure = darkened(plot_history({"loss": [2.0, 1.0]}))
+    >>> figure.axes[0].lines[0].get_color() == TWINS[SERIES[0]]
+    True
+    """
+    from matplotlib.colors import to_hex
+
+    kinds = ("color", "facecolor", "edgecolor", "markerfacecolor", "markeredgecolor")
+    found = [(it, what, getattr(it, f"get_{what}", lambda: None)()) for it in figure.findobj() for what in kinds]
+    for artist, what, known in found:  # all is read before any is set: a marker's colour may be that of its line
+        if isinstance(known, (str, tuple)) and (twin := TWINS.get(to_hex(known).upper())):
+            getattr(artist, f"set_{what}")(twin)
+    for axes in figure.axes:
+        axes.tick_params(which="both", color=TWINS[QUIET], labelcolor=TWINS[QUIET], grid_color=TWINS[FAINT])
+        for image in axes.images:
+            stops = {"costs": COSTS, "right": (FAINT, FAINT)}.get(image.get_cmap().name)
+            if stops:
+                image.set_cmap(ramp("dark", [TWINS[stop] for stop in stops]))
+    return figure
 
 
 @checked
@@ -91,13 +122,13 @@ def _curves(axes: Axes, name: str, lines: Mapping[str, Sequence[float]]) -> None
     for k, (label, values) in enumerate(shown.items()):
         epochs = np.arange(1, len(values) + 1)
         mark = MARKS[k] if len(values) <= 40 else ""
-        axes.plot(epochs, values, color=COLOURS[k], marker=mark, markersize=4.5, label=label, clip_on=False, zorder=3)
+        axes.plot(epochs, values, color=SERIES[k], marker=mark, markersize=4.5, label=label, clip_on=False, zorder=3)
         if math.isfinite(values[-1]):
             apart = 0 if len(shown) == 1 else 5 if label == last[-1][1] else -5
             last_value = f"{values[-1]:.1%}" if share else f"{values[-1]:#.3g}".rstrip(".")
             axes.annotate(
                 last_value, (epochs[-1], values[-1]), xytext=(8, apart), textcoords="offset points", va="center",
-                color=COLOURS[k], fontsize=9,
+                color=SERIES[k], fontsize=9,
             )  # fmt: skip
     axes.set_title(name)
     if share:
@@ -119,7 +150,7 @@ def _over_epochs(axes: Axes, epochs: int) -> None:
 
 @checked
 def plot_filters(kernels: Array, most: Size = 64, *, image: Array | None = None, maps: Array | None = None) -> Figure:
-    """The kernels of a convolution on one symmetric scale: 0 is white, blue pulls the sum up, red pulls it down.
+    """The kernels of a convolution on one symmetric scale: 0 is white, red pulls the sum up, blue pulls it down.
 
     Parameters
     ----------
@@ -145,7 +176,7 @@ def plot_filters(kernels: Array, most: Size = 64, *, image: Array | None = None,
     shown = [_Cell(picture, weights, name) for picture, name in zip(pictures, names, strict=False)]
     if image is None or maps is None:
         columns = min(inputs, 8) if inputs > 1 else _columns(len(shown))
-        return _mosaic(shown, columns, f"{of} (blue +, red −){few}")
+        return _mosaic(shown, columns, f"{of} (red +, blue −){few}")
     x, y = _array("plot_filters", image, 2, "image (H, W)"), _array("plot_filters", maps, 3, "maps (H, W, C_out)")
     if inputs != 1 or y.shape[2] != outputs:
         raise ShapeError(
@@ -159,7 +190,7 @@ def plot_filters(kernels: Array, most: Size = 64, *, image: Array | None = None,
         for part in (shown, answers):
             row = part[start : start + columns]
             rows += row + [_GAP] * (columns - len(row))
-    title = f"{of} (blue +, red −), and under each where it finds its pattern in this image{few}"
+    title = f"{of} (red +, blue −), and under each where it finds its pattern in this image{few}"
     wide = max(1.45 + 0.95 * columns, 0.09 * len(title))
     with figure_of(wide, 0.5 + 1.95 * (wide - 2) / columns * len(rows) / (2 * columns)) as figure:
         figure.suptitle(title, x=0.01, ha="left")
@@ -219,11 +250,11 @@ def plot_confusion(labels: Array, predicted: Array, names: Names = None) -> Figu
     shown = _names(names, n)
     with figure_of(max(2.2 + 0.5 * n, 4), 1.5 + 0.47 * n) as figure:
         axes = figure.subplots()
-        axes.imshow(np.ma.masked_where(right | (counts == 0), counts), cmap="Oranges", vmin=-0.2 * top, vmax=1.2 * top)
-        axes.imshow(np.ma.masked_where(~right, right), cmap="Greys", vmin=0, vmax=13)
+        axes.imshow(np.ma.masked_where(right | (counts == 0), counts), cmap=ramp("costs", COSTS), vmin=0, vmax=top)
+        axes.imshow(np.ma.masked_where(~right, right), cmap=ramp("right", (FAINT, FAINT)), vmin=0, vmax=1)
         for row, column in zip(*np.nonzero(counts), strict=True):
             count = int(counts[row, column])
-            colour = QUIET if row == column else "white" if count > 0.6 * top else INK
+            colour = QUIET if row == column else INK
             look: dict[str, Any] = {"fontsize": 9} if row == column else {"fontweight": "bold"}
             axes.text(column, row, str(count), ha="center", va="center", color=colour, **look)
         beside: dict[str, Any] = {"va": "center", "color": QUIET, "fontsize": 9}
@@ -276,7 +307,7 @@ def plot_mistakes(images: Array, labels: Array, probabilities: Array, names: Nam
     wrong = np.flatnonzero(said != true)
     wrong = wrong[np.argsort(-sure[wrong], kind="stable")]
     shown, called = wrong[:most], _names(names, int(max(true.max(initial=0), p.shape[1] - 1)) + 1)
-    look = _INK_ON_PAPER | {"vmax": 255 if x.dtype == np.uint8 else 1}
+    look = _ink(255 if x.dtype == np.uint8 else 1)
     cells = [_Cell(x[k], look, f"{called[true[k]]} → {called[said[k]]}   {_percent(float(sure[k]))}") for k in shown]
     which = f"All {len(wrong)}" if len(wrong) == len(shown) else f"The {len(shown)} surest of {len(wrong):,}"
     what = f"{which} mistake{'s' * (len(wrong) != 1)}: true → predicted, and its probability"
@@ -422,7 +453,18 @@ def _columns(pictures: int) -> int:
 def _symmetric(values: Any) -> dict[str, Any]:
     """Diverging colours with 0 in the middle."""
     limit = float(np.abs(values[np.isfinite(values)]).max(initial=0.0)) or 1.0
-    return {"cmap": "RdBu", "vmin": -limit, "vmax": limit}
+    return {"cmap": ramp("signed", SIGNED), "vmin": -limit, "vmax": limit}
+
+
+def _ink(most: float) -> dict[str, Any]:
+    return {"cmap": ramp("inks", INKS), "vmin": 0, "vmax": most}
+
+
+def ramp(name: str, stops: Sequence[str]) -> Any:
+    """A scale of the palette as matplotlib's."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list(name, list(stops))
 
 
 def _look(values: Any) -> dict[str, Any]:
@@ -430,7 +472,7 @@ def _look(values: Any) -> dict[str, Any]:
     symmetric = _symmetric(values)
     if values.size and np.nanmin(values) < 0:
         return symmetric
-    return _INK_ON_PAPER | {"vmax": symmetric["vmax"]}
+    return _ink(symmetric["vmax"])
 
 
 def _mosaic(shown: Sequence[_Cell], columns: int, title: str) -> Figure:
@@ -472,13 +514,11 @@ def _line_looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     if len(names) <= 18:
         styles = ("-", "--", ":")
         return {
-            name: {"color": COLOURS[k % 6], "marker": MARKS[k % 6], "linestyle": styles[k // 6], "label": name}
+            name: {"color": SERIES[k % 6], "marker": MARKS[k % 6], "linestyle": styles[k // 6], "label": name}
             for k, name in enumerate(names)
         }
-    from matplotlib import colormaps
-
-    depths = np.linspace(0, 0.9, len(names))
-    return {name: {"color": colormaps["viridis"](k), "label": name} for k, name in zip(depths, names, strict=True)}
+    shade, depths = ramp("depths", SERIES[:2]), np.linspace(0, 1, len(names))
+    return {name: {"color": shade(k), "label": name} for k, name in zip(depths, names, strict=True)}
 
 
 def _steep(axes: Axes, values: Any) -> None:

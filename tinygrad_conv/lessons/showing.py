@@ -14,7 +14,8 @@ import numpy as np
 from ..arguments import Size, checked
 from ..engine.tensor import Array
 from ..errors import ArgumentError
-from ..plots import figure_of
+from ..palette import INKS, SIGNED
+from ..plots import figure_of, ramp
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +50,8 @@ def pictures(images: Array, titles: Sequence[str] = (), columns: Size = 10, sign
     columns = min(columns, len(shown))
     rows = -(-len(shown) // columns)
     most = float(np.abs(shown).max()) or 1.0
-    look: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -most, "vmax": most} if signed else {"cmap": "gray_r"}
+    signs: dict[str, Any] = {"cmap": ramp("signed", SIGNED), "vmin": -most, "vmax": most}
+    look = signs if signed else {"cmap": ramp("inks", INKS)}
     tall = 0.25 if titles else 0.0
     with figure_of(min(10.0, 2.2 * columns), rows * (min(2.2, 10.0 / columns) + tall)) as figure:
         grid = figure.subplots(rows, columns, squeeze=False)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .. import __version__, files, nn
 from ..errors import MissingExtraError
-from ..plots import plot_confusion, plot_filters, plot_history, plot_mistakes
+from ..plots import darkened, plot_confusion, plot_filters, plot_history, plot_mistakes
 from . import report
 from .recipes import CLASSES, INPUT, RECIPES
 from .results import Results
@@ -40,9 +40,8 @@ def write(run: Run, images: Images, results: Results, folder: Path, plots: bool,
         note = f"{note} {error}".strip()
     for name in PICTURES:
         (folder / name).unlink(missing_ok=True)  # those of an earlier state
-    if plots:
-        draw_pictures(run, images, results, folder)
-    write_report(run, images, results, folder, note)
+    dark = draw_pictures(run, images, results, folder) if plots else {}
+    write_report(run, images, results, folder, note, dark)
 
 
 def draw_graph(model: nn.Sequential, x: NDArray[Any], path: Path) -> None:
@@ -52,8 +51,12 @@ def draw_graph(model: nn.Sequential, x: NDArray[Any], path: Path) -> None:
     draw(model, x).render(path)
 
 
-def draw_pictures(run: Run, images: Images, results: Results, folder: Path) -> None:
-    """The `PICTURES`, but those over epochs only if there was one. The same run gives the same bytes."""
+def draw_pictures(run: Run, images: Images, results: Results, folder: Path) -> dict[str, bytes]:
+    """The `PICTURES`, but those over epochs only if there was one. The same run gives the same bytes.
+
+    Returns the same in the colours for dark pages.
+    """
+    dark: dict[str, bytes] = {}
     kernels, maps = first_layer(run.model, images.x_test[:1])
     figures = {
         "confusion.png": plot_confusion(results.labels, results.predicted, list(map(str, range(CLASSES)))),
@@ -67,6 +70,10 @@ def draw_pictures(run: Run, images: Images, results: Results, folder: Path) -> N
     for name, figure in figures.items():
         draw = partial(figure.savefig, format="png", dpi=110, metadata={"Software": None})
         files.write(folder / name, draw, "train")
+        darkened(figure)
+        draw(content := io.BytesIO())
+        dark[name] = content.getvalue()
+    return dark
 
 
 def first_layer(model: nn.Sequential, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
@@ -78,7 +85,7 @@ def first_layer(model: nn.Sequential, x: NDArray[Any]) -> tuple[NDArray[Any], ND
     return weights, layer(x).numpy()[0]
 
 
-def write_report(run: Run, images: Images, results: Results, folder: Path, note: str) -> None:
+def write_report(run: Run, images: Images, results: Results, folder: Path, note: str, dark: dict[str, bytes]) -> None:
     """The page about the run."""
     settings, seconds, epochs = run.settings, run.seconds, len(run.history)
     layers = nn.rows(run.model, INPUT)
@@ -103,7 +110,7 @@ def write_report(run: Run, images: Images, results: Results, folder: Path, note:
     }
     about = RECIPES[settings.model].about
     title, about = f"MNIST digits: {settings.model}", f"{about[0].upper()}{about[1:]}."
-    report.write(folder, title, about, numbers, shown, layers, run.history, results, command(settings), note)
+    report.write(folder, title, about, numbers, shown, layers, run.history, results, command(settings), note, dark)
 
 
 def command(settings: Settings) -> str:

@@ -12,26 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from .. import files
+from .. import files, palette
 from .results import Results
 
 STYLE = """
-:root { color-scheme: light dark; --page: #f6f7f9; --card: #fff; --ink: #1c2128; --quiet: #5d6673; --line: #dfe3e8;
-  --accent: #0068a5; --bar: #d55e00; --track: #eceff3; }
-@media (prefers-color-scheme: dark) { :root { --page: #14171b; --card: #1e2329; --ink: #e4e8ed; --quiet: #9aa4b1;
-  --line: #343b44; --accent: #6cb8ea; --bar: #e8853a; --track: #2c333b; } }
 * { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI",
+body { margin: 0; background: var(--box); color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI",
   Roboto, "Helvetica Neue", Arial, sans-serif; }
 main { max-width: 62rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .3rem; }
 h2 { font-size: 1.2rem; margin: 0 0 .35rem; }
 p { margin: 0 0 .9rem; max-width: 46rem; }
 .quiet, figcaption, th, .unit { color: var(--quiet); }
-section { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 1.3rem 1.5rem 1.4rem;
+section { background: var(--paper); border: 1px solid var(--rule); border-radius: 12px; padding: 1.3rem 1.5rem 1.4rem;
   margin-top: 1.25rem; }
 .numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: 1rem; margin: 1.4rem 0 0; }
-.numbers div { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: .9rem 1.1rem; }
+.numbers div { background: var(--paper); border: 1px solid var(--rule); border-radius: 12px; padding: .9rem 1.1rem; }
 .numbers dt { color: var(--quiet); font-size: .88rem; }
 .numbers dd { margin: .1rem 0 0; font-size: 1.55rem; font-weight: 650; line-height: 1.25; }
 .numbers .unit { display: block; font-size: .82rem; font-weight: 400; }
@@ -41,19 +37,19 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .95rem; }
 th { text-align: left; font-weight: 500; font-size: .86rem; }
-th, td { padding: .36rem .9rem .36rem 0; border-bottom: 1px solid var(--line); vertical-align: baseline; }
+th, td { padding: .36rem .9rem .36rem 0; border-bottom: 1px solid var(--rule); vertical-align: baseline; }
 tbody tr:last-child th, tbody tr:last-child td { border-bottom: 0; }
-tfoot td { border-top: 2px solid var(--line); border-bottom: 0; font-weight: 600; }
+tfoot td { border-top: 2px solid var(--rule); border-bottom: 0; font-weight: 600; }
 .right { text-align: right; }
 code, .mono { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: .92em;
   white-space: nowrap; }
-figure { margin: .6rem 0 0; background: #fff; border-radius: 8px; padding: .8rem; overflow-x: auto;
+figure { margin: .6rem 0 0; background: var(--paper); border-radius: 8px; padding: .8rem; overflow-x: auto;
   text-align: center; }
-section > figure { border: 1px solid var(--line); }
+section > figure { border: 1px solid var(--rule); }
 figure img, figure svg { max-width: 100%; height: auto; }
-.track { display: block; background: var(--track); border-radius: 4px; height: .75rem; min-width: 6rem; }
-.fill { display: block; background: var(--bar); border-radius: 4px; height: 100%; }
-pre { background: var(--page); border: 1px solid var(--line); border-radius: 8px; padding: .7rem .9rem;
+.track { display: block; background: var(--box2); border-radius: 4px; height: .75rem; min-width: 6rem; }
+.fill { display: block; background: var(--grad); border-radius: 4px; height: 100%; }
+pre { background: var(--box); border: 1px solid var(--rule); border-radius: 8px; padding: .7rem .9rem;
   overflow-x: auto; margin: 0; }
 @media print { body { background: none; } section { break-inside: avoid; } }
 """
@@ -75,7 +71,7 @@ CAPTIONS = {
     ),
     "filters.png": (
         "What the first layer looks for",
-        "Ink under blue weights adds to a filter's answer, ink under red ones takes away from it.",
+        "Ink under red weights adds to a filter's answer, ink under blue ones takes away from it.",
     ),
     "layers.png": (
         "What each layer does, epoch by epoch",
@@ -89,7 +85,7 @@ CAPTIONS = {
 def write(
     folder: Path, title: str, about: str, numbers: Sequence[tuple[str, str, str]], settings: Mapping[str, Any],
     layers: Sequence[Any], history: Sequence[Mapping[str, float]], results: Results, command: str,
-    note: str = "",
+    note: str = "", dark: Mapping[str, bytes] = {},
 ) -> None:  # fmt: skip
     """Write ``report.html`` about the run in `folder`, with the pictures that are there.
 
@@ -104,13 +100,15 @@ def write(
         What to type to have the same again.
     note : str
         Something the reader must know, such as which pictures are missing and why.
+    dark : name -> PNG
+        The pictures in the colours for dark pages.
     """
     cards = "".join(
         f"<div{' class=main' if k == 0 else ''}><dt>{escape(label)}</dt><dd>{escape(value)}"
         f'<span class="unit">{escape(unit)}</span></dd></div>'
         for k, (label, value, unit) in enumerate(numbers)
     )
-    pictures = [_picture(folder / name, *CAPTIONS[name]) for name in CAPTIONS]
+    pictures = [_picture(folder / name, *CAPTIONS[name], dark.get(name)) for name in CAPTIONS]
     body = [
         f"<h1>{escape(title)}</h1><p class=quiet>{escape(about)}</p><dl class=numbers>{cards}</dl>",
         _section("Please note", f"<p>{escape(note)}</p>") if note else "",
@@ -125,7 +123,7 @@ def write(
     lines = [
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>",
+        f"<title>{escape(title)}</title><style>{palette.css()}{STYLE}</style></head><body><main>",
         *filter(None, body),
         "</main></body></html>\n",
     ]
@@ -141,12 +139,17 @@ def _columns(*sections: str) -> str:
     return f"<div class=columns>{''.join(sections)}</div>"
 
 
-def _picture(path: Path, title: str, text: str) -> str:
-    """A PNG inside the page; nothing if it was not drawn."""
+def _picture(path: Path, title: str, text: str, dark: bytes | None) -> str:
+    """A PNG inside the page, and the one for readers who prefer dark; nothing if it was not drawn."""
     if not path.exists():
         return ""
-    data = base64.b64encode(path.read_bytes()).decode()
-    return _section(title, f'<figure><img alt="{escape(title)}" src="data:image/png;base64,{data}"></figure>', text)
+    source = f'<source media="(prefers-color-scheme: dark)" srcset="{_data(dark)}">' if dark else ""
+    picture = f'<picture>{source}<img alt="{escape(title)}" src="{_data(path.read_bytes())}"></picture>'
+    return _section(title, f"<figure>{picture}</figure>", text)
+
+
+def _data(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def _graph(path: Path) -> str:

@@ -13,9 +13,10 @@ from html import escape
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from ...arguments import checked, names_of
+from ...palette import tint
 from ..describing import options
 from ..value import Graph, GraphModule, GraphNode, Values, counted
-from .looks import BOX_FILLS, BOX_LINE, INK, LINE, PAPER, QUIET, ROUND, Color, Painter, amount_text
+from .looks import Color, Painter, amount_text
 
 if TYPE_CHECKING:
     from graphviz import Digraph  # type: ignore[import-untyped]
@@ -28,6 +29,7 @@ EXTRA = ("dtype", "values", "gradients", "flops", "bytes", "time", "source", "pl
 SHOW = (*DEFAULT_SHOW, *EXTRA)  # all that can be shown
 Shown: TypeAlias = Annotated[str | Collection[str], names_of(SHOW)]
 
+PAPER, INK, QUIET, LINE, ROUND = map(tint, ("paper", "ink", "quiet", "line", "module-line"))
 _FONT = "Helvetica"  # Graphviz knows its widths, and every viewer has it or a font of the same widths
 _WIDTH = 30  # characters to a line of a label
 _ORDERED = {"-", "/", "@", "**", "//", "%", "atan2"}  # labels of operations whose operands are not alike
@@ -162,10 +164,10 @@ def _write_boxes(dot: Digraph, graph: Graph, beside: dict[str, str], show: Colle
             if alone:  # one node needs no box: it says the path
                 _write_node(box, nodes[module.path][0], show, painter, " ".join(_module_name(module, path)).rstrip())
             else:
-                line = INK if module.repeat > 1 else BOX_LINE
+                line = INK if module.repeat > 1 else tint("box-line")
                 inner = Digraph(f"cluster_{module.path}")
                 inner.attr(label=_module_label(module, path, show), labeljust="r", tooltip=module.path)
-                inner.attr(style="rounded,filled", color=line, fillcolor=BOX_FILLS[depth % 2])
+                inner.attr(style="rounded,filled", color=line, fillcolor=tint("box2" if depth % 2 else "box"))
                 write(inner, module.path, depth + 1)
                 box.subgraph(inner)
 

@@ -1,54 +1,21 @@
-"""How nodes look: fills and outlines by kind, by cost or by gradient, the legend that explains them, light and dark.
-
-Tints of Okabe and Ito's palette and one ramp of a single hue: colour-blind readers can tell them apart, and whatever a
-colour says an outline or a word says too.
-"""
+"""How nodes look: fills and outlines by kind, by cost or by gradient, and the legend that explains them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
 from html import escape
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
+from ...palette import COSTS, tint
 from ..value import Graph, GraphNode
 
-__all__ = [
-    "BOX_FILLS",
-    "BOX_LINE",
-    "COLORS",
-    "INK",
-    "LINE",
-    "PAPER",
-    "QUIET",
-    "ROUND",
-    "Color",
-    "Look",
-    "Painter",
-    "darkened",
-]
+__all__ = ["COLORS", "Color", "Look", "Painter", "amount_text"]
 
 Color: TypeAlias = Literal["kind", "cost", "bytes", "time", "gradients"]
 COLORS: tuple[Color, ...] = ("kind", "cost", "bytes", "time", "gradients")
 
-PAPER, INK, QUIET, LINE = "#FFFFFF", "#222222", "#555555", "#777777"
-BOX_FILLS, BOX_LINE = ("#F7F7F7", "#EFEFEF"), "#BBBBBB"  # of modules, by depth in turn
-ROUND = "#5B4B8A"  # of what goes round in a loop
-ALARM, ALARM_LINE = "#F0E442", "#D00000"
-RAMP = ("#FFF5EB", "#FEE6CE", "#FDD0A2", "#FDAE6B", "#FD8D3C", "#F16913")
-
-_DARK = {
-    PAPER: "#15191E", INK: "#E8E8E8", QUIET: "#B4B8BD", LINE: "#8A9099",
-    BOX_FILLS[0]: "#1C2127", BOX_FILLS[1]: "#252B33",
-    BOX_LINE: "#4A515A", ROUND: "#B9A8F0",
-    ALARM: "#6B6300", ALARM_LINE: "#FF6A5E", "#FEFEFE": "#2C333B", "#D5ECFA": "#12384F",
-    "#0072B2": "#56B4E9", "#FBE6BF": "#4A3810", "#B87F00": "#E69F00", "#EEEEEE": "#30363D", "#888888": "#8F959C",
-    "#CDEBE1": "#0F3F31", "#009E73": "#2FC79B", "#E8E0F2": "#372C47", "#7B4FA3": "#B794D6", "#FDE3D3": "#4A2611",
-    "#D55E00": "#F0803C", "#F6D5CF": "#54211C", "#F5DDEA": "#43283A", "#A8517F": "#D890B8", "#D9D9D9": "#3A4149",
-    "#C2EBC0": "#1F4A22",
-    "#1B7F2A": "#62C46E", "#333333": "#DDDDDD", "#2166AC": "#6FB1E8", "#B2182B": "#EF7A6E",
-    **dict(zip(RAMP, ("#2B2622", "#40301F", "#5A3A1B", "#774415", "#8A490E", "#9F4F05"), strict=True)),
-}  # fmt: skip
+PAPER, INK, QUIET, ALARM = map(tint, ("paper", "ink", "quiet", "alarm"))
 
 
 class Look(NamedTuple):
@@ -61,41 +28,29 @@ class Look(NamedTuple):
     width: str = "1"  # of the outline
 
 
+def _look(kind: str, line: str = "", **more: Any) -> Look:
+    return Look(tint(kind), tint(line or f"{kind}-line"), **more)
+
+
 _LOOKS = {
-    "input": Look("#D5ECFA", "#0072B2", "ellipse", margin="0.01,0.01"),
-    "parameter": Look("#FBE6BF", "#B87F00", group=None),
-    "constant": Look("#EEEEEE", "#888888", style="filled,dashed", margin="0.08,0.04", group=None),
-    "operation": Look("#FEFEFE", INK, style="filled,rounded"),
-    "module": Look("#E8E0F2", "#7B4FA3", style="filled,rounded"),
-    "group": Look("#D9D9D9", INK, "box3d"),
-    "output": Look("#CDEBE1", "#009E73", "ellipse", margin="0.01,0.01"),
-    "gradient": Look("#FDE3D3", "#D55E00", style="filled,rounded"),
-    "second gradient": Look("#F5DDEA", "#A8517F", style="filled,rounded"),
+    "input": _look("input", shape="ellipse", margin="0.01,0.01"),
+    "parameter": _look("parameter", group=None),
+    "constant": _look("constant", style="filled,dashed", margin="0.08,0.04", group=None),
+    "operation": _look("operation", style="filled,rounded"),
+    "module": _look("module", style="filled,rounded"),
+    "group": _look("group", "operation-line", shape="box3d"),
+    "output": _look("output", shape="ellipse", margin="0.01,0.01"),
+    "gradient": _look("grad-fill", "grad", style="filled,rounded"),
+    "second gradient": _look("grad2-fill", "grad2", style="filled,rounded"),
 }
 _MARKS = {
-    "added": Look("#C2EBC0", "#1B7F2A", style="filled,bold", width="2"),
-    "removed": Look("#F6D5CF", ALARM_LINE, style="filled,dashed", width="2"),
-    "changed": Look(ALARM, "#B87F00", style="filled,bold", width="2"),
+    "added": _look("added", style="filled,bold", width="2"),
+    "removed": _look("removed", "alarm-line", style="filled,dashed", width="2"),
+    "changed": _look("alarm", "parameter-line", style="filled,bold", width="2"),
 }
 _DEAD = {"zero": "gradient is zero", "nan": "gradient has NaN", "infinite": "gradient is infinite"}
 _BAD = {"nan": "NaN", "infinite": "infinite"}
 _UNITS = {"cost": "FLOPs", "bytes": "bytes", "time": "time", "gradients": "gradient norm"}
-
-
-def darkened(source: str) -> str:
-    """The same picture in DOT for a dark page."""
-    for light, dark in _DARK.items():
-        source = source.replace(f'"{light}"', f'"{dark}"')
-    return source
-
-
-def dark_style() -> str:
-    """CSS that turns our colours into their dark twins where the reader prefers dark."""
-    names = {light.lower(): dark for light, dark in _DARK.items()} | {"white": _DARK[PAPER]}
-    rules = "".join(
-        f'.tgc [{what}="{light}"]{{{what}:{dark}}}' for light, dark in names.items() for what in ("fill", "stroke")
-    )
-    return f"<style>@media (prefers-color-scheme:dark){{{rules}}}</style>"
 
 
 class Painter:
@@ -126,11 +81,11 @@ class Painter:
             return mark._replace(shape=base.shape, style=style, margin=base.margin, group=base.group)
         if node.name in self._alarms:
             style = base.style + (",dashed" if "not" in self._alarms[node.name] and "dashed" not in base.style else "")
-            return base._replace(fill=ALARM, border=ALARM_LINE, width="3", style=style)
+            return base._replace(fill=ALARM, border=tint("alarm-line"), width="3", style=style)
         if self.color == "kind":
             return base
         amount = self._amount(node)
-        return base._replace(fill=RAMP[self._step(amount)] if amount > 0 else PAPER)
+        return base._replace(fill=COSTS[self._step(amount)] if amount > 0 else PAPER)
 
     def _kind(self, node: GraphNode) -> str:
         if node.order and node.kind in ("operation", "output", "module"):
@@ -150,9 +105,9 @@ class Painter:
         """A place on the ramp, which is logarithmic and spans at most six decades."""
         low = max(self._low, self._high / 1e6)
         if self._high <= low:
-            return len(RAMP) - 1
+            return len(COSTS) - 1
         place = math.log(max(amount, low) / low) / math.log(self._high / low)
-        return min(int(place * len(RAMP)), len(RAMP) - 1)
+        return min(int(place * len(COSTS)), len(COSTS) - 1)
 
     def legend(self) -> list[str]:
         """Rows of an HTML-like table: what each look means."""
@@ -164,11 +119,11 @@ class Painter:
         looks += [(look, mark) for mark, look in _MARKS.items() if mark in marks]
         if self._alarms:
             faults = dict.fromkeys(word.split(":")[0] for word in self._alarms.values())
-            looks.append((Look(ALARM, ALARM_LINE, width="3"), ", ".join(faults)))
+            looks.append((_look("alarm", width="3"), ", ".join(faults)))
         rows = [_row([(look.fill, look.border, name) for look, name in looks])] if looks else []
         if self.color != "kind" and self._high:
             low, high = (amount_text(x, self.color) for x in (max(self._low, self._high / 1e6), self._high))
-            cells = [(fill, INK, "") for fill in RAMP]
+            cells = [(fill, INK, "") for fill in COSTS]
             meaning = f"{_UNITS[self.color]} from {low.strip()} to {high.strip()}; unfilled: none"
             rows.append(_row([*cells[:-1], (*cells[-1][:2], meaning)]))
         return rows

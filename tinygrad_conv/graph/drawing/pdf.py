@@ -12,7 +12,6 @@ Source: ISO 32000-1:2008, chapters 7.5 (files), 8 (graphics) and 9 (text), and a
 
 from __future__ import annotations
 
-import colorsys
 import re
 import unicodedata
 import xml.etree.ElementTree as ET
@@ -42,7 +41,7 @@ def svg_to_pdf(svg: str | bytes) -> bytes:
     bytes
         The file.
 
-    >>> file = svg_to_pdf('<svg viewBox="0 0 9 6"><polygon fill="#ff0000" points="0,0 9,0 9,6"/></svg>')
+    >>> file = svg_to_pdf('<svg viewBox="0 0 9 6"><polygon fill="black" points="0,0 9,0 9,6"/></svg>')
     >>> file[:8], b"/MediaBox[0 0 9 6]" in file
     (b'%PDF-1.4', True)
     """
@@ -145,14 +144,15 @@ def _shape(outline: str, style: Style) -> Iterator[str]:
         yield f"{outline} {'B' if fill and line else 'f' if fill else 'S'}"
 
 
+_NAMED = {"black": "0.000 0.000 0.000", "white": "1.000 1.000 1.000"}
+
+
 def _colour(name: str) -> str:
     """Red, green and blue from 0 to 1; empty where nothing is to be painted."""
     if name in ("none", "transparent"):
         return ""
-    if name.startswith("hsl"):
-        hue, saturation, lightness = map(float, _numbers(name))
-        return " ".join(f"{part:.3f}" for part in colorsys.hls_to_rgb(hue / 360, lightness / 100, saturation / 100))
-    name = {"black": "#000000", "white": "#ffffff"}.get(name, name)
+    if name in _NAMED:
+        return _NAMED[name]
     return " ".join(f"{int(name[k : k + 2], 16) / 255:.3f}" for k in (1, 3, 5))
 
 

@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from ...arguments import Count, Size, checked
 from ...errors import ArgumentError, GraphError, MissingExtraError, MutationError
 from ...files import name_of, write
+from ...palette import dark_style, darkened, tint
 from ..snapshot import Order, snapshot
 from ..value import Graph, counted
 from .dot import DEFAULT_SHOW, Direction, Shown, to_dot
 from .folding import as_modules
 from .folding import fold as folded
-from .looks import Color, dark_style, darkened
+from .looks import Color
 from .plumbing import without_plumbing
 from .tree import tree
 from .units import units_to_dot
@@ -259,10 +260,8 @@ class Inline:
         self.page, self.height = page, height
 
     def _repr_html_(self) -> str:
-        return (
-            f'<iframe srcdoc="{escape(self.page)}" style="width:100%;height:{self.height}px;border:1px solid #bbb" '
-            'title="interactive graph"></iframe>'
-        )
+        style = f"width:100%;height:{self.height}px;border:1px solid {tint('box-line')}"
+        return f'<iframe srcdoc="{escape(self.page)}" style="{style}" title="interactive graph"></iframe>'
 
 
 # ------------------------------------------------------------------------------------------

@@ -7,13 +7,13 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from ...errors import ArgumentError, GraphError
+from ...palette import tint
 from ..value import Graph, GraphNode
-from .looks import INK, LINE, PAPER, QUIET
 
 __all__ = ["units_to_dot"]
 
 _MOST = 10  # units of a layer that are drawn; of more, the first and last few
-_PLUS, _MINUS = "#2166AC", "#B2182B"  # blue and red that colour-blind readers can tell apart
+PAPER, INK, QUIET, LINE, PLUS, MINUS = map(tint, ("paper", "ink", "quiet", "line", "positive", "negative"))
 
 
 class _Dense(NamedTuple):
@@ -63,7 +63,7 @@ def units_to_dot(graph: Graph, direction: str = "LR", unit: int | None = None) -
         },
         node_attr={
             "fontname": "Helvetica", "fontsize": "10", "fontcolor": INK, "shape": "circle", "width": "0.42",
-            "fixedsize": "true", "style": "filled", "fillcolor": "#FEFEFE", "color": INK,
+            "fixedsize": "true", "style": "filled", "fillcolor": tint("operation"), "color": tint("operation-line"),
         },
         edge_attr={"arrowhead": "none", "fontname": "Helvetica", "fontsize": "9", "fontcolor": QUIET},
     )  # fmt: skip
@@ -124,15 +124,15 @@ def _columns(dot: Any, graph: Graph, layers: list[_Dense]) -> None:
     rows = [
         f'<FONT POINT-SIZE="16"><B>{escape(title)}{" (partial diagram)" if partial else ""}</B></FONT>',
         f'<FONT POINT-SIZE="10" COLOR="{QUIET}">{counts} units · {n_params:,} params</FONT>',
-        f'<FONT POINT-SIZE="10">weights: <FONT COLOR="{_PLUS}"><B>positive</B></FONT>, '
-        f'<FONT COLOR="{_MINUS}"><B>negative</B></FONT>; thick is large</FONT>',
+        f'<FONT POINT-SIZE="10">weights: <FONT COLOR="{PLUS}"><B>positive</B></FONT>, '
+        f'<FONT COLOR="{MINUS}"><B>negative</B></FONT>; thick is large</FONT>',
     ]
     dot.attr(label=f"<{'<BR/>'.join(rows)}>")
     names = ["input", *(layer.name for layer in layers)]
     for column, size in enumerate(sizes):
-        look = {"fillcolor": "#D5ECFA", "color": "#0072B2"} if column == 0 else {}
+        look = _tints("input") if column == 0 else {}
         if column == len(sizes) - 1:
-            look = {"fillcolor": "#CDEBE1", "color": "#009E73"}
+            look = _tints("output")
         activation = layers[column - 1].activation if column else ""
         below = f"<BR/>{escape(activation)}" if activation else ""
         dot.node(
@@ -154,9 +154,13 @@ def _columns(dot: Any, graph: Graph, layers: list[_Dense]) -> None:
                     continue
                 weight = float(layer.weights[a, b]) if layer.weights is not None else 1.0
                 dot.edge(
-                    f"u{column}_{a}", f"u{column + 1}_{b}", color=_PLUS if weight >= 0 else _MINUS,
+                    f"u{column}_{a}", f"u{column + 1}_{b}", color=PLUS if weight >= 0 else MINUS,
                     penwidth=f"{0.2 + 1.8 * abs(weight) / limit:.2f}",
                 )  # fmt: skip
+
+
+def _tints(kind: str) -> dict[str, str]:
+    return {"fillcolor": tint(kind), "color": tint(f"{kind}-line")}
 
 
 def _in_order(box: Any, names: list[str]) -> None:
@@ -189,15 +193,15 @@ def _one(dot: Any, graph: Graph, layer: _Dense, unit: int, port: str) -> str:
             dot.node("x_more", f"{n_in - 8:,}\\nmore", shape="plaintext", style="", fontsize="9")
             continue
         weight = float(layer.weights[k, unit]) if layer.weights is not None else 0.0
-        colour = _PLUS if weight >= 0 else _MINUS
+        colour = PLUS if weight >= 0 else MINUS
         text = f'<<B>x{k}</B><BR/><FONT COLOR="{colour}">times {weight:.2g}</FONT>>'
-        dot.node(f"x_{k}", text, fillcolor="#D5ECFA", color="#0072B2", **wide)
+        dot.node(f"x_{k}", text, **_tints("input"), **wide)
         dot.edge(f"x_{k}", "sum", tailport=port, color=colour, penwidth=f"{0.3 + 2.7 * abs(weight) / limit:.2f}")
     names = [f"x_{'more' if k is None else k}" for k in _drawn(n_in)]
     _in_order(dot, [*names, "bias"] if layer.bias is not None else names)
     if layer.bias is not None:
         text = f"<<B>bias</B><BR/>{float(layer.bias.reshape(-1)[unit]):.2g}>"
-        dot.node("bias", text, fillcolor="#FBE6BF", color="#B87F00", **wide)
+        dot.node("bias", text, **_tints("parameter"), **wide)
         dot.edge("bias", "sum", tailport=port, color=LINE, style="dashed")
     dot.node("sum", "+", width="0.6", fontsize="18")
     last = "sum"
@@ -205,6 +209,6 @@ def _one(dot: Any, graph: Graph, layer: _Dense, unit: int, port: str) -> str:
         dot.node("activation", layer.activation, shape="box", style="filled,rounded", width="0.9", height="0.45")
         dot.edge("sum", "activation", arrowhead="normal", color=LINE)
         last = "activation"
-    dot.node("y", "output", fillcolor="#CDEBE1", color="#009E73", width="0.7")
+    dot.node("y", "output", **_tints("output"), width="0.7")
     dot.edge(last, "y", arrowhead="normal", color=LINE)
     return dot.source

@@ -7,7 +7,7 @@ left is shared (the windows use the same kernel). In one picture, with the count
 from __future__ import annotations
 
 import os
-from functools import cached_property, partial
+from functools import cached_property
 from html import escape
 from itertools import product
 from math import prod
@@ -21,14 +21,15 @@ from ...engine.node import Shape
 from ...engine.tensor import Array, Tensor, ndarray
 from ...errors import ArgumentError, ShapeError
 from ...files import write
+from ...palette import alone, css, dark_style, shared, tint
 from ..drawing.pdf import svg_to_pdf
 from ..page.picture import number
 from .cells import Lens
 
 __all__ = ["DenseView", "as_dense"]
 
+_FONTS = "Helvetica,Arial,sans-serif"
 _CELLS = 40  # rows and columns of the matrix that a picture shows
-_PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#5B4A94", "#8C564B")
 
 
 @checked
@@ -211,7 +212,7 @@ class DenseView:
             return write(path, svg_to_pdf(self.svg), "render")
         if suffix == ".html":
             title = "A convolution as a dense layer"
-            style = "body{font:14px Helvetica,Arial,sans-serif;margin:24px;background:#fff;color:#1d2129}"
+            style = f"{css()}body{{font:14px {_FONTS};margin:24px;background:var(--paper);color:var(--ink)}}"
             head = f'<meta charset="utf-8"><title>{title}</title><style>{style}</style>'
             body = f"<h1>{title}</h1>{self.svg}"
             page = f'<!DOCTYPE html>\n<html lang="en">\n<head>{head}</head>\n<body>{body}</body>\n</html>\n'
@@ -231,24 +232,25 @@ def _draw(view: DenseView) -> str:
     cell = max(6, min(26, 300 // max(rows, columns)))
     wide, tall = columns * cell, rows * cell
     step, top = max(wide, 190) + 40, 64
-    width, height = 3 * step + 20, top + tall + 68
+    width, height = 3 * step + 20, top + tall + 85
     entries = zip(view.rows.tolist(), view.columns.tolist(), view.weights.tolist(), strict=True)
     kept = {(r, c): w for r, c, w in entries if r < rows and c < columns}
-    every = {(r, c): r * columns + c for r, c in product(range(rows), range(columns))}
+    own = {(r, c): alone(r, c, rows, columns) for r, c in product(range(rows), range(columns))}
+    numbers = {weight: k for k, weight in enumerate(sorted(set(kept.values())))}
     dense, local, conv = view.counts.values()
-    own = partial(_shade, n=rows * columns)
     panels = (
-        ("dense", dense, "every output sees every input", every, own),
+        ("dense", dense, "every output sees every input", own),
         ("locally connected", local, f"cut: {_share(local, dense)} of the dense layer's",
-         {at: every[at] for at in kept}, own),
-        ("convolution", conv, f"shared: {_share(conv, dense)} of the dense layer's", kept, partial(_colour, n=conv)),
+         {at: own[at] for at in kept}),
+        ("convolution", conv, f"shared: {_share(conv, dense)} of the dense layer's",
+         {at: shared(numbers[weight], len(numbers)) for at, weight in kept.items()}),
     )  # fmt: skip
     parts = []
-    for k, (name, count, why, cells, colour) in enumerate(panels):
+    for k, (name, count, why, cells) in enumerate(panels):
         x = 20 + k * step
         parts += [_words(x, 20, name, 15, 600), _words(x, 38, f"{count:,} weights", 13), _words(x, 54, why, 11)]
-        parts += [_square(x + c * cell, top + r * cell, cell, colour(w)) for (r, c), w in cells.items()]
-        parts.append(f'<rect x="{x}" y="{top}" width="{wide}" height="{tall}" fill="none" stroke="#888888"/>')
+        parts += [_square(x + c * cell, top + r * cell, cell, colour) for (r, c), colour in cells.items()]
+        parts.append(f'<rect x="{x}" y="{top}" width="{wide}" height="{tall}" fill="none" stroke="{tint("line")}"/>')
     numbered = cell >= 18 and conv <= 99
     if numbered:
         parts += [_numbered(20 + 2 * step + c * cell, top + r * cell, cell, w) for (r, c), w in kept.items()]
@@ -256,15 +258,19 @@ def _draw(view: DenseView) -> str:
     note = f"rows: {view.shape[0]:,} outputs {view.out_shape}; columns: {view.shape[1]:,} inputs {view.in_shape}"
     if (rows, columns) != view.shape:
         note += f"; shown: the first {rows} rows and {columns} columns"
-    notes = [note, f"equal colours are one shared weight{which}; white is 0, for good"]
+    notes = [
+        note, "dense and locally connected: each cell is a weight of its own, in a colour of its own",
+        f"convolution: cells of one colour are one shared weight{which}; what is not filled is 0, for good",
+    ]  # fmt: skip
     if view.bias is not None:
         notes.append(f"biases: {view.shape[0]:,} if dense or locally connected, {prod(view.bias):,} in the convolution")
     parts += [_words(20, top + tall + 22 + 17 * k, text, 12) for k, text in enumerate(notes)]
     alt = escape(repr(view), quote=True)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
-        f'role="img" aria-label="{alt}" font-family="Helvetica,Arial,sans-serif" fill="#1d2129"><title>{alt}</title>'
-        f'<rect x="0" y="0" width="{width}" height="{height}" fill="#ffffff"/>{"".join(parts)}</svg>'
+        f'class="tgc" role="img" aria-label="{alt}" font-family="{_FONTS}">'
+        f'<title>{alt}</title>{dark_style()}<g fill="{tint("ink")}">'
+        f'<rect x="0" y="0" width="{width}" height="{height}" fill="{tint("paper")}"/>{"".join(parts)}</g></svg>'
     )
 
 
@@ -279,22 +285,9 @@ def _square(x: int, y: int, size: int, fill: str) -> str:
 def _numbered(x: int, y: int, size: int, number: int) -> str:
     return (
         f'<text x="{x + size / 2:g}" y="{y + size * 0.68:g}" font-size="{size * 0.5:g}" text-anchor="middle" '
-        f'fill="#ffffff" stroke="#000000" stroke-width="2" paint-order="stroke">{number}</text>'
+        f'fill="{tint("paper")}" stroke="{tint("ink")}" stroke-width="2" paint-order="stroke">{number}</text>'
     )
 
 
 def _share(n: int, of: int) -> str:
     return f"{number(100 * n / of, 3)} %" if of else "none"
-
-
-def _shade(k: int, n: int) -> str:
-    """Greys that differ from cell to cell: each weight is one of its own."""
-    t = k * 0.6180339887498949 % 1
-    return f"#{round(222 - 132 * t):02x}{round(222 - 132 * t):02x}{round(222 - 112 * t):02x}"
-
-
-def _colour(weight: int, n: int) -> str:
-    """The colour of one shared weight: from a palette for the colour-blind while it lasts, then many hues."""
-    if n <= len(_PALETTE):
-        return _PALETTE[weight]
-    return f"hsl({weight * 137.508 % 360:.0f} {55 + weight % 3 * 15}% {38 + weight % 4 * 9}%)"

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...arguments import checked
+from ...palette import tint
 from .cells import Index, Term
 from .scope import Scope
 
@@ -167,13 +168,13 @@ class Explanation:
 
 
 def _grid(tables: list[list[Any]], names: list[str], rows: int, marked: list[bool]) -> str:
-    shades = ("#56b4e933", "#e69f0033", "#009e7333")
+    shades = [f"{tint(name)}33" for name in ("input-line", "parameter-line", "output-line")]  # on any ground
     out = []
     for table, name, shade in zip(tables, names, shades, strict=False):
         width = -(-len(table) // rows)
         cells = [
-            f'<td style="text-align:right;padding:2px 6px;border:1px solid #8888;background:'
-            f'{"#8883" if mark else shade}">{float(value):.4g}</td>'
+            f'<td style="text-align:right;padding:2px 6px;border:1px solid {tint("line")}88;background:'
+            f'{tint("line") + "33" if mark else shade}">{float(value):.4g}</td>'
             for value, mark in zip(table, marked, strict=True)
         ]
         lines = "".join(f"<tr>{''.join(cells[k : k + width])}</tr>" for k in range(0, len(cells), width))

@@ -110,14 +110,14 @@ function grid(canvas, rows, columns, {value, fill, marks = [], room = 300}) {
       context.fillRect(c * size, r * size, size, size);
       if (v !== undefined && size < READABLE) {
         context.globalAlpha = most ? Math.min(1, Math.abs(v) / most) * 0.85 : 0;
-        context.fillStyle = v < 0 ? "#2166ac" : "#b2182b";
+        context.fillStyle = resolved[v < 0 ? "negative" : "positive"];
         context.fillRect(c * size, r * size, size, size);
         context.globalAlpha = 1;
       }
       if (size >= 9) { context.strokeStyle = resolved.rule; context.lineWidth = 1; context.strokeRect(c * size + 0.5, r * size + 0.5, size - 1, size - 1); }
       if (v !== undefined && size >= READABLE) write(short(v), c * size + size / 2, r * size + size / 2 + 1);
     }
-  context.strokeStyle = resolved.mark; context.lineWidth = size < READABLE ? 1.5 : 2.5;
+  context.strokeStyle = resolved.grad; context.lineWidth = size < READABLE ? 1.5 : 2.5;
   const rs = marks.map(([r]) => r), cs = marks.map(([, c]) => c), [r0, c0] = [Math.min(...rs), Math.min(...cs)];
   const [tall, wide] = [Math.max(...rs) - r0 + 1, Math.max(...cs) - c0 + 1];
   if (marks.length && tall * wide === marks.length) {  // one block: one frame
@@ -167,7 +167,7 @@ const slice = (k) => {
 const kernelName = {max_pool: "the greatest", avg_pool: "shares"}[data.kind] || "kernel";
 
 function show() {
-  for (const name of ["ink", "rule", "x", "w", "p", "y", "pad", "mark", "paper"]) ink(name);
+  for (const name of ["ink", "rule", "input", "parameter", "product", "output", "pad", "grad", "paper", "negative", "positive"]) ink(name);
   const found = terms(), g = gradient ? gradient[(at.y * ow + at.x) * data.shown + at.channel] : 1;
   const wide = [H + pads[0][0] + pads[0][1], W + pads[1][0] + pads[1][1]];
   const room = Math.max(READABLE * 7, Math.min(320, (innerHeight - 90) / lines.length - 36));
@@ -179,14 +179,14 @@ function show() {
     ta.textContent = backward ? `dL/dx, ${channelName(k)}: + g × ${w ? "w" : "share"}` : dense ? `x, ${H * W} values, folded` : `x, ${channelName(k)} (${H}×${W}${wide[0] > H || wide[1] > W ? " and padding" : ""})`;
     grid(a, ...wide, {room,
       value: (row, column) => { const [py, px] = place(row, column), cell = on.get(`${py} ${px}`); return backward ? (cell && cell.inside ? g * cell.factor : undefined) : inside(py, px) ? x[(py * W + px) * data.in_channels + k] : w ? 0 : undefined; },
-      fill: (row, column) => inside(...place(row, column)) ? "x" : "pad",
+      fill: (row, column) => inside(...place(row, column)) ? "input" : "pad",
       marks: cells.map((cell) => [cell.py + pads[0][0], cell.px + pads[1][0]])});
     tb.textContent = backward && w ? `dL/d${slice(k)}: + g × x` : w ? slice(k) : kernelName;
     grid(b, kh, kw, {room: Math.min(room, Math.max(kh, kw) * 38),
       value: (i, j) => { const cell = by.get(`${i} ${j}`); if (backward && w) return cell ? g * cell.value : undefined; return cell ? cell.factor : w ? weight(i, j, k, at.channel) : undefined; },
-      fill: (i, j) => by.has(`${i} ${j}`) || w ? "w" : "pad", marks: transposed ? cells.map((cell) => [cell.i, cell.j]) : []});
+      fill: (i, j) => by.has(`${i} ${j}`) || w ? "parameter" : "pad", marks: transposed ? cells.map((cell) => [cell.i, cell.j]) : []});
     tp.textContent = "products";
-    grid(p, kh, kw, {room: Math.min(room, Math.max(kh, kw) * 38), value: (i, j) => { const cell = by.get(`${i} ${j}`); return cell && cell.product; }, fill: (i, j) => by.has(`${i} ${j}`) ? "p" : "pad"});
+    grid(p, kh, kw, {room: Math.min(room, Math.max(kh, kw) * 38), value: (i, j) => { const cell = by.get(`${i} ${j}`); return cell && cell.product; }, fill: (i, j) => by.has(`${i} ${j}`) ? "product" : "pad"});
     for (const it of [pf, signs[1], sum]) it.hidden = backward;
     signs[0].textContent = backward ? "" : "×";
     sum.textContent = data.kind === "max_pool" ? "" : `sum ${full(s)}`;
@@ -198,10 +198,10 @@ function show() {
   if (dense) {
     $("output-title").textContent = `y, ${data.channels} outputs${data.then ? `, before ${data.then}` : ""}`;
     grid($("output"), Math.ceil(data.shown / across), across, {room: 440, marks: [[Math.floor(at.channel / across), at.channel % across]],
-      value: (r, c) => r * across + c < data.shown ? output(0, 0, r * across + c) : undefined, fill: (r, c) => r * across + c < data.shown ? "y" : null});
+      value: (r, c) => r * across + c < data.shown ? output(0, 0, r * across + c) : undefined, fill: (r, c) => r * across + c < data.shown ? "output" : null});
   } else {
     $("output-title").textContent = `y, channel ${at.channel} (${oh}×${ow})${data.then ? `, before ${data.then}` : ""}`;
-    grid($("output"), oh, ow, {room: 400, value: (r, c) => output(r, c, at.channel), fill: () => "y", marks: [[at.y, at.x]]});
+    grid($("output"), oh, ow, {room: 400, value: (r, c) => output(r, c, at.channel), fill: () => "output", marks: [[at.y, at.x]]});
   }
   say(found, g);
   levels();
@@ -231,10 +231,10 @@ function levels() {
     const codes = level.bytes = level.bytes || Uint8Array.from(atob(level.codes), (ch) => ch.charCodeAt(0)), scale = Math.max(1, Math.floor(150 / Math.max(level.h, level.w)));
     const canvas = level.canvas, context = canvas.getContext("2d");
     canvas.width = level.w * scale; canvas.height = level.h * scale;
-    for (let r = 0; r < level.h; r++) for (let c = 0; c < level.w; c++) { const v = codes[r * level.w + c]; context.fillStyle = `rgb(${v},${v},${v})`; context.fillRect(c * scale, r * scale, scale, scale); }
+    for (let r = 0; r < level.h; r++) for (let c = 0; c < level.w; c++) { const v = 255 - codes[r * level.w + c]; context.fillStyle = `rgb(${v},${v},${v})`; context.fillRect(c * scale, r * scale, scale, scale); }
     const span = (s, o, n) => s ? [Math.max(0, Math.ceil(s[0] * o + s[1])), Math.min(n - 1, Math.floor(s[0] * o + s[2]))] : [0, n - 1];
     const [y0, y1] = span(level.spans[0], at.y, level.h), [x0, x1] = span(level.spans[1], at.x, level.w);
-    context.strokeStyle = "#ff7a1a"; context.lineWidth = 3;
+    context.strokeStyle = resolved.grad; context.lineWidth = 3;
     context.strokeRect(x0 * scale + 1.5, y0 * scale + 1.5, Math.max(1, (x1 - x0 + 1) * scale - 3), Math.max(1, (y1 - y0 + 1) * scale - 3));
     level.caption.textContent = `${level.name} ${level.shape}: ${Math.max(0, y1 - y0 + 1)}×${Math.max(0, x1 - x0 + 1)}`;
     canvas.setAttribute("aria-label", `Receptive field: rows ${y0} to ${y1}, columns ${x0} to ${x1} of ${level.name}`);

@@ -105,21 +105,17 @@ function paintCard(item) {
   return operable(g, item, spoken(item), item.box ? false : undefined);
 }
 
-// Pictures: 8-bit values with a scale, drawn in colours that colour-blind eyes tell apart: blue below 0, red-brown above.
+// Pictures: 8-bit values on a scale of the palette: blue below 0, white at 0, red above; ink on paper where there is one sign.
+const scales = {};
+function stops(name) {  // of a scale: red, green and blue of each of its colours
+  const text = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  return scales[name] = scales[name] || text.split(/\s+/).map((hex) => [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16)));
+}
 function colour(p, code) {
   if (code === 255) return [0, 0, 0, 0];
-  if (code === 254) return [220, 0, 160, 255];  // NaN or infinite
-  const t = code / 253;
-  const mix = (a, b, f) => a.map((v, k) => Math.round(v + (b[k] - v) * f));
-  if (p.signed) {
-    const u = 2 * t - 1;
-    return [...(u < 0 ? mix([247, 247, 247], u < -0.5 ? [33, 102, 172] : [103, 169, 207], u < -0.5 ? 1 : -2 * u) : mix([247, 247, 247], [239, 138, 98], Math.min(1, 2 * u))), 255].map((v, k) => {
-      if (k === 3) return 255;
-      const far = u < -0.5 ? mix([103, 169, 207], [33, 102, 172], -2 * u - 1) : u > 0.5 ? mix([239, 138, 98], [178, 24, 43], 2 * u - 1) : null;
-      return far ? far[k] : v;
-    });
-  }
-  return [...mix([12, 12, 24], [252, 252, 244], t), 255];
+  if (code === 254) return [...stops("fault")[0], 255];  // NaN or infinite
+  const list = stops(p.signed ? "signed" : "inks"), place = code / 253 * (list.length - 1), k = Math.min(list.length - 2, Math.floor(place));
+  return [...list[k].map((v, c) => Math.round(v + (list[k + 1][c] - v) * (place - k))), 255];
 }
 function paintPicture(p) {
   if (p.url) return p.url;

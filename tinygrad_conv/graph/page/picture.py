@@ -88,10 +88,8 @@ def _image(array: ndarray[Any, Any], finite: ndarray[Any, Any], kernel: bool, pi
     budget = max(1, pixels // len(tiles))
     tiles, factor = _shrunk(tiles.astype("float64"), budget)
     least, most = float(finite.min()), float(finite.max())
-    signed = least < 0 < most
-    low, high = (-max(-least, most), max(-least, most)) if signed else (least, most)
-    if low == high:  # one number only: white for 0, full colour for any other
-        low, high, signed = -abs(low) or -1.0, abs(high) or 1.0, True
+    signed, high = least < 0, max(-least, most) or 1.0  # as everywhere: 0 in the middle of the scale, or at its start
+    low = -high if signed else 0.0
     with np.errstate(over="ignore", invalid="ignore"):
         t = (tiles / 2 - low / 2) / (high / 2 - low / 2)  # halves, so that the difference does not overflow
     codes = np.where(np.isfinite(t), np.rint(np.clip(np.nan_to_num(t), 0, 1) * _TOP), _BAD).astype("uint8")

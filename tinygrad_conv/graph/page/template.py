@@ -8,6 +8,8 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+from ...palette import css
+
 __all__ = ["fill"]
 
 
@@ -15,7 +17,7 @@ def fill(room: str, page: str, title: str, summary: str, data: Any) -> str:
     """A page whose files lie in `room`, a package: ``page.html`` with its style, its scripts and its data in it."""
     text = _resource(room, f"{page}.html")
     parts = {
-        "title": escape(title), "summary": escape(summary), "style": _resource(room, f"{page}.css"),
+        "title": escape(title), "summary": escape(summary), "style": css() + _resource(room, f"{page}.css"),
         "script": _script(room, page), "data": _json(data),
     }  # fmt: skip
     for name in ("style", "script", "title", "summary", "data"):  # data last: what they hold is nobody's template
