@@ -76,7 +76,10 @@ def numpys() -> str:
     served = {overrides.name_of(f): operation for f, operation in overrides.operations().items()}
     served |= {name: operation for name, operation in SPELLINGS.items() if not name.startswith("_")}
     combine = _names(f.__name__ for f in {*protocols.REDUCTIONS, *protocols.SCANS, *protocols.ASSOCIATIVE})
-    methods = f"`reduce` and `accumulate` of {combine}; `outer` of every operation of two inputs. Others are refused."
+    methods = (
+        f"`reduce`, `accumulate` and `reduceat` of {combine}; `outer` of every operation of two inputs. Others are "
+        "refused: `at` writes into an array."
+    )
     return f"""\
 # NumPy, name by name
 
@@ -106,7 +109,8 @@ np.histogram
 
 They are the library's, differentiable to any order, and give tensors. Keywords: `axis`, `keepdims`, `dtype` (a floating
 one) and `casting`; `where`, `initial` and `mean` of reductions. Others, and `where` of a ufunc (which leaves the rest
-undefined), are refused in words while a gradient follows; `out` is refused always.
+undefined), are refused in words while a gradient follows; `out` is refused always. A plain array is updated
+in place by a tensor that nobody follows: `weights -= 0.1 * tg.grad(loss)(weights)`.
 
 {_filled(f"Methods of ufuncs: {methods}")}
 

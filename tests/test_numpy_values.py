@@ -90,6 +90,23 @@ def test_equal_eigenvalues_leave_finite_gradients():
     assert np.isfinite(tg.grad(lambda x: tg.eig(x).eigenvectors.sum())(x).numpy()).all()
 
 
+@pytest.mark.parametrize(
+    "method", ["linear", "hazen", "weibull", "inverted_cdf", "midpoint", "interpolated_inverted_cdf"]
+)
+def test_quantiles_have_a_derivative_by_q(method):
+    """The slope between two elements; that on the right at one (left at the last), 0 beyond the ends and in steps."""
+    x, rng = np.array([4.0, 1.0, np.nan, 2.0, 8.0]), np.random.default_rng(0)
+    for f, g, scale in ((np.quantile, np.nanquantile, 1), (np.percentile, np.nanpercentile, 100)):
+        given = rng.standard_normal((4, 3)), rng.random((2, 2)) * scale
+        check_gradients(lambda x, q, f=f: f(x, q, axis=0, method=method), *given, order=1 + (f is np.quantile))
+        check_gradients(lambda q, g=g: g(x, q, method=method), rng.random(3) * scale)
+    slopes = {"linear": [3, 6, 12], "hazen": [0, 8, 0], "weibull": [0, 10, 0], "interpolated_inverted_cdf": [0, 8, 16]}
+    for q, slope in zip((0.0, 0.5, 1.0), slopes.get(method, [0, 0, 0]), strict=True):
+        assert tg.grad(lambda q: tg.nanquantile(x, q, method=method))(q).item() == slope
+    assert tg.grad(lambda q: tg.quantile(np.array([1.0, np.inf]), q, method=method))(0.0).item() == 0
+    assert tg.quantile([3, 4], tg.Tensor(0.5, requires_grad=True), method="lower").dtype == int
+
+
 @pytest.mark.parametrize("f", [lambda x: tg.svd(x), lambda x: tg.qr(x, mode="complete")])
 def test_arbitrary_vectors_have_no_gradient(f):
     x = np.random.default_rng(0).standard_normal((4, 2))
@@ -122,9 +139,6 @@ def filled(value, arrays):
     if isinstance(value, (list, tuple)):
         return type(value)(filled(item, arrays) for item in value)
     return next(arrays) if leaves(value) else value
-
-
-DATA = {"quantile", "nanquantile", "percentile", "nanpercentile"}  # whose second array takes no gradient
 
 
 def turned(x, like):
@@ -172,7 +186,7 @@ def test_drawn_calls_are_those_of_numpy(name, seed):
         given, named = filled([list(args), [*keywords.values()]], values)
         return function(*given, **dict(zip(keywords, named, strict=True)))
 
-    expected, tensors = call(*arrays), [tg.Tensor(x, requires_grad=True) for x in arrays[: 1 if name in DATA else None]]
+    expected, tensors = call(*arrays), [tg.Tensor(x, requires_grad=True) for x in arrays]
     found = call(*tensors)
     for theirs, ours in zip(leaves(expected), leaves(found), strict=True):
         ours = plain(ours)
@@ -199,6 +213,20 @@ def test_drawn_calls_are_those_of_numpy(name, seed):
     assert second == pytest.approx(right, rel=1e-5, abs=1e-6 + 30 * off)
 
 
+@pytest.mark.parametrize("ufunc", [np.add, np.multiply, np.maximum, np.fmin, np.logaddexp, np.hypot, np.logical_or])
+@pytest.mark.parametrize("starts", [[0], [1, 1, 2], [2, 0, 1], []])
+def test_segments_are_reduced_as_numpys(ufunc, starts):
+    x, starts = np.random.default_rng(0).standard_normal((3, 4)), np.array(starts, int)
+    for axis in (0, -1):
+        expected = ufunc.reduceat(x, starts, axis)
+        for given in (tg.Tensor(x), tg.Tensor(x, requires_grad=True)):
+            found = ufunc.reduceat(given, starts, axis)
+            assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+            np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12)
+    if expected.dtype != bool:
+        check_gradients(lambda x: ufunc.reduceat(x, starts, axis), x)
+
+
 @pytest.mark.parametrize("f", [np.linalg.inv, np.linalg.cholesky, lambda x: np.linalg.solve(x, np.ones(2))])
 def test_singular_matrices_raise_what_numpy_raises(f):
     x = -np.ones((2, 2))
@@ -209,6 +237,7 @@ def test_singular_matrices_raise_what_numpy_raises(f):
     assert tg.det(tg.Tensor(x)) == np.linalg.det(x) == 0
 
 
+FOLLOWED = tg.Tensor(np.ones(3), requires_grad=True)
 IMAGE = np.ones((1, 4, 5, 2))
 REFUSED = [
     (lambda: tg.adaptive_avg_pool2d(IMAGE, 0), "expected output_size to be an int >= 1"),
@@ -250,6 +279,8 @@ REFUSED = [
     (lambda: tg.polyfit(np.ones(3), np.ones(2), 1), r"expected x \(M,\) and y"),
     (lambda: tg.polyfit(np.arange(2.0), np.ones(2), 1, cov=True), "expected more than 2 points"),
     (lambda: tg.polyvalnd([np.ones(2), np.ones(3)], np.ones((2, 2))), "points of one shape"),
+    (lambda: np.add.reduceat(FOLLOWED, [3]), r"reduceat: expected indices from 0 to 2, got \[3\]"),
+    (lambda: np.add.reduceat(FOLLOWED, [0], 1), "reduceat: axis 1 is out of bounds"),
     (lambda: tg.trim_zeros(np.ones(3), "x"), 'expected trim "f", "b" or "fb"'),
 ]
 

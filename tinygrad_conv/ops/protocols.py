@@ -20,7 +20,7 @@ from ..arguments import checked
 from ..engine.bare import array_of
 from ..engine.plain import is_plain
 from ..engine.tensor import Array, Tensor
-from ..errors import ArgumentError, DTypeError, GraphError, ShapeError, WrittenError
+from ..errors import ArgumentError, AxisError, DTypeError, GraphError, IndexingError, ShapeError, WrittenError
 from .elementwise import logaddexp, maximum, minimum
 from .functions import fmax, fmin, hypot, logaddexp2
 from .indexing import getitem
@@ -28,7 +28,7 @@ from .leaving import WAYS_OUT, followed, lost, outermost, tensors_in
 from .overrides import class_of, name_of, operations
 from .reductions import all, any, cumsum, halved, logsumexp, max, min, normalize_axes, prod, sum
 from .scans import cumprod, logcumsumexp, running
-from .shape import astype, moveaxis, reshape
+from .shape import astype, moveaxis, reshape, stack
 
 REDUCTIONS: dict[Any, Any] = {  # what a ufunc's `reduce` is
     np.add: sum, np.multiply: prod, np.maximum: max, np.minimum: min, np.logaddexp: logsumexp, np.logical_and: all,
@@ -53,19 +53,22 @@ def array_ufunc(ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: dic
     if operation is not None and method == "__call__" and not kwargs:
         return operation(*inputs)
     name = "np." * (getattr(np, ufunc.__name__, None) is ufunc) + ufunc.__name__ + f".{method}" * (method != "__call__")
-    if kwargs.get("out") is not None:
-        raise _written(name, [*inputs, kwargs["out"]])
+    if (out := kwargs.get("out")) is not None:
+        if method != "__call__" or out[0] is not inputs[0] or isinstance(out[0], Tensor) or followed(inputs[1:]):
+            raise _written(name, [*inputs, out])
+        return ufunc(*_arrays(inputs), **_arrays(kwargs))  # ``array -= rate * gradient``: nobody follows it
     if method == "outer" and operation is not None and ufunc.signature is None:
         inputs, method = _facing(*inputs), "__call__"
-    elif method in ("reduce", "accumulate"):  # of integers they are data, in dtypes of NumPy's choice
+    elif method in ("reduce", "accumulate", "reduceat"):  # of integers they are data, in dtypes of NumPy's choice
         numbers = np.asarray(array_of(inputs[0])).dtype.kind in "fc"
-        operation, kwargs = _method(ufunc, method) if numbers else None, {"axis": 0, **kwargs}
+        operation, kwargs = _method(ufunc, method, *inputs[1:]) if numbers else None, {"axis": 0, **kwargs}
         if method == "accumulate" and isinstance(kwargs["axis"], tuple) and len(kwargs["axis"]) == 1:
             (kwargs["axis"],) = kwargs["axis"]
     elif method != "__call__":
         operation = None
     if operation is not None:
-        result = _fitted(name, operation, inputs, {k: v for k, v in kwargs.items() if k != "order"})
+        given = inputs if method == "__call__" else inputs[:1]
+        result = _fitted(name, operation, given, {k: v for k, v in kwargs.items() if k != "order"})
         if result is not NotImplemented:
             return result
     elif (class_of(ufunc) != "data" or method == "at") and followed([*inputs, kwargs]):
@@ -130,13 +133,16 @@ def _tensors(value: Any) -> Any:
 # Methods of ufuncs
 
 
-def _method(ufunc: np.ufunc, method: str) -> Any:
-    """The operation that ``ufunc.reduce`` or ``ufunc.accumulate`` is; None if it is none."""
-    known = (REDUCTIONS if method == "reduce" else SCANS).get(ufunc)
+def _method(ufunc: np.ufunc, method: str, indices: Any = None) -> Any:
+    """The operation that ``ufunc.reduce``, ``accumulate`` or ``reduceat`` is; None if it is none."""
+    known = (SCANS if method == "accumulate" else REDUCTIONS).get(ufunc)
     operation = operations().get(ufunc)
-    if known is not None or operation not in ASSOCIATIVE:
+    if known is None and operation in ASSOCIATIVE:
+        identity = ufunc.identity if method == "reduce" else None  # there is always one element
+        known = partial(_accumulated, operation) if method == "accumulate" else partial(_reduced, operation, identity)
+    if method != "reduceat":
         return known
-    return partial(_reduced, operation, ufunc.identity) if method == "reduce" else partial(_accumulated, operation)
+    return None if known is None or is_plain(known) else partial(_reduced_between, known, np.asarray(array_of(indices)))
 
 
 @checked
@@ -158,6 +164,23 @@ def _reduced(
     else:
         raise ShapeError(f"{operation.__name__}.reduce: expected an element, or initial=, got shape {shape}")
     return reshape(y, [1 if k in axes else n for k, n in enumerate(shape)]) if keepdims else y
+
+
+@checked
+def _reduced_between(combine: Any, starts: Any, x: Array, axis: int = 0) -> Any:
+    """The elements from each start to the next combined; one alone where the next is not behind it."""
+    x = x if isinstance(x, Tensor) else np.asarray(x)
+    if not -x.ndim <= axis < x.ndim:
+        raise AxisError(f"reduceat: axis {axis} is out of bounds for shape {x.shape}")
+    n, before = x.shape[axis], (slice(None),) * (axis % x.ndim)
+    if starts.ndim != 1 or (starts.size and starts.dtype.kind not in "iu") or ((starts < 0) | (starts >= n)).any():
+        raise IndexingError(f"reduceat: expected indices from 0 to {n - 1}, got {starts.tolist()}")
+    ends = [*starts[1:], n]
+    parts = [
+        combine(getitem(x, (*before, slice(i, j if i < j else i + 1))), axis=axis)
+        for i, j in zip(starts.tolist(), ends, strict=False)
+    ]
+    return stack(parts, axis) if parts else getitem(x, (*before, slice(0)))
 
 
 @checked

@@ -15,10 +15,10 @@ from ..engine.bare import array_of
 from ..engine.plain import plain
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, AxisError, ShapeError
-from .elementwise import equal, isnan, where
+from .elementwise import equal, isfinite, isnan, where
 from .indexing import take_along_axis
 from .reductions import any, argsort, max, mean, min, normalize_axes
-from .shape import broadcast_to, flip, permute_dims, reshape
+from .shape import astype, broadcast_to, flip, permute_dims, reshape
 
 # ------------------------------------------------------------------------------------------------------------------
 # Order
@@ -92,6 +92,10 @@ METHODS = (
     "inverted_cdf", "averaged_inverted_cdf", "closest_observation", "interpolated_inverted_cdf", "hazen", "weibull",
     "linear", "median_unbiased", "normal_unbiased", "lower", "higher", "midpoint", "nearest",
 )  # fmt: skip
+LINES = {  # the methods whose quantile is at place (n + 1 - a - b) q + a - 1 of n sorted elements, the first at 0
+    "interpolated_inverted_cdf": (0, 1), "hazen": (1 / 2, 1 / 2), "weibull": (0, 0), "linear": (1, 1),
+    "median_unbiased": (1 / 3, 1 / 3), "normal_unbiased": (3 / 8, 3 / 8),
+}  # fmt: skip
 Method: TypeAlias = Annotated[str, one_of(*METHODS)]
 
 
@@ -102,9 +106,11 @@ def quantile(
 ) -> Tensor:  # fmt: skip
     """The q-th quantile over axes, between two neighbours in the order as `method` says (see `numpy.quantile`).
 
-    q, a number in [0, 1] or an array of them, is data; its axes come first. Derivative: each of the two neighbours'
-    share. Where an element is NaN, so is the result. With `weights` (data, method "inverted_cdf"), of x's shape or one
-    for each place along the axis, it is the first element up to which their share is q.
+    The axes of q, a number in [0, 1] or an array of them, come first. Where an element is NaN, so is the result.
+    With `weights` (data, method "inverted_cdf"), of x's shape or one for each place along the axis, it is the first
+    element up to which their share is q. Derivatives: each of the two neighbours' share; by q the slope between them.
+    At an element it is the slope on its right (at the last, on its left); 0 for methods with steps, and where a
+    neighbour is infinite.
 
     >>> quantile(Tensor([1.0, 2.0, 4.0, 8.0]), 0.5)
     Tensor(3.)
@@ -123,7 +129,7 @@ def percentile(
     >>> percentile(Tensor([1.0, 2.0, 3.0]), 25)
     Tensor(1.5)
     """
-    return quantile(x, _hundredth("percentile", q), axis, method, keepdims, weights=weights)
+    return quantile(x, _hundredth(q), axis, method, keepdims, weights=weights)
 
 
 @checked
@@ -164,7 +170,7 @@ def nanpercentile(
     weights: Array | None = None,
 ) -> Tensor:  # fmt: skip
     """The `nanquantile` for q in per cent."""
-    return nanquantile(x, _hundredth("nanpercentile", q), axis, method, keepdims, weights=weights)
+    return nanquantile(x, _hundredth(q), axis, method, keepdims, weights=weights)
 
 
 @checked
@@ -177,7 +183,7 @@ def _quantile(
     what: str, x: Array, q: Array, axis: Axes, method: Method, keepdims: bool, weights: Array | None
 ) -> tuple[Any, Any, Any]:
     """Quantiles of what is not NaN, as last axis of rows; which rows have a NaN; what gives results their shape."""
-    shares = np.asarray(_data_of(what, q), dtype=np.float64)
+    shares = np.asarray(array_of(q), dtype=np.float64)
     if not ((shares >= 0) & (shares <= 1)).all():
         raise ArgumentError(f"{what}: expected q in [0, 1], got {shares.tolist()}")
     rows, kept = _rows(what, x, axis, keepdims)
@@ -193,7 +199,7 @@ def _quantile(
     if weights is None:
         low, high, part = _places(rows, shares, dtype, method)
         first, second = take_along_axis(ordered, low), take_along_axis(ordered, high)
-        y = where(equal(part, 0), first, first + (second - first) * part)
+        y = first + where(equal(part, 0), 0, second - first) * part
     elif method == "inverted_cdf":
         if not (np.asarray(array_of(weights)) > 0).any():
             raise ArgumentError(f"{what}: expected weights of which one is above 0, got none")
@@ -201,6 +207,15 @@ def _quantile(
         y = take_along_axis(ordered, _weighted_places(rows, shares, _rows(what, sized, axis, keepdims)[0]))
     else:
         raise ArgumentError(f'{what}: expected method "inverted_cdf" with weights, got {method!r}')
+    if isinstance(q, Tensor) and dtype.kind != "f":
+        y = Tensor(y)
+    elif isinstance(q, Tensor):
+        slope: Any = 0.0
+        if method in LINES:
+            near, far, steepness = _steepness(rows, shares, low, dtype, *LINES[method])
+            gap = take_along_axis(ordered, far) - take_along_axis(ordered, near)
+            slope = where(isfinite(gap), gap, 0.0) * steepness
+        y = y + slope * reshape(astype(q - q.detach(), dtype), (-1,))  # adds 0, and the derivative by q
     return y, any(isnan(rows), axis=-1, keepdims=True), finish
 
 
@@ -230,6 +245,16 @@ def _places(rows: Array, shares: Any, dtype: Any, method: str) -> Any:
 
 
 @plain
+def _steepness(rows: Array, shares: Any, low: Any, dtype: Any, a: float, b: float) -> Any:
+    """Between which two elements a change of q moves each quantile, and how many places a change by 1 would be."""
+    n = np.sum(~np.isnan(rows), axis=-1)[..., None]
+    steepness = n + 1 - a - b
+    place = steepness * shares.reshape(-1) + a - 1
+    near = np.minimum(low, np.maximum(n - 2, 0))
+    return near, near + (n > 1), np.where((place >= 0) & (place <= n - 1), steepness, 0).astype(dtype)
+
+
+@plain
 def _weighted_places(rows: Array, shares: Any, weights: Array) -> Any:
     """The place, among the sorted elements of a row, where the share of the weights reaches each quantile's."""
     order = np.argsort(rows, axis=-1, stable=True)
@@ -239,14 +264,8 @@ def _weighted_places(rows: Array, shares: Any, weights: Array) -> Any:
     return np.minimum((share < shares.reshape(-1, 1)).sum(-1), rows.shape[-1] - 1)
 
 
-def _data_of(what: str, q: Array) -> Any:
-    if isinstance(q, Tensor) and q.node is not None:
-        raise ArgumentError(f"{what}: expected q as data, got a tensor that a gradient follows; use q.detach()")
-    return np.asarray(array_of(q))
-
-
-def _hundredth(what: str, q: Array) -> Any:
-    return q / 100 if isinstance(q, (int, float)) else np.true_divide(_data_of(what, q), 100)
+def _hundredth(q: Array) -> Any:
+    return q / 100 if isinstance(q, (int, float, Tensor)) else np.true_divide(np.asarray(q), 100)
 
 
 def _rows(what: str, x: Array, axis: Any, keepdims: bool) -> tuple[Any, tuple[int, ...]]:
