@@ -29,6 +29,7 @@ from typing import Annotated, Any, TypeAlias
 import numpy as np
 
 from .arguments import (
+    Checked,
     Count,
     Fraction,
     Kind,
@@ -80,8 +81,7 @@ Parameters: TypeAlias = Annotated[Iterable[Tensor], Kind("an iterable of paramet
 # Optimisers
 
 
-@checked
-class Optimizer:
+class Optimizer(Checked):
     """Base of the optimisers: a subclass says how one parameter moves, in `update`.
 
     Parameters
@@ -227,7 +227,6 @@ class Optimizer:
         return f"{type(self).__name__}({len(self.params)} parameters, lr={rate})"
 
 
-@checked
 class SGD(Optimizer):
     """Stochastic gradient descent: ``p -= lr * v`` with ``v = momentum * v + g`` (v starts as the first g).
 
@@ -257,7 +256,6 @@ class SGD(Optimizer):
         return lr, self.momentum, self.nesterov, self.weight_decay
 
 
-@checked
 class Adam(Optimizer):
     """Steps scaled by running moments of the gradient.
 
@@ -295,7 +293,6 @@ class Adam(Optimizer):
         return self.betas, self._corrections, lr, self.epsilon, decay, shrink
 
 
-@checked
 class AdamW(Adam):
     """`Adam` with decoupled weight decay: ``p *= 1 - lr * weight_decay`` before each step.
 
@@ -311,7 +308,6 @@ class AdamW(Adam):
         super().__init__(params, lr, betas, epsilon, weight_decay)
 
 
-@checked
 class RMSprop(Optimizer):
     """Steps divided by a running root mean square: ``s = rho s + (1 - rho) g²``, ``p -= lr * g / (√s + epsilon)``.
 
@@ -334,7 +330,6 @@ class RMSprop(Optimizer):
         return lr, self.rho, self.epsilon, self.momentum, self.weight_decay
 
 
-@checked
 class Adagrad(Optimizer):
     """Steps divided by the root of the sum of all squared gradients: ``s += g²``, ``p -= lr * g / (√s + epsilon)``.
 

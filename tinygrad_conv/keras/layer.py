@@ -26,7 +26,6 @@ from .variables import Variable, Weight
 __all__ = ["Layer", "variable"]
 
 
-@checked
 class Layer(nn.Module):
     """Base of the layers. To make one, define ``call(self, x)`` and, for its weights, ``build(self, input_shape)``.
 

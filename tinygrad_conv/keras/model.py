@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn, TypeAlias
 import numpy as np
 
 from .. import nn
-from ..arguments import Count, Fraction, Path, Size, check, checked, one_of
+from ..arguments import Count, Fraction, Path, Size, check, one_of
 from ..engine.modes import no_grad
 from ..engine.tensor import Array, Tensor, wrap
 from ..errors import ArgumentError, DTypeError, GraphError
@@ -28,7 +28,6 @@ Verbose: TypeAlias = Annotated[Any, one_of("auto", 0, 1, 2)]
 _LOOP = "write the loop: optimizer.zero_grad(); loss.backward(); optimizer.step(), with an optimizer of tg.optim"
 
 
-@checked
 class Model(Layer):
     """A layer that can be compiled, fitted, evaluated and asked: define ``call(self, x)`` (or ``forward``).
 

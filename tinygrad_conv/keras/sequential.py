@@ -25,7 +25,6 @@ __all__ = ["Sequential"]
 _BEGIN = "begin the model with Input(shape=(28, 28, 1)), for example, or call it once"
 
 
-@checked
 class Sequential(nn.Sequential, Model):
     """Layers one after another, as in Keras: the lecture's code runs as it stands.
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from ..arguments import called, checked
+from ..arguments import called, checked, unchecked
 from ..errors import ArgumentError, DTypeError
 
 C = TypeVar("C", bound=type)
@@ -83,7 +83,7 @@ def spelled(
     """
 
     def decorate(cls: C) -> C:
-        construct = cls.__init__  # type: ignore[misc]
+        construct = unchecked(cls.__init__)  # type: ignore[misc]
         signature, held = inspect.signature(construct), checked(construct)
 
         @wraps(construct)
@@ -115,7 +115,7 @@ def spelled(
         parameters = [name for name in signature.parameters if name != "self"]
         __init__.unchecked = construct  # type: ignore[attr-defined]
         cls.__init__ = __init__  # type: ignore[misc]
-        return checked(cls)
+        return cls
 
     return decorate
 

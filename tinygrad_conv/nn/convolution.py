@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ..arguments import FloatDType, Size, checked
+from ..arguments import FloatDType, Size
 from ..engine.tensor import Array, Tensor
 from ..engine.tensor import ops as methods
 from ..errors import ShapeError
@@ -69,7 +69,6 @@ class Sliding(Image):
         return methods.as_dense(self, input_shape)
 
 
-@checked
 class Conv(Sliding):
     """What all convolutions share."""
 
@@ -172,7 +171,6 @@ class Conv(Sliding):
         return self.activated(y)
 
 
-@checked
 class Conv2D(Conv):
     """Kernels that slide over images: each output is a linear combination of one patch of all channels.
 
@@ -207,7 +205,6 @@ class Conv2D(Conv):
     rank, operation = 2, ops.conv2d
 
 
-@checked
 class Conv1D(Conv):
     """`Conv2D` along one axis: x (N, L, C), weight (k, C / groups, filters), y (N, ol, filters).
 
@@ -218,7 +215,6 @@ class Conv1D(Conv):
     rank, operation = 1, ops.conv1d
 
 
-@checked
 class Conv3D(Conv):
     """`Conv2D` over three axes: x (N, D, H, W, C), weight (kd, kh, kw, C / groups, filters).
 
@@ -229,7 +225,6 @@ class Conv3D(Conv):
     rank, operation = 3, ops.conv3d
 
 
-@checked
 class ConvTranspose(Conv):
     """What transposed convolutions share; their kernels are (*kernel_size, filters / groups, C)."""
 
@@ -292,7 +287,6 @@ class ConvTranspose(Conv):
         return self.activated(y)
 
 
-@checked
 class Conv2DTranspose(ConvTranspose):
     """The transpose of a `Conv2D` from `filters` channels: with a stride it enlarges images.
 
@@ -309,21 +303,18 @@ class Conv2DTranspose(ConvTranspose):
     rank, operation = 2, ops.conv2d_transpose
 
 
-@checked
 class Conv1DTranspose(ConvTranspose):
     """`Conv2DTranspose` along one axis: x (N, L, C), y (N, ol, filters)."""
 
     rank, operation = 1, ops.conv1d_transpose
 
 
-@checked
 class Conv3DTranspose(ConvTranspose):
     """`Conv2DTranspose` over three axes: x (N, D, H, W, C), y (N, od, oh, ow, filters)."""
 
     rank, operation = 3, ops.conv3d_transpose
 
 
-@checked
 class DepthwiseConv2D(Sliding):
     """Each channel with kernels of its own, `multiplier` of them: channels do not mix.
 
@@ -395,7 +386,6 @@ class DepthwiseConv2D(Sliding):
         return self.activated(y)
 
 
-@checked
 class SeparableConv2D(DepthwiseConv2D):
     """A depthwise convolution, then one of 1x1 kernels that mixes the channels: fewer weights than `Conv2D`.
 
@@ -459,7 +449,6 @@ class SeparableConv2D(DepthwiseConv2D):
         return self.activated(y)
 
 
-@checked
 class LocallyConnected2D(Conv):
     """A `Conv2D` that does not share weights: each place has kernels of its own. Locality without sharing.
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, TypeAlias
 
-from ..arguments import FloatDType, NewShape, Size, check, checked, numbers
+from ..arguments import FloatDType, NewShape, Size, check, numbers
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..kernels.spatial import DataFormat
@@ -20,7 +20,6 @@ from .module import Parameter
 __all__ = ["Activation", "Dense", "Dropout", "Embedding", "Flatten", "Reshape"]
 
 
-@checked
 class Dense(Layer):
     """Each output a linear combination of all inputs: ``activation(x @ weight + bias)`` along the last axis.
 
@@ -105,7 +104,6 @@ class Dense(Layer):
         return shapes.reshape(y, (*lead, self.units)) if len(lead) > 1 else y
 
 
-@checked
 class Activation(Layer):
     """A function of each element (or of each row: softmax), by name or as a callable.
 
@@ -121,7 +119,6 @@ class Activation(Layer):
         return self.activated(self.ready(x))
 
 
-@checked
 class Flatten(Layer):
     """All axes after the batch as one: (N, H, W, C) to (N, H*W*C), the channel moving fastest.
 
@@ -147,7 +144,6 @@ class Flatten(Layer):
         return shapes.flatten(x, 1)
 
 
-@checked
 class Reshape(Layer):
     """The elements of each example in another shape, of which one size may be -1.
 
@@ -196,7 +192,6 @@ def _as_share(value: Any) -> float:
 Rate: TypeAlias = Annotated[float, numbers("a number in [0, 1)", 0, 1, near=_as_share)]
 
 
-@checked
 class Dropout(Layer):
     """In training, each element is 0 with probability `rate`, the others divided by 1 - rate. Else x itself.
 
@@ -233,7 +228,6 @@ class Dropout(Layer):
         return normalization.dropout(y, self.rate, init.generator(self.seed), self.noise_shape)
 
 
-@checked
 class Embedding(Layer):
     """A learned vector for each of `input_dim` integers: (N, ...) integers to (N, ..., output_dim).
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ..arguments import checked
 from ..errors import ArgumentError, ShapeError
 from ..kernels.spatial import IntOrInts, Padding, ints_of, padding_of
 from .core import Reshape
@@ -25,7 +24,6 @@ def check_window(what: str, rank: int, padding: Padding, **sizes: IntOrInts) -> 
     padding_of(what, padding, rank)
 
 
-@checked
 class Image(Layer):
     """Base of the layers with spatial axes, of which there are `rank`."""
 

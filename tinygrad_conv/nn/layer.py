@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import FloatDType, Sizes, afford, check, checked
+from ..arguments import FloatDType, Sizes, afford, check
 from ..engine.modes import MODE, mode
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, ShapeError
@@ -49,7 +49,6 @@ class Weight:
         return math.prod(self.shape)
 
 
-@checked
 class Layer(Module):
     """Base of the layers: one input, one output, shapes known in advance.
 

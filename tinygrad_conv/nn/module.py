@@ -14,7 +14,7 @@ from weakref import ref
 
 import numpy as np
 
-from ..arguments import as_array, checked
+from ..arguments import Checked, as_array
 from ..engine.modes import MODE, clears, observer
 from ..engine.node import next_index
 from ..engine.tensor import Array, Tensor, cast
@@ -80,8 +80,7 @@ def _own(array: Any) -> Any:
     return own
 
 
-@checked
-class Module:
+class Module(Checked):
     """A part of a model: subclasses keep parameters and modules as attributes and define `forward`.
 
     >>> import numpy as np

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from ..arguments import FloatDType, Fraction, Positive, Size, SomeAxes, checked
+from ..arguments import FloatDType, Fraction, Positive, Size, SomeAxes
 from ..engine.modes import MODE, effect
 from ..engine.tensor import Array, Tensor
 from ..errors import ShapeError
@@ -21,7 +21,6 @@ from .module import Buffer, Parameter
 __all__ = ["BatchNorm", "GroupNorm", "LayerNorm"]
 
 
-@checked
 class Norm(Layer):
     """What the norms share: gamma and beta, one each per feature."""
 
@@ -68,7 +67,6 @@ class Norm(Layer):
             yield Set("features", self._size(shape)[-1])
 
 
-@checked
 class BatchNorm(Norm):
     """Each channel to mean 0 and variance 1 over the batch, then times gamma plus beta.
 
@@ -145,7 +143,6 @@ def _follow(running: Buffer, batch: Any, momentum: float) -> None:
     running._array = moved
 
 
-@checked
 class LayerNorm(Norm):
     """Each example to mean 0 and variance 1 over its last axis (or last axes), then times gamma plus beta.
 
@@ -194,7 +191,6 @@ class LayerNorm(Norm):
         return y if self.beta is None else y + self.beta
 
 
-@checked
 class GroupNorm(Norm):
     """Each example's groups of channels to mean 0 and variance 1, over space; then times gamma plus beta.
 

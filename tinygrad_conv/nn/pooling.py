@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ..arguments import checked
 from ..engine.tensor import Array, Tensor
 from ..kernels.geometry import pool_window
 from ..kernels.spatial import DataFormat, IntOrInts, Padding, ints_of
 from ..ops import pooling as ops
 from .fixes import Edit, Remove, Shape
 from .image import Image, check_window
+from .resizing import Resizing
 
 __all__ = [
     "AvgPool1D", "AvgPool2D", "AvgPool3D", "GlobalAvgPool1D", "GlobalAvgPool2D", "GlobalAvgPool3D",
@@ -27,7 +27,6 @@ TUNABLE: Mapping[str, tuple[Any, ...]] = {
 }
 
 
-@checked
 class Pool(Image):
     """What all poolings share."""
 
@@ -83,7 +82,6 @@ class Pool(Image):
         return y
 
 
-@checked
 class MaxPool2D(Pool):
     """The maximum of each patch of each channel.
 
@@ -108,21 +106,18 @@ class MaxPool2D(Pool):
     rank, operation = 2, ops.max_pool2d
 
 
-@checked
 class MaxPool1D(Pool):
     """`MaxPool2D` along one axis: x (N, L, C)."""
 
     rank, operation = 1, ops.max_pool1d
 
 
-@checked
 class MaxPool3D(Pool):
     """`MaxPool2D` over three axes: x (N, D, H, W, C)."""
 
     rank, operation = 3, ops.max_pool3d
 
 
-@checked
 class AvgPool(Pool):
     """What average poolings share."""
 
@@ -140,7 +135,6 @@ class AvgPool(Pool):
         return {**super()._options(), "count_include_pad": self.count_include_pad}
 
 
-@checked
 class AvgPool2D(AvgPool):
     """The mean of each patch of each channel; cells of padding do not count unless `count_include_pad`.
 
@@ -153,22 +147,19 @@ class AvgPool2D(AvgPool):
     rank, operation = 2, ops.avg_pool2d
 
 
-@checked
 class AvgPool1D(AvgPool):
     """`AvgPool2D` along one axis: x (N, L, C)."""
 
     rank, operation = 1, ops.avg_pool1d
 
 
-@checked
 class AvgPool3D(AvgPool):
     """`AvgPool2D` over three axes: x (N, D, H, W, C)."""
 
     rank, operation = 3, ops.avg_pool3d
 
 
-@checked
-class GlobalPool(Image):
+class GlobalPool(Resizing):
     """What poolings of whole images share."""
 
     operation: Callable[..., Any]
@@ -177,26 +168,15 @@ class GlobalPool(Image):
         super().__init__(name)
         self.keepdims, self.data_format = keepdims, data_format
 
-    def settle(self, shape: Shape) -> None:
-        """Pooling takes any number of channels."""
-
     def infer(self, shape: Shape) -> Shape:
         channels = self.channels(shape)
         return self.image(shape, (1,) * self.rank, channels) if self.keepdims else (shape[0], channels)
-
-    def cost(self, shape: Shape, y: Shape) -> int:
-        return math.prod(shape)
-
-    def fixes(self, shape: Shape) -> Iterator[Edit]:
-        yield from self.image_fixes(shape)
-        yield Remove()
 
     def forward(self, x: Array) -> Tensor:
         y: Tensor = type(self).operation(self.ready(x), keepdims=self.keepdims, data_format=self.data_format)
         return y
 
 
-@checked
 class GlobalMaxPool2D(GlobalPool):
     """The maximum of each channel over the image: (N, H, W, C) to (N, C), or (N, 1, 1, C) with `keepdims`.
 
@@ -207,21 +187,18 @@ class GlobalMaxPool2D(GlobalPool):
     rank, operation = 2, ops.global_max_pool
 
 
-@checked
 class GlobalMaxPool1D(GlobalPool):
     """`GlobalMaxPool2D` along one axis: (N, L, C) to (N, C)."""
 
     rank, operation = 1, ops.global_max_pool
 
 
-@checked
 class GlobalMaxPool3D(GlobalPool):
     """`GlobalMaxPool2D` over three axes: (N, D, H, W, C) to (N, C)."""
 
     rank, operation = 3, ops.global_max_pool
 
 
-@checked
 class GlobalAvgPool2D(GlobalPool):
     """The mean of each channel over the image: (N, H, W, C) to (N, C), or (N, 1, 1, C) with `keepdims`.
 
@@ -234,14 +211,12 @@ class GlobalAvgPool2D(GlobalPool):
     rank, operation = 2, ops.global_avg_pool
 
 
-@checked
 class GlobalAvgPool1D(GlobalPool):
     """`GlobalAvgPool2D` along one axis: (N, L, C) to (N, C)."""
 
     rank, operation = 1, ops.global_avg_pool
 
 
-@checked
 class GlobalAvgPool3D(GlobalPool):
     """`GlobalAvgPool2D` over three axes: (N, D, H, W, C) to (N, C)."""
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
-from ..arguments import Size, checked, one_of
+from ..arguments import Size, one_of
 from ..engine.tensor import Array, Tensor
 from ..errors import ShapeError
 from ..kernels.spatial import DataFormat, IntOrInts, ints_of
@@ -20,7 +20,6 @@ __all__ = [
 ]  # fmt: skip
 
 
-@checked
 class Resizing(Image):
     """What these layers share."""
 
@@ -35,7 +34,6 @@ class Resizing(Image):
         yield Remove()
 
 
-@checked
 class AdaptivePool(Resizing):
     """What poolings to a given size share."""
 
@@ -54,7 +52,6 @@ class AdaptivePool(Resizing):
         return y
 
 
-@checked
 class AdaptiveAvgPool2D(AdaptivePool):
     """Means over windows that cut an image of any size to `output_size`: see `tinygrad_conv.adaptive_avg_pool2d`.
 
@@ -67,21 +64,18 @@ class AdaptiveAvgPool2D(AdaptivePool):
     rank, operation = 2, adaptive.adaptive_avg_pool2d
 
 
-@checked
 class AdaptiveAvgPool1D(AdaptivePool):
     """`AdaptiveAvgPool2D` along one axis: x (N, L, C)."""
 
     rank, operation = 1, adaptive.adaptive_avg_pool1d
 
 
-@checked
 class AdaptiveAvgPool3D(AdaptivePool):
     """`AdaptiveAvgPool2D` over three axes: x (N, D, H, W, C)."""
 
     rank, operation = 3, adaptive.adaptive_avg_pool3d
 
 
-@checked
 class AdaptiveMaxPool2D(AdaptivePool):
     """Maxima over windows that cut an image of any size to `output_size`: see `tinygrad_conv.adaptive_max_pool2d`.
 
@@ -91,21 +85,18 @@ class AdaptiveMaxPool2D(AdaptivePool):
     rank, operation = 2, adaptive.adaptive_max_pool2d
 
 
-@checked
 class AdaptiveMaxPool1D(AdaptivePool):
     """`AdaptiveMaxPool2D` along one axis: x (N, L, C)."""
 
     rank, operation = 1, adaptive.adaptive_max_pool1d
 
 
-@checked
 class AdaptiveMaxPool3D(AdaptivePool):
     """`AdaptiveMaxPool2D` over three axes: x (N, D, H, W, C)."""
 
     rank, operation = 3, adaptive.adaptive_max_pool3d
 
 
-@checked
 class UpSampling(Resizing):
     """What upsamplings share."""
 
@@ -128,7 +119,6 @@ class UpSampling(Resizing):
         return resizing.resize_images(images, size, method=self.method, data_format=self.data_format)
 
 
-@checked
 class UpSampling2D(UpSampling):
     """Images larger by whole factors, as `tinygrad_conv.resize_images`: each pixel repeated, or interpolated.
 
@@ -148,21 +138,18 @@ class UpSampling2D(UpSampling):
     rank = 2
 
 
-@checked
 class UpSampling1D(UpSampling):
     """`UpSampling2D` along one axis: x (N, L, C)."""
 
     rank = 1
 
 
-@checked
 class UpSampling3D(UpSampling):
     """`UpSampling2D` over three axes: x (N, D, H, W, C)."""
 
     rank = 3
 
 
-@checked
 class PixelShuffle2D(Resizing):
     """Channels dealt out as pixels, as `tinygrad_conv.pixel_shuffle`: x (N, H, W, C r²), y (N, H r, W r, C).
 

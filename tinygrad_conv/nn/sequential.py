@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import Sizes, checked
+from ..arguments import Sizes
 from ..engine.modes import MODE
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, DTypeError
@@ -20,7 +20,6 @@ from .module import Module
 __all__ = ["Sequential"]
 
 
-@checked
 class Sequential(Layer):
     r"""Each layer called on what the one before it returned.
 
