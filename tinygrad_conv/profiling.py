@@ -24,7 +24,6 @@ from .engine.bare import array_of
 from .engine.modes import MODE, Observer, observed, observer
 from .engine.node import Node
 from .engine.primitive import Primitive
-from .engine.tensor import Tensor
 from .errors import ArgumentError, DeclarationError
 
 __all__ = ["Machine", "Profile", "Row", "Table", "machine", "profile"]
@@ -405,45 +404,13 @@ class _Doors:
             work = partial(self._profile._outer.effect, function, args, kwargs)
         return self._profile._timed(_name(function, args), "effect", work, lambda result: _Price())
 
-    def constant(self, array: Any) -> None:
-        """For the observer around this one."""
-        if self._profile._outer is not None:
-            self._profile._outer.constant(array)
+    def __getattr__(self, door: str) -> Any:
+        """What is only told, such as that an array was made, is told to the observer around this one."""
+        return _nothing if self._profile._outer is None else getattr(self._profile._outer, door)
 
-    def made(self, array: Any) -> None:
-        """For the observer around this one."""
-        if self._profile._outer is not None:
-            self._profile._outer.made(array)
 
-    def same(self, array: Any, original: Any) -> None:
-        """For the observer around this one."""
-        if self._profile._outer is not None:
-            self._profile._outer.same(array, original)
-
-    def copied(self, array: Any, original: Any) -> None:
-        """For the observer around this one."""
-        if self._profile._outer is not None:
-            self._profile._outer.copied(array, original)
-
-    def gradient(self, node: Node) -> None:
-        """For the observer around this one."""
-        if self._profile._outer is not None:
-            self._profile._outer.gradient(node)
-
-    def touch(self, tensor: Tensor) -> None:
-        """For the observer around this one."""
-        if self._profile._outer is not None:
-            self._profile._outer.touch(tensor)
-
-    def enter(self, module: Any) -> None:
-        """For the observer around this one."""
-        if self._profile._outer is not None:
-            self._profile._outer.enter(module)
-
-    def escape(self, why: str) -> None:
-        """For the observer around this one."""
-        if self._profile._outer is not None:
-            self._profile._outer.escape(why)
+def _nothing(*told: Any) -> None:
+    """What somebody who is not there does with what he is told."""
 
 
 def profile() -> Profile:
