@@ -111,37 +111,7 @@ FAMILIES: tuple[ModuleType, ...] = (
     polynomials, activations, convolution, windows, pooling, adaptive, resizing, losses, normalization,
 )  # fmt: skip
 
-__all__: list[str] = []
-__all__ += activations.__all__
-__all__ += adaptive.__all__
-__all__ += calculus.__all__
-__all__ += choosing.__all__
-__all__ += complex.__all__
-__all__ += convolution.__all__
-__all__ += creation.__all__
-__all__ += decompositions.__all__
-__all__ += determinants.__all__
-__all__ += eigenvalues.__all__
-__all__ += elementwise.__all__
-__all__ += functions.__all__
-__all__ += indexing.__all__
-__all__ += joining.__all__
-__all__ += linalg.__all__
-__all__ += losses.__all__
-__all__ += normalization.__all__
-__all__ += padding.__all__
-__all__ += polynomials.__all__
-__all__ += pooling.__all__
-__all__ += products.__all__
-__all__ += reductions.__all__
-__all__ += resizing.__all__
-__all__ += scans.__all__
-__all__ += sets.__all__
-__all__ += shape.__all__
-__all__ += sorting.__all__
-__all__ += spacing.__all__
-__all__ += statistics.__all__
-__all__ += windows.__all__
+__all__ = [name for family in FAMILIES if family is not fourier for name in family.__all__]  # its are in `tg.fft`
 
 # Operators and methods of `Tensor`, and the engine, look operations up by name.
 vars(tensor.ops).update(
