@@ -38,10 +38,18 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 
 class Browser:
-    """One tab. `open` a file, `run` JavaScript in it, `click`, press a `key`, `type` text, take a `shot`."""
+    """One tab. `open` a file, `run` JavaScript in it, `click`, press a `key`, `type` text, take a `shot`.
 
-    def __init__(self, width=1300, height=900):
-        self._folder = tempfile.mkdtemp(prefix="chromium-")
+    `fonts` is a folder with the only fonts that it may use.
+    """
+
+    def __init__(self, width=1300, height=900, fonts=None):
+        self._folder, self.fonts = tempfile.mkdtemp(prefix="chromium-"), fonts
+        environment = dict(os.environ)
+        if fonts is not None:
+            settings = Path(self._folder, "fonts.conf")
+            settings.write_text(f"<fontconfig><dir>{fonts}</dir><cachedir>{self._folder}/cache</cachedir></fontconfig>")
+            environment["FONTCONFIG_FILE"] = str(settings)
         theirs_in, self._out = os.pipe()
         self._in, theirs_out = os.pipe()
         flags = [
@@ -52,6 +60,7 @@ class Browser:
         self._process = subprocess.Popen(
             [sys.executable, "-c", START, str(theirs_in), str(theirs_out), find(), *flags],
             pass_fds=(theirs_in, theirs_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env=environment,
         )  # fmt: skip
         os.close(theirs_in)
         os.close(theirs_out)

@@ -21,6 +21,8 @@ from contextlib import suppress
 from itertools import groupby
 from typing import NamedTuple, TypeAlias
 
+from .fonts import BOLD, REGULAR
+
 __all__ = ["svg_to_pdf"]
 
 Style: TypeAlias = Mapping[str, str]  # an element's attributes, and those that it inherits
@@ -173,16 +175,7 @@ _SYMBOLS = {
     }.items()
     for k, character in enumerate(characters)
 }  # fmt: skip
-_WIDTHS = {
-    character: width
-    for width, characters in {
-        191: "'", 222: "ijl‘’", 260: "|", 278: " !,./:;I[\\]ft·", 333: "()-`r²³", 334: "{}", 355: '"', 389: "*",
-        469: "^", 500: "Jcksvxyz", 584: "+<=>~±×", 611: "FTZ", 667: "&ABEKPSVXY", 722: "CDHNRUw", 778: "GOQ",
-        833: "Mm", 889: "%", 944: "W", 987: "←→", 1000: "—…", 1015: "@",
-    }.items()
-    for character in characters
-}  # fmt: skip
-_WIDTH = 556  # thousandths of the size: all digits, most small letters, and about that of a symbol or a bold letter
+_WIDTH = 556  # thousandths of the size: all digits, most small letters, and about that of a symbol
 
 
 class _Glyph(NamedTuple):
@@ -211,12 +204,13 @@ def _text(text: str, style: Style) -> Iterator[str]:
 
 def _glyphs(character: str, font: str) -> list[_Glyph]:
     """A character, or what comes closest to it in these fonts: a raised or lowered one, a letter without its accent."""
+    widths = BOLD if font == "Bold" else REGULAR
     with suppress(UnicodeEncodeError):
         (code,) = character.encode("cp1252")
         plain = unicodedata.normalize("NFD", character)[0]  # letters with an accent are as wide as without
-        return [_Glyph(font, code, _WIDTHS.get(plain, _WIDTH) / 1000)]
+        return [_Glyph(font, code, widths.get(plain, _WIDTH) / 1000)]
     if character in _SYMBOLS:
-        return [_Glyph("Symbol", _SYMBOLS[character], _WIDTHS.get(character, _WIDTH) / 1000)]
+        return [_Glyph("Symbol", _SYMBOLS[character], widths.get(character, _WIDTH) / 1000)]
     if unicodedata.combining(character):
         return []
     how = unicodedata.decomposition(character)  # such as "<super> 0054", "0065 030C" or nothing

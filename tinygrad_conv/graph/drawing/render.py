@@ -28,6 +28,7 @@ from ..value import Graph, counted
 from .dot import DEFAULT_SHOW, Direction, Shown, to_dot
 from .folding import as_modules
 from .folding import fold as folded
+from .fonts import fitted
 from .looks import Color
 from .plumbing import without_plumbing
 from .tree import tree
@@ -184,7 +185,7 @@ class Drawing:
         svg = self._laid_out("svg").decode()
         svg = svg[svg.index("<svg") :]  # without the prolog, which names the program and its version
         svg = svg.replace("<svg ", '<svg style="max-width:100%;height:auto" ', 1)  # no page cuts it at the right
-        svg = svg.replace('"Helvetica,sans-Serif"', f'"{_FONTS}"')
+        svg = fitted(svg.replace('"Helvetica,sans-Serif"', f'"{_FONTS}"'))
         if self._theme == "auto":
             start = svg.index(">") + 1
             svg = svg[: start - 1] + ' class="tgc">' + dark_style() + svg[start:]

@@ -22,6 +22,7 @@ from ...engine.tensor import Array, Tensor, ndarray
 from ...errors import ArgumentError, ShapeError
 from ...files import write
 from ...palette import alone, css, dark_style, shared, tint
+from ..drawing.fonts import fitted, width
 from ..drawing.pdf import svg_to_pdf
 from ..page.picture import number
 from .cells import Lens
@@ -231,8 +232,7 @@ def _draw(view: DenseView) -> str:
     rows, columns = (min(_CELLS, size) for size in view.shape)
     cell = max(6, min(26, 300 // max(rows, columns)))
     wide, tall = columns * cell, rows * cell
-    step, top = max(wide, 190) + 40, 64
-    width, height = 3 * step + 20, top + tall + 85
+    top = 64
     entries = zip(view.rows.tolist(), view.columns.tolist(), view.weights.tolist(), strict=True)
     kept = {(r, c): w for r, c, w in entries if r < rows and c < columns}
     own = {(r, c): alone(r, c, rows, columns) for r, c in product(range(rows), range(columns))}
@@ -245,10 +245,11 @@ def _draw(view: DenseView) -> str:
         ("convolution", conv, f"shared: {_share(conv, dense)} of the dense layer's",
          {at: shared(numbers[weight], len(numbers)) for at, weight in kept.items()}),
     )  # fmt: skip
+    step = max(wide, *(round(width(why, 11)) for _, _, why, _ in panels)) + 40
     parts = []
     for k, (name, count, why, cells) in enumerate(panels):
         x = 20 + k * step
-        parts += [_words(x, 20, name, 15, 600), _words(x, 38, f"{count:,} weights", 13), _words(x, 54, why, 11)]
+        parts += [_words(x, 20, name, 15, "bold"), _words(x, 38, f"{count:,} weights", 13), _words(x, 54, why, 11)]
         parts += [_square(x + c * cell, top + r * cell, cell, colour) for (r, c), colour in cells.items()]
         parts.append(f'<rect x="{x}" y="{top}" width="{wide}" height="{tall}" fill="none" stroke="{tint("line")}"/>')
     numbered = cell >= 18 and conv <= 99
@@ -266,15 +267,17 @@ def _draw(view: DenseView) -> str:
         notes.append(f"biases: {view.shape[0]:,} if dense or locally connected, {prod(view.bias):,} in the convolution")
     parts += [_words(20, top + tall + 22 + 17 * k, text, 12) for k, text in enumerate(notes)]
     alt = escape(repr(view), quote=True)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
-        f'class="tgc" role="img" aria-label="{alt}" font-family="{_FONTS}">'
+    across = max(3 * step + 20, *(round(width(text, 12)) + 40 for text in notes))
+    down = top + tall + 22 + 17 * len(notes)
+    return fitted(
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{across}" height="{down}" viewBox="0 0 {across} {down}" '
+        f'style="max-width:100%;height:auto" class="tgc" role="img" aria-label="{alt}" font-family="{_FONTS}">'
         f'<title>{alt}</title>{dark_style()}<g fill="{tint("ink")}">'
-        f'<rect x="0" y="0" width="{width}" height="{height}" fill="{tint("paper")}"/>{"".join(parts)}</g></svg>'
+        f'<rect x="0" y="0" width="{across}" height="{down}" fill="{tint("paper")}"/>{"".join(parts)}</g></svg>'
     )
 
 
-def _words(x: int, y: int, text: str, size: int, weight: int = 400) -> str:
+def _words(x: int, y: int, text: str, size: int, weight: str = "normal") -> str:
     return f'<text x="{x}" y="{y}" font-size="{size}" font-weight="{weight}">{escape(text)}</text>'
 
 
