@@ -210,7 +210,9 @@ def names_in(path):
                 yield f"{node.name}.{inner.name}"
 
 
-@pytest.mark.parametrize("page", ["docs/architecture.md", "docs/inside.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize(
+    "page", ["docs/architecture.md", "docs/inside.md", "docs/lessons/10_how_it_learns.md", "CONTRIBUTING.md"]
+)
 def test_walks_name_what_exists(page):
     """Rows of a table: a file of the package or the repository, and a name in it."""
     text = (ROOT / page).read_text(encoding="utf-8")

@@ -58,6 +58,12 @@ def test_a_lesson_has_its_parts(path):
         assert f"\nexercise_{k}()" in asked[3 * k - 1][1]
 
 
+def test_the_engine_of_the_lesson_is_short():
+    (lesson,) = [path for path in LESSONS if path.name.startswith("10")]
+    lines = [line for tags, code in cells(lesson) if "engine" in tags for line in code.splitlines() if line]
+    assert 60 < len(lines) < 120
+
+
 def test_a_check_says_how_it_stands(capsys):
     def wrong():
         raise AssertionError("no")
