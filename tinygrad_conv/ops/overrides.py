@@ -21,30 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.plain import is_plain
-from . import (
-    calculus,
-    choosing,
-    complex,
-    decompositions,
-    determinants,
-    eigenvalues,
-    elementwise,
-    fourier,
-    functions,
-    indexing,
-    joining,
-    linalg,
-    padding,
-    polynomials,
-    products,
-    reductions,
-    scans,
-    sets,
-    shape,
-    sorting,
-    spacing,
-    statistics,
-)
+from . import FAMILIES, creation, fourier
 from .spellings import SPELLINGS
 
 __all__ = ["DATA", "REASONS", "REFUSED", "TEXT", "class_of", "found", "name_of", "operations"]
@@ -93,23 +70,14 @@ def found(name: str) -> Any:
         return None
 
 
-_FAMILIES = {  # where in NumPy the names of a family are
-    "": (
-        elementwise, functions, complex, reductions, scans, indexing, choosing, shape, joining, sorting, statistics,
-        padding, sets, spacing, linalg, products, calculus, polynomials,
-    ),
-    "linalg.": (linalg, products, determinants, decompositions, eigenvalues, shape),
-    "fft.": (fourier,),
-}  # fmt: skip
-
-
 @cache
 def operations() -> dict[Any, Callable[..., Any]]:
     """NumPy's functions that are operations, and which. Made when it is first asked for: `numpy.fft` is loaded then."""
     table = {
         found(where + name): getattr(family, name)
-        for where, families in _FAMILIES.items()
-        for family in families
+        for where in ("", "linalg.", "fft.")
+        for family in FAMILIES
+        if family is not creation and (family is fourier) == (where == "fft.")
         for name in family.__all__
         if name not in DATA  # `numpy.identity` makes a matrix
     }
