@@ -116,14 +116,16 @@ def kept(value: Any) -> Any:
     return {key: kept(part) for key, part in value.items()} if type(value) is dict else value
 
 
-def unshared(tensor: Any) -> ndarray | None:
+def unshared(tensor: Any, besides: int = 0) -> ndarray | None:
     """The tensor's array, if nobody else can see what it holds, and it may be written over: for updates in place.
+
+    `besides` are others that hold it and do not count.
 
     Whoever holds it (a graph that saved it, another tensor, a view, a local variable) is counted by Python; an array
     that was ever given out (`data`, `numpy()`) is left alone in any case. A thread that is computing with it is seen,
     one that is about to read it is not.
     """
-    if _references(tensor) != _ALONE:
+    if _references(tensor) != _ALONE + besides:
         return None
     array = tensor._array
     return array if array.base is None and array.flags.carray and id(array) not in exposed else None

@@ -1,40 +1,41 @@
-"""``x[index] = value``: refused to users, for tensors are values; recorded in code that is written for the Array API.
+"""``x[index] = value``: from then on x stands for what `set_at` gives, where nobody could tell the difference.
 
-There the tensor becomes what `set_at` gives. That is what an assignment does, as long as nobody else sees the memory:
-``array_api_extra.at`` promises nothing of the array but what it returns; for SciPy and scikit-learn, which assign to
-arrays that they have just made, it is looked at.
+That is where nobody else sees the memory: no array, no other tensor, no graph but that of x itself. Everywhere else it
+is refused, for what others see would stay as it was. So code that is written for the Array API, and assigns to arrays
+that it has just made, runs on tensors, with a gradient; it matters what the tensor is, not who asks.
 """
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from ..engine.guards import unshared
 from ..engine.tensor import Tensor
-from ..errors import DTypeError, GraphError
+from ..errors import DTypeError, WrittenError
 from .indexing import set_at
 
 __all__ = ["set_item"]
 
 _HELP = (
-    "tensors are values: assignment in place is not recorded. Write y = tg.set_at(x, index, value), "
-    "y = tg.add_at(x, index, value) or y = tg.where(mask, value, x) instead"
+    "Tensors are values. Write y = tg.set_at(x, index, value), y = tg.add_at(x, index, value) or "
+    "y = tg.where(mask, value, x), or assign to a copy of it"
 )
-_PORTABLE = {"scipy", "sklearn"}  # packages
 
 
 def set_item(tensor: Tensor, index: Any, value: Any) -> None:
-    """What ``tensor[index] = value`` does.
+    """What ``tensor[index] = value`` does. It costs as much as a copy.
 
-    Raises DTypeError; for those that may, GraphError for a leaf that is followed.
+    Raises WrittenError (a GraphError) for a leaf whose gradient is wanted, DTypeError where others see the memory.
     """
-    packages = sys._getframe(1).f_globals.get("__name__", "").split(".")
-    if "array_api_extra" not in packages and (packages[0] not in _PORTABLE or unshared(tensor) is None):
-        raise DTypeError(_HELP)
-    if tensor.node is not None and tensor.is_leaf:
-        raise GraphError(
-            "x[index] = value: this tensor's gradient is wanted, so its values stay; assign to a copy of it"
+    node, kept = tensor.node, 0
+    if node is not None:
+        if tensor.is_leaf:
+            raise WrittenError(f"x[index] = value: expected a tensor whose gradient is not wanted, got a leaf. {_HELP}")
+        kept = sum(saved is tensor._array for saved in node.saved)  # for the rule of the operation that made it
+    if unshared(tensor, kept) is None:
+        raise DTypeError(
+            "x[index] = value: expected a tensor whose numbers nobody else sees, got one whose memory an array, a "
+            f"view or a graph shares. {_HELP}"
         )
     y = set_at(tensor, index, value)
-    tensor._array, tensor.node = y._array, y.node
+    tensor._array, tensor.node, tensor._no_graph = y._array, y.node, y._no_graph
