@@ -512,3 +512,13 @@ def test_a_page_of_three_axes_shows_one_depth(tmp_path, tab, kind):
     assert tab.complaints == []
     with pytest.raises(IndexingError, match=f"z={y.shape[1]} is out of range"):
         scope.render(tmp_path / "deep.html", z=y.shape[1])
+
+
+def test_the_page_in_a_notebook_is_the_page_that_is_written(tmp_path):
+    y = tg.conv2d(leaf(np.ones((1, 4, 4, 1))), leaf(np.ones((2, 2, 1, 1))))
+    tg.microscope(y).render(tmp_path / "page.html")
+    inline = tg.microscope(y).interactive(height=400)
+    assert inline.page == (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "height:400px" in inline._repr_html_()
+    with pytest.raises(IndexingError, match="interactive: n=1 is out of range"):
+        tg.microscope(y).interactive(n=1)

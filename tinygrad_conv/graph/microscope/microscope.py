@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ...arguments import checked
+from ...arguments import Size, checked
 from ...engine.node import Node, Shape
 from ...engine.source import describe_source
 from ...engine.tensor import Tensor, ndarray
 from ...errors import GraphError, IndexingError
 from ...files import write
+from ..drawing.render import Inline
 from ..value import GraphNode
 from ..watching import Watch
 from .cells import Index
@@ -174,11 +175,18 @@ class Microscope(Scope):
         with their channels. Raises DataError for a path that cannot be written, IndexingError for an n or z that
         is not there.
         """
+        return write(path, self._page("render", n, z), "render")
+
+    def interactive(self, n: int = 0, z: int = 0, height: Size = 600) -> Inline:
+        """The page that `render` writes, inside a notebook's own page. Raises IndexingError as `render` does."""
+        return Inline(self._page("interactive", n, z), height)
+
+    def _page(self, what: str, n: int, z: int) -> str:
         sizes = {"n": self.shape[0], "z": self.shape[1] if len(self.shape) == 5 else 1}
         for (name, size), value in zip(sizes.items(), (n, z), strict=True):
             if not -size <= value < size:
-                raise IndexingError(f"render: {name}={value} is out of range for an output of shape {self.shape}")
-        return write(path, page(self, n % sizes["n"], z % sizes["z"]), "render")
+                raise IndexingError(f"{what}: {name}={value} is out of range for an output of shape {self.shape}")
+        return page(self, n % sizes["n"], z % sizes["z"])
 
     def _repr_html_(self) -> str:
         return self.explain()._repr_html_()

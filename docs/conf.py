@@ -1,0 +1,85 @@
+"""How Sphinx makes the site: ``python docs/make_site.py OUT``."""
+
+import pathlib
+import re
+import sys
+
+HERE = pathlib.Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+from make_api import pages  # noqa: E402
+
+import tinygrad_conv as tg  # noqa: E402
+
+project, author, release = "tinygrad_conv", "The tinygrad_conv developers", tg.__version__
+copyright = author
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build", "images"]
+html_theme, html_title = "furo", f"tinygrad_conv {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False
+default_role = "code"  # docstrings mark code by one backtick
+templates_path: list[str] = []
+
+myst_heading_anchors = 3
+nb_execution_mode = "force"  # outputs are never by hand
+nb_execution_timeout = 900
+nb_execution_raise_on_error = True
+nb_merge_streams = True
+nb_execution_show_tb = True
+autodoc_typehints = "none"  # signatures as they are read in the code; docstrings say shapes
+autodoc_member_order = "bysource"
+napoleon_use_ivar = True
+suppress_warnings = ["ref.python"]  # the type of an attribute that has the name of several things
+
+reference = HERE / "reference"
+reference.mkdir(exist_ok=True)
+for name, text in pages().items():
+    path = reference / f"{name}.rst"
+    if not path.exists() or path.read_text(encoding="utf-8") != text:  # what is as it was is not read again
+        path.write_text(text, encoding="utf-8")
+
+CODE = re.compile(r"(``.*?``|`[^`]*`)")
+
+
+def with_sections(app, what, name, obj, options, lines):
+    """What follows the list of arguments is a section of its own: prose, and what begins with >>>."""
+    inside, k = False, 0
+    while k < len(lines):
+        line, after = lines[k], lines[k + 1] if k + 1 < len(lines) else ""
+        if after.startswith("---"):
+            inside, k = True, k + 2
+            continue
+        begins = line and not line[0].isspace() and (k == 0 or not lines[k - 1])
+        if line.startswith(">>>"):
+            lines[k:k] = ["Examples", "--------", ""]
+            return
+        if inside and begins and " : " not in line and not after.startswith(" "):
+            lines[k:k] = ["Notes", "-----", ""]
+            inside = False
+        k += 1
+
+
+def plain_prose(app, what, name, obj, options, lines):
+    """Docstrings are prose with code in backticks: what else means something to docutils is escaped."""
+    for k, line in enumerate(lines):
+        if line.lstrip().startswith((">>>", "...", "..")):
+            continue
+        parts = CODE.split(line)
+        lines[k] = "".join(
+            part if n % 2 else re.sub(r"(?<!\\)([*|]|(?<=\w)_(?=\W|$))", r"\\\1", part) for n, part in enumerate(parts)
+        )
+
+
+def reached_by_links(app, name, source):
+    """Decisions are listed on a page of theirs, and not beside each page of the site."""
+    if name.startswith("decisions/0"):
+        source[0] = "---\norphan: true\n---\n" + source[0]
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", with_sections, priority=400)  # before napoleon
+    app.connect("autodoc-process-docstring", plain_prose, priority=450)
+    app.connect("source-read", reached_by_links)

@@ -1,0 +1,48 @@
+"""The site's reference has every public name; dead links are found. The build itself is in .ci/run."""
+
+import importlib
+import inspect
+import pathlib
+import re
+
+import pytest
+
+import tinygrad_conv as tg
+
+DOCS = pathlib.Path(__file__).parents[1] / "docs"
+
+
+@pytest.fixture
+def docs(monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    return importlib.import_module
+
+
+@pytest.mark.parametrize("room", ["tinygrad_conv", *(f"tinygrad_conv.{room}" for room in sorted(tg._LAZY))])
+def test_the_reference_has_every_public_name(docs, room):
+    text = "\n".join(docs("make_api").pages().values())
+    written = set(re.findall(r"^\.\. auto(?:class|function):: tinygrad_conv(?:\.\w+)*\.(\w+)$", text, re.M))
+    written |= set(re.findall(r"``(\w+)`` is ``", text))
+    module = importlib.import_module(room)
+    for name in dir(module) if room == "tinygrad_conv" else getattr(module, "__all__", dir(module)):
+        value = getattr(module, name)
+        if name.startswith("_") or not (inspect.isclass(value) or inspect.isroutine(value)):
+            continue
+        assert name in written, f"docs/make_api.py: {room}.{name} is on no page"
+
+
+def test_a_name_is_explained_once(docs):
+    text = "\n".join(docs("make_api").pages().values())
+    written = re.findall(r"^\.\. auto(?:class|function):: (\S+)$", text, re.M)
+    assert len(written) == len(set(written)) > 500
+
+
+def test_dead_links_are_found(docs, tmp_path):
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "a page.html").write_text('<a href="inside/b.html#top">b</a> <a href="https://c.org">c</a>', "utf-8")
+    (tmp_path / "inside" / "b.html").write_text(
+        '<img src="../gone.png"><a class="x" href="../a%20page.html?q=1">a</a><script>"href=\'no\'"</script>'
+        '<iframe srcdoc="&lt;a href=1&gt;"></iframe>',
+        "utf-8",
+    )
+    assert docs("make_site").dead_links(tmp_path) == [f"{pathlib.Path('inside/b.html')} -> ../gone.png"]
