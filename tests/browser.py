@@ -124,11 +124,18 @@ class Browser:
         value = "dark" if dark else "light"
         self("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": value}])
         self("Page.navigate", url=Path(path).absolute().as_uri())
-        for _ in range(3000):
+        for k in range(3000):
             if self.run("document.documentElement?.dataset.ready") == "true":
                 return self
+            if self.complaints and k > 50:  # its script has ended
+                break
             time.sleep(0.02)
         raise TimeoutError(f"{path} did not become ready: {self.complaints}")
+
+    def size(self, width, height):
+        """Make the window so large, as a phone's is 390 by 844."""
+        self("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        return self
 
     def run(self, code):
         """The value of a JavaScript expression."""

@@ -53,4 +53,22 @@ function cut() {
     return ![...g.querySelectorAll("text")].every((t) => inside(t.getBBox(), card));
   }).map((g) => g.dataset.node);
 }
+
+function tiny() {  // texts that are too small to be read
+  const bad = [], size = (e) => parseFloat(getComputedStyle(e).fontSize);
+  for (const e of document.querySelectorAll("h1, h2, h3, p, button, th, td, li, code, small, figcaption, span, dd, label, summary, select"))
+    if (e.offsetParent && e.textContent.trim() && size(e) < 9) bad.push(`${size(e)} px: ${e.textContent.trim().slice(0, 40)}`);
+  for (const t of document.querySelectorAll("#graph text"))
+    if (getComputedStyle(t).display !== "none" && !t.closest('[style*="display: none"]') && t.getClientRects().length && t.getBoundingClientRect().height) {
+      const drawn = size(t) * t.getScreenCTM().a;
+      if (drawn < 8.99) bad.push(`${drawn.toFixed(1)} px: ${t.textContent}`);
+    }
+  return bad;
+}
+function sideways() {  // what sticks out of the window at its right
+  const wide = document.documentElement, bad = wide.scrollWidth > wide.clientWidth ? [`the page is ${wide.scrollWidth} px wide`] : [];
+  for (const e of document.querySelectorAll("header *, aside, dialog, details, canvas, main > *"))
+    if (e.offsetParent && !e.closest(".wide, #shows, svg") && e.getBoundingClientRect().right > innerWidth + 1) bad.push(e.outerHTML.slice(0, 80));
+  return bad;
+}
 "checks";

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -18,7 +18,9 @@ from ...arguments import Size, checked
 from ...engine.primitive import primitives
 from ..value import Graph, GraphModule, GraphNode, Values, counted
 
-__all__ = ["MOST", "as_modules", "fold", "fold_repeats", "with_nodes"]
+__all__ = [
+    "MOST", "around_all", "as_modules", "blocks", "fold", "fold_repeats", "is_inside", "one_per_call", "with_nodes",
+]  # fmt: skip
 
 MOST = 200  # nodes that a reader can take in
 _LEAST = 3  # equal blocks that are worth folding
@@ -310,6 +312,32 @@ def fold_repeats(graph: Graph) -> Graph:
     return _noted(graph, f"{times[0]:,} equal blocks drawn once (x {times[0]:,})" if len(times) == 1 else runs_of)
 
 
+def blocks(graph: Graph) -> Iterator[list[list[str]]]:
+    """The runs that `fold_repeats` folds, inner ones first: for each of their blocks, the names of its nodes.
+
+    >>> import tinygrad_conv as tg
+    >>> from tinygrad_conv.graph import snapshot
+    >>> def f(x):
+    ...     for _ in range(8):
+    ...         x = tg.sin(x)
+    ...     return x
+    >>> [run[:2] for run in blocks(snapshot(f, 1.0))]
+    [[['sin_1'], ['sin_2']]]
+    """
+    stands_for: dict[str, list[str]] = {}  # a node that stands for others in a folded graph
+    number = 0
+    while runs := _runs(graph):
+        number += len(runs)
+        names = [node.name for node in graph.nodes]
+        for run in runs:
+            starts = range(run.start, run.end, run.length)
+            each = [names[start : start + run.length] for start in starts]
+            yield [[name for own in block for name in stands_for.get(own, [own])] for block in each]
+            for k, first in enumerate(each[0]):
+                stands_for[first] = [name for block in each for name in stands_for.get(block[k], [block[k]])]
+        graph = _folded(graph, runs, number)
+
+
 def _runs(graph: Graph) -> list[_Run]:
     """The runs that hide the most nodes; they do not overlap."""
     nodes = graph.nodes
@@ -393,7 +421,7 @@ def _aligned(nodes: Sequence[GraphNode], looks: Any, inputs: Any, run: _Run, end
             continue
         times = (end - start) // length
         unit = _unit(nodes[start].module, nodes[start + length].module)
-        at_module = bool(unit) and (start == 0 or not _is_inside(nodes[start - 1].module, unit))
+        at_module = bool(unit) and (start == 0 or not is_inside(nodes[start - 1].module, unit))
         later = inputs[start + length : start + 2 * length]
         goes_round = int(((later >= start) & (later < start + length)).sum())
         here = at_module, times, -goes_round, nodes[start].kind == "module"
@@ -409,19 +437,19 @@ def _is_first(looks: Any, inputs: Any, start: int, run: _Run) -> bool:
     if (looks[one] != looks[two]).any():
         return False
     before, later = inputs[one], inputs[two]
-    outside = (before < start) & (later < start + length) & (before >= 0)
+    outside = (before < start) & (later < start + length) & (before >= 0) & (later >= 0)
     return bool(((later - before == length) | (later == before) | outside).all())
 
 
 def _unit(a: str, b: str) -> str:
     """The outermost module around `a` that `b` is not in."""
     for path in (*_arounds(a), a):
-        if path and not _is_inside(b, path):
+        if path and not is_inside(b, path):
             return path
     return ""
 
 
-def _is_inside(path: str, module: str) -> bool:
+def is_inside(path: str, module: str) -> bool:
     return path == module or path.startswith(f"{module}.")
 
 
@@ -456,19 +484,19 @@ def _folded(graph: Graph, runs: Sequence[_Run], number: int) -> Graph:
             second = zip(node.inputs, nodes[run.start + run.length + k].inputs, strict=True)
             again[node.name] = tuple(now for before, now in second if before != now and places[now] in own)
         unit = _unit(block[0].module, nodes[run.start + run.length].module)
-        own_nodes = sum(_is_inside(node.module, unit) for node in nodes) if unit else 0
-        if own_nodes == run.length and all(_is_inside(node.module, unit) for node in block):  # the block is a module
+        own_nodes = sum(is_inside(node.module, unit) for node in nodes) if unit else 0
+        if own_nodes == run.length and all(is_inside(node.module, unit) for node in block):  # the block is a module
             last = _unit(nodes[run.end - run.length].module, block[0].module)
             label = f"{unit.rpartition('.')[2]} to {last.rpartition('.')[2]}"
             modules[unit] = replace(modules[unit], repeat=run.times, label=label)
             continue
-        around = _common([node.module for node in block])
+        around = around_all([node.module for node in block])
         star = f"{around}.*{number - k}" if around else f"*{number - k}"
         modules[star] = GraphModule(star, "", sum(node.n_params for node in block), repeat=run.times, label="block")
         for node in block:
             homes[node.name] = star + (f".{node.module[len(around) :].lstrip('.')}" if node.module != around else "")
             for path in (node.module, *_arounds(node.module)):
-                if path in modules and path != around and not _is_inside(around, path):
+                if path in modules and path != around and not is_inside(around, path):
                     moved = f"{star}.{path[len(around) :].lstrip('.')}"
                     modules[moved] = replace(modules[path], path=moved)
             ends = last_of[node.name].module
@@ -497,9 +525,9 @@ def _times_each(inputs: Sequence[str]) -> list[tuple[str, str]]:
     return [("reads", f"{name} ×{n}") for name, n in Counter(inputs).items() if n > 1]
 
 
-def _common(paths: Sequence[str]) -> str:
+def around_all(paths: Sequence[str]) -> str:
     """The innermost module around all these paths."""
     around = paths[0]
-    while around and not all(_is_inside(path, around) for path in paths):
+    while around and not all(is_inside(path, around) for path in paths):
         around = around.rpartition(".")[0]
     return around

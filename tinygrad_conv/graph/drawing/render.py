@@ -118,7 +118,8 @@ def draw(
         "time": ("time" in show or color == "time") and (profile or True), "backward": backward,
     }  # fmt: skip
     graph = snapshot(thing, *example_args, **options)
-    details = partial(snapshot, thing, *example_args, **{**options, "values": True, "gradients": True})
+    all_of_it = {**options, "values": True, "gradients": True, "time": profile or True}
+    details = partial(snapshot, thing, *example_args, **all_of_it)
     return Drawing(graph, direction, show, level=level, fold=fold, color=color, theme=theme, unit=unit, details=details)
 
 
@@ -146,7 +147,7 @@ class Drawing:
         at_level = as_modules(plain) if level == "modules" else plain
         self.shown = folded(at_level) if fold else at_level
         self._direction, self._level, self._unit = direction, level, unit
-        self._show, self._color = show, color
+        self._show, self._color, self._fold = show, color, fold
         if level == "units":
             self.shown = graph
             self._written("LR")  # what cannot be drawn so is refused now
@@ -171,10 +172,10 @@ class Drawing:
 
     @property
     def details(self) -> Graph:
-        """`graph` with values and gradients, for pages that show them; without, if they cannot be had any more."""
+        """`graph` with values, gradients and times, for pages that show them; without, if they are not to be had."""
         if self._detailed is None:  # no cached_property: its frame would be taken for the user's line
             self._detailed = self.graph
-            if self._details is not None and not {"values", "gradients"} <= set(self.graph.known):
+            if self._details is not None and not {"values", "gradients", "time"} <= set(self.graph.known):
                 with suppress(GraphError, MutationError):
                     self._detailed = self._details()
         return self._detailed
@@ -209,9 +210,7 @@ class Drawing:
             known = f".{', .'.join(_FORMATS[:-1])} or .{_FORMATS[-1]}"
             raise ArgumentError(f"render: expected a path ending in {known}, got {str(path)!r}")
         if suffix == "html":
-            from ..page.page import render_html
-
-            return render_html(self.details, path)
+            return write(path, self._page(), "render")
         return write(path, self._content(suffix), "render")
 
     def _content(self, suffix: str) -> bytes | str:
@@ -239,9 +238,16 @@ class Drawing:
 
         Raises what `render` does.
         """
-        from ..page.page import html
+        return Inline(self._page(), height)
 
-        return Inline(html(self.details), height)
+    def _page(self) -> str:
+        from ..page.page import html
+        from ..page.still import still
+
+        if self._level == "units":
+            return still(self.graph, self.svg)
+        graph = self.details if "plumbing" in self._show else without_plumbing(self.details)
+        return html(graph, self._show, self._color, self._level, self._fold, self._theme)
 
     def __str__(self) -> str:
         return tree(self.shown, whole=self.graph)

@@ -6,14 +6,21 @@ The layout is the page's own (`page.js`), so no layout program is needed. The sa
 from __future__ import annotations
 
 import os
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from ...arguments import checked
 from ...engine.primitive import primitives
 from ...files import write
 from ..describing import options
-from ..value import Graph, GraphModule, GraphNode, Values, counted
+from ..drawing.dot import DEFAULT_SHOW, Shown
+from ..drawing.folding import as_modules
+from ..drawing.looks import Color, Painter
+from ..value import Graph, GraphNode, Values, counted
+from .boxes import Box, boxes
 from .picture import picture
+from .rules import rule
 from .template import fill
 
 __all__ = ["html", "render_html"]
@@ -21,18 +28,35 @@ __all__ = ["html", "render_html"]
 _PIXELS = 320_000  # of all images of a page together, about
 
 
-def render_html(graph: Graph, path: str | os.PathLike[str]) -> Path:
-    """Write a graph as one self-contained HTML file.
-
-    Values and gradients are on it if the graph has them (``show=("values", "gradients")``).
+@checked
+def render_html(
+    graph: Graph, path: str | os.PathLike[str], show: Shown | None = None, color: Color = "kind",
+    level: Literal["ops", "modules"] = "ops", fold: bool = True, theme: Literal["auto", "light", "dark"] = "auto",
+) -> Path:  # fmt: skip
+    """Write a graph as one self-contained HTML file. See `html`.
 
     Raises DataError for a path that cannot be written.
     """
-    return write(path, html(graph), "render")
+    return write(path, html(graph, show, color, level, fold, theme), "render")
 
 
-def html(graph: Graph) -> str:
-    """The page of a graph as text.
+@checked
+def html(
+    graph: Graph, show: Shown | None = None, color: Color = "kind", level: Literal["ops", "modules"] = "ops",
+    fold: bool = True, theme: Literal["auto", "light", "dark"] = "auto",
+) -> str:  # fmt: skip
+    """The page of a graph as text. What the options say is how it opens; it has switches for them.
+
+    Parameters
+    ----------
+    show : names, as `draw` takes them
+        What is written on the cards. None: shapes and options, and values and gradients if the graph has them.
+    color : "kind", "cost", "bytes", "time" or "gradients"
+        What fills mean.
+    level : "ops" or "modules"
+        Whether it opens with the innermost modules open or closed.
+    fold : bool
+        Equal blocks once, until somebody asks for all.
 
     >>> import tinygrad_conv as tg
     >>> from tinygrad_conv.graph import snapshot
@@ -41,17 +65,32 @@ def html(graph: Graph) -> str:
     """
     facts = [counted(graph.n_operations, "operation")]
     facts += [counted(n, unit) for n, unit in ((graph.n_params, "parameter"), (graph.flops, "FLOP")) if n]
-    return fill(__package__, "page", graph.title or "Graph", " · ".join(facts), _data(graph))
+    if show is None:
+        show = (*DEFAULT_SHOW, *(name for name in ("values", "gradients") if name in graph.known))
+    data = _data(graph, fold)
+    data |= {"show": [show] if isinstance(show, str) else sorted(show), "color": color, "level": level, "theme": theme}
+    return fill(__package__, "page", graph.title or "Graph", " · ".join(facts), data)
 
 
 # ------------------------------------------------------------------------------------------
 # The data
 
 
-def _data(graph: Graph) -> dict[str, Any]:
+def _data(graph: Graph, fold: bool) -> dict[str, Any]:
+    modules = {_named(node.name): node for node in as_modules(graph).nodes if node.kind == "module"}
+    graph, found, home = boxes(graph, fold)
     index = {node.name: k for k, node in enumerate(graph.nodes)}
-    album = _Album(graph)
-    nodes = [_node(node, index, album) for node in graph.nodes]
+    album, rules = _Album(graph), _Rules(graph)
+    values, gradients = (Painter(graph, color, ()) for color in ("kind", "gradients"))
+    nodes = [
+        {
+            **_node(node, index, album), **_dropping({
+                "within": home[node.name], "alarm": values.alarm(node), "dead": gradients.alarm(node),
+                "rule": rules.add(node),
+            })
+        }
+        for node in graph.nodes
+    ]  # fmt: skip
     first = [k for k, node in enumerate(graph.nodes) if not node.order]
     operations = [k for k in reversed(first) if graph.nodes[k].kind == "operation"]
     pulled = sorted((k for k in operations if graph.nodes[k].step), key=lambda k: graph.nodes[k].step)
@@ -59,43 +98,83 @@ def _data(graph: Graph) -> dict[str, Any]:
     seeds |= {index[name] for k in seeds for name in graph.nodes[k].inputs}
     return {
         "nodes": nodes,
-        "modules": [_module(module) for module in graph.modules],
+        "boxes": [_box(box, index, modules.get(_named(box.path))) for box in found],
         "pictures": album.pictures,
         "formulas": _formulas(graph),
+        "rules": rules.written,
         "steps": pulled or operations,
         "seeds": sorted(seeds),
         "notes": list(graph.notes),
+        "known": list(graph.known),
         "has_values": any(node.values is not None for node in graph.nodes),
         "has_gradients": any(node.gradients is not None for node in graph.nodes),
     }
 
 
+def _named(path: str) -> str:
+    return path.replace("#", "_")  # as names of folded nodes are
+
+
 def _node(node: GraphNode, index: dict[str, int], album: _Album) -> dict[str, Any]:
     details = {
         "op": node.primitive, "options": options(node), "params": [list(pair) for pair in node.params],
-        "shape": "" if node.shape is None else "scalar" if node.shape == () else str(node.shape), "dtype": node.dtype,
-        "n_params": node.n_params, "flops": node.flops, "bytes": node.bytes, "source": node.source,
-        "time": f"{node.time * 1e6:,.1f} µs" if node.time else "", "note": f"× {node.count}" if node.count > 1 else "",
+        "shape": _shape(node), "dtype": node.dtype, "n_params": node.n_params, "flops": node.flops,
+        "bytes": node.bytes, "source": node.source, "time": node.time and float(f"{node.time:.3g}"),
+        "note": f"× {node.count}" if node.count > 1 else "", "order": node.order, "of": node.of,
         "value": album.add(node, node.values), "gradient": album.add(node, node.gradients),
+        "norm": node.gradients and _short(node.gradients.norm), "module": node.module.replace("#", ", call "),
         "arrivals": [[index[user], album.add(node, so_far)] for user, so_far in node.arrivals],
     }  # fmt: skip
     return {
         "name": node.name, "kind": node.kind, "label": node.label, "inputs": [index[name] for name in node.inputs],
-        "module": node.module, **_dropping(details),
+        **_dropping(details),
     }  # fmt: skip
 
 
-def _module(module: GraphModule) -> dict[str, Any]:
-    repeat = module.repeat if module.repeat > 1 else 0
-    details = {"kind": module.kind, "n_params": module.n_params, "label": module.label, "repeat": repeat}
-    return {"path": module.path, **_dropping(details)}
+def _shape(node: GraphNode) -> str:
+    return "" if node.shape is None else "scalar" if node.shape == () else str(node.shape)
+
+
+def _short(number: float) -> float | None:
+    """A number that JSON can hold, in four digits."""
+    return float(f"{number:.4g}") if isfinite(number) else None
+
+
+def _box(box: Box, index: dict[str, int], whole: GraphNode | None) -> dict[str, Any]:
+    """A box, with what a picture of modules would say of it as a whole."""
+    said = {"options": options(whole), "shape": _shape(whole)} if whole is not None else {}
+    details = {
+        "what": box.what, "within": box.within, "round": box.round, **said,
+        "blocks": [[index[name] for name in block] for block in box.blocks],
+    }  # fmt: skip
+    return {"path": box.path, "kind": box.kind, "name": box.name, **_dropping(details)}
 
 
 def _dropping(details: dict[str, Any]) -> dict[str, Any]:
-    """Without what is empty (0 as a picture's number stays)."""
-    return {
-        name: value for name, value in details.items() if value or (value == 0 and name in ("value", "gradient"))
-    }  # fmt: skip
+    """Without what is empty (0 as the number of a picture or of a rule stays)."""
+    numbers = ("value", "gradient", "rule")
+    return {name: value for name, value in details.items() if value or (value == 0 and name in numbers)}
+
+
+class _Rules:
+    """How gradients pass through operations on single numbers; those of one kind share an expression."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._numbers: dict[Any, int | None] = {}
+        self.written: list[Any] = []
+
+    def add(self, node: GraphNode) -> int | None:
+        """The number of the node's expression."""
+        inputs = [self._graph[name] for name in node.inputs]
+        if node.kind != "operation" or node.order or node.shape != () or any(x.shape not in ((), None) for x in inputs):
+            return None
+        key = node.primitive, node.params
+        if key not in self._numbers:
+            written = rule(node, self._graph)
+            self._numbers[key] = None if written is None else len(self.written)
+            self.written += [] if written is None else [written]
+        return self._numbers[key]
 
 
 def _formulas(graph: Graph) -> dict[str, str]:

@@ -23,7 +23,16 @@ def number(value: Any, digits: int = 4) -> str:
     >>> number(0.123456), number(12), number(float("nan"))
     ('0.1235', '12', 'NaN')
     """
-    return "NaN" if value != value else f"{value:.{digits}g}"
+    return "NaN" if value != value else f"{value + 0.0:.{digits}g}"  # no -0
+
+
+def exact(value: Any) -> str:
+    """The shortest text that is this number and no other of its dtype.
+
+    >>> exact(np.float32(0.1)), exact(np.float64(1) / 3)
+    ('0.1', '0.3333333333333333')
+    """
+    return "NaN" if value != value else str(value)
 
 
 def picture(array: ndarray[Any, Any], kernel: bool = False, pixels: int = 8192) -> dict[str, Any]:
@@ -52,7 +61,7 @@ def picture(array: ndarray[Any, Any], kernel: bool = False, pixels: int = 8192) 
     elif flat.size and not flat.any():
         shown["bad"] = "all zero"
     if flat.size == 1:
-        return {**shown, "text": number(flat[0], 8)}
+        return {**shown, "text": number(flat[0]), "exact": exact(array.reshape(-1)[0])}
     if not finite.size:
         return {**shown, "text": shown.get("bad", "no values")}
     shown |= _image(array, finite, kernel, pixels)
@@ -65,6 +74,7 @@ def picture(array: ndarray[Any, Any], kernel: bool = False, pixels: int = 8192) 
     shown["statistics"] = _statistics(flat, finite)
     if flat.size <= _TILES and array.ndim <= 2:
         shown["grid"] = [[number(v) for v in row] for row in np.atleast_2d(array).tolist()]
+        shown["exact"] = [[exact(v) for v in row] for row in np.atleast_2d(array)]
     return shown
 
 

@@ -31,7 +31,7 @@ def _resource(room: str, name: str) -> str:
 
 
 def _script(room: str, page: str) -> str:
-    """The page's scripts one after the other, in the order of their names: ``page.1.boxes.js`` comes first."""
+    """The page's scripts one after the other, in the order of their names: ``page.01.data.js`` comes first."""
     names = (file.name for file in files(room).iterdir())
     scripts = sorted(name for name in names if name.startswith(f"{page}.") and name.endswith(".js"))
     return "".join(_resource(room, name) for name in scripts)

@@ -1,31 +1,13 @@
 // --------------------------------------------------------------------------------------------------------------- Layout
 // Each open box is laid out by itself, inner ones first: rows by longest path, order by barycentres, places by least
-// squares. An edge that enters or leaves a box does so through a port on its border.
+// squares. An edge that enters or leaves a box does so through a port on its border. What goes round in a folded run has a
+// lane of its own at the right, and no say in where things stand.
 
-const GAP_X = 26, GAP_Y = 34, PAD = 14, HEADER = 26, THUMB = 38;
-const measure = document.createElement("canvas").getContext("2d");
-function width(text, font) { measure.font = font; return measure.measureText(text).width; }
-const BOLD = "600 13px system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif", SMALL = BOLD.replace("600 13px", "11px");
+const GAP_X = 26, GAP_Y = 34, PAD = 14, LANE = 12;
 
-function lines(item) {
-  if (item.box) return [item.kind, item.n_params ? count(item.n_params, "param") : "", count(item.size, "node")].filter(Boolean);
-  const scalar = item.value !== undefined && data.pictures[item.value].text;
-  return [item.alone, item.options, scalar ? `${item.shape} ${scalar}` : item.shape, item.note].filter(Boolean).map((s) => s.length > 40 ? s.slice(0, 39) + "…" : s);
-}
-function count(n, unit) { return `${n.toLocaleString("en")} ${unit}${n === 1 ? "" : "s"}`; }
-function picture(item, which) { const k = item[which]; return k === undefined || data.pictures[k].text ? null : data.pictures[k]; }
-function card(item) {
-  item.lines = lines(item);
-  const name = item.box ? item.name : item.label;
-  const text = Math.max(width(name, BOLD), ...item.lines.map((line) => width(line, SMALL))) + 20 + (item.box ? 26 : 0);
-  item.slots = (picture(item, "value") ? 1 : 0) + (picture(item, "gradient") ? 1 : 0);
-  item.w = Math.ceil(Math.max(52, text) + item.slots * (THUMB + 6));
-  item.h = Math.max(24 + 14 * item.lines.length + (item.lines.length ? 4 : 2), item.slots ? THUMB + 12 : 0);
-  item.left = item.right = item.w / 2;
-}
-
-function layout(box, edges) {
-  const items = box.children.map((child) => { if (child.box && child.open) layout(child, edges); else card(child); return child; });
+function* layout(box, edges, lanes) {  // gives way after each box, so that a large graph stops nobody
+  const items = kids(box);
+  for (const child of items) if (child.box && child.open) yield* layout(child, edges, lanes); else card(child);
   const links = [...(edges.get(box) || new Map()).values()];
   const beside = sides(items, links);
   const ports = [...new Map(links.flatMap((link) => [link.from, link.to]).filter((end) => end.port).map((end) => [end.id, end])).values()];
@@ -37,7 +19,7 @@ function layout(box, edges) {
     item.right = item.w / 2 + GAP_X + Math.max(...item.column.map((side) => side.w));
     item.tall = Math.max(item.h, item.column.reduce((sum, side) => sum + side.h + 8, -8));
   }
-  const rows = arrange(placed, links.filter((link) => !beside.has(link.from)));
+  const rows = yield* arrange(placed, links.filter((link) => !beside.has(link.from)));
   let y = box === root ? 0 : HEADER + 12;
   rows.forEach((row) => {
     const h = Math.max(0, ...row.map((item) => item.tall || 0));
@@ -48,12 +30,14 @@ function layout(box, edges) {
   const all = rows.flat();
   const low = Math.min(...all.map((item) => item.x - item.left)), high = Math.max(...all.map((item) => item.x + item.right));
   const inset = box === root ? 0 : PAD;
-  const header = box === root ? 0 : width(title(box), BOLD) + 54;
+  const header = box === root ? 0 : width(title(box), BOLD) + (box.kind === "repeat" ? 120 : 54);
   for (const item of all) item.x += inset - low;
   box.w = Math.ceil(Math.max(high - low + 2 * inset, header));
   box.h = Math.ceil(y + (box === root ? 0 : PAD));
   const main = ports.find((p) => p.port === "in") || ports[0];
   box.left = main ? main.x : box.w / 2;  // where it hangs: its main edge is straight
+  box.lanes = 0;
+  box.w += LANE * Math.min(4, lanes.get(box) || 0);
   box.right = box.w - box.left;
   for (const port of ports) { if (port.port === "in") port.y = 0; else port.y = box.h; }
   for (const item of placed) {
@@ -61,8 +45,8 @@ function layout(box, edges) {
     for (const side of item.column) { side.x = item.x + item.w / 2 + GAP_X + side.w / 2; side.y = at; at += side.h + 8; }
   }
   for (const link of links) link.beside = beside.get(link.from) === link.to;
+  yield;
 }
-function title(box) { return `${box.name} ${box.kind} ${box.repeat ? `× ${box.repeat}` : ""}`.trim(); }
 
 function sides(items, links) {  // a parameter or constant stands beside the operation that alone uses it
   const found = new Map();
@@ -75,7 +59,7 @@ function sides(items, links) {  // a parameter or constant stands beside the ope
   return found;
 }
 
-function arrange(items, links) {  // rows of items and of waypoints, with x; a waypoint keeps an edge clear of a row
+function* arrange(items, links) {  // rows of items and of waypoints, with x; a waypoint keeps an edge clear of a row
   const after = new Map(items.map((item) => [item, []])), before = new Map(items.map((item) => [item, []]));
   const state = new Map();
   const order = [];
@@ -113,22 +97,29 @@ function arrange(items, links) {  // rows of items and of waypoints, with x; a w
   const ways = new Map();  // edges from the same item share their waypoints
   for (const link of forward) {
     let from = link.from;
-    for (let r = rank.get(link.from) + 1; r < rank.get(link.to); r++) {
-      const key = `${link.from.id} ${r}`;
-      let way = ways.get(key);
-      if (!way) { way = {way: true, w: 10, h: 0, left: 7, right: 7, rank: r}; ways.set(key, way); rank.set(way, r); put(way, r); join(from, way); }
+    if (!ways.has(from)) ways.set(from, []);
+    const shared = ways.get(from);
+    for (let r = rank.get(link.from) + 1, end = rank.get(link.to); r < end; r++) {
+      let way = shared[r];
+      if (!way) { way = {way: true, w: 10, h: 0, left: 7, right: 7, rank: r}; shared[r] = way; rank.set(way, r); put(way, r); join(from, way); }
       link.way.push(way);
       from = way;
     }
     join(from, link.to);
   }
+  yield;
   for (let r = 0; r <= last + 1; r++) rows[r] = rows[r] || [];
   while (rows.length && !rows[rows.length - 1].length) rows.pop();
-  const mean = (item, r) => {
-    const found = (near.get(item) || []).filter((other) => r === undefined || rank.get(other) === r);
-    const weight = (other) => !item.way === !other.way ? 8 : 1;  // the main line is straight, and so are long edges
-    const all = found.reduce((sum, other) => sum + weight(other), 0);
-    return all ? found.reduce((sum, other) => sum + weight(other) * (r === undefined ? other.x : other.slot), 0) / all : null;
+  const total = rows.reduce((sum, row) => sum + row.length, 0);
+  const mean = (item, r) => {  // of its neighbours' places (in row r: of their slots); the main line is straight, and so are long edges
+    let sum = 0, all = 0;
+    for (const other of near.get(item) || []) {
+      if (r !== undefined && rank.get(other) !== r) continue;
+      const weight = !item.way === !other.way ? 8 : 1;
+      all += weight;
+      sum += weight * (r === undefined ? other.x : other.slot);
+    }
+    return all ? sum / all : null;
   };
   rows.forEach((row) => row.forEach((item, k) => { item.slot = k; }));
   for (let sweep = 0; sweep < 8; sweep++) {
@@ -138,14 +129,18 @@ function arrange(items, links) {  // rows of items and of waypoints, with x; a w
       for (const item of rows[r]) { const m = mean(item, down ? r - 1 : r + 1); item.key = m === null ? item.slot : m; }
       rows[r].sort((a, b) => a.key - b.key || a.slot - b.slot).forEach((item, slot) => { item.slot = slot; });
     }
+    yield;
   }
   for (const row of rows) { let x = 0; for (const item of row) { item.x = x + item.left; x += item.left + item.right + GAP_X; } }
   for (const row of rows) { const middle = row.length ? (row[0].x + row[row.length - 1].x) / 2 : 0; for (const item of row) item.x -= middle; }
-  for (let sweep = 0, most = Math.min(120, 30000 / items.length); sweep < most; sweep++)
-    for (let k = 0; k < rows.length; k++) settle(rows[sweep % 2 ? rows.length - 1 - k : k], mean);
+  for (let sweep = 0, moved = 1, most = Math.min(120, 30000 / total); sweep < most && moved > 0.05; sweep++) {
+    moved = 0;
+    for (let k = 0; k < rows.length; k++) moved = Math.max(moved, settle(rows[sweep % 2 ? rows.length - 1 - k : k], mean));
+    yield;
+  }
   return rows;
 }
-function settle(row, mean) {  // places nearest to those wished for that keep the order and the gaps
+function settle(row, mean) {  // places nearest to those wished for that keep the order and the gaps; how far it moved any
   const blocks = [];
   let offset = 0;
   row.forEach((item, k) => {
@@ -159,12 +154,14 @@ function settle(row, mean) {  // places nearest to those wished for that keep th
     }
     blocks.push(block);
   });
-  for (const block of blocks) for (const [item, at] of block.items) item.x = block.sum / block.n + at;
+  let moved = 0;
+  for (const block of blocks) for (const [item, at] of block.items) { const x = block.sum / block.n + at; moved = Math.max(moved, Math.abs(x - item.x)); item.x = x; }
+  return moved;
 }
 
-function connect() {  // visible edges, and for each open box the links between its children and ports
-  const edges = new Map(), seen = new Map();
-  const ports = new Map();
+function connect() {  // visible edges, for each open box the links between its children and ports, and what goes round
+  const edges = new Map(), seen = new Map(), ports = new Map(), lanes = new Map(), as = nodes.map(shownAs), ups = new Map();
+  const around = (item) => { if (!ups.has(item)) ups.set(item, path(item)); return ups.get(item); };
   const port = (box, side, item) => {
     const id = `${box.id} ${side} ${item.id}`;
     if (!ports.has(id)) ports.set(id, {id, port: side});
@@ -177,21 +174,26 @@ function connect() {  // visible edges, and for each open box the links between 
     return edges.get(box).get(key);
   };
   nodes.forEach((node, k) => node.inputs.forEach((input) => {
-    const from = shownAs(nodes[input]), to = shownAs(node);
-    if (from === to) return;
-    const key = `${from.id} ${to.id}`;
+    const from = as[input], to = as[k], run = roundIn(nodes[input], node);
+    if (from === to && !run) return;
+    const key = `${from.id} ${to.id}${run ? " round" : ""}`;
     if (seen.has(key)) { seen.get(key).pairs.push([input, k]); return; }
-    const up = path(from), down = path(to);
+    const edge = {from, to, run, pairs: [[input, k]], key, parts: []};
+    seen.set(key, edge);
+    if (run) { lanes.set(run, (lanes.get(run) || 0) + 1); return; }
+    const up = around(from), down = around(to);
     let depth = 0;
     while (depth + 1 < up.length && depth + 1 < down.length && up[depth + 1] === down[depth + 1]) depth++;
-    const parts = [];
     let at = from;
-    for (let d = up.length - 1; d > depth; d--) { parts.push([up[d], link(up[d], at, port(up[d], "out", from))]); at = up[d]; }
+    for (let d = up.length - 1; d > depth; d--) { edge.parts.push([up[d], link(up[d], at, port(up[d], "out", from))]); at = up[d]; }
     const inner = down[depth + 1] || to;
-    parts.push([up[depth], link(up[depth], at, inner)]);
-    for (let d = depth + 1; d < down.length; d++) parts.push([down[d], link(down[d], port(down[d], "in", from), down[d + 1] || to)]);
-    seen.set(key, {from, to, parts, pairs: [[input, k]], key});
+    edge.parts.push([up[depth], link(up[depth], at, inner)]);
+    for (let d = depth + 1; d < down.length; d++) edge.parts.push([down[d], link(down[d], port(down[d], "in", from), down[d + 1] || to)]);
   }));
-  return [edges, [...seen.values()], ports];
+  return [edges, [...seen.values()], ports, lanes];
 }
-
+function roundIn(input, node) {  // the folded run in which one is in an earlier block than the other; null if in none
+  for (let box = node.parent; box; box = box.parent)
+    if (box.folded && box.open && box.places.has(input.k) && box.places.get(input.k)[0] !== box.places.get(node.k)[0] && chain(box).every((b) => b.open || hiding(b))) return box;
+  return null;
+}

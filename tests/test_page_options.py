@@ -1,0 +1,299 @@
+"""The page means what the picture means: levels, colours, what is shown, folded blocks; backward in numbers."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import browser
+import numpy as np
+import pytest
+
+import tinygrad_conv as tg
+from tinygrad_conv.graph import draw, snapshot
+from tinygrad_conv.graph.drawing.looks import Painter
+from tinygrad_conv.graph.page import html
+from tinygrad_conv.graph.page.boxes import boxes
+from tinygrad_conv.graph.page.rules import rule
+
+pytestmark = browser.needed
+CHECKS = (Path(__file__).parent / "page_checks.js").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def tab():
+    tab = browser.Browser(1280, 900)
+    yield tab
+    tab.close()
+
+
+class Recurrent(tg.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.wx, self.wh = tg.nn.Dense(4), tg.nn.Dense(4)
+
+    def forward(self, xs):
+        h = tg.zeros((2, 4))
+        for t in range(12):
+            h = tg.tanh(self.wx(xs[:, t]) + self.wh(h))
+        return h
+
+
+def small_net():
+    layers = [
+        tg.nn.Conv2D(4, 3, padding=1, activation="relu", name="conv"), tg.nn.MaxPool2D(name="pool"), tg.nn.Flatten(),
+        tg.nn.Dense(5, activation="tanh", name="hidden"), tg.nn.Dense(3, name="out"),
+    ]  # fmt: skip
+    return tg.nn.Sequential(layers, seed=0)
+
+
+CASES = {
+    "layers": (small_net, np.random.default_rng(0).random((1, 8, 8, 1)).astype("float32")),
+    "loop": (Recurrent, np.ones((2, 12, 3), "float32")),
+}
+
+
+def card(name):
+    """The JavaScript of a node's card."""
+    return f"byId.get(nodes.find((n) => n.name === {name!r}).id)"
+
+
+def drawn(name, **options):
+    make, x = CASES[name]
+    return draw(make(), x, **options)
+
+
+# ------------------------------------------------------------------------------------------
+# The same in .html as in .svg
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("level", ["ops", "modules"])
+@pytest.mark.parametrize("name", CASES)
+def test_the_same_nodes(tab, tmp_path, name, level, backward):
+    drawing = drawn(name, level=level, backward=backward)
+    tab.open(drawing.render(tmp_path / "net.html"))
+    shown = tab.run("things.filter((t) => !t.box || !t.open).map((t) => t.box ? t.path.replaceAll('#', '_') : t.name)")
+    if (name, level, backward) != ("loop", "modules", True):  # a picture cuts a module where its gradient goes round
+        assert sorted(shown) == sorted(node.name for node in drawing.shown.nodes)
+    assert tab.complaints == []
+
+
+@pytest.mark.parametrize("color", ["cost", "bytes", "gradients"])
+def test_the_same_colours(tab, tmp_path, color):
+    drawing = drawn("layers", color=color)
+    painter = Painter(drawing.shown, color, ())
+    tab.open(drawing.render(tmp_path / "net.html"))
+    assert tab.run("document.getElementById('color').value") == color
+    for node in drawing.shown.nodes:
+        if node.kind == "operation" and not painter.alarm(node):
+            fill = tab.run(f"getComputedStyle({card(node.name)}.querySelector('.card')).fill")
+            drawn_as = "#" + "".join(f"{int(part):02x}" for part in re.findall(r"\d+", fill))
+            assert drawn_as == painter.look(node).fill.lower()
+
+
+@pytest.mark.parametrize("color", ["kind", "cost", "time", "bytes", "gradients"])
+def test_a_switch_for_colours(tab, tmp_path, color):
+    tab.open(drawn("layers").render(tmp_path / "net.html"))
+    tab.run(f"const s = document.getElementById('color'); s.value = {color!r}; s.dispatchEvent(new Event('change')); 0")
+    cards = "[...document.querySelectorAll('.node.operation > .card')]"
+    fills = tab.run(f"new Set({cards}.map((c) => getComputedStyle(c).fill)).size")
+    assert (fills == 1) == (color == "kind")
+    legend = tab.run("document.getElementById('legend').textContent")
+    word = {"kind": "parameter", "cost": "FLOPs from", "gradients": "norm from"}
+    assert word.get(color, f"{color} from") in legend
+
+
+def test_what_is_shown(tab, tmp_path):
+    words = {"shape": "(3, 3, 1, 4)", "dtype": "float32", "flops": "FLOPs", "source": ".py:", "params": "40 params",
+             "options": "padding 1"}  # fmt: skip
+    for what, word in words.items():
+        tab.open(drawn("layers", show=(what,)).render(tmp_path / "net.html"))
+        text = tab.run("document.getElementById('graph').textContent")
+        assert (word in text) or what == "params"
+        assert not any(other in text for name, other in words.items() if name != what)
+        tab.run(f"document.getElementById('show-{what}').click()")
+        assert word not in tab.run("document.getElementById('graph').textContent")
+    assert tab.run("document.querySelectorAll('.thumbs').length") == 0
+    tab.run("document.getElementById('show-values').click()")
+    assert tab.run("document.querySelectorAll('.thumbs').length") > 5
+
+
+def test_units_are_a_page_too(tab, tmp_path):
+    net = tg.nn.Sequential([tg.nn.Dense(3, activation="tanh"), tg.nn.Dense(1)], seed=0)
+    tab.open(draw(net, np.ones((1, 2), "float32"), level="units").render(tmp_path / "units.html"))
+    assert tab.run("document.querySelectorAll('main svg').length") == 1
+    assert (tab.complaints, len(tab.requests)) == ([], 1)
+
+
+# ------------------------------------------------------------------------------------------
+# Folded blocks, and all of them
+
+
+def test_iterations_fold_and_unfold(tab, tmp_path):
+    tab.open(drawn("loop").render(tmp_path / "loop.html"))
+    tab.run(CHECKS)
+    assert "iterations ×11" in tab.run("document.querySelector('.titles').textContent")
+    assert tab.run("document.querySelectorAll('#scene .edge.round').length") == 1  # tanh, to the next iteration
+    folded = tab.run("document.querySelectorAll('.node').length")
+    assert folded < 25
+    tab.click(".unfold")
+    assert tab.run("things.filter((t) => t.kind === 'block').map((t) => t.name).slice(0, 3)") == [
+        "iteration 1", "iteration 2", "iteration 3",
+    ]  # fmt: skip
+    assert tab.run("document.querySelectorAll('#scene .edge.round').length") == 0
+    assert tab.run("overlapping()") == []
+    tab.run("select(nodes.find((n) => n.name === 'tanh_7'))")
+    assert tab.run("byId.has(nodes.find((n) => n.name === 'tanh_7').id)")
+    tab.click(".unfold")
+    assert tab.run("shownAs(nodes.find((n) => n.name === 'tanh_7')).name") == "tanh_2"
+    for _ in range(20):
+        tab.key("s")
+    assert tab.complaints == []
+
+
+def test_groups_mean_something():
+    def irregular(x):
+        for k in range(700):
+            x = tg.sin(x) * (k + 1.5) if k % 7 in (0, 1, 3) and k % 5 else tg.cos(x)
+        return x
+
+    _, found, home = boxes(snapshot(irregular, 1.0))
+    parts = [box for box in found if box.kind == "part"]
+    assert parts
+    assert all(re.match(r"\w+_\d+ to \w+_\d+$|iterations", box.name) for box in parts)
+    assert any("test_page_options.py:" in box.what for box in parts)
+    assert set(home.values()) <= {"", *(box.path for box in found)}
+
+
+# ------------------------------------------------------------------------------------------
+# The backward pass
+
+
+def scalars():
+    a, b, c = (
+        tg.Tensor(value, requires_grad=True, name=name) for name, value in {"a": 0.9, "b": -1.7, "c": 0.4}.items()
+    )
+    y = tg.tanh(a * b + c) * tg.relu(a) / (b * b + 1.0) - tg.exp(-c) * tg.leaky_relu(b) + a**3.0
+    return y, (a, b, c)
+
+
+def test_scalars_show_data_and_grad_and_end_at_grad(tab, tmp_path):
+    y, leaves = scalars()
+    tab.open(draw(y).render(tmp_path / "scalars.html"))
+    tab.run(CHECKS)
+    y.backward()
+    tab.key("s")
+    assert "grad 0" in tab.run(card("a") + ".textContent")
+    filled = []
+    while not tab.run("document.getElementById('step').disabled"):
+        filled += tab.run("[...document.querySelectorAll('.filled')].map((p) => p.textContent)")
+        tab.key("s")
+    filled += tab.run("[...document.querySelectorAll('.filled')].map((p) => p.textContent)")
+    assert tab.run("cut()") == []
+    tab.run("document.getElementById('exact').click()")
+    for leaf in leaves:
+        text = tab.run(card(leaf.name) + ".querySelector('text.grad').textContent")
+        assert float(text.removeprefix("grad ").replace("−", "-")) == leaf.grad.item()
+        assert f"data {leaf.item()!r}".replace("-", "−") in tab.run(card(leaf.name) + ".textContent")
+    for text in filled:  # what is written there is true
+        left, right = text.replace("−", "-").replace("×", "*").rsplit(" = ", 1)
+        left = re.sub(r"([\d.]+|\))²", r"\1**2", left).replace("exp", "np.exp")
+        assert np.isclose(eval(left, {"np": np}), float(right), rtol=0.02), text
+    assert any("²) × " in text for text in filled)
+    assert "`" not in tab.run("document.body.innerText")
+
+
+def test_the_formula_of_tanh():
+    graph = snapshot(tg.tanh, 1.0, values=True)
+    assert rule(graph["tanh_1"], graph) == [["*", ["-", 1.0, ["*", "y", "y"]], "g"]]
+
+
+def test_arrowheads_follow_the_gradient(tab, tmp_path):
+    y, _ = scalars()
+    tab.open(draw(y).render(tmp_path / "scalars.html"))
+    style = "((e) => [e.markerStart !== 'none', e.markerEnd !== 'none'])(getComputedStyle(edge))"
+    heads = f"[...document.querySelectorAll('#scene .edge')].map((edge) => {style})"
+    assert {tuple(pair) for pair in tab.run(heads)} == {(False, True)}
+    while not tab.run("document.getElementById('step').disabled"):
+        tab.key("s")
+    turned = [tuple(pair) for pair in tab.run(heads)]
+    constants = tab.run("nodes.filter((n) => n.kind === 'constant').length")
+    assert turned.count((False, True)) == constants + 1  # nothing flows to constants, nor to the output's own node
+    tab.run("document.getElementById('reset').click()")
+    assert {tuple(pair) for pair in tab.run(heads)} == {(False, True)}
+
+
+def test_backticks_are_code(tab, tmp_path):
+    tab.open(drawn("layers").render(tmp_path / "net.html"))
+    tab.run("select(nodes.find((n) => n.op === 'conv'))")
+    assert "`" not in tab.run("document.getElementById('details').textContent")
+    assert tab.run("document.querySelector('#details .formula code').textContent") == "conv_transpose"
+
+
+# ------------------------------------------------------------------------------------------
+# It fits, and it never stops
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (390, 844)])
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_is_cut_and_no_text_is_tiny(tab, tmp_path, name, size):
+    try:
+        tab.size(*size).open(drawn(name, show=("values", "gradients", "shape", "legend")).render(tmp_path / "net.html"))
+        tab.run(CHECKS)
+        for action in ("0", "fit()", "zoom(0.4)", "zoom(6)", "everything(true)", "go(3)"):
+            tab.run(action)
+            assert tab.run("new Promise((done) => setTimeout(() => done(tiny()), 60))") == []  # names come with a frame
+            assert tab.run("sideways()") == []
+            assert tab.run("accessible()") == []
+    finally:
+        tab.size(1280, 900)
+
+
+def test_the_map_shows_and_moves_what_is_in_view(tab, tmp_path):
+    tab.open(drawn("loop").render(tmp_path / "loop.html"))
+    tab.run("everything(true)")
+    assert not tab.run("document.getElementById('map').hidden")
+    before = tab.run("view.y")
+    x, y = tab.run("(() => { const r = map.getBoundingClientRect(); return [r.x + r.width / 2, r.bottom - 6]; })()")
+    tab.drag((x, y - 4), (x, y))
+    assert tab.run("view.y") < before - 100
+
+
+GAP = """new Promise(async (done) => {
+  let last = performance.now(), worst = 0, over = false;
+  const tick = () => {
+    worst = Math.max(worst, performance.now() - last);
+    last = performance.now();
+    if (!over) setTimeout(tick);
+  };
+  tick();
+  await (%s);
+  await new Promise((then) => setTimeout(then, 250));
+  over = true;
+  done(worst);
+})"""
+
+
+def test_ten_thousand_operations_never_stop_the_page(tab, tmp_path):
+    rng = np.random.default_rng(0)
+    which, back = rng.integers(3, size=6700), rng.random(6700)
+
+    def irregular(x):
+        xs = [x]
+        for k, share in zip(which.tolist(), back.tolist(), strict=True):
+            y = (tg.sin, tg.cos, tg.tanh)[k](xs[-1])
+            xs.append(y * xs[int(share * len(xs))] if share < 0.5 else y)
+        return xs[-1]
+
+    page = tmp_path / "many.html"
+    page.write_text(html(snapshot(irregular, 0.5)), encoding="utf-8")
+    tab.open(page)
+    assert tab.run("nodes.filter((n) => n.kind === 'operation').length") > 9_900
+    tab.click("#open-all")
+    assert tab.run("document.getElementById('ask').open")
+    tab.click("#ask-no")
+    assert tab.run("byId.size") < 200
+    for action in ("go(0)", "select(nodes[9000])", "everything(true)", "zoom(9)"):
+        assert any(tab.run(GAP % action) < 1000 for _ in range(3)), action  # again, for the machine may have other work
+    assert tab.complaints == []

@@ -1,0 +1,182 @@
+"""`boxes`: the tree that a page opens and closes: modules, calls, repeated blocks and their iterations, stretches.
+
+A picture draws equal blocks once. A page has room for all of them, so it keeps every node: each run of equal blocks is
+a box that shows its first block for all (``x 24``), or all of them when asked.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from math import ceil, isqrt
+
+from ..drawing.folding import around_all, blocks, is_inside, one_per_call
+from ..value import Graph, GraphNode
+
+__all__ = ["Box", "boxes"]
+
+MOST = 120  # children that one box shows; of more, some that follow one another are put into a box
+
+
+@dataclass
+class Box:
+    """Something to open: its path is its name and unlike any other, `within` is the path of the box around it.
+
+    Attributes
+    ----------
+    kind : "module", "repeat" (a run of equal blocks), "block" (one of them) or "part" (some children that follow)
+    what : str
+        A module's class; the line that a part comes from.
+    blocks : for a repeat, the names of each block's nodes, in an order that is the same for all of them
+    round : bool
+        For a repeat: does one block give something to the next?
+    """
+
+    path: str
+    kind: str
+    name: str
+    within: str = ""
+    what: str = ""
+    blocks: list[list[str]] = field(default_factory=list)
+    round: bool = False
+
+
+def boxes(graph: Graph, fold: bool = True) -> tuple[Graph, list[Box], dict[str, str]]:
+    """The graph with a module for each call of a module, its boxes, outer ones first, and for each node its box.
+
+    >>> import tinygrad_conv as tg
+    >>> from tinygrad_conv.graph import snapshot
+    >>> def f(x):
+    ...     for _ in range(300):
+    ...         x = tg.sin(x)
+    ...     return x
+    >>> _, found, home = boxes(snapshot(f, 1.0))
+    >>> [box.name for box in found[:3]], home["sin_300"]
+    (['iterations', 'iterations 1 to 17', 'iterations 18 to 34'], '*1#290to')
+    """
+    graph = one_per_call(graph)
+    tree = _Tree(graph)
+    for number, run in enumerate(reversed(list(blocks(graph)) if fold else []), 1):
+        tree.add(number, run)
+    return graph, *tree.finished()
+
+
+class _Tree:
+    """For each node the boxes around it, the outermost first, each with the module that it lies in."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.found: dict[str, Box] = {}
+        modules = {module.path: module for module in graph.modules}
+        self.around: dict[str, list[tuple[str, str]]] = {}
+        self.sizes = Counter(path for node in graph.nodes for path in _prefixes(node.module))
+        for node in graph.nodes:
+            paths = [path for path in _prefixes(node.module) if path in modules]
+            self.around[node.name] = [(path, path) for path in paths]
+            for path, outer in zip(paths, ["", *paths], strict=False):
+                module = modules[path]
+                name = module.label or path.removeprefix(f"{outer}." if outer else "")
+                self.found.setdefault(path, Box(path, "module", name, what=module.kind))
+
+    def add(self, number: int, run: Sequence[Sequence[str]]) -> None:
+        """A box for a run of equal blocks, and one for each block; outer runs come first."""
+        home = {name: k for k, block in enumerate(run) for name in block}
+        round_ = any(
+            home.get(before, k) == k - 1 for name, k in home.items() for before in self.graph[name].inputs
+        )  # fmt: skip
+        module = around_all([self.graph[name].module for name in home])
+        what, path = "iteration" if round_ else "block", f"*{number}"
+        units = [self._unit(block, module) for block in run]
+        whole = all(units)
+        if whole:
+            first, last = (self.found[unit].name for unit in (units[0], units[-1]))
+            self.found[path] = Box(path, "repeat", f"{first} to {last}", blocks=list(map(list, run)), round=round_)
+        else:
+            self.found[path] = Box(path, "repeat", f"{what}s", blocks=list(map(list, run)), round=round_)
+        held = [Counter(p for name in block for p in _prefixes(self.graph[name].module)) for block in run]
+        per = ceil(len(run) / ceil(len(run) / isqrt(len(run)))) if len(run) > MOST else len(run)
+        for name, k in home.items():
+            inner = [path]
+            if per < len(run):
+                start = k // per * per
+                part = f"{path}#{start + 1}to"
+                title = f"{what}s {start + 1:,} to {min(start + per, len(run)):,}"
+                self.found.setdefault(part, Box(part, "part", title))
+                inner.append(part)
+            if not whole and len(run[0]) > 1:
+                own = f"{path}#{k + 1}"
+                self.found.setdefault(own, Box(own, "block", f"{what} {k + 1:,}"))
+                inner.append(own)
+            chain = self.around[name]
+            depth = sum(is_inside(module, place) or not place for _, place in chain)
+            inside = [(self._share(path, place, inner[-1], held[k]), place) for path, place in chain[depth:]]
+            self.around[name] = [*chain[:depth], *((each, module) for each in inner), *inside]
+
+    def _share(self, path: str, module: str, block: str, held: Counter[str]) -> str:
+        """A module that is not in one block as a whole is a box in each of them."""
+        if self.sizes[module] == held[module]:
+            return path
+        box = self.found[path]
+        return self.found.setdefault(f"{block}|{path}", replace(box, path=f"{block}|{path}")).path
+
+    def _unit(self, block: Sequence[str], module: str) -> str:
+        """The one module that a block is, if it is one."""
+        units = {next((p for p, own in self.around[n] if p == own and not is_inside(module, p)), "") for n in block}
+        unit = units.pop()
+        return unit if unit and not units and self.sizes[unit] == len(block) else ""
+
+    def finished(self) -> tuple[list[Box], dict[str, str]]:
+        """The boxes, outer ones first, and the box of each node."""
+        self._part()
+        order: dict[str, Box] = {}
+        for chain in self.around.values():
+            within = ""
+            for path, _ in chain:
+                if path not in order:
+                    order[path] = self.found[path]
+                    order[path].within = within
+                within = path
+        return list(order.values()), {name: chain[-1][0] if chain else "" for name, chain in self.around.items()}
+
+    def _part(self) -> None:
+        """More children than anybody can read: boxes of some that follow one another, named by what they are."""
+        children: dict[str, dict[str, list[GraphNode]]] = {}
+        for node in self.graph.nodes:
+            chain = [path for path, _ in self.around[node.name]]
+            for within, child in zip(["", *chain], [*chain, f"={node.name}"], strict=True):
+                children.setdefault(within, {}).setdefault(child, []).append(node)
+        for within, each in children.items():
+            if len(each) <= MOST or (within and self.found[within].kind != "module"):
+                continue
+            per = max(isqrt(len(each)), ceil(len(each) / MOST))
+            parts = list(each.values())
+            for k in range(0, len(parts), per):
+                some = [node for part in parts[k : k + per] for node in part]
+                path = f"{within}#{k + 1}"
+                name, what = _said(some)
+                self.found[path] = Box(path, "part", name, what=what)
+                depth = len(_depth(self.around[some[0].name], within))
+                for node in some:
+                    outer = self.around[node.name]
+                    self.around[node.name] = [*outer[:depth], (path, within), *outer[depth:]]
+
+
+def _depth(chain: list[tuple[str, str]], within: str) -> list[tuple[str, str]]:
+    paths = [path for path, _ in chain]
+    return chain[: paths.index(within) + 1] if within else []
+
+
+def _said(nodes: Sequence[GraphNode]) -> tuple[str, str]:
+    """What some nodes are together: the line that most come from, or the operations that are most of them."""
+    operations = [node for node in nodes if node.kind in ("operation", "module")] or list(nodes)
+    (label, often), *_ = Counter(node.label for node in operations).most_common(1)
+    line, lines = Counter(node.source for node in operations).most_common(1)[0]
+    name = f"{operations[0].name} to {operations[-1].name}"
+    said = line if line and 2 * lines > len(operations) else f"{label} ×{often}" if often > 1 else ""
+    return name, said
+
+
+def _prefixes(path: str) -> Iterator[str]:
+    parts = path.split(".") if path else []
+    return (".".join(parts[:k]) for k in range(1, len(parts) + 1))
