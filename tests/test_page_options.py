@@ -145,7 +145,7 @@ def test_iterations_fold_and_unfold(tab, tmp_path):
     assert tab.run("overlapping()") == []
     tab.run("select(nodes.find((n) => n.name === 'tanh_7'))")
     assert tab.run("byId.has(nodes.find((n) => n.name === 'tanh_7').id)")
-    tab.click(".unfold")
+    tab.run("unfold(boxes.get('*1'))")
     assert tab.run("shownAs(nodes.find((n) => n.name === 'tanh_7')).name") == "tanh_2"
     for _ in range(20):
         tab.key("s")

@@ -450,6 +450,7 @@ def _unit(a: str, b: str) -> str:
 
 
 def is_inside(path: str, module: str) -> bool:
+    """Is a module or node with this path in a module, or the module itself?"""
     return path == module or path.startswith(f"{module}.")
 
 
