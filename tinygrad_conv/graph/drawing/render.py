@@ -118,8 +118,7 @@ def draw(
         "time": ("time" in show or color == "time") and (profile or True), "backward": backward,
     }  # fmt: skip
     graph = snapshot(thing, *example_args, **options)
-    all_of_it = {**options, "values": True, "gradients": True, "time": profile or True}
-    details = partial(snapshot, thing, *example_args, **all_of_it)
+    details = partial(snapshot, thing, *example_args, **{**options, "values": True, "gradients": True})
     return Drawing(graph, direction, show, level=level, fold=fold, color=color, theme=theme, unit=unit, details=details)
 
 
@@ -138,7 +137,7 @@ class Drawing:
     def __init__(
         self, graph: Graph, direction: AnyDirection = "LR", show: Shown = DEFAULT_SHOW, *, level: Level = "ops",
         fold: bool = True, color: Color = "kind", theme: Theme = "auto", unit: Count | None = None,
-        details: Callable[[], Graph] | None = None,
+        details: Callable[..., Graph] | None = None,
     ) -> None:  # fmt: skip
         self.graph = graph
         self._details, self._theme = details, theme
@@ -172,10 +171,10 @@ class Drawing:
 
     @property
     def details(self) -> Graph:
-        """`graph` with values, gradients and times, for pages that show them; without, if they are not to be had."""
+        """`graph` with values and gradients, for pages that show them; without, if they cannot be had any more."""
         if self._detailed is None:  # no cached_property: its frame would be taken for the user's line
             self._detailed = self.graph
-            if self._details is not None and not {"values", "gradients", "time"} <= set(self.graph.known):
+            if self._details is not None and not {"values", "gradients"} <= set(self.graph.known):
                 with suppress(GraphError, MutationError):
                     self._detailed = self._details()
         return self._detailed
@@ -246,7 +245,11 @@ class Drawing:
 
         if self._level == "units":
             return still(self.graph, self.svg)
-        graph = self.details if "plumbing" in self._show else without_plumbing(self.details)
+        graph = self.details
+        if self._details is not None and "time" not in graph.known:  # a page has a switch for it
+            with suppress(GraphError, MutationError):
+                graph = self._details(time=True)
+        graph = graph if "plumbing" in self._show else without_plumbing(graph)
         return html(graph, self._show, self._color, self._level, self._fold, self._theme)
 
     def __str__(self) -> str:
