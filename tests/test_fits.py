@@ -10,11 +10,14 @@ import browser
 import numpy as np
 import pytest
 from graph_models import DRAWINGS
+from hypothesis import given
+from hypothesis import strategies as st
 
 import tinygrad_conv as tg
-from tinygrad_conv.graph import draw
+from tinygrad_conv.graph import draw, snapshot
 from tinygrad_conv.graph.drawing.fonts import fitted, width
 from tinygrad_conv.graph.drawing.render import _run_engine
+from tinygrad_conv.graph.drawing.rows import in_rows
 from tinygrad_conv.graph.microscope.dense import as_dense
 
 # Each text, and the shapes of its node or box: where does it stick out, by more than what a browser rounds?
@@ -103,3 +106,88 @@ def test_widths_are_those_that_boxes_are_laid_out_for(bold):
 def test_what_is_no_text_keeps_its_width():
     assert fitted("<text x='1'>a</text>") == "<text x='1'>a</text>"
     assert 'textLength="8.34"' in fitted('<text font-size="15.00" x="1">&lt;</text>').replace("8.76", "8.34")
+
+
+# ------------------------------------------------------------------------------------------
+# Shape
+
+FUNCTIONS = tg.sin, tg.cos, tg.tanh, tg.sigmoid, tg.relu
+
+
+def tangle(seed, n, reach):
+    """A chain of operations that read back, no part of which is like another."""
+    choose = np.random.default_rng(seed)
+
+    def f(x):
+        made = [x]
+        for _ in range(n):
+            back = made[-1 - choose.integers(min(reach, len(made)))]
+            made.append(FUNCTIONS[choose.integers(5)](made[-1]) if choose.integers(3) else made[-1] * back)
+        return made[-1]
+
+    return f
+
+
+def size(drawing):
+    width, height = (float(side) for side in re.findall(r'(?:width|height)="([0-9.]+)pt"', drawing.svg)[:2])
+    return width, height
+
+
+@given(st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 12), st.integers(1, 9), st.booleans())
+def test_rows_hold_all_nodes_and_say_at_both_ends_what_goes_on(seed, n, reach, rows, gradient):
+    graph = snapshot(tangle(seed, n, reach), np.ones(2), backward=gradient)
+    parts = in_rows(graph, rows)
+    assert 1 <= len(parts) <= rows
+    row_of = {node.name: k for k, part in enumerate(parts) for node in part.nodes}
+    assert sorted(row_of.keys() & {node.name for node in graph.nodes}) == sorted(node.name for node in graph.nodes)
+    orders = {node.name: node.order for node in graph.nodes}
+    for before, after in graph.edges:
+        read = [name.partition(".row_")[0] for name in parts[row_of[after]][after].inputs]
+        assert before in read
+        if row_of[before] != row_of[after] and orders[before] == orders[after]:
+            assert parts[row_of[before]][f"{before}.goes_on"].inputs == (before,)
+            assert parts[row_of[after]][f"{before}.row_{row_of[after] + 1}"].label == f"… {before}"
+
+
+@pytest.mark.parametrize("n", [25, 40, 70])
+def test_a_long_picture_is_wrapped_until_it_fits_a_page(n):
+    drawing = draw(tangle(n, n, 2), np.ones(2), direction="auto")
+    width, height = size(drawing)
+    assert 0.5 <= width / height <= 2
+    assert drawing.source.count("…") >= 2
+
+
+def test_a_picture_that_is_not_long_is_in_one_row():
+    for drawing in (draw(tangle(0, 8, 2), np.ones(2)), draw(tangle(0, 8, 2), np.ones(2), direction="TB")):
+        assert "goes on in another row" not in drawing.source
+
+
+def test_thousands_of_irregular_operations_are_a_picture_that_can_be_looked_at(tmp_path):
+    drawing = draw(tangle(3, 7716, 6), np.array(0.5))
+    assert drawing.graph.n_operations == 7716
+    drawing.render(tmp_path / "it.png")
+    header = (tmp_path / "it.png").read_bytes()[16:24]
+    assert max(int.from_bytes(header[:4], "big"), int.from_bytes(header[4:], "big")) <= 6000
+    width, height = size(drawing)
+    assert 0.4 <= width / height <= 2.5
+
+
+def test_many_branches_and_a_long_loop_are_small():
+    cell, other = tg.nn.Dense(4, seed=0), tg.nn.Dense(4, seed=1)
+
+    def loop(xs):
+        h = tg.zeros((2, 4))
+        for t in range(40):
+            h = tg.tanh(cell(xs[:, t]) + other(h))
+        return h
+
+    def branches(a):
+        return tg.concat([tg.exp(part) for part in a])
+
+    for f, x in ((loop, np.ones((2, 40, 3))), (branches, [np.ones((2, 3))] * 60), (tg.concat, [np.ones(3)] * 60)):
+        for direction in ("LR", "TB", "auto"):
+            drawing = draw(f, x, direction=direction)
+            assert len(drawing.shown.nodes) <= 25
+            assert size(drawing)[0] <= 1600
+            assert size(drawing)[1] <= 1200
+    assert "a.0 … 59" in draw(branches, [np.ones((2, 3))] * 60).source

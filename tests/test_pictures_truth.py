@@ -165,7 +165,7 @@ def test_a_picture_takes_the_direction_in_which_it_fits():
 
     for f, args in ((chain, [np.ones(2)]), (wide, [np.ones(2)] * 6)):
         sides = [longer_side(tg.draw(f, *args, direction=direction)) for direction in ("LR", "TB", "auto")]
-        assert sides[2] == min(sides[:2])
+        assert sides[2] <= max(min(sides[:2]), 2)  # in rows, where neither fits
 
 
 def longer_side(drawing):

@@ -23,7 +23,7 @@ from ..legible import legible
 
 __all__ = ["Graph", "GraphModule", "GraphNode", "Kind", "Values"]
 
-Kind: TypeAlias = Literal["input", "parameter", "constant", "operation", "output", "module", "group"]
+Kind: TypeAlias = Literal["input", "parameter", "constant", "operation", "output", "module", "group", "link"]
 
 
 def counted(n: int, unit: str) -> str:
@@ -146,7 +146,8 @@ class GraphNode(_Alive):
     name : str
         Unique in its graph: an operation's name and number (``relu_2``), an argument's name, a parameter's
         dotted path.
-    kind : "input", "parameter", "constant", "operation" or "output"; in a folded graph also "module" or "group"
+    kind : "input", "parameter", "constant", "operation" or "output"; in a folded graph also "module" or "group", and in
+        one that is drawn in rows "link", which stands for a node of another row
     label : str
         What a picture prints: the operation's sign (``@``), or the short name of a leaf.
     inputs : tuple of str

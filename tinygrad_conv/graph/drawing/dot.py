@@ -12,11 +12,12 @@ from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-from ...arguments import checked, names_of
+from ...arguments import Count, checked, names_of
 from ...palette import tint
 from ..describing import options
 from ..value import Graph, GraphModule, GraphNode, Values, counted
 from .looks import Color, Painter, amount_text
+from .rows import in_rows
 
 if TYPE_CHECKING:
     from graphviz import Digraph  # type: ignore[import-untyped]
@@ -39,7 +40,7 @@ _MOST_USES = 12  # of a leaf, to be drawn as lines
 @checked
 def to_dot(
     graph: Graph, direction: Direction = "LR", show: Shown = DEFAULT_SHOW, color: Color = "kind",
-    whole: Graph | None = None,
+    whole: Graph | None = None, rows: Count = 0,
 ) -> Digraph:  # fmt: skip
     """The graph in DOT, as a `graphviz.Digraph`; its text is ``.source``.
 
@@ -55,6 +56,9 @@ def to_dot(
         What fills mean. With "gradients", and where gradients are shown, dead ones stand out.
     whole : Graph, optional
         What `graph` was folded from: the title gives its totals.
+    rows : int
+        In how many rows a long picture is wrapped, one under the other (or columns, from top to bottom); 0 for one, or
+        as many as it takes if it is more than 60 steps long.
 
     Raises
     ------
@@ -81,14 +85,26 @@ def to_dot(
             "labeldistance": "1.6",
         },
     )  # fmt: skip
-    painter = Painter(graph, color, show)
+    parts = in_rows(_without_hubs(graph), rows)
+    painter = Painter(graph, color, show, wrapped=len(parts) > 1)
     if "legend" in show:
         dot.attr(label=heading(whole or graph, graph.notes, painter.legend()))
-    graph = _without_hubs(graph)
-    beside = _beside(graph)
-    _write_boxes(dot, graph, beside, show, painter)
-    _write_edges(dot, graph, beside)
+    if len(parts) == 1:
+        _write_part(dot, dot, parts[0], show, painter)
+        return dot
+    for number in sorted(range(len(parts)), reverse=direction == "LR"):  # `dot` puts the first of rows at the bottom
+        row = graphviz.Digraph(f"cluster_{number}", graph_attr={"peripheries": "0", "label": ""})
+        _write_part(dot, row, parts[number], show, painter, f"{number}_")
+        dot.subgraph(row)
     return dot
+
+
+def _write_part(
+    dot: Digraph, box: Digraph, graph: Graph, show: Collection[str], painter: Painter, row: str = ""
+) -> None:
+    beside = _beside(graph)
+    _write_boxes(box, graph, beside, show, painter, row)
+    _write_edges(dot, box, graph, beside)
 
 
 def _beside(graph: Graph) -> dict[str, str]:
@@ -137,7 +153,9 @@ def _without_hubs(graph: Graph) -> Graph:
 # Nodes, inside the boxes of their modules
 
 
-def _write_boxes(dot: Digraph, graph: Graph, beside: dict[str, str], show: Collection[str], painter: Painter) -> None:
+def _write_boxes(
+    dot: Digraph, graph: Graph, beside: dict[str, str], show: Collection[str], painter: Painter, row: str = ""
+) -> None:
     from graphviz import Digraph  # parts are made apart: ``with dot.subgraph()`` copies what there is, each time
 
     nodes: dict[str, list[GraphNode]] = {path: [] for path in ("", *(module.path for module in graph.modules))}
@@ -154,20 +172,20 @@ def _write_boxes(dot: Digraph, graph: Graph, beside: dict[str, str], show: Colle
         for node in nodes[path]:
             _write_node(box, node, show, painter)
             if node.name in beside:
-                row = Digraph()
-                row.attr(rank="same")
-                row.node(node.name)
-                row.node(beside[node.name])
-                box.subgraph(row)
+                line = Digraph()
+                line.attr(rank="same")
+                line.node(node.name)
+                line.node(beside[node.name])
+                box.subgraph(line)
         for module in inside[path]:
             alone = len(nodes[module.path]) == 1 and not inside[module.path] and module.repeat == 1 and not module.label
             if alone:  # one node needs no box: it says the path
                 _write_node(box, nodes[module.path][0], show, painter, " ".join(_module_name(module, path)).rstrip())
             else:
-                line = INK if module.repeat > 1 else tint("box-line")
-                inner = Digraph(f"cluster_{module.path}")
+                border = INK if module.repeat > 1 else tint("box-line")
+                inner = Digraph(f"cluster_{row}{module.path}")
                 inner.attr(label=_module_label(module, path, show), labeljust="r", tooltip=module.path)
-                inner.attr(style="rounded,filled", color=line, fillcolor=tint("box2" if depth % 2 else "box"))
+                inner.attr(style="rounded,filled", color=border, fillcolor=tint("box2" if depth % 2 else "box"))
                 write(inner, module.path, depth + 1)
                 box.subgraph(inner)
 
@@ -188,6 +206,8 @@ def _label(node: GraphNode, show: Collection[str], path: str, alarm: str, ink: s
     shape = _shape(node) if "shape" in show else ""
     small = _numbers(node, show)
     warning = [f'<FONT POINT-SIZE="10"><B>{escape(line)}</B></FONT>' for line in _wrapped(alarm)]
+    if node.kind == "link":
+        return _lines([_small(node.label, ROUND)])
     if node.kind == "constant":
         small = [] if node.label != "constant" else small  # its label is its value
         text = f"{node.label} {'' if node.shape == () else shape}".rstrip()
@@ -278,7 +298,7 @@ def _tooltip(node: GraphNode) -> str:
 # Edges
 
 
-def _write_edges(dot: Digraph, graph: Graph, beside: dict[str, str]) -> None:
+def _write_edges(dot: Digraph, box: Digraph, graph: Graph, beside: dict[str, str]) -> None:
     """Data edges are straight; what stands beside an operation joins from the right, the next from the left.
 
     The gradient flows back, beneath what it is the gradient of. What it reads of the forward pass has no say in where
@@ -286,27 +306,28 @@ def _write_edges(dot: Digraph, graph: Graph, beside: dict[str, str]) -> None:
     """
     for node in graph.nodes:
         for before in node.again:  # what goes round, from one of equal blocks to the next
-            dot.edge(
+            what = graph[before].label if graph[before].kind == "link" else before
+            box.edge(
                 before, node.name, constraint="false", style="bold", color=ROUND, fontcolor=ROUND, fontsize="10",
-                fontname=_FONT, label=f"{before}, the next time",
+                fontname=_FONT, label=f"{what}, the next time",
             )  # fmt: skip
     orders = {node.name: node.order for node in graph.nodes}
     seen: dict[str, int] = {}
     for before, after, number in _numbered(graph):
         head, tail = ({"headlabel": number}, {"taillabel": number}) if number else ({}, {})
         if beside.get(before) != after:
-            if orders[before] != orders[after]:
+            if orders.get(before) != orders[after]:  # it may be in another row
                 dot.edge(before, after, constraint="false", **head)
             elif orders[after] % 2:
-                dot.edge(after, before, dir="back", weight="8", **tail)
+                box.edge(after, before, dir="back", weight="8", **tail)
             else:
-                dot.edge(before, after, weight="8", **head)
+                box.edge(before, after, weight="8", **head)
             continue
         seen[after] = seen.get(after, 0) + 1
         if seen[after] % 2:
-            dot.edge(after, before, dir="back", style="dashed", **tail)
+            box.edge(after, before, dir="back", style="dashed", **tail)
         else:
-            dot.edge(before, after, style="dashed", **head)
+            box.edge(before, after, style="dashed", **head)
 
 
 def _numbered(graph: Graph) -> Iterator[tuple[str, str, str]]:

@@ -379,9 +379,10 @@ def _runs(graph: Graph) -> list[_Run]:
 
 def _look(node: GraphNode, with_gradients: bool) -> Any:
     """What two nodes must share to be equal."""
-    if node.kind == "input" or (node.kind == "output" and not node.module) or len(node.inputs) > _ARITY:
+    alone = node.kind == "input" and not re.search(r"\.\d+", node.label)  # not one of a list
+    if alone or (node.kind == "output" and not node.module) or len(node.inputs) > _ARITY:
         return node.name  # nothing is equal to it
-    label = re.sub(r"\d+", "#", node.label) if node.kind in ("parameter", "module") else node.label
+    label = re.sub(r"\d+", "#", node.label) if node.kind in ("input", "parameter", "module") else node.label
     state = (node.gradients.state if node.gradients is not None else "none") if with_gradients else ""
     module = node.module if "*" in node.module else re.sub(r"\d+", "#", node.module)  # * is a block folded before
     params = tuple((name, re.sub(r"\d+", "#", text) if _counts(node, name) else text) for name, text in node.params)
@@ -395,6 +396,8 @@ def _counts(node: GraphNode, name: str) -> bool:
 
 def _spans(first: GraphNode, last: GraphNode) -> GraphNode:
     """The first of equal nodes, which says what the last has instead: ``(:, 0 … 39)``."""
+    if first.kind == "input":
+        return replace(first, label=_span(first.label, last.label))
     if first.params == last.params:
         return first
     pairs = zip(first.params, last.params, strict=True)
@@ -457,7 +460,7 @@ def is_inside(path: str, module: str) -> bool:
 def _is_sound(nodes: Sequence[GraphNode], inputs: Any, run: _Run) -> bool:
     """A block does something, and what all blocks share comes from before the first."""
     block = slice(run.start, run.start + run.length)
-    if not any(node.kind in ("operation", "module", "group") for node in nodes[block]):
+    if not any(node.kind in ("input", "operation", "module", "group") for node in nodes[block]):
         return False
     first, second = inputs[block], inputs[run.start + run.length : run.start + 2 * run.length]
     shared = first[(first == second) & (first >= 0)]

@@ -41,8 +41,10 @@ _LOOKS = {
     "group": _look("group", "operation-line", shape="box3d"),
     "output": _look("output", shape="ellipse", margin="0.01,0.01"),
     "gradient": _look("grad-fill", "grad", style="filled,rounded"),
+    "link": Look(PAPER, tint("module-line"), style="filled,dotted", margin="0.05,0.02"),
     "second gradient": _look("grad2-fill", "grad2", style="filled,rounded"),
 }
+_WORDS = {"link": "goes on in another row"}
 _MARKS = {
     "added": _look("added", style="filled,bold", width="2"),
     "removed": _look("removed", "alarm-line", style="filled,dashed", width="2"),
@@ -56,8 +58,8 @@ _UNITS = {"cost": "FLOPs", "bytes": "bytes", "time": "time", "gradients": "gradi
 class Painter:
     """Gives every node of a graph its look, and the legend for those looks that occur."""
 
-    def __init__(self, graph: Graph, color: Color, show: Collection[str]) -> None:
-        self.graph, self.color = graph, color
+    def __init__(self, graph: Graph, color: Color, show: Collection[str], wrapped: bool = False) -> None:
+        self.graph, self.color, self._wrapped = graph, color, wrapped
         self._alarms = {
             node.name: alarm for node in graph.nodes if (alarm := _alarm(node, graph, color == "gradients", show))
         }
@@ -111,8 +113,8 @@ class Painter:
 
     def legend(self) -> list[str]:
         """Rows of an HTML-like table: what each look means."""
-        kinds = {self._kind(node) for node in self.graph.nodes}
-        looks = [(look, kind) for kind, look in _LOOKS.items() if kind in kinds]
+        kinds = {self._kind(node) for node in self.graph.nodes} | ({"link"} if self._wrapped else set())
+        looks = [(look, _WORDS.get(kind, kind)) for kind, look in _LOOKS.items() if kind in kinds]
         if self.color != "kind":
             looks = [(look._replace(fill=PAPER), kind) for look, kind in looks]
         marks = {node.mark.split(":")[0] for node in self.graph.nodes if node.mark}

@@ -14,7 +14,7 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -44,6 +44,8 @@ AnyDirection: TypeAlias = Literal["LR", "TB", "auto"]
 Theme: TypeAlias = Literal["auto", "light", "dark"]
 _FORMATS = ("svg", "png", "pdf", "dot", "html", "json")
 _FONTS = "Helvetica,Arial,Nimbus Sans,Liberation Sans,Arimo,sans-serif"  # all of the same widths, but the last
+_FIT = 2.0  # a picture fits a page if no side is longer than this times the other
+_HEADING = 70  # points: title and legend, about
 _MOST_NODES = 5_000  # layout takes some seconds at this size, and grows faster than it
 
 
@@ -76,7 +78,9 @@ def draw(
         Draw the operations of the gradient too, and of the gradient's gradient.
     fold : bool
         Equal blocks once, and at most 200 nodes; the picture says what was folded.
-    direction : "LR" (left to right), "TB" (top to bottom) or "auto" (whichever fits a page better: two layouts more)
+    direction : "LR" (left to right), "TB" (top to bottom) or "auto"
+        "auto" is the first that fits a page (no side more than twice the other) of "LR", "TB", and "LR" in rows as text
+        is wrapped, each end of which says what goes on. Pictures of more than 60 steps are in rows in any case.
     color : "kind", "cost", "bytes", "time" or "gradients"
         What fills mean. Dead gradients (zero, NaN, not reached) stand out where gradients are shown or coloured.
     theme : "auto", "light" or "dark"
@@ -151,20 +155,33 @@ class Drawing:
             self.shown = graph
             self._written("LR")  # what cannot be drawn so is refused now
 
-    def _written(self, direction: Direction) -> str:
+    def _written(self, direction: Direction, rows: int = 0) -> str:
         if self._level == "units":
             return self._themed(units_to_dot(self.graph, direction, self._unit))
-        return self._themed(to_dot(self.shown, direction, self._show, self._color, whole=self.graph).source)
+        return self._themed(to_dot(self.shown, direction, self._show, self._color, self.graph, rows).source)
 
     @cached_property
     def source(self) -> str:
-        """The picture in DOT; with direction "auto", whichever fits a page better."""
+        """The picture in DOT; with direction "auto", the first way that fits a page."""
         if self._direction != "auto":
             return self._written(self._direction)
         if len(self.shown.nodes) > _MOST_NODES:  # nothing lays it out
             return self._written("LR")
-        across, down = self._written("LR"), self._written("TB")
-        return min((across, down), key=_unfit)
+        found: dict[str, float] = {}
+        for source in self._ways():
+            found[source] = _unfit(source)
+            if found[source] <= _FIT:
+                return source
+        return min(found, key=found.__getitem__)
+
+    def _ways(self) -> Iterator[str]:
+        """The picture in one line, from left to right or down, and in rows: more of them while it is too wide."""
+        yield self._written("LR", 1)
+        yield self._written("TB", 1)
+        if self._level != "units":
+            width, height = _size(self._written("LR", 1))
+            n = max(2, round((width / max(height - _HEADING, 1) / _FIT) ** 0.5))
+            yield from (self._written("LR", rows) for rows in range(n, n + 4))
 
     def _themed(self, source: str) -> str:
         return darkened(source) if self._theme == "dark" else source
@@ -295,9 +312,15 @@ def _program_folders() -> str:
 
 def _unfit(source: str) -> float:
     """How far the picture is from a shape that fits a page: the longer side over the shorter."""
+    width, height = _size(source)
+    return max(width / height, height / width)
+
+
+@lru_cache(4)
+def _size(source: str) -> tuple[float, float]:
     svg = _laid_out(source, "svg").decode()
     width, height = (float(side) for side in re.findall(r'(?:width|height)="([\d.]+)pt"', svg)[:2])
-    return max(width / height, height / width)
+    return width, height
 
 
 def _laid_out(source: str, format: str) -> bytes:
