@@ -1,5 +1,6 @@
 """Both forms of every kernel give the same: forward, backward, and wherever they are told to write."""
 
+import itertools
 import os
 import pathlib
 import platform
@@ -379,7 +380,27 @@ def updates(draw):
 @slow
 @given(updates())
 def test_updates_are_the_same_to_the_bit(c):
-    name, arguments = c
+    same_update(*c)
+
+
+@pytest.mark.parametrize("flags", list(itertools.product((False, True), repeat=4)))
+@pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop"])
+def test_every_kind_of_update_is_the_same_to_the_bit(name, flags):
+    """With each running array or without it, each number that may be 0 or 1 so or otherwise."""
+    p, g, *running = np.random.default_rng(0).uniform(0.5, 1.5, (5, 40, 3))
+    first, second, third, fourth = flags
+    decay, rate = 0.3 * third, 0.7 if fourth else 1.0
+    if name == "sgd":
+        rest = (running[0] if first else None, 0.1, 0.9, second, decay, rate)
+    elif name == "adam":
+        rest = (*running[:2], (0.9, 0.7), (0.3, 0.6), 0.1, 0.2 if first else 0.0, decay, 0.8 if second else 1.0)
+    else:
+        moving = running[1] if first else None, running[2] if second else None
+        rest = (running[0], *moving, 0.1, 0.8, 0.2, 0.6, decay, 0.3 * fourth, rate)
+    same_update(name, (p, g, *rest))
+
+
+def same_update(name, arguments):
     results = []
     for form in (get(name).plain, get(name).compiled):
         given_arguments = copied(arguments)

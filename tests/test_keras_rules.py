@@ -1,5 +1,6 @@
 """The front's numbers are Keras 3's: update rules, losses, metrics and layers, against formulas written as loops."""
 
+import inspect
 import math
 
 import numpy as np
@@ -66,6 +67,21 @@ SETTINGS = {
 
 def test_every_optimiser_of_the_front_has_a_formula_here():
     assert set(FORMULAS) == set(OPTIMIZERS)
+
+
+KERAS_DEFAULTS = {  # of Keras 3
+    "SGD": {"learning_rate": 0.01, "momentum": 0.0, "nesterov": False},
+    "Adam": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7},
+    "AdamW": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "weight_decay": 0.004},
+    "RMSprop": {"learning_rate": 0.001, "rho": 0.9, "momentum": 0.0, "epsilon": 1e-7, "centered": False},
+    "Adagrad": {"learning_rate": 0.001, "initial_accumulator_value": 0.1, "epsilon": 1e-7},
+}
+
+
+def test_the_defaults_of_every_optimiser_are_those_of_keras():
+    kinds = {name: inspect.signature(getattr(optimizers, name)).parameters for name in OPTIMIZERS}
+    given = {name: {key: p.default for key, p in kind.items() if p.default is not None} for name, kind in kinds.items()}
+    assert given == KERAS_DEFAULTS
 
 
 @given(st.data())

@@ -1,5 +1,6 @@
 """Optimisers against their formulas written as loops over single numbers, schedules, and clipping."""
 
+import inspect
 import math
 
 import numpy as np
@@ -82,6 +83,22 @@ def loss_of(w):
 
 def test_every_optimiser_has_a_formula():
     assert {kind for kind, *_ in CASES} == PUBLIC - {optim.Optimizer}
+
+
+DEFAULTS = {  # those of the papers, and of PyTorch but for the rate of SGD
+    optim.SGD: {"lr": 0.01, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0},
+    optim.Adam: {"lr": 0.001, "betas": (0.9, 0.999), "epsilon": 1e-8, "weight_decay": 0.0},
+    optim.AdamW: {"lr": 0.001, "betas": (0.9, 0.999), "epsilon": 1e-8, "weight_decay": 0.01},
+    optim.RMSprop: {
+        "lr": 0.01, "rho": 0.99, "epsilon": 1e-8, "momentum": 0.0, "centered": False, "weight_decay": 0.0,
+    },
+    optim.Adagrad: {"lr": 0.01, "epsilon": 1e-10, "initial": 0.0, "weight_decay": 0.0},
+}  # fmt: skip
+
+
+def test_every_optimiser_has_its_defaults():
+    given = {kind: list(inspect.signature(kind).parameters.values())[1:] for kind in PUBLIC - {optim.Optimizer}}
+    assert {kind: {p.name: p.default for p in parameters} for kind, parameters in given.items()} == DEFAULTS
 
 
 @pytest.mark.parametrize(("kind", "formula", "options"), CASES)
