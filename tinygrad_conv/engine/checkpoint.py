@@ -24,7 +24,7 @@ __all__ = ["checkpoint"]
 
 @checked
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
-    """``f``, keeping only its arguments for backward and computing the rest again there: less memory, more time.
+    """A function that keeps only its arguments for backward, and runs ``f`` again there: less memory, more time.
 
     Random numbers that the library's operations draw (dropout) are the same in the second run, and running statistics
     (batch norm) are updated once. Works to any order. Source: T. Chen et al., "Training deep nets with sublinear

@@ -66,13 +66,13 @@ def expose(array: ndarray, *, late: bool) -> None:
 
 
 def _forget(key: int, exposed: dict[int, Any], handed_out: dict[int, int], _: Any) -> None:
-    """An exposed array is gone. (The tables are arguments, for at the interpreter's end this module has no names.)"""
+    """An exposed array is gone. (The tables are arguments: when Python ends, this module's names are gone already.)"""
     exposed.pop(key, None)
     handed_out.pop(key, None)
 
 
 def reachable(array: Any, inputs: Sequence[Any]) -> bool:
-    """Can user code write to an array that came out of an operation: is it their memory, or that of an input?"""
+    """Can user code write to an array that an operation returned? It can if the memory is the user's, or an input's."""
     if not isinstance(array, ndarray):
         return False
     owner = owner_of(array)
@@ -117,13 +117,11 @@ def kept(value: Any) -> Any:
 
 
 def unshared(tensor: Any, besides: int = 0) -> ndarray | None:
-    """The tensor's array, if nobody else can see what it holds, and it may be written over: for updates in place.
+    """The tensor's array if nobody else holds it, so that it may be written over; None otherwise.
 
-    `besides` are others that hold it and do not count.
-
-    Whoever holds it (a graph that saved it, another tensor, a view, a local variable) is counted by Python; an array
-    that was ever given out (`data`, `numpy()`) is left alone in any case. A thread that is computing with it is seen,
-    one that is about to read it is not.
+    Python counts who holds it: a graph that saved it, another tensor, a view, a local variable. `besides` is how many
+    of these do not matter. An array that was ever given out (`data`, `numpy()`) is never written over. A thread that is
+    computing with the array is counted, too; one that is about to read it is not.
     """
     if _references(tensor) != _ALONE + besides:
         return None

@@ -1,8 +1,8 @@
 """What operations do besides computing: one immutable `Mode` per thread and async task.
 
-Also the doors through which all computing goes, for those who want to know of it. A primitive's forward function, a
-`plain` one (data that no gradient flows through) and an `effect` (what changes state) tell the mode's `observer`, if
-there is one: a profile that times them, or a recording that will replay them.
+Here are also the doors through which everything goes that is computed: a primitive's forward function, a `plain`
+function (whose result is data without a gradient), and an `effect` (which changes state). Each tells the mode's
+`observer`, if there is one: a profile, which measures its time, or the tape of a compiled step, which records it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class Observer(Protocol):
-    """Stands at the doors. Each method does what would have been done without it, and returns the result."""
+    """Somebody who sees all that is computed: `run`, `compute` and `effect` do the work, and return the result."""
 
     def run(self, primitive: Any, args: Sequence[Any], values: Sequence[Any], params: dict[str, Any]) -> Any:
         """Run ``primitive.forward(*values, **params)``; `args` are the same with their tensors."""
@@ -43,7 +43,7 @@ class Observer(Protocol):
         """A tensor was made around an array."""
 
     def same(self, array: Any, original: Any) -> None:
-        """An array holds what another one does, and nobody outside will have it."""
+        """An array is a copy of another one, and stays inside the library."""
 
     def copied(self, array: Any, original: Any) -> None:
         """An array was made as a copy of another one."""
@@ -52,7 +52,7 @@ class Observer(Protocol):
         """A module is called."""
 
     def touch(self, tensor: Any) -> None:
-        """A tensor's array is about to be shared with another tensor, or what is known of the tensor to change."""
+        """A tensor is about to share its array with another one, or to get another array, gradient or hook."""
 
     def gradient(self, node: Any) -> None:
         """The gradient that a node has is about to be read."""
@@ -83,7 +83,7 @@ class Mode:
 
     @cached_property
     def is_watched(self) -> bool:
-        """Is each operation to be seen, or run as a checkpoint has it, so that no plan may be replayed?"""
+        """Must each operation run by itself, so that no plan may be replayed? A picture or a checkpoint wants that."""
         return self.anomaly or self.watch is not None or self.generators is not None or self.replaying
 
     def but(self, **changes: Any) -> Mode:
@@ -187,7 +187,7 @@ def effect(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def clears(tensors: Callable[[Any], Iterable[Any]]) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """An `effect` after which some tensors have no gradient, whatever they had before; those of its first argument."""
+    """Decorate an `effect` that forgets gradients: `tensors` of its first argument says whose."""
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         CLEARED[function] = tensors
@@ -196,7 +196,7 @@ def clears(tensors: Callable[[Any], Iterable[Any]]) -> Callable[[Callable[P, T]]
     return decorate
 
 
-CLEARED: dict[Callable[..., Any], Callable[[Any], Iterable[Any]]] = {}  # of functions that forget gradients: whose
+CLEARED: dict[Callable[..., Any], Callable[[Any], Iterable[Any]]] = {}  # the functions that `clears` has decorated
 
 
 def constant(array: T) -> T:

@@ -171,7 +171,7 @@ def lock_of(node: Node) -> Any:
 
 
 def accumulate_grad(node: Node, gradient: Any) -> None:
-    """Add to a node's ``.grad``, as `backward` does, whatever other threads add."""
+    """Add to a node's ``.grad``, as `backward` does; other threads may do so at the same time."""
     by = observer()
     if by is None:
         _add_grad(node, gradient)
@@ -181,7 +181,7 @@ def accumulate_grad(node: Node, gradient: Any) -> None:
 
 
 def _add_grad(node: Node, gradient: Any) -> Any:
-    """Add to a node's ``.grad``; the new one."""
+    """Add to a node's ``.grad``; returns the new gradient."""
     with _LOCKS[node.index % 61]:
         before = node.grad
         node.grad = total = gradient if before is None else before + gradient

@@ -30,7 +30,7 @@ ndarray = np.ndarray
 
 
 class _Above(SimpleNamespace):
-    """What methods look up by name, for it lies above them: operations, and what is imported when it is asked for."""
+    """What methods look up by name, for its file imports this one: operations, and what is imported at first use."""
 
     def __getattr__(self, name: str) -> Any:
         if name not in later:

@@ -62,7 +62,7 @@ class Trace:
         return any(isinstance(node, Leaf) and node not in mine and not node.closed for node in ancestors(nodes, mine))
 
     def close(self) -> None:
-        """Nothing will run inside this trace any more: its variables are nobody's concern from here on."""
+        """Nothing will run inside this trace any more, so its variables need not be told apart from here on."""
         for node in self.nodes:
             if isinstance(node, Leaf):
                 node.closed = True

@@ -16,8 +16,8 @@ __all__ = ["dictionary", "flatten"]
 def flatten(tree: Any, shared: bool = False) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
     """The leaves of a tree in order, and the function that builds the same tree from other leaves.
 
-    However deep it is. With `shared`, a list or dictionary that is there twice is taken apart once, and is one again.
-    Raises ArgumentError for a container that holds itself.
+    The tree may be nested to any depth. With `shared`, a list or dictionary that stands in it twice is taken apart
+    once, and both places of the new tree hold one object. Raises ArgumentError for a container that holds itself.
     """
     leaves: list[Any] = []
     plan: list[_Step] = []
@@ -49,19 +49,20 @@ def flatten(tree: Any, shared: bool = False) -> tuple[list[Any], Callable[[Seque
             items, build, size, key = around.pop()
 
 
-# From inside out: a leaf, what so many parts become, or what an earlier step has built
+# A step: None for a leaf; a function and the number of parts that it is given; or the number of an earlier step, whose
+# result stands here again.
 _Step: TypeAlias = tuple[Callable[[Any], Any], int] | int | None
 
 
 def _items(tree: Any) -> Iterator[Any]:
-    """What a container holds, whatever a class of one's own makes of going through it."""
+    """The items of a container, even if its class has an ``__iter__`` of its own."""
     if isinstance(tree, dict):
         return iter(dictionary(tree).values(tree))
     return list.__iter__(tree) if isinstance(tree, list) else tuple.__iter__(tree)
 
 
 def _builder(kind: Any, tree: Any) -> Callable[[Any], Any]:
-    """What makes a container like this one of its parts. It does not hold the container."""
+    """A function from parts to a container of the same kind as this one, which it does not hold."""
     if kind is list or kind is tuple:
         return kind
     if isinstance(tree, tuple):
@@ -78,7 +79,7 @@ def dictionary(tree: Any) -> Any:
 
 
 def _emptied(tree: Any, base: Any) -> Any:
-    """A container of a class of one's own, with what that keeps beside what is in it."""
+    """A copy of a container without its items, but with its class and its attributes."""
     empty = copy(tree)
     base.clear(empty)
     return empty
@@ -105,7 +106,7 @@ def _dictionary(empty: Any, base: Any, keys: list[Any], parts: Sequence[Any]) ->
 
 
 def _deeper(around: Sequence[tuple[Any, Any, int, int]]) -> int:
-    """The depth at which to look again whether a container holds itself, if none of these does."""
+    """Raise ArgumentError if one of these containers holds itself; else the depth at which to look again."""
     if len({key for *_, key in around}) < len(around):
         raise ArgumentError("expected containers of tensors, got one that holds itself")
     return 2 * len(around)
