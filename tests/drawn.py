@@ -115,7 +115,9 @@ elementwise("maximum minimum fmax fmin hypot arctan2 logaddexp logaddexp2 copysi
 elementwise("floor_divide remainder fmod divmod", ALL, (0.6, 2.5), kinds=FLOATS)
 elementwise("power", (0.3, 3.0), ALL, kinds=FLOATS)
 elementwise("float_power lib.scimath.power", (0.3, 3.0), ALL, kinds=("f8", "f4"))
-elementwise("lib.scimath.sqrt lib.scimath.log", ALL, kinds=("f8", "f4", "i8", "c16"))
+elementwise("lib.scimath.arcsin", (-3.0, -1.2), kinds=("f8", "f4", "c16"))
+elementwise("lib.scimath.logn", (1.2, 3.0), ALL, kinds=("f8", "f4", "i8", "c16"))
+elementwise("lib.scimath.sqrt lib.scimath.log lib.scimath.log2 lib.scimath.log10", ALL, kinds=("f8", "f4", "i8", "c16"))
 
 
 @call("sum prod")
@@ -223,6 +225,22 @@ def _(d):
     return [d.array((d.integer(1, 5),))], d.keywords(m=lambda: d.integer(0, 3))
 
 
+@call("poly roots")
+def _(d):
+    return [np.cumsum(d.values((d.integer(1, 4),), 0.6, 1.5)) * d.of(1, -1)], {}
+
+
+@call("polydiv")
+def _(d):
+    return [d.array((d.integer(1, 5),), 0.5, 2, ("f8",)), d.array((d.integer(1, 4),), 0.5, 2, ("f8",))], {}
+
+
+@call("polynomial.polynomial.polyval2d polynomial.polynomial.polygrid2d")
+def _(d):
+    shape = d.shape(0, 2)
+    return [d.array(shape), d.array(shape), d.array((d.integer(1, 3), d.integer(1, 3)))], {}
+
+
 @call("vander")
 def _(d):
     return [d.array((d.integer(0, 4),), 0.3, 2, ANY)], d.keywords(N=lambda: d.integer(0, 4), increasing=d.chance)
@@ -240,9 +258,14 @@ def _(d):
     return [low, high], {"num": d.integer(0, 5), **d.keywords(endpoint=d.chance)}
 
 
-@call("unique")
+@call("unique unique_all unique_counts unique_inverse unique_values")
 def _(d):
     return [d.array(kinds=("f8", "f4"))], {}
+
+
+@call("union1d setdiff1d setxor1d intersect1d")
+def _(d):
+    return np.split(d.values((7,)), [d.integer(0, 7)]), {}
 
 
 @call("clip")
@@ -269,7 +292,7 @@ def _(d):
     return [x], {**named, **d.keywords(offset=lambda: d.integer(-2, 2))}
 
 
-@call("tril triu matrix_transpose linalg.diagonal linalg.trace fliplr")
+@call("tril triu matrix_transpose linalg.matrix_transpose linalg.diagonal linalg.trace fliplr flipud")
 def _(d):
     return [d.array(d.shape(2), kinds=ANY)], {}
 
@@ -330,6 +353,63 @@ def _(d):
     return [d.rng.integers(-4, 5, shapes[0]), [d.array(s) for s in shapes[1:]]], {"mode": mode}
 
 
+@call("column_stack")
+def _(d):
+    n = d.integer(0, 3)
+    return [[d.array(d.of((n,), (n, 1), (n, 2)), kinds=ANY) for _ in range(d.integer(1, 3))]], {}
+
+
+@call("block")
+def _(d):
+    n, (a, b) = d.integer(1, 3), (d.integer(0, 3) for _ in range(2))
+    return [[[d.array((n, a), kinds=ANY), d.array((n, b))], [d.array((1, a + b)), d.array((1, 0))]]], {}
+
+
+@call("split")
+def _(d):
+    x, k = d.array((2, 3, 4), kinds=ANY), d.integer(0, 2)
+    return [x, d.of(k + 2, [1, 3], [-1])], {"axis": d.of(k, k - 3)}
+
+
+@call("hsplit vsplit dsplit")
+def _(d):
+    return [d.array((2, 4, 2), kinds=ANY), d.of(2, [1])], {}
+
+
+@call("unstack")
+def _(d):
+    x = d.array(d.shape(1), kinds=ANY)
+    return [x], d.keywords(axis=lambda: d.axis(x.ndim, False, False))
+
+
+@call("compress")
+def _(d):
+    x = d.array(d.shape(1, empty=0), kinds=ANY)
+    axis = d.axis(x.ndim, several=False)
+    n = x.size if axis is None else x.shape[axis]
+    return [d.rng.random(d.integer(0, n)) < 0.5, x], {"axis": axis}
+
+
+@call("extract")
+def _(d):
+    x = d.array(kinds=ANY)
+    return [d.rng.random(x.shape) < 0.5, x], {}
+
+
+@call("piecewise")
+def _(d):
+    x = d.array(kinds=("f8", "f4"))
+    return [x, d.of([x < 0], [x < 0, x > 1]), [2.5, np.sin, 0][: d.integer(2, 3)][-2:]], {}
+
+
+@call("partition")
+def _(d):
+    x = d.array(d.shape(1, empty=0), kinds=("f8", "f4", "i8"))
+    axis = d.axis(x.ndim, several=False)
+    n = x.size if axis is None else x.shape[axis]
+    return [x, d.integer(-n, n - 1)], {"axis": axis}
+
+
 @call("delete")
 def _(d):
     x = d.array(d.shape(1, 3, 0))
@@ -356,6 +436,56 @@ def _(d):
 @call("broadcast_arrays")
 def _(d):
     return [d.array(s, kinds=ANY) for s in d.broadcastable(3)], {}
+
+
+@call("expand_dims")
+def _(d):
+    x = d.array(kinds=ANY)
+    return [x, d.of(0, -1, (0, -1), (1, 0), x.ndim)], {}
+
+
+@call("broadcast_to")
+def _(d):
+    x = d.array(kinds=ANY)
+    return [x, (*d.shape(0, 2), *(d.integer(0, 3) if n == 1 else n for n in x.shape))], {}
+
+
+@call("astype")
+def _(d):
+    return [d.array(kinds=FLOATS), d.of("f8", "f4", "c16")], {}
+
+
+@call("full_like")
+def _(d):
+    x = d.array(kinds=FLOATS)
+    return [x, d.of(d.array(()), d.array(x.shape[-1:]), 2.5)], d.keywords(dtype=lambda: "f8")
+
+
+@call("apply_over_axes")
+def _(d):
+    x = d.array(d.shape(1, empty=0))
+    return [d.of(np.sum, np.max), x, d.axis(x.ndim, False)], {}
+
+
+@call("ix_")
+def _(d):
+    return [d.array((d.integer(1, 4),), kinds=FLOATS) for _ in range(d.integer(1, 3))], {}
+
+
+@call("round")
+def _(d):
+    return [d.array(kinds=FLOATS)], d.keywords(decimals=lambda: d.of(0, 1, 2))
+
+
+@call("ldexp")
+def _(d):
+    shape, other = d.broadcastable()
+    return [d.array(shape), d.rng.integers(-2, 3, other)], {}
+
+
+@call("sort_complex")
+def _(d):
+    return [d.array((*d.shape(0, 2), d.integer(0, 4)), kinds=("f8", "c16"))], {}
 
 
 @call("atleast_1d atleast_2d atleast_3d ravel copy transpose squeeze")
@@ -413,10 +543,20 @@ def _(d):
     return [d.array(s, kinds=ANY) for s in d.of(((n,), (n,)), ((), (2, n)), ((2, n), (n,)), ((n, n), (n, n)))], {}
 
 
-@call("vdot outer")
+@call("vdot")
 def _(d):
     shape = d.shape()
     return [d.array(shape, kinds=ANY), d.array(shape[::-1], kinds=ANY)], {}
+
+
+@call("outer")
+def _(d):
+    return [d.array(kinds=ANY), d.array(kinds=ANY)], {}
+
+
+@call("linalg.outer")
+def _(d):
+    return [d.array((d.integer(0, 4),), kinds=ANY) for _ in range(2)], {}
 
 
 @call("matmul linalg.matmul")
@@ -440,12 +580,12 @@ def _(d):
     return [d.array(d.shape(0, 3), kinds=ANY) for _ in range(2)], {}
 
 
-@call("cross")
+@call("cross linalg.cross")
 def _(d):
     return [d.array((*shape, 3), kinds=("f8", "f4", "i8", "c16")) for shape in d.broadcastable()], {}
 
 
-@call("tensordot")
+@call("tensordot linalg.tensordot")
 def _(d):
     a, b = d.shape(2, 3), d.shape(1, 2)
     return [d.array(a, kinds=ANY), d.array((*a[-2:], *b), kinds=ANY)], {}
@@ -461,6 +601,28 @@ def _(d):
 @call("linalg.det linalg.inv linalg.slogdet linalg.eigvals linalg.cond linalg.pinv")
 def _(d):
     return [d.square()], {}
+
+
+@call("linalg.svd")
+def _(d):
+    return [d.spread(d.integer(1, 3), d.integer(1, 3), *d.shape(0, 1))], {"full_matrices": False}
+
+
+@call("linalg.multi_dot")
+def _(d):
+    sizes = [d.integer(1, 3) for _ in range(4)]
+    arrays = [d.array(sizes[k : k + 2], kinds=ANY) for k in range(d.integer(2, 3))]
+    return [[d.of(arrays[0], arrays[0][0]), *arrays[1:]]], {}
+
+
+@call("linalg.tensorinv")
+def _(d):
+    return [d.spread(6, 6).reshape(2, 3, 3, 2)], {"ind": 2}
+
+
+@call("linalg.tensorsolve")
+def _(d):
+    return [d.spread(6, 6).reshape(2, 3, 3, 2), d.array((2, 3), kinds=("f8",))], {}
 
 
 @call("linalg.matrix_power")
@@ -516,7 +678,7 @@ def _(d):
     return [d.array((*d.shape(0, 2, 0), d.integer(2, 4)), kinds=("c16", "f8"))], d.keywords(n=lambda: d.integer(2, 6))
 
 
-@call("fft.fft2 fft.ifftn fft.rfftn fft.irfft2")
+@call("fft.fft2 fft.ifft2 fft.fftn fft.ifftn fft.rfft2 fft.rfftn fft.irfft2 fft.irfftn")
 def _(d):
     x = d.array((d.integer(2, 4), d.integer(2, 4)), kinds=("f8",))
     return [x], {"axes": (-2, -1), **d.keywords(s=lambda: (3, 4), norm=lambda: "forward")}

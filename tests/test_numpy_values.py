@@ -81,6 +81,35 @@ def test_det_has_a_gradient_where_it_has_no_inverse():
     check_gradients(tg.det, np.ones((3, 3)) + np.diag([0.0, 0.0, 1.0]))
 
 
+@pytest.mark.parametrize("axis", [0, -1])
+@pytest.mark.parametrize("name", ["cumsum", "cumprod", "nancumprod", "cumulative_prod", "take", "repeat"])
+def test_a_number_is_a_vector_where_it_is_one_for_numpy(name, axis):
+    f, more = overrides.found(name), {"take": ([0, 0],), "repeat": (3,)}.get(name, ())
+    if f is not None:
+        check_gradients(lambda x: f(x, *more, axis=axis), 2.5)
+        assert f(tg.Tensor(2.5), *more, axis=axis).tolist() == f(np.array(2.5), *more, axis=axis).tolist()
+
+
+def test_nothing_is_what_numpy_hands_on_where_nothing_was_given():
+    x, nothing = tg.Tensor([[1.0, 3.0]], requires_grad=True), np._NoValue
+    assert np.diff(x, 1, -1, nothing, nothing).tolist() == np.diff(x, prepend=nothing).tolist() == [[2]]
+    assert np.max(x, None, None, nothing, nothing).item() == np.nanmax(x, keepdims=nothing).item() == 3
+    assert np.fmax.reduce(x, None, initial=nothing).item() == 3
+
+
+@pytest.mark.parametrize(
+    "f", [tg.eig, tg.eigh, tg.eigvals, tg.svdvals, tg.inv, tg.det, tg.cholesky, tg.pinv, tg.slogdet]
+)
+@pytest.mark.parametrize("shape", [(0, 0), (0, 2, 2)])
+def test_matrices_without_elements_have_gradients_without_elements(f, shape):
+    x = tg.Tensor(np.zeros(shape), requires_grad=True)
+    results = f(x)
+    for y in results if isinstance(results, tuple) else [results]:
+        if y.node is not None:  # the sign of a determinant is data
+            tg.real(y).sum().backward(retain_graph=True)
+    assert x.grad.shape == shape
+
+
 def test_equal_eigenvalues_leave_finite_gradients():
     x = np.diag([2.0, 2.0, 5.0])
     np.testing.assert_allclose(tg.grad(lambda x: tg.eigvalsh(x).sum())(x).numpy(), np.eye(3), atol=1e-12)

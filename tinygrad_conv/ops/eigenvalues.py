@@ -120,7 +120,7 @@ class Eig(NamedTuple):
 @plain
 def _largest(v: Array) -> Any:
     """In which row the largest element of each column is."""
-    return np.argmax(np.abs(v), axis=-2, keepdims=True)
+    return np.argmax(np.abs(v), axis=-2, keepdims=True) if v.size else np.zeros((*v.shape[:-2], 1, v.shape[-1]), int)
 
 
 def _eig_push(t: Any, y: Any) -> Any:

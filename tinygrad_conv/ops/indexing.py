@@ -111,7 +111,7 @@ def take(
     """
     shape = np.shape(array_of(x))
     index = _integers("take", indices)
-    if axis is None:
+    if axis is None or (not shape and axis in (0, -1)):  # a number is a vector here, as for NumPy
         x = x.reshape(-1) if isinstance(x, Tensor) else np.reshape(x, -1)
         return _getitem(x, index if mode == "raise" else _inside(index, np.size(array_of(x)), mode))
     if not -len(shape) <= axis < len(shape):

@@ -38,6 +38,7 @@ SCANS: dict[Any, Any] = {np.add: cumsum, np.multiply: cumprod, np.logaddexp: log
 ASSOCIATIVE = {maximum, minimum, fmax, fmin, logaddexp, logaddexp2, hypot}  # these also have both methods
 _IGNORED = {"subok", "kind", "stable", "device", "optimize", "copy"}  # change no value, or leave nothing to choose
 _DEFAULTS: dict[str, Any] = {"where": True, "keepdims": False, "order": "C", "casting": "same_kind"}
+_NOTHING = id(np._NoValue)  # NumPy's own functions hand it on for what was not given
 _RENAMED = {"a_min": "min", "a_max": "max"}
 _IN_PLACE = "x + y, tg.set_at(x, index, value) and tg.add_at(x, index, value) give new tensors. "
 _UNKNOWN = "It is none of the library's operations. "
@@ -86,7 +87,11 @@ def array_function(function: Callable[..., Any], args: Sequence[Any], kwargs: di
         if len(args) == 1 and not kwargs:
             return operation(*args)
         fit = _fit(function, operation)
-        if len(args) <= fit.leading and kwargs.keys() <= fit.same:
+        if (
+            len(args) <= fit.leading
+            and kwargs.keys() <= fit.same
+            and _NOTHING not in map(id, (*args, *kwargs.values()))
+        ):
             return operation(*args, **kwargs)
         inputs, keywords = _bound(function, operation, args, kwargs)
         result = _fitted(f"np.{name_of(function)}", operation, inputs, keywords)
@@ -240,6 +245,8 @@ def _bound(function: Any, operation: Any, args: Sequence[Any], kwargs: Mapping[s
             inputs.extend(value)
         elif parameter.kind is parameter.VAR_KEYWORD:
             keywords |= value
+        elif id(value) == _NOTHING:
+            continue
         elif name in names or not (value is parameter.default or (type(value) is str and value == parameter.default)):
             keywords[names.get(name, name)] = value
     needed = [p.name for p in inspect.signature(operation).parameters.values() if p.default is p.empty]
@@ -252,7 +259,7 @@ def _fitted(name: str, operation: Any, inputs: Sequence[Any], keywords: Mapping[
     Raises ArgumentError for a keyword that can neither be passed on nor composed.
     """
     own = inspect.signature(operation).parameters
-    known = {key: value for key, value in keywords.items() if key in own}
+    known = {key: value for key, value in keywords.items() if key in own and id(value) != _NOTHING}
     rest = {key: value for key, value in keywords.items() if key not in known and _says(key, value)}
     follows = followed([*inputs, keywords])
     dtype = keywords.get("dtype")
@@ -273,4 +280,4 @@ def _fitted(name: str, operation: Any, inputs: Sequence[Any], keywords: Mapping[
 
 def _says(key: str, value: Any) -> bool:
     """Does a keyword change the value?"""
-    return key not in _IGNORED and value is not None and value is not np._NoValue and value is not _DEFAULTS.get(key)
+    return key not in _IGNORED and value is not None and id(value) != _NOTHING and value is not _DEFAULTS.get(key)

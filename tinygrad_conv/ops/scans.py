@@ -24,7 +24,7 @@ from .shape import astype, concat, reshape
 
 def running(combine: Callable[[Any, Any], Any], what: str, x: Array, axis: int | None) -> Any:
     """The running result along an axis of what combines two elements, associatively."""
-    if axis is None:
+    if axis is None or (not np.ndim(array_of(x)) and axis in (0, -1)):  # a number is a vector here, as for `cumsum`
         x, axis = reshape(x, (-1,)), 0
     shape = np.shape(array_of(x))
     if not -len(shape) <= axis < len(shape):

@@ -334,7 +334,7 @@ def repeat(x: Array, repeats: Array, axis: int | None = None) -> Tensor:
     >>> repeat(Tensor([1.0, 2.0]), 2)
     Tensor([1., 1., 2., 2.])
     """
-    if axis is None:
+    if axis is None or (not np.ndim(array_of(x)) and axis in (0, -1)):  # a number is a vector here, as for NumPy
         x, axis = reshape(x, (-1,)), 0
     shape = np.shape(array_of(x))
     if isinstance(repeats, Tensor):

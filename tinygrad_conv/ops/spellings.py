@@ -157,6 +157,7 @@ def _wide(operation: Callable[[Any], Any], *ends: float) -> Callable[[Array], An
 
 
 def _wide_logn(n: Array, x: Array) -> Any:
+    n, x = (v if isinstance(v, Tensor) else np.asarray(v) for v in (n, x))
     return log(_made_complex(x)) / log(_made_complex(n))
 
 
