@@ -301,6 +301,8 @@ def test_masked_elements_are_refused(name):
     lambda v: np.linspace(v[0], v[1], 3, axis=1), lambda v: np.geomspace(v, 9.0, 4), lambda v: np.rollaxis(v, 1),
     lambda v: np.pad(v, 2, "reflect", reflect_type="odd"), lambda v: np.pad(v, 1, "mean", stat_length=2),
     lambda v: np.nanquantile(v, 0.3, 1, method="hazen"), lambda v: np.lib.scimath.sqrt(v[0]),
+    lambda v: np.nanstd(v, correction=1, dtype="f8"), lambda v: np.ldexp(v, [1, 2, 3], dtype="f8"),
+    lambda v: np.gradient(v + 0j, np.array([1, 2, 4]) * (1 + 0.5j), axis=1).real,
 ])  # fmt: skip
 def test_numpys_keywords_and_methods_are_honoured(call):
     old = [np.array([[0.21, 0.42, 0.35], [0.53, 0.31, 0.87]])]
@@ -315,7 +317,9 @@ def test_numpys_keywords_and_methods_are_honoured(call):
     lambda v: np.sum(v, initial=3, where=v > 0), lambda v: np.max(v, axis=0, initial=2),
     lambda v: np.sum(v, dtype="i4"), lambda v: np.prod(v, initial=0.5, dtype=int), lambda v: np.cumsum(v, 0, "f4"),
     lambda v: np.fmax.reduce(v[:0], initial=1), lambda v: np.multiply.reduce(v[0, 0], axis=-1),
-    lambda v: np.add.accumulate(v, axis=(1,)), lambda v: np.std(v, where=v > 0),
+    lambda v: np.add.accumulate(v, axis=(1,)), lambda v: np.std(v, where=v > 0), lambda v: np.var(v, dtype="c16"),
+    lambda v: np.lib.scimath.sqrt(-v.astype("f2")), lambda v: np.poly(v[0].astype("f2")),
+    lambda v: np.std(v, correction=1),
 ])  # fmt: skip
 def test_values_and_dtypes_are_numpys_of_integers_too(call, dtype):
     array = np.array([[200, 250], [3, 1]]).astype(dtype)

@@ -318,3 +318,16 @@ def test_output_padding_below_the_stride_or_the_dilation(n, k, stride, dilation,
             assert (leaf.grad.numpy() * t).sum() == pytest.approx((g * along).sum(), abs=1e-9)
         layer = tg.nn.Conv1DTranspose(2, k, **options)
         assert layer.output_shape((2, n, 3)) == layer(x.astype("float32")).shape == y.shape
+
+
+@pytest.mark.parametrize("primitive", [
+    p for p in tg.primitives().values() if p.kind == "elementwise" and len(p.inputs) > 1 and not any(p.nondiff)
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("dtype", ["float16", "float32", "int8"])
+def test_a_derivative_is_not_computed_in_the_precision_of_another_input(primitive, dtype, rng):
+    """Of a float64 and something smaller it is that of two float64, which hold the same numbers."""
+    for k in range(len(primitive.inputs)):
+        given = [rng.uniform(*ends, 5) for ends in primitive.domain]
+        small = [x if j == k else (np.ceil(x) if dtype == "int8" else x).astype(dtype) for j, x in enumerate(given)]
+        f = tg.grad(lambda *xs: tg.sum(primitive(*xs)), argnums=k)
+        np.testing.assert_allclose(f(*small), f(*(x.astype(float) for x in small)), rtol=1e-12, atol=1e-14)

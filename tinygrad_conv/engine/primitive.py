@@ -39,7 +39,7 @@ from ..errors import DeclarationError, DTypeError
 from .modes import OBSERVED, constant
 from .node import Node
 from .operation import MISSING, operation_of, source_of
-from .tensor import Tensor, ndarray, wrap
+from .tensor import Tensor, ndarray, ops, wrap
 
 __all__ = ["NONDIFF", "Primitive", "bilinear", "elementwise", "flops_of", "linear", "opaque", "primitives"]
 
@@ -200,7 +200,7 @@ class Primitive:
         rules = []
         for each in written:
             rule = self.operation if each[0] is None else each[0]
-            rules.append(rule if rule is NONDIFF else _evaluated(each[form])(rule, _lift, _zeros))
+            rules.append(rule if rule is NONDIFF else _evaluated(each[form])(rule, _lift, _zeros, _promoted))
             if each[0] is None and self.variadic:
                 rules[-1].together = partial(_together, self)
         return tuple(rules)
@@ -233,7 +233,9 @@ class Primitive:
             self.reads[k].add(position)
             if self.variadic:
                 return "[W(a, q) for a, q in zip(s[:-2], p)]" if lifted else "s[:-2]"
-            return f"W(s[{position}], p[{position}])" if lifted else f"s[{position}]"
+            saved = f"W(s[{position}], p[{position}])" if lifted else f"s[{position}]"
+            several = self.kind == "elementwise" and len(self.inputs) > 1 and not self.nondiff[position]
+            return f"U({saved}, n.dtype)" if several else saved
         if name == f"{self.inputs[k]}_shape":
             return f"p[{'i' if self.variadic else k}].shape"
         known = [*self.inputs, "y", "y_shape", f"{self.inputs[k]}_shape", *self.params]
@@ -300,7 +302,7 @@ def _declared(name: str) -> Primitive:
 @cache
 def _evaluated(source: str) -> Callable[..., Any]:
     """What makes a rule of a line of source; many rules share one line, and compiling is slow."""
-    function: Callable[..., Any] = eval(compile(f"lambda rule, W, Z: {source}", __file__, "eval"))
+    function: Callable[..., Any] = eval(compile(f"lambda rule, W, Z, U: {source}", __file__, "eval"))
     return function
 
 
@@ -314,6 +316,12 @@ def _argument_names(rule: Rule) -> list[str]:
 def _lift(saved: Any, node: Node | None) -> Any:
     """What was saved as a tensor: of its graph, or as data where somebody observes what is done with it."""
     return wrap(saved, node) if node is not None or (OBSERVED and type(saved) is ndarray) else saved
+
+
+def _promoted(saved: Any, dtype: np.dtype[Any]) -> Any:
+    """An input in the dtype of the result: a derivative of float64 is not computed of a float32 in its precision."""
+    given = getattr(saved, "dtype", dtype)  # a number of Python's has none, and takes any
+    return saved if given is dtype or given == dtype else ops.astype(saved, dtype=dtype)
 
 
 def _zeros(shape: tuple[int, ...], like: Any) -> Any:

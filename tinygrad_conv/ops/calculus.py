@@ -88,7 +88,9 @@ def gradient(f: Array, *varargs: Array, axis: Axes = None, edge_order: Annotated
     ndim = np.ndim(array_of(f))
     named: Any = range(ndim) if axis is None else (axis,) if isinstance(axis, (int, np.integer)) else axis
     axes = [_axis("gradient", f, k) for k in named]
-    given: list[Any] = [v if isinstance(v, Tensor) else np.asarray(v, np.float64) for v in varargs] or [np.ones(())]
+    given: list[Any] = [
+        v if isinstance(v, Tensor) else np.asarray(v, np.result_type(v, np.float64)) for v in varargs
+    ] or [np.ones(())]
     if len(given) == 1 and (len(axes) == 1 or given[0].ndim == 0):
         given = given * len(axes)
     if len(given) != len(axes):
@@ -105,7 +107,8 @@ def _slope(f: Array, axis: int, h: Any, edge_order: int) -> Any:
     if h.ndim and h.shape != (n,):
         raise ShapeError(f"gradient: expected {n} coordinates along axis {axis}, got shape {h.shape}")
     f = astype(f, np.result_type(array_of(f), np.float16))
-    steps = astype(diff(h) if h.ndim else broadcast_to(h, (n - 1,)), np.asarray(array_of(f)).real.dtype)
+    kind = np.asarray(array_of(f)).real.dtype if h.dtype.kind != "c" else np.result_type(array_of(f), np.complex64)
+    steps = astype(diff(h) if h.ndim else broadcast_to(h, (n - 1,)), kind)
     steps = reshape(steps, (*(1,) * axis, n - 1, *(1,) * (np.ndim(array_of(f)) - 1 - axis)))
 
     def part(x: Any, start: int | None, stop: int | None) -> Any:

@@ -4,13 +4,14 @@
 ``dtype=``     what it computes in: the arguments are converted first
 ``where=``     of reductions: what is left out becomes what changes nothing, as 0 in a sum
 ``initial=``   of reductions: one more element
-``mean=``      of `var` and `std`: the deviations are from it
+``mean=``      of `var` and `std`: the deviations are from it (`correction` is `ddof`, as in the Array API)
 =============  ===============================================================================================
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -51,9 +52,13 @@ def composed(name: str, operation: Any, inputs: Sequence[Any], known: dict[str, 
     if whole or (asked is not None and np.dtype(asked).kind not in "fc"):
         return NotImplemented  # what integers are added up in is NumPy's own choice
     if dtype is not None:
-        inputs = [_converted(name, x, np.dtype(dtype), casting) for x in inputs]
-    if operation in _MOMENTS and rest.keys() <= {"where", "mean"}:
-        return _moment(operation, *inputs, **{**known, **rest}) if rest else operation(*inputs, **known)
+        data = getattr(getattr(operation, "primitive", None), "nondiff", ())  # as the exponents of `ldexp`
+        inputs = [
+            x if k < len(data) and data[k] else _converted(name, x, np.dtype(dtype), casting)
+            for k, x in enumerate(inputs)
+        ]
+    if operation in _MOMENTS and rest and rest.keys() <= {"where", "mean", "correction"}:
+        operation, rest, known = partial(_moment, operation), {}, {**known, **rest}
     combine, nothing = _REDUCTIONS.get(operation, (None, None))
     initial = rest.pop("initial", None) if combine is not None else None
     nothing = initial if nothing is None else nothing

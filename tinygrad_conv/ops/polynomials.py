@@ -258,6 +258,7 @@ def poly(roots: Array) -> Tensor:
         raise ShapeError(f"poly: expected a vector of roots or a square matrix, got shape {zeros.shape}")
     if not zeros.shape[0]:
         return prod(zeros)
+    zeros = astype(zeros, np.dtype(np.mintypecode(zeros.dtype.char)))  # float64 for what NumPy cannot solve with
     found: Any = constant(np.ones(1, zeros.dtype))
     for k in range(zeros.shape[0]):
         found = convolve(found, stack([constant(np.ones((), zeros.dtype)), -zeros[k]]))

@@ -140,7 +140,8 @@ def _made_complex(x: Array, low: float = 0, high: float = np.inf) -> Any:
     values = np.asarray(array_of(x))
     if values.dtype.kind == "c" or bool(_all_between(x, low, high)):
         return x
-    return astype(x, np.result_type(values, np.complex64))
+    single = values.dtype != np.float16  # NumPy has no small complex numbers for that
+    return astype(x, np.result_type(values, np.complex64 if single else np.complex128))
 
 
 @plain
