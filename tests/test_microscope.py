@@ -522,3 +522,112 @@ def test_the_page_in_a_notebook_is_the_page_that_is_written(tmp_path):
     assert "height:400px" in inline._repr_html_()
     with pytest.raises(IndexingError, match="interactive: n=1 is out of range"):
         tg.microscope(y).interactive(n=1)
+
+
+# ------------------------------------------------------------------------------------------
+# One view, linked
+
+
+def large_conv():
+    rng = np.random.default_rng(0)
+    x, w, b = (leaf(rng.normal(size=shape).astype("float32")) for shape in ((1, 32, 32, 3), (5, 5, 3, 16), (16,)))
+    return tg.conv2d(x, w, b, padding="same")
+
+
+def hover(tab, x, y):
+    tab("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
+
+PARTS = ("input", "kernel", "products", "sum", "output", "equation")
+
+
+@browser.needed
+def test_all_is_in_one_view(tmp_path, tab):
+    tab.size(1280, 720)
+    try:
+        tg.microscope(large_conv()).render(tmp_path / "large.html")
+        tab.open(tmp_path / "large.html")
+        tab.run("pause(); moveTo(3, 4)")
+        for part in (*PARTS, "channels", "filters"):
+            x, y, right, bottom = tab.run(
+                f"(({{x, y, right, bottom}}) => [x, y, right, bottom])($({part!r}).getBoundingClientRect())"
+            )
+            assert 0 <= x < right <= 1280, part
+            assert 0 <= y < bottom <= 720, part
+        assert "bias" in tab.run("$('equation').textContent")
+        assert tab.run("$('filters').children.length") == 16
+        tab.click("#filters button:nth-child(6)")
+        assert (tab.run("at.channel"), tab.run("$('channel').value")) == (5, "5")
+        tab.click("#channels button:nth-child(3)")
+        assert "channel 2" in tab.run("$('input-title').textContent")
+        assert tab.complaints == []
+    finally:
+        tab.size(1300, 900)
+
+
+@browser.needed
+def test_cell_weight_product_and_term_are_linked(tmp_path, tab):
+    tg.microscope(large_conv()).render(tmp_path / "large.html")
+    tab.open(tmp_path / "large.html")
+    tab.run("pause(); moveTo(3, 4)")
+    for part, cell in (("kernel", (1, 2)), ("products", (3, 4)), ("input", (3 + 2, 4 + 1))):
+        x, y, size = tab.run(
+            f"((e) => [e.getBoundingClientRect().x, e.getBoundingClientRect().y, e.cell])($({part!r}))"
+        )
+        row, column = cell
+        hover(tab, x + 2 + (column + 0.5) * size, y + 2 + (row + 0.5) * size)
+        offset = cell if part != "input" else (2, 1)
+        assert tab.run("hot") == offset[0] * 5 + offset[1]
+        product = tab.run("short(terms()[at.row].cells[hot].value) + '·'")
+        assert tab.run("document.querySelector('.hot').textContent").startswith(product)
+    box = "document.querySelectorAll('.term')[7].getBoundingClientRect()"
+    hover(tab, *tab.run(f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])({box})"))
+    assert tab.run("hot") == 7
+    tab.key("b")
+    hover(tab, 3, 3)
+    assert tab.run("hot") == -1
+
+
+@browser.needed
+def test_max_pooling_is_a_maximum(tmp_path, tab):
+    values = np.arange(16.0).reshape(1, 4, 4, 1) % 7
+    scope = tg.microscope(tg.max_pool2d(tg.Tensor(values, requires_grad=True), 2))  # nobody holds the tensor
+    e = scope.explain(y=1, x=1)
+    assert (float(e.held), sorted(float(term.value) for term in e.terms)) == (4.0, [0.0, 1.0, 3.0, 4.0])
+    scope.render(tmp_path / "max.html")
+    tab.open(tmp_path / "max.html")
+    tab.run("pause(); moveTo(0, 1)")
+    said = tab.run("$('equation').textContent")
+    assert said == "y[0, 1, 0] = max(2, 3, 6, 0) = 6, which the tensor holds."
+    assert "·" not in said
+    assert tab.run("[$('kernel-figure').hidden, $('times').hidden]") == [True, True]
+    assert tab.run("$('sum').textContent") == "max 6"
+    tab.key("b")
+    assert "All of it goes to the greatest" in tab.run("$('equation').textContent")
+
+
+@pytest.mark.parametrize("pool", [tg.max_pool2d, tg.avg_pool2d])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_a_tensor_that_nobody_holds(pool, data_format):
+    x = np.random.default_rng(0).normal(size=(2, 4, 6, 4))
+    y = pool(tg.Tensor(x, requires_grad=True), 2, data_format=data_format)
+    e = tg.microscope(y).explain(n=1, y=1, x=0, channel=2)
+    assert np.isclose(float(e.held), y.numpy()[(1, 1, 0, 2) if data_format == "channels_last" else (1, 2, 1, 0)])
+    assert len(e.terms) == 4
+
+
+@browser.needed
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_microscope_on_a_phone(tmp_path, tab, dark):
+    tab.size(390, 844)
+    try:
+        x = leaf(np.random.default_rng(0).normal(size=(1, 32, 32, 3)).astype("float32"))
+        for y in (large_conv(), tg.max_pool2d(x, 2)):
+            tg.microscope(y).render(tmp_path / "phone.html")
+            tab.open(tmp_path / "phone.html", dark=dark)
+            tab.run((pathlib.Path(__file__).parent / "page_checks.js").read_text(encoding="utf-8"))
+            tab.run("pause(); moveTo(3, 4)")
+            assert (tab.run("sideways()"), tab.run("tiny()"), tab.run("accessible()")) == ([], [], [])
+            assert tab.complaints == []
+    finally:
+        tab.size(1300, 900)

@@ -80,6 +80,9 @@ class Node:
         self.parents = ()
         self.guards = None
 
+    def keep(self, array: Any) -> None:
+        """Of a leaf: its array is to be had even when its tensor is gone, for pictures; no rule reads it."""
+
     def check_saved(self) -> None:
         """Raise `MutationError` if a saved buffer is not what it was when it was saved."""
         guarded = set()
@@ -121,13 +124,17 @@ class Node:
 class Leaf(Node):
     """The node of a tensor that was made, not computed, and whose gradient is wanted: here a backward pass ends."""
 
-    __slots__ = ("closed", "name", "tensor")
+    __slots__ = ("closed", "kept", "name", "tensor")
 
     def __init__(self, tensor: Any, source: Source | None) -> None:
         super().__init__(None, (), {}, (), tensor.shape, tensor.dtype, source)
         self.tensor = weakref.ref(tensor)
         self.name: str | None = tensor.name
         self.closed = False  # was this the variable of a transform that has finished?
+        self.kept: Any = None
+
+    def keep(self, array: Any) -> None:
+        self.kept = array
 
     @property
     def shown(self) -> str:

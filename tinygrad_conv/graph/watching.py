@@ -79,6 +79,8 @@ class Watch:
                 tensor = node.tensor() if isinstance(node, Leaf) else None
                 if tensor is not None and tensor.node is node:
                     self.outputs.setdefault(node, tensor._array)
+                elif isinstance(node, Leaf) and node.kept is not None:
+                    self.outputs.setdefault(node, node.kept)
                 continue
             if hasattr(node.primitive, "forward"):  # a checkpointed segment has none, and saves other things
                 for parent, saved in zip(node.parents, node.saved, strict=False):

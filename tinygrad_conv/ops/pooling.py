@@ -146,12 +146,19 @@ def _max_pool(
     rank = rank or _spatial_rank(what, x)
     window = pool_window(what, rank, x.shape, pool_size, stride, padding, dilation, data_format, ceil_mode)
     first = data_format == "channels_first"
-    images = to_last(x, first)
+    images = to_last(_kept(x), first)
     if not return_indices:
         return to_first(pool_max(images, window=window), first)
     argmax = _first_maxima(images, window)
     y = pool_gather(images, argmax=array_of(argmax), window=window)
     return to_first(y, first), to_first(_in_image(argmax, window), first)
+
+
+def _kept(x: Array) -> Array:
+    """x: no rule of pooling reads it, but the microscope shows it, also where nobody else holds it any more."""
+    if isinstance(x, Tensor) and x.node is not None:
+        x.node.keep(x._array)
+    return x
 
 
 @plain
@@ -271,7 +278,7 @@ def _avg_pool(
     window = pool_window(what, rank, x.shape, pool_size, stride, padding, dilation, data_format, ceil_mode)
     include = count_include_pad and padding != "same"  # cells that "same" made up are never counted, as in Keras
     first = data_format == "channels_first"
-    images = to_last(x, first)
+    images = to_last(_kept(x), first)
     if ceil_mode and include:  # the padding that was asked for counts, what fills the last window does not
         pads = padding_of(what, padding, rank)
         given = ((0, 0),) * rank if isinstance(pads, str) else pads
