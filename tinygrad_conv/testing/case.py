@@ -116,16 +116,17 @@ class Case:
 
     @cached_property
     def tangents(self) -> list[Array]:
-        return [t * stretch for t, stretch in zip(self._drawn, self.stretch, strict=True)]
+        return [t * stretch for t, stretch in zip(self.drawn, self.stretch, strict=True)]
 
     @cached_property
-    def _drawn(self) -> list[Array]:
+    def drawn(self) -> list[Array]:
+        """The tangents before any is shortened near a singularity, which takes a numeric derivative to know."""
         return [numeric.unit(x) * self.direction(np.shape(x)) for x in self.inputs]
 
     @cached_property
     def _fitted(self) -> tuple[numeric.Estimate, list[Array]]:
         def fitted() -> tuple[numeric.Estimate, list[Array]]:
-            return numeric.fitted(self.value, self.inputs, self._drawn, self.kind, self.scale, self.unit)
+            return numeric.fitted(self.value, self.inputs, self.drawn, self.kind, self.scale, self.unit)
 
         with no_grad():
             found = fitted()
@@ -435,7 +436,7 @@ class Case:
             # The derivative jumps here. It is smooth in what it is linear in; and in a primitive no tie breaks where
             # all inputs move together. Along other directions any of many branches may be met, or none.
             still = [np.zeros(np.shape(x)) for x in self.inputs]
-            case.directions = [[*still, *case.tangents[len(still) :]]]
+            case.directions = [[*still, *case.drawn[len(still) :]]]
             if self.primitive is not None:
                 case.directions.append([*self._together(), *(np.zeros_like(x) for x in more)])
         return case

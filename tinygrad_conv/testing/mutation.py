@@ -241,7 +241,7 @@ def _derivatives(case: Case) -> list[Array]:
         cases += [case.gradient_case] if "reverse" in case.modes else []
         cases += [case.tangent_case] if "forward" in case.modes else []
     for each in cases:
-        found += [each.pushed] if "forward" in case.modes else []
+        found += [each.push(each.drawn)] if "forward" in case.modes else []
         found += each.gradients if "reverse" in case.modes else []
     return found
 
