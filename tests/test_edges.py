@@ -73,6 +73,22 @@ def test_names_that_users_know():
         x[5]
 
 
+@pytest.mark.parametrize(
+    "value", [["a", "b"], [b"a", b"b"], np.array(["a", None], object), np.zeros(2, "M8[s]")], ids=str
+)
+def test_only_numbers_are_added_at_an_index(value):
+    """NumPy's add.at ends the process, of text."""
+    text = np.asarray(value)
+    index = np.array([0, 0])
+    for call in (
+        lambda: tg.add_at(text, index, text), lambda: tg.add_at(np.ones(2), index, text),
+        lambda: tg.add_at(text, index, 1), lambda: tg.primitives()["scatter"].operation(text, index, (3,)),
+        lambda: tg.primitives()["_add_at"].operation(text, text, index),
+    ):  # fmt: skip
+        with pytest.raises((errors.DTypeError, TypeError), match=r"numbers|dtype"):
+            call()
+
+
 def test_modes_hold_in_generators_and_coroutines():
     @tg.no_grad
     def steps():

@@ -10,10 +10,11 @@ import time
 import numpy as np
 import pytest
 from hostile.calls import Call, outcome
-from hostile.surface import Target, walk
-from hostile.values import BoomError
+from hostile.surface import Target, keras_model, walk
+from hostile.values import RAISING, BoomError, square
 
 import tinygrad_conv as tg
+from tinygrad_conv.errors import TinygradConvError
 
 ROOT = pathlib.Path(__file__).parent.parent
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
@@ -79,3 +80,48 @@ def no_words():
 def test_what_is_wrong_is_seen(function, seen):
     call = Call(Target("test", lambda: function, inspect.signature(function)), (), {})
     assert outcome(call, seconds=0.05).startswith(seen)
+
+
+IMAGE, BATCH = np.ones((1, 4, 4, 1)), [[1.0]]
+BATCH.append(BATCH)
+STRANGE = [make() for make in RAISING]  # objects that raise when they are looked at
+CALLS = {  # which drawn ones have found
+    "rules": lambda: [tg.opaque(vjp=x, jvp=x)(square) for x in STRANGE if issubclass(type(x), (tuple, list))],
+    "what is decorated": lambda: tg.no_grad(STRANGE[0]),
+    "a class of Python's that is decorated": lambda: tg.no_grad(type),
+    "which argument": lambda: tg.grad(square, 10**5000)(1.0),
+    "a scalar as a batch": lambda: keras_model().as_input(np.uint8(200)),
+    "a batch that holds itself": lambda: keras_model().test_on_batch(BATCH),
+    "objects as truth values": lambda: tg.logical_and(tg.Tensor([1.0]), np.array([1, None], object)),
+    "many windows": lambda: tg.adaptive_max_pool2d(IMAGE, 10**7),
+    "many integrals": lambda: tg.polyint([1.0], 10**7),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_calls_that_were_found(call):
+    with pytest.raises(TinygradConvError):
+        call()
+
+
+@pytest.mark.parametrize("get", [tg.nn.init.get, tg.nn.activations.get])
+def test_names_that_raise_when_they_are_looked_at(get):
+    for name in STRANGE:
+        if not callable(name):
+            with pytest.raises(TinygradConvError):
+                get(name)
+
+
+def test_windows_that_are_alike_are_looked_at_once():
+    x = np.arange(8.0).reshape(1, 4, 2)
+    assert tg.adaptive_max_pool1d(x, 10**6).shape == (1, 10**6, 2)
+    assert tg.polyder([1.0, 2.0], 10**9).shape == (0,)
+
+
+def test_the_memory_that_a_process_may_have_is_known():
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30)); import tinygrad_conv as tg;"
+    run = subprocess.run(
+        [sys.executable, "-c", limited + "tg.keras.metrics.Mean().add_variable(5 * 10**8)"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert "SizeError: Mean.add_variable: expected a result that fits into memory four times" in run.stderr

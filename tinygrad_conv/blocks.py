@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Any
 
+from .arguments import described
 from .errors import DTypeError
 
 __all__ = ["Block"]
@@ -55,10 +57,11 @@ class Block:
         if issubclass(type(f), (staticmethod, classmethod)):
             return type(f)(self(f.__func__))
         if issubclass(type(f), type) and "__call__" in vars(f):
-            f.__call__ = self(f.__call__)
-            return f
+            with suppress(TypeError):  # of a class that is not written in Python
+                f.__call__ = self(f.__call__)
+                return f
         if issubclass(type(f), type) or not callable(f):
-            what = f"class {f.__name__}" if isinstance(f, type) else repr(f)
+            what = f"class {f.__name__}" if issubclass(type(f), type) else described(f)
             raise DTypeError(
                 f"expected a function to decorate, got {what}; decorate its methods, or write a with block"
             )

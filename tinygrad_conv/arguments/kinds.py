@@ -158,7 +158,7 @@ def _flag(value: Any) -> bool:
 def _integer(value: Any) -> int:
     if isinstance(value, (bool, np.bool_)):
         raise TypeError
-    number = operator.index(value)
+    number = int.__pos__(operator.index(value))  # of a class of somebody's own, the number alone
     _ensure(-(2**63) <= number < 2**63)
     return number
 

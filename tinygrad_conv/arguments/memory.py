@@ -30,7 +30,7 @@ def _gib(size: int) -> str:
 
 def _available() -> int:
     """Bytes that can be had now, as far as the system tells."""
-    return min(_free_in_machine(), _left_in_container())
+    return min(_free_in_machine(), _left_in_container(), _left_to_process())
 
 
 def _free_in_machine() -> int:
@@ -50,3 +50,15 @@ def _left_in_container() -> int:
             return int(most.read()) - int(used.read())
     except (OSError, ValueError):  # no container, or one without a limit
         return sys.maxsize
+
+
+def _left_to_process() -> int:
+    try:
+        import resource  # not on every system
+
+        most = resource.getrlimit(resource.RLIMIT_AS)[0]
+        with open("/proc/self/statm") as sizes:
+            used = int(sizes.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except (ImportError, AttributeError, OSError, ValueError):
+        return sys.maxsize
+    return sys.maxsize if most == resource.RLIM_INFINITY else most - used

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec
 import numpy as np
 
 from ..arguments import bare_array, is_not_bare
-from ..errors import AxisError, MatrixError, ShapeError, TinygradConvError
+from ..errors import AxisError, DTypeError, MatrixError, ShapeError, TinygradConvError
 from .modes import observer
 from .tensor import Tensor, ndarray, wrap
 
@@ -39,8 +39,8 @@ def plain(function: Callable[P, Any]) -> Callable[P, Any]:
         named = {k: a._array if isinstance(a, Tensor) else a for k, a in kwargs.items()}
         try:
             if by is None:
-                return _as_data(_as_arrays(function, *values, **named))
-            return _as_data(by.compute(partial(_as_arrays, function), args, kwargs))
+                return _as_data(function, _as_arrays(function, *values, **named))
+            return _as_data(function, by.compute(partial(_as_arrays, function), args, kwargs))
         except TinygradConvError:
             raise
         except ValueError as error:
@@ -69,6 +69,10 @@ def _as_arrays(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return result if result is None else tuple(map(np.asarray, result)) if type(result) is tuple else np.asarray(result)
 
 
-def _as_data(result: Any) -> Any:
-    """The same as tensors."""
-    return result if result is None else tuple(map(_as_data, result)) if type(result) is tuple else wrap(result, None)
+def _as_data(function: Callable[..., Any], result: Any) -> Any:
+    """The same as tensors, which hold numbers."""
+    if type(result) is tuple:
+        return tuple(_as_data(function, part) for part in result)
+    if result is None or result.dtype.kind in "fiubc":
+        return result if result is None else wrap(result, None)
+    raise DTypeError(f"{function.__name__}: expected numbers, got a result of dtype {result.dtype}; convert them first")

@@ -34,7 +34,7 @@ from typing import Any, ParamSpec, TypeAlias
 
 import numpy as np
 
-from ..arguments import Kind, checked, described, kinds_of, unchecked
+from ..arguments import Kind, checked, described, kinds_of, several, unchecked
 from ..errors import DeclarationError, DTypeError
 from .modes import OBSERVED, constant
 from .node import Node
@@ -396,7 +396,7 @@ def elementwise(*derivatives: Any, **declared: Any) -> Callable[[Callable[P, Any
     """
 
     def declare(forward: Callable[P, Any]) -> Callable[P, Tensor]:
-        _needs_rules("elementwise", forward, derivatives, "a derivative for each input")
+        _rules("elementwise", forward, derivatives, "a derivative for each input")
         return _declare(_made("elementwise", forward, vjp=derivatives, jvp=None, **declared))
 
     return declare
@@ -423,9 +423,9 @@ def linear(
     """
 
     def declare(forward: Callable[P, Any]) -> Callable[P, Tensor]:
-        _needs_rules("linear", forward, _tuple(transpose), "its transpose")
-        rules = None if jvp is None else _tuple(jvp)
-        return _declare(_made("linear", forward, vjp=_tuple(transpose), jvp=rules, **declared))
+        rules = _rules("linear", forward, transpose, "its transpose")
+        jvps = None if jvp is None else _rules("linear", forward, jvp, "a JVP (jvp=)")
+        return _declare(_made("linear", forward, vjp=rules, jvp=jvps, **declared))
 
     return declare
 
@@ -448,7 +448,7 @@ def bilinear(*transposes: Any, **declared: Any) -> Callable[[Callable[P, Any]], 
     """
 
     def declare(forward: Callable[P, Any]) -> Callable[P, Tensor]:
-        _needs_rules("bilinear", forward, transposes, "its two transposes")
+        _rules("bilinear", forward, transposes, "its two transposes")
         if len(transposes) != 2:
             raise DeclarationError(f"@bilinear {forward.__name__}: expected two transposes, got {len(transposes)}")
         return _declare(_made("bilinear", forward, vjp=transposes, jvp=None, **declared))
@@ -468,22 +468,27 @@ def opaque(*, vjp: Any = None, jvp: Any = None, **declared: Any) -> Callable[[Ca
     """
 
     def declare(forward: Callable[P, Any]) -> Callable[P, Tensor]:
-        _needs_rules("opaque", forward, _tuple(vjp), "a VJP (vjp=)")
-        _needs_rules("opaque", forward, _tuple(jvp), "a JVP (jvp=)")
-        return _declare(_made("opaque", forward, vjp=_tuple(vjp), jvp=_tuple(jvp), **declared))
+        vjps = _rules("opaque", forward, vjp, "a VJP (vjp=)")
+        jvps = _rules("opaque", forward, jvp, "a JVP (jvp=)")
+        return _declare(_made("opaque", forward, vjp=vjps, jvp=jvps, **declared))
 
     return declare
 
 
-def _tuple(rules: Any) -> tuple[Rule, ...]:
-    return () if rules is None else tuple(rules) if isinstance(rules, (tuple, list)) else (rules,)
+_RULES = several("a function for each input", None)
 
 
-def _needs_rules(kind: str, forward: Callable[..., Any], rules: Sequence[Rule], what: str) -> None:
+def _rules(kind: str, forward: Callable[..., Any], rules: Any, what: str) -> tuple[Rule, ...]:
+    """The rules of a declaration, of which there is at least one, as a tuple."""
     if not callable(forward) or not hasattr(forward, "__name__"):
         raise DeclarationError(f"@{kind}: expected to decorate a function, got {described(forward)}")
+    if isinstance(rules, (tuple, list)):
+        rules = _RULES.check(f"@{kind} {forward.__name__}", what, rules)
+    elif rules is not None:
+        rules = (rules,)
     if not rules:
         raise DeclarationError(f"@{kind} {forward.__name__}: {what} is missing")
+    return rules
 
 
 def flops_of(node: Node) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
-from ..arguments import Kind, checked, items_of, one_of
+from ..arguments import Kind, checked, integers, items_of, one_of
 from ..errors import ShapeError
 from . import modes
 from .backward import cotangent
@@ -20,11 +20,18 @@ from .walk import pull, push
 __all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
 
 
+_POSITION = integers(-(2**63))
+
+
 def _different(argnums: Any) -> Any:
-    numbers = tuple(items_of(argnums)) if isinstance(argnums, (tuple, list, range)) else (argnums,)
-    if not all(isinstance(k, int) for k in numbers) or len(set(numbers)) < len(numbers):
+    several = isinstance(argnums, (tuple, list, range))
+    numbers = tuple(items_of(argnums)) if several else (argnums,)
+    if not all(isinstance(k, int) for k in numbers):
         raise ValueError
-    return argnums if isinstance(argnums, int) else numbers
+    numbers = tuple(map(_POSITION.read, numbers))
+    if len(set(numbers)) < len(numbers):
+        raise ValueError
+    return numbers if several else numbers[0]
 
 
 Argnums: TypeAlias = Annotated[int | Sequence[int], Kind("an int or different ints", _different)]

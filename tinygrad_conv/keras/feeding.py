@@ -336,9 +336,12 @@ def _is_list(value: Any) -> bool:
     """Nested lists of numbers and arrays, so that NumPy asks nobody else for items."""
     if not isinstance(value, (list, tuple)):
         return False
-    levels = [value]
+    levels, met = [value], set()
     while levels:
         level = levels.pop()
+        if id(level) in met:  # a list that holds itself, say
+            continue
+        met.add(id(level))
         for kind in set(map(type, level)):
             if not issubclass(kind, (int, float, str, list, tuple, np.generic)) and not _is_kind_of_array(kind):
                 return False

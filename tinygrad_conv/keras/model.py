@@ -11,7 +11,7 @@ from .. import nn
 from ..arguments import Count, Fraction, Path, Size, check, one_of
 from ..engine.modes import no_grad
 from ..engine.tensor import Array, Tensor, wrap
-from ..errors import ArgumentError, DTypeError, GraphError
+from ..errors import ArgumentError, DTypeError, GraphError, ShapeError
 from ..files import Expected, arrays_in, name_of, write_arrays
 from ..nn.fixes import Shape
 from . import losses, metrics, optimizers
@@ -254,9 +254,16 @@ class Model(Layer):
 
     def as_input(self, x: Array) -> Tensor:
         """A batch of data as a tensor in float32; integers stay integers where there is an `Embedding`."""
-        if x.dtype != np.float32 and not (x.dtype.kind in "iu" and self._embeds()):
-            x = x.astype(np.float32)
+        if not x.ndim:
+            raise ShapeError(f"{type(self).__name__}: expected a batch of data, got one number; use x[None]")
+        dtype = self._taken(x.dtype)
+        if x.dtype != dtype:
+            x = x.astype(dtype)
         return x if isinstance(x, Tensor) else wrap(x, None)
+
+    def _taken(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+        """In which dtype data of this one go in."""
+        return dtype if dtype.kind in "iu" and self._embeds() else np.dtype(np.float32)
 
     def _embeds(self) -> bool:
         return any(isinstance(module, nn.Embedding) for module in self.modules())

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import nn
 from ..arguments import Size, Sizes, as_array, checked
-from ..engine.tensor import Array, Tensor, wrap
+from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, GraphError, MissingError, ShapeError
 from ..nn.fixes import Chain, Set, Shape, brief, listed, walk
 from . import activations
@@ -161,11 +161,10 @@ class Sequential(nn.Sequential, Model):
 
     # -- what `Trainer` asks -----------------------------------------------------------------------------------------
 
-    def as_input(self, x: Array) -> Tensor:
+    def _taken(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
         if self._input_dtype is not None and self._input_dtype.kind in "iu":
-            x = x.astype(self._input_dtype)
-            return x if isinstance(x, Tensor) else wrap(x, None)
-        return super().as_input(x)
+            return self._input_dtype
+        return super()._taken(dtype)
 
     def output_for(self, x: np.ndarray[Any, Any]) -> Shape:
         if self.batch_input_shape is not None:

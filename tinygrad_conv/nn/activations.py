@@ -6,7 +6,7 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Annotated, Any, TypeAlias
 
-from ..arguments import Kind
+from ..arguments import LATER, Kind, checked, described
 from ..engine.primitive import primitives
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, DTypeError
@@ -56,7 +56,8 @@ _BY_NAME: dict[str, Callable[..., Any]] = {
 }
 
 
-def get(activation: Activation) -> Callable[[Any], Any]:
+@checked
+def get(activation: Annotated[Activation, LATER]) -> Callable[[Any], Any]:
     """The function of this name, the callable itself, or (None) the identity.
 
     Raises ArgumentError for an unknown name, DTypeError for what is neither.
@@ -69,9 +70,9 @@ def get(activation: Activation) -> Callable[[Any], Any]:
     if callable(activation):
         return activation
     if not isinstance(activation, str):
-        raise DTypeError(f"activation: expected a name or a function, got {activation!r}")
+        raise DTypeError(f"activation: expected a name or a function, got {described(activation)}")
     if activation not in _BY_NAME:
-        near = get_close_matches(activation.lower(), _BY_NAME, 1)
+        near = get_close_matches(str.lower(activation), _BY_NAME, 1)
         hint = f'use activation="{near[0]}"' if near else f"use one of {', '.join(_BY_NAME)}"
         raise ArgumentError(f"activation: expected a known name, got {activation!r}: {hint}")
     return _BY_NAME[activation]

@@ -270,6 +270,7 @@ _BY_NAME: dict[str, Initializer] = {
 }  # fmt: skip
 
 
+@checked
 def get(name: str | Initializer, argument: str = "weight_init") -> Initializer:
     """The initialiser of this name, or the callable itself (called as ``f(shape, generator, dtype, fans)``).
 

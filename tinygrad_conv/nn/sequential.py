@@ -209,7 +209,7 @@ class Sequential(Layer):
         return kind.forward is Sequential.forward and kind.__call__ is Layer.__call__ and kind.ready is Sequential.ready
 
     def forward(self, x: Array) -> Tensor:
-        checked = not isinstance(x, Tensor) or x.shape != self._seen  # now, and with it what is inside
+        checked = not issubclass(type(x), Tensor) or x.shape != self._seen  # now, and with it what is inside
         y = self.ready(x)
         around, tokens = [iter(self.layers)], []
         try:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import product
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from ..arguments import checked
+from ..arguments import afford, checked
 from ..engine.bare import array_of
 from ..engine.modes import constant
 from ..engine.plain import plain
@@ -27,9 +26,10 @@ from .shape import moveaxis, reshape
 # To a given size
 
 
-def _bounds(n: int, out: int) -> list[tuple[int, int]]:
+def _bounds(n: int, out: int) -> Any:
     """Where each of so many windows over n elements begins and ends: ⌊i n / out⌋ and ⌈(i + 1) n / out⌉."""
-    return [(i * n // out, -(-(i + 1) * n // out)) for i in range(out)]
+    i = np.arange(out)
+    return i * n // out, -(-(i + 1) * n // out)
 
 
 def _prepared(what: str, rank: int, x: Array, output_size: IntOrInts, data_format: DataFormat) -> Any:
@@ -38,6 +38,7 @@ def _prepared(what: str, rank: int, x: Array, output_size: IntOrInts, data_forma
         raise ShapeError(f"{what}: expected x with {rank + 2} axes (N, spatial axes, C), got shape {x.shape}")
     sizes = ints_of(what, "output_size", output_size, rank)
     images = to_last(x, channels_first(data_format))
+    afford(what, (images.shape[0], *sizes, images.shape[-1]))
     ins = images.shape[1:-1]
     if 0 in ins:
         raise ShapeError(f"{what}: expected at least 1 element along the spatial axes, got {ins} (x {x.shape})")
@@ -54,10 +55,11 @@ def _adaptive_avg_pool(what: str, rank: int, x: Array, output_size: IntOrInts, d
     else:
         y = images
         for axis, out in enumerate(sizes, start=1):
-            shares = np.zeros((out, y.shape[axis]), np.result_type(y.dtype, np.float32))
-            for row, (start, stop) in zip(shares, _bounds(y.shape[axis], out), strict=True):
-                row[start:stop] = 1 / (stop - start)
-            y = moveaxis(tensordot(constant(shares), y, axes=(1, axis)), 0, axis)
+            start, stop = (bound[:, None] for bound in _bounds(y.shape[axis], out))
+            at = np.arange(y.shape[axis])
+            shares = ((start <= at) & (at < stop)) / (stop - start)
+            shares = constant(shares.astype(np.result_type(y.dtype, np.float32)))
+            y = moveaxis(tensordot(shares, y, axes=(1, axis)), 0, axis)
     return to_first(y, channels_first(data_format))
 
 
@@ -78,14 +80,22 @@ def _adaptive_max_pool(
 @plain
 def _places(x: Array, sizes: tuple[int, ...]) -> Any:
     """Where in the image the first maximum of each window is, counted in row-major order."""
-    ins, found = x.shape[1:-1], np.empty((len(x), *sizes, x.shape[-1]), np.intp)
-    bounds = [_bounds(n, out) for n, out in zip(ins, sizes, strict=True)]
+    ins = x.shape[1:-1]
+    different, which = zip(*map(_different, ins, sizes), strict=True)  # of more windows than elements, many are alike
+    found = np.empty((len(x), *map(len, different), x.shape[-1]), np.intp)
     numbers = np.arange(prod(ins)).reshape(ins)
-    for cell in product(*map(range, sizes)):
-        region = tuple(slice(*bounds[axis][k]) for axis, k in enumerate(cell))
+    for cell in np.ndindex(found.shape[1:-1]):
+        region = tuple(slice(*windows[k]) for windows, k in zip(different, cell, strict=True))
         within = x[(slice(None), *region)].reshape(len(x), -1, x.shape[-1]).argmax(1)
-        found[(slice(None), *cell)] = numbers[region].reshape(-1)[within]  # type: ignore[index]
-    return found
+        found[(slice(None), *cell)] = numbers[region].reshape(-1)[within]
+    return found[(slice(None), *np.ix_(*which))]
+
+
+def _different(n: int, out: int) -> tuple[Any, Any]:
+    """The windows of `_bounds`, each once; and which of them each is."""
+    windows = np.stack(_bounds(n, out), axis=1)
+    new = np.r_[True, (windows[1:] != windows[:-1]).any(axis=1)][:out]
+    return windows[new], np.cumsum(new) - 1
 
 
 def _index(places: Any) -> tuple[Any, Any, Any]:

@@ -6,11 +6,12 @@ gradient.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from ..arguments import Count, checked
+from ..arguments.kinds import integers
 from ..engine.bare import array_of
 from ..engine.modes import constant
 from ..engine.tensor import Array, Tensor
@@ -193,14 +194,14 @@ def polyder(p: Array, m: Count = 1) -> Tensor:
     Tensor([2., 2.])
     """
     p = _vector("polyder", p)
-    for _ in range(m):
+    for _ in range(min(m, p.shape[0] + 1)):  # then nothing is left
         p = p[:-1] * constant(np.arange(p.shape[0] - 1, 0, -1))
     return p
 
 
 @checked
-def polyint(p: Array, m: Count = 1, k: Array | None = None) -> Tensor:
-    """The m-th antiderivative of a polynomial; k are the constants of integration, 0 if not given.
+def polyint(p: Array, m: Annotated[int, integers(0, 1000)] = 1, k: Array | None = None) -> Tensor:
+    """The m-th antiderivative (m up to 1,000) of a polynomial; k are the constants of integration, 0 if not given.
 
     >>> polyint(Tensor([2.0, 2.0]))
     Tensor([1., 2., 0.])
