@@ -36,8 +36,10 @@ suppress_warnings = ["ref.python"]  # the type of an attribute that has the name
 
 reference = HERE / "reference"
 reference.mkdir(exist_ok=True)
-for name, text in pages().items():
-    path = reference / f"{name}.rst"
+wanted = {reference / f"{name}.rst": text for name, text in pages().items()}
+for path in set(reference.glob("*.rst")) - set(wanted):
+    path.unlink()
+for path, text in wanted.items():
     if not path.exists() or path.read_text(encoding="utf-8") != text:  # what is as it was is not read again
         path.write_text(text, encoding="utf-8")
 
