@@ -26,8 +26,11 @@ from graph_models import (
     page_data,
     resnet,
 )  # fmt: skip
+from hypothesis import given
+from hypothesis import strategies as st
 
 import tinygrad_conv as tg
+from tinygrad_conv.digits import aligned, number, short
 from tinygrad_conv.errors import ArgumentError, DTypeError, GraphError, SizeError
 from tinygrad_conv.graph import as_modules, draw, fold, snapshot
 from tinygrad_conv.graph.drawing.command import draw_command
@@ -494,7 +497,7 @@ def test_one_unit():
     shown = re.findall(r"<B>x(\d+)</B><BR/><FONT COLOR=\"#\w+\">times (.*?)</FONT>", source)
     assert len(shown) == 8
     matrix = weights.state_dict()["hidden.weight"]
-    assert all(f"{matrix[int(k), 3]:.2g}" == weight for k, weight in shown)
+    assert all(f"{matrix[int(k), 3]:.3g}" == weight for k, weight in shown)
     assert "relu(sum of input times weight plus bias)" in source
 
 
@@ -742,3 +745,36 @@ def test_pages_are_made_with_numbers_and_the_users_lines(tmp_path):
     lines = {node.source.split(":")[0] for node in drawing.details.nodes if node.kind == "operation"}
     assert lines == {"test_pictures.py"}
     assert drawing.render(tmp_path / "x.html").read_text(encoding="utf-8").lower().startswith("<!doctype html>")
+
+
+# ------------------------------------------------------------------------------------------
+# Numbers
+
+
+@given(st.floats(-1e300, 1e300), st.integers(1, 6))
+def test_numbers_are_short_and_never_minus_zero(value, digits):
+    text = number(value, digits)
+    assert float(text) == pytest.approx(value, rel=0.51 * 10 ** (1 - digits), abs=0)
+    assert not text.startswith("-0") or float(text) != 0
+    assert len(re.sub(r"e.*|[-.]", "", text).strip("0")) <= digits
+    assert short(f"a={text}, b") == f"a={text}, b" or digits > 4
+
+
+@given(st.lists(st.floats(-1e6, 1e6).map(number), min_size=1))
+def test_points_of_numbers_stand_under_each_other(texts):
+    column = aligned(texts)
+    assert [text.strip() for text in column] == texts
+    assert len({len(text) for text in column}) == 1
+    assert len({re.match(r" *-?\d*", text).end() for text in column}) == 1
+
+
+def test_constants_and_options_have_four_digits_unless_all_are_asked_for():
+    def f(x):
+        return tg.leaky_relu(x * (0.02 - 0.3), 0.1 + 0.2)
+
+    assert "-0.27999999999999997" not in draw(f, 1.0).source + str(draw(f, 1.0))
+    assert "-0.28" in draw(f, 1.0).source
+    exact = draw(f, 1.0, show=("options", "exact", "values"))
+    assert "-0.27999999999999997" in exact.source
+    assert "0.30000000000000004" in exact.source
+    assert exact.graph == snapshot(f, 1.0, values=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..digits import number
 from ..engine.node import Leaf, Node, Shape, iter_parents
 from ..engine.primitive import Primitive
 from ..engine.source import describe_source
@@ -116,8 +117,8 @@ class Reader:
         """In which call of a module a node is, of those modules that were called more than once."""
         calls = {self._names[node]: self._calls(node) for node in self._names if isinstance(node, Node)}
         numbers: dict[str, list[int]] = {}
-        for number, path in sorted({call for around in calls.values() for call in around}):
-            numbers.setdefault(path, []).append(number)
+        for which, path in sorted({call for around in calls.values() for call in around}):
+            numbers.setdefault(path, []).append(which)
         for node in self._nodes:
             several = [(n, path) for n, path in calls.get(node.name, ()) if len(numbers[path]) > 1]
             if several:
@@ -362,10 +363,10 @@ def _numbers_of(array: ndarray) -> str:
     if not array.size or array.dtype.kind not in "fiub":
         return "constant"
     if (array == array.flat[0]).all():
-        return f"{array.flat[0]:.4g}"
+        return number(array.flat[0])
     if array.size <= 4:
-        return np.array2string(array, separator=", ", formatter={"all": lambda x: f"{x:.4g}"}).replace("\n", "")
-    return f"{np.nanmin(array):.4g} … {np.nanmax(array):.4g}"
+        return np.array2string(array, separator=", ", formatter={"all": number}).replace("\n", "")
+    return f"{number(np.nanmin(array))} … {number(np.nanmax(array))}"
 
 
 def _holds_array(value: Any) -> bool:

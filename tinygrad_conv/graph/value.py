@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from ..arguments import checked
+from ..digits import number
 from ..engine.node import Shape
 from ..engine.tensor import ndarray, ops
 from ..errors import IndexingError
@@ -115,11 +116,12 @@ class Values:
 
     def __repr__(self) -> str:
         if self.array.size == 1:
-            return f"{self.array.item():.4g}"
+            return number(self.array.item())
         bad = "".join(f", {n} {what}" for n, what in ((self.nans, "NaN"), (self.infinities, "infinite")) if n)
         if not self._finite.size:
             return f"{self.array.size:,} values{bad}"
-        return f"{self.array.size:,} values from {self.minimum:.3g} to {self.maximum:.3g}, mean {self.mean:.3g}{bad}"
+        least, most, mean = (number(value, 3) for value in (self.minimum, self.maximum, self.mean))
+        return f"{self.array.size:,} values from {least} to {most}, mean {mean}{bad}"
 
 
 class _Alive:

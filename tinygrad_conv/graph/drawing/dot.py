@@ -13,10 +13,11 @@ from html import escape
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from ...arguments import Count, checked, names_of
+from ...digits import amount_text, number
 from ...palette import tint
 from ..describing import options
 from ..value import Graph, GraphModule, GraphNode, Values, counted
-from .looks import Color, Painter, amount_text
+from .looks import Color, Painter
 from .rows import in_rows
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ __all__ = ["DEFAULT_SHOW", "SHOW", "Direction", "Shown", "heading", "to_dot"]
 
 Direction: TypeAlias = Literal["LR", "TB"]
 DEFAULT_SHOW = ("shape", "params", "options", "legend")
-EXTRA = ("dtype", "values", "gradients", "flops", "bytes", "time", "source", "plumbing")
+EXTRA = ("dtype", "values", "gradients", "flops", "bytes", "time", "source", "plumbing", "exact")
 SHOW = (*DEFAULT_SHOW, *EXTRA)  # all that can be shown
 Shown: TypeAlias = Annotated[str | Collection[str], names_of(SHOW)]
 
@@ -48,10 +49,11 @@ def to_dot(
     ----------
     direction : "LR" (left to right) or "TB" (top to bottom)
     show : names out of "shape", "params", "options", "legend", "dtype", "values", "gradients", "flops", "bytes",
-        "time", "source", "plumbing"
+        "time", "source", "plumbing", "exact"
         What is printed beside the names: shapes, parameter counts, an operation's keyword parameters that are
         not at their default, a title with a legend; and on request dtypes, numbers, costs, the user's lines,
-        and (of `draw`) what transforms put in that changes nothing.
+        and (of `draw`) what transforms put in that changes nothing, and all digits of
+        numbers instead of four.
     color : "kind", "cost" (FLOPs), "bytes", "time" or "gradients"
         What fills mean. With "gradients", and where gradients are shown, dead ones stand out.
     whole : Graph, optional
@@ -92,9 +94,9 @@ def to_dot(
     if len(parts) == 1:
         _write_part(dot, dot, parts[0], show, painter)
         return dot
-    for number in sorted(range(len(parts)), reverse=direction == "LR"):  # `dot` puts the first of rows at the bottom
-        row = graphviz.Digraph(f"cluster_{number}", graph_attr={"peripheries": "0", "label": ""})
-        _write_part(dot, row, parts[number], show, painter, f"{number}_")
+    for k in sorted(range(len(parts)), reverse=direction == "LR"):  # `dot` puts the first of rows at the bottom
+        row = graphviz.Digraph(f"cluster_{k}", graph_attr={"peripheries": "0", "label": ""})
+        _write_part(dot, row, parts[k], show, painter, f"{k}_")
         dot.subgraph(row)
     return dot
 
@@ -240,15 +242,17 @@ def _label(node: GraphNode, show: Collection[str], path: str, alarm: str, ink: s
 def _numbers(node: GraphNode, show: Collection[str]) -> list[str]:
     """Values and gradient in brief: the number itself, or range and norm."""
     lines = []
-    if "values" in show and node.values is not None:
-        lines.append(_brief(node.values, f"{node.values.minimum:.3g} … {node.values.maximum:.3g}", "value"))
+    if "values" in show and (values := node.values) is not None:
+        lines.append(_brief(values, f"{number(values.minimum, 3)} … {number(values.maximum, 3)}", "value", show))
     if "gradients" in show and node.gradients is not None and node.kind != "output" and node.gradients.state != "zero":
-        lines.append(_brief(node.gradients, f"gradient norm {node.gradients.norm:.3g}", "gradient"))
+        lines.append(_brief(node.gradients, f"gradient norm {number(node.gradients.norm, 3)}", "gradient", show))
     return lines
 
 
-def _brief(values: Values, of_many: str, what: str) -> str:
-    return of_many if values.array.size != 1 else f"{what} {values.array.item():.4g}"
+def _brief(values: Values, of_many: str, what: str, show: Collection[str]) -> str:
+    if values.array.size != 1:
+        return of_many
+    return f"{what} {values.array.reshape(-1)[0] if 'exact' in show else number(values.array.item())}"
 
 
 def _lines(lines: Iterable[str]) -> str:
@@ -313,8 +317,8 @@ def _write_edges(dot: Digraph, box: Digraph, graph: Graph, beside: dict[str, str
             )  # fmt: skip
     orders = {node.name: node.order for node in graph.nodes}
     seen: dict[str, int] = {}
-    for before, after, number in _numbered(graph):
-        head, tail = ({"headlabel": number}, {"taillabel": number}) if number else ({}, {})
+    for before, after, place in _numbered(graph):
+        head, tail = ({"headlabel": place}, {"taillabel": place}) if place else ({}, {})
         if beside.get(before) != after:
             if orders.get(before) != orders[after]:  # it may be in another row
                 dot.edge(before, after, constraint="false", **head)

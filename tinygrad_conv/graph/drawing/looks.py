@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from html import escape
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from ...digits import amount_text
 from ...palette import COSTS, tint
 from ..value import Graph, GraphNode
 
@@ -126,7 +127,7 @@ class Painter:
         if self.color != "kind" and self._high:
             low, high = (amount_text(x, self.color) for x in (max(self._low, self._high / 1e6), self._high))
             cells = [(fill, INK, "") for fill in COSTS]
-            meaning = f"{_UNITS[self.color]} from {low.strip()} to {high.strip()}; unfilled: none"
+            meaning = f"{_UNITS[self.color]} from {low.strip()} to {high.strip()} (logarithmic); unfilled: none"
             rows.append(_row([*cells[:-1], (*cells[-1][:2], meaning)]))
         return rows
 
@@ -138,22 +139,6 @@ def _row(cells: Sequence[tuple[str, str, str]]) -> str:
         for fill, border, name in cells
     )
     return f'<TABLE BORDER="0" CELLSPACING="2" CELLPADDING="0"><TR>{drawn}</TR></TABLE>'
-
-
-def amount_text(amount: float, color: str) -> str:
-    """
-    >>> amount_text(1234567, "cost"), amount_text(2.5e-05, "time"), amount_text(0.125, "gradients")
-    ('1.23 M', '25 µs', '0.125')
-    """
-    if color == "gradients":
-        return f"{amount:.3g}"
-    if color == "time":
-        scale, unit = next(((s, u) for s, u in ((1.0, "s"), (1e-3, "ms")) if amount >= s), (1e-6, "µs"))
-        return f"{amount / scale:.3g} {unit}"
-    for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if amount >= size:
-            return f"{amount / size:.3g} {prefix}"
-    return f"{amount:.3g} "
 
 
 def _alarm(node: GraphNode, graph: Graph, coloured: bool, show: Collection[str]) -> str:

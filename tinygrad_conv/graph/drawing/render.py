@@ -14,17 +14,19 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property, lru_cache, partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ...arguments import Count, Size, checked
+from ...digits import short
 from ...errors import ArgumentError, GraphError, MissingExtraError, MutationError
 from ...files import name_of, write
 from ...palette import dark_style, darkened, tint
 from ..snapshot import Order, snapshot
-from ..value import Graph, counted
+from ..value import Graph, GraphNode, counted
 from .dot import DEFAULT_SHOW, Direction, Shown, to_dot
 from .folding import as_modules
 from .folding import fold as folded
@@ -73,7 +75,7 @@ def draw(
     level : "ops", "modules" or "units"
         Every operation; each module as one node; or the neurons of a small dense network.
     show : names out of "shape", "params", "options", "legend", "dtype", "values", "gradients", "flops", "bytes",
-        "time", "source", "plumbing"
+        "time", "source", "plumbing", "exact"
     backward : False, True or 2
         Draw the operations of the gradient too, and of the gradient's gradient.
     fold : bool
@@ -148,7 +150,8 @@ class Drawing:
         self._detailed: Graph | None = None
         plain = graph if "plumbing" in show else without_plumbing(graph)
         at_level = as_modules(plain) if level == "modules" else plain
-        self.shown = folded(at_level) if fold else at_level
+        folded_ = folded(at_level) if fold else at_level
+        self.shown = folded_ if "exact" in show else _with_short_numbers(folded_)
         self._direction, self._level, self._unit = direction, level, unit
         self._show, self._color, self._fold = show, color, fold
         if level == "units":
@@ -278,6 +281,17 @@ class Drawing:
             f"Drawing of {what}: {counted(graph.n_operations, 'operation')}, {counted(graph.n_params, 'param')}; "
             'write it with .render("graph.svg")'
         )
+
+
+def _with_short_numbers(graph: Graph) -> Graph:
+    """What constants and options say, in four digits."""
+
+    def told(node: GraphNode) -> GraphNode:
+        label = short(node.label) if node.kind == "constant" else node.label
+        params = tuple((name, short(value)) for name, value in node.params)
+        return node if (label, params) == (node.label, node.params) else replace(node, label=label, params=params)
+
+    return replace(graph, nodes=tuple(map(told, graph.nodes)))
 
 
 class Inline:

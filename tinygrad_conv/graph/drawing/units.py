@@ -6,6 +6,7 @@ from html import escape
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from ...digits import number
 from ...errors import ArgumentError, GraphError
 from ...palette import tint
 from ..value import Graph, GraphNode
@@ -194,13 +195,13 @@ def _one(dot: Any, graph: Graph, layer: _Dense, unit: int, port: str) -> str:
             continue
         weight = float(layer.weights[k, unit]) if layer.weights is not None else 0.0
         colour = PLUS if weight >= 0 else MINUS
-        text = f'<<B>x{k}</B><BR/><FONT COLOR="{colour}">times {weight:.2g}</FONT>>'
+        text = f'<<B>x{k}</B><BR/><FONT COLOR="{colour}">times {number(weight, 3)}</FONT>>'
         dot.node(f"x_{k}", text, **_tints("input"), **wide)
         dot.edge(f"x_{k}", "sum", tailport=port, color=colour, penwidth=f"{0.3 + 2.7 * abs(weight) / limit:.2f}")
     names = [f"x_{'more' if k is None else k}" for k in _drawn(n_in)]
     _in_order(dot, [*names, "bias"] if layer.bias is not None else names)
     if layer.bias is not None:
-        text = f"<<B>bias</B><BR/>{float(layer.bias.reshape(-1)[unit]):.2g}>"
+        text = f"<<B>bias</B><BR/>{number(float(layer.bias.reshape(-1)[unit]), 3)}>"
         dot.node("bias", text, **_tints("parameter"), **wide)
         dot.edge("bias", "sum", tailport=port, color=LINE, style="dashed")
     dot.node("sum", "+", width="0.6", fontsize="18")

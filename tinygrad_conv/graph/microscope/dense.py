@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ...arguments import ShapeLike, Size, checked
+from ...digits import number
 from ...engine.node import Shape
 from ...engine.tensor import Array, Tensor, ndarray
 from ...errors import ArgumentError, ShapeError
@@ -24,7 +25,6 @@ from ...files import write
 from ...palette import alone, css, dark_style, shared, tint
 from ..drawing.fonts import fitted, width
 from ..drawing.pdf import svg_to_pdf
-from ..page.picture import number
 from .cells import Lens
 
 __all__ = ["DenseView", "as_dense"]

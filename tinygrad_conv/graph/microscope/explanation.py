@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import islice
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...arguments import checked
+from ...digits import aligned, number, short
 from ...palette import tint
 from .cells import Index, Term
 from .scope import Scope
@@ -26,7 +27,8 @@ _SHOWN = 64  # terms that text shows one by one
 class Explanation:
     """One element of an output: the terms whose sum it is, and what its gradient feeds.
 
-    ``str()`` gives it as text; a notebook shows patch, kernel and products beside each other.
+    ``str()`` gives it as text whose numbers add up to the last bit, `brief` in four digits. A notebook shows patch,
+    kernel and products beside each other.
 
     Attributes
     ----------
@@ -80,7 +82,15 @@ class Explanation:
     # -- text ------------------------------------------------------------------------------
 
     def __str__(self) -> str:
-        return "\n".join((*self._head(), *self._forward(), *self._backward()))
+        return self._text(str)
+
+    @property
+    def brief(self) -> str:
+        """The text in numbers of four digits."""
+        return self._text(lambda value: short(str(value)))
+
+    def _text(self, say: Callable[[Any], str]) -> str:
+        return "\n".join((*self._head(), *self._forward(say), *self._backward(say)))
 
     __repr__ = __str__
 
@@ -98,39 +108,40 @@ class Explanation:
             )
         return lines
 
-    def _forward(self) -> list[str]:
+    def _forward(self, say: Callable[[Any], str]) -> list[str]:
         shown = self.terms if len(self.terms) <= _SHOWN + 1 else self.terms[:_SHOWN]
         names = [(_x(t.x), _w(t, self.of.kind)) for t in shown]
-        values = [(_text(t.value), _text(t.factor), _text(t.product)) for t in shown]
-        rows = [(*name, *value) for name, value in zip(names, values, strict=True)]
-        wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        wide = [max(map(len, column)) for column in zip(*names, strict=True)]
+        numbers = zip(*((t.value, t.factor, t.product) for t in shown), strict=True)
+        columns = [aligned([say(value) for value in column]) for column in numbers]
         lines = [
-            f"  {a:<{wide[0]}} * {b:<{wide[1]}} = {v:>{wide[2]}} * {f:>{wide[3]}} = {p:>{wide[4]}}"
-            for a, b, v, f, p in rows
+            f"  {a:<{wide[0]}} * {b:<{wide[1]}} = {v} * {f} = {p}".rstrip()
+            for (a, b), v, f, p in zip(names, *columns, strict=True)
         ]
         if len(shown) < len(self.terms):
             rest = _sum([t.product for t in self.terms[len(shown) :]])
-            lines.append(f"  and {len(self.terms) - len(shown):,} more products, together {rest!r}")
+            lines.append(f"  and {len(self.terms) - len(shown):,} more products, together {say(rest)}")
         what = "the greatest" if self.of.kind == "max_pool" else f"sum of {len(self.terms):,} products"
-        lines.append(f"  {what} = {self.sum!r}")
-        lines += [f"  + {name} = {_text(value)}" for name, value in self.addends]
-        lines += [f"  + rounding in {self.of.y.dtype} = {value!r}" for value in self.rounding]
-        lines.append(f"  = {_text(self.held)}, which the tensor holds")
-        lines += [f"  then {name} = {_text(value)}" for name, value in self.then]
+        lines.append(f"  {what} = {say(self.sum)}")
+        lines += [f"  + {name} = {say(value)}" for name, value in self.addends]
+        lines += [f"  + rounding in {self.of.y.dtype} = {say(value)}" for value in self.rounding]
+        lines.append(f"  = {say(self.held)}, which the tensor holds")
+        lines += [f"  then {name} = {say(value)}" for name, value in self.then]
         return lines
 
-    def _backward(self) -> list[str]:
+    def _backward(self, say: Callable[[Any], str]) -> list[str]:
         shown = [t for t in self.terms if t.x is not None][:_SHOWN]  # padding feeds nobody
-        left = [(f"dL/d{_x(t.x)} += g * ", _text(t.factor), self.g * float(t.factor)) for t in shown]
+        left = [(f"dL/d{_x(t.x)} += g * ", say(t.factor), say(self.g * float(t.factor))) for t in shown]
         right = [
-            ("" if t.w is None else f"dL/d{_w(t, '')} += g * ", _text(t.value), self.g * float(t.value)) for t in shown
+            ("" if t.w is None else f"dL/d{_w(t, '')} += g * ", say(t.value), say(self.g * float(t.value)))
+            for t in shown
         ]
-        lines = [f"backward, for g = dL/dy = {self.g!r}:"]
+        lines = [f"backward, for g = dL/dy = {say(self.g)}:"]
         columns = [_column(left), _column(right)]
         lines += [f"  {a}   {b}".rstrip() for a, b in zip(*columns, strict=True)]
         if len(self.terms) > _SHOWN == len(shown):
             lines.append(f"  and so on for {len(self.terms):,} terms")
-        lines += [f"  dL/d{name} += g = {self.g!r}" for name, _ in self.addends]
+        lines += [f"  dL/d{name} += g = {say(self.g)}" for name, _ in self.addends]
         return lines
 
     # -- notebooks -------------------------------------------------------------------------
@@ -140,11 +151,11 @@ class Explanation:
         style = "font-family:system-ui,sans-serif;font-size:13px;line-height:1.4"
         parts = [f'<div style="{style}"><p><b>{escape(head)}</b><br>{"<br>".join(map(escape, details))}</p>']
         parts += self._grids()
-        equation = [f"sum of {len(self.terms):,} products <b>{self.sum:.8g}</b>"]
-        equation += [f"{escape(name)} <b>{float(value):.8g}</b>" for name, value in self.addends]
-        equation += [f"rounding {value:.2g}" for value in self.rounding]
-        held = f"{' + '.join(equation)} = <b>{escape(_text(self.held))}</b>, which the tensor holds"
-        then = "".join(f"; then {escape(a)}: <b>{escape(_text(b))}</b>" for a, b in self.then)
+        equation = [f"sum of {len(self.terms):,} products <b>{number(self.sum)}</b>"]
+        equation += [f"{escape(name)} <b>{number(float(value))}</b>" for name, value in self.addends]
+        equation += [f"rounding {number(value, 2)}" for value in self.rounding]
+        held = f"{' + '.join(equation)} = <b>{number(float(self.held))}</b>, which the tensor holds"
+        then = "".join(f"; then {escape(a)}: <b>{number(float(b))}</b>" for a, b in self.then)
         text = f"<details><summary>all terms, forward and backward</summary><pre>{escape(str(self))}</pre></details>"
         return "".join([*parts, f"<p>{held}{then}</p>{text}</div>"])
 
@@ -174,7 +185,7 @@ def _grid(tables: list[list[Any]], names: list[str], rows: int, marked: list[boo
         width = -(-len(table) // rows)
         cells = [
             f'<td style="text-align:right;padding:2px 6px;border:1px solid {tint("line")}88;background:'
-            f'{tint("line") + "33" if mark else shade}">{float(value):.4g}</td>'
+            f'{tint("line") + "33" if mark else shade}">{number(float(value))}</td>'
             for value, mark in zip(table, marked, strict=True)
         ]
         lines = "".join(f"<tr>{''.join(cells[k : k + width])}</tr>" for k in range(0, len(cells), width))
@@ -194,11 +205,6 @@ def _sum(values: Sequence[float]) -> float:
             return float(np.sum(values))
 
 
-def _text(value: Any) -> str:
-    """The shortest text that stands for exactly this number in its precision."""
-    return str(value)
-
-
 def _brief(values: Sequence[Any]) -> str:
     return str(values[0]) if len(set(map(str, values))) == 1 else str(tuple(values))
 
@@ -213,8 +219,11 @@ def _w(term: Term, kind: str) -> str:
     return "1 over the count" if kind == "avg_pool" else "greatest?"
 
 
-def _column(rows: list[tuple[str, str, float]]) -> list[str]:
+def _column(rows: list[tuple[str, str, str]]) -> list[str]:
     """``name += g * a = b``, aligned; empty where there is no name."""
-    texts = [(name, a, repr(b)) for name, a, b in rows]
-    wide = [max(map(len, column)) for column in zip(*texts, strict=True)]
-    return [f"{name:<{wide[0]}}{a:>{wide[1]}} = {b:>{wide[2]}}" if name else "" for name, a, b in texts]
+    names, a, b = zip(*rows, strict=True)
+    wide = max(map(len, names))
+    return [
+        f"{name:<{wide}}{one} = {two}" if name else ""
+        for name, one, two in zip(names, aligned(a), aligned(b), strict=True)
+    ]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...arguments import checked
+from ...digits import short
 from ...engine.primitive import primitives
 from ...files import write
 from ..describing import options
@@ -117,7 +118,8 @@ def _named(path: str) -> str:
 
 def _node(node: GraphNode, index: dict[str, int], album: _Album) -> dict[str, Any]:
     details = {
-        "op": node.primitive, "options": options(node), "params": [list(pair) for pair in node.params],
+        "op": node.primitive, "options": short(options(node)),
+        "params": [[name, short(value)] for name, value in node.params],
         "shape": _shape(node), "dtype": node.dtype, "n_params": node.n_params, "flops": node.flops,
         "bytes": node.bytes, "source": node.source, "time": node.time and float(f"{node.time:.3g}"),
         "note": f"× {node.count}" if node.count > 1 else "", "order": node.order, "of": node.of,
@@ -126,8 +128,8 @@ def _node(node: GraphNode, index: dict[str, int], album: _Album) -> dict[str, An
         "arrivals": [[index[user], album.add(node, so_far)] for user, so_far in node.arrivals],
     }  # fmt: skip
     return {
-        "name": node.name, "kind": node.kind, "label": node.label, "inputs": [index[name] for name in node.inputs],
-        **_dropping(details),
+        "name": node.name, "kind": node.kind, "label": short(node.label) if node.kind == "constant" else node.label,
+        "inputs": [index[name] for name in node.inputs], **_dropping(details),
     }  # fmt: skip
 
 

@@ -8,22 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from ...digits import number
 from ...engine.tensor import ndarray
 
-__all__ = ["mosaic", "number", "picture"]
+__all__ = ["mosaic", "picture"]
 
 _TOP, _BAD, _GAP = 253, 254, 255  # the highest code of a number; codes of NaN and infinity, and of nothing at all
 _BINS = 24
 _TILES = 64  # at most, of those that there are
-
-
-def number(value: Any, digits: int = 4) -> str:
-    """A number as short text.
-
-    >>> number(0.123456), number(12), number(float("nan"))
-    ('0.1235', '12', 'NaN')
-    """
-    return "NaN" if value != value else f"{value + 0.0:.{digits}g}"  # no -0
 
 
 def exact(value: Any) -> str:
