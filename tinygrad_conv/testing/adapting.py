@@ -97,7 +97,7 @@ class Form:
     def __call__(self, *numbers: Any) -> Any:
         args, keywords = self.build(numbers)
         y = self.f(*args, **keywords)
-        made_of = self._made_of[tuple(map(np.shape, numbers))] = []
+        made_of = self._made_of[tuple(x.shape for x in numbers)] = []
         if self._is_number(y):
             return self._tensor(y)
         leaves, rebuild = self.library.flatten(y)
@@ -119,7 +119,7 @@ class Form:
 
     def split(self, y: Any, numbers: Sequence[Any]) -> Any:
         """The function's own result, of the one tensor. What is no floating-point number is None."""
-        made_of = self._made_of[tuple(map(np.shape, numbers))]
+        made_of = self._made_of[tuple(x.shape for x in numbers)]
         if not made_of:
             return y
         parts, start = [], 0

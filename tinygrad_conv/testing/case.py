@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,15 @@ DOUBLE, SINGLE = (float(np.finfo(dtype).eps) for dtype in (np.float64, np.float3
 
 # Per dtype, (rtol, atol) beyond the error bar. What can be told apart is the error bar's business, not theirs.
 TOLERANCES: Mapping[str, tuple[float, float]] = {"float64": (1e-9, 0.0), "float32": (5e-4, 5e-4)}
+
+
+class Again(NamedTuple):
+    """What a second run gave: and which of inputs, tangents and cotangent, in this order, it changed."""
+
+    value: Array
+    pushed: Array | None
+    gradients: list[Array] | None
+    changed: int | None
 
 
 class Case:
@@ -163,13 +172,22 @@ class Case:
 
     def pull(self, g: Any, inputs: Sequence[Any] | None = None) -> list[Array]:
         """The VJP: one gradient per input."""
+        if inputs is not None:
+            return self.value_and_pull(g, inputs)[1]
+        gradients: list[Array] = self._rule("VJP", lambda: [x._array for x in self._pullback(g)])
+        return gradients
+
+    def value_and_pull(self, g: Any, inputs: Sequence[Any]) -> tuple[Array, list[Array]]:
+        """The value at some inputs, and the VJP there."""
+        values: list[Array] = []
 
         def run() -> list[Array]:
-            pullback = self._pullback if inputs is None else transforms.vjp(self.f, *inputs)[1]
+            y, pullback = transforms.vjp(self.f, *inputs)
+            values.append(np.asarray(y._array))
             return [x._array for x in pullback(g)]
 
-        gradients: list[Array] = self._rule("VJP", run)
-        return gradients
+        gradients = self._rule("VJP", run)
+        return values[0], gradients
 
     @cached_property
     def _pullback(self) -> Function:
@@ -201,6 +219,21 @@ class Case:
     @cached_property
     def gradients(self) -> list[Array]:
         return self.pull(self.cotangent)
+
+    @cached_property
+    def again(self) -> Again:
+        """All of this computed once more, from the start."""
+        given = [*self.inputs, *self.tangents, self.cotangent]
+        before = [np.array(x) for x in given]
+        pushed = self.push(self.tangents) if "forward" in self.modes else None
+        gradients = None
+        if "reverse" in self.modes:
+            value, gradients = self.value_and_pull(self.cotangent, self.inputs)
+        else:
+            value = self.value(*self.inputs)
+        pairs = enumerate(zip(given, before, strict=True))
+        changed = next((k for k, (x, then) in pairs if not np.array_equal(x, then, equal_nan=True)), None)
+        return Again(value, pushed, gradients, changed)
 
     @cached_property
     def truth(self) -> numeric.Estimate:

@@ -117,7 +117,7 @@ _said: set[tuple[str, str]] = set()
 def _say(case: Case) -> None:
     """In one line each, once: what was left out."""
     left_out = [f"left out: {what}" for what in case.left_out]
-    rough = bool((case.truth.error > 1e-8 * np.abs(case.truth.value)).any())
+    rough = bool((case.truth.error > 1e-8 * np.abs(case.truth.value).max(initial=0.0)).any())
     if case.unit > DOUBLE or (rough and case.resolution() > DOUBLE):
         left_out.append("it computes in float32: checked to that precision")
     for line in left_out:

@@ -32,6 +32,8 @@ Function = Callable[..., Any]
 
 STEPS: Array = 4.0 ** -np.arange(3, 11)
 FINE_STEPS: Array = 4.0 ** -np.arange(9, 18)  # a second look, where the first saw a kink or no limit
+_FEW = 5  # of the steps, which smooth functions are clear with
+_CLEAR = 1e-10  # of the largest derivative: an error bar that asks for no more of them
 _ARRAYS = ("value", "error", "low", "high", "kinks")
 SAFETY = 4.0  # error bars that an analytic derivative may be off by
 _COARSE = 1e-10  # functions of this precision or a worse one are not looked at closely
@@ -242,10 +244,13 @@ class _Line:
     ) -> None:
         self.f, self.inputs, self.tangents, self.scale = f, inputs, tangents, scale
         self.start = np.asarray(f(*inputs))
+        self._known: dict[complex, Array] = {}
         self.unit = max(unit, float(np.finfo(self.start.dtype).eps) if self.start.dtype.kind in "fc" else 2.3e-16)
 
     def __call__(self, h: complex) -> Array:
-        return self._at([x + h * t for x, t in zip(self.inputs, self.tangents, strict=True)])
+        if h not in self._known:
+            self._known[h] = self._at([x + h * t for x, t in zip(self.inputs, self.tangents, strict=True)])
+        return self._known[h]
 
     def _at(self, point: Sequence[Array]) -> Array:
         try:
@@ -288,8 +293,12 @@ def _smooth(value: Array, error: Array, method: str) -> Estimate:
 def _exact(along: _Line) -> Estimate | None:
     """Differences with step 1, if smaller steps say that f is a polynomial of degree 2 along the line."""
     y = along.start
-    (ahead, behind), (half_ahead, half_behind) = ((along(h), along(-h)) for h in (1.0, 0.5))
+    ahead, behind, half_ahead = along(1.0), along(-1.0), along(0.5)
     slope, bend = (ahead - behind) / 2, ahead - 2 * y + behind
+    foretold = y + slope / 2 + bend / 8
+    if not np.all(np.abs(half_ahead - foretold) <= 64 * along.noise(np.stack([y, ahead, behind, half_ahead]))):
+        return None
+    half_behind = along(-0.5)
     noise = along.noise(np.stack([y, ahead, behind, half_ahead, half_behind]))
     agree = (np.abs(slope - (half_ahead - half_behind)) <= 8 * noise) & (
         np.abs(bend - 4 * (half_ahead - 2 * y + half_behind)) <= 64 * noise
@@ -302,7 +311,10 @@ def _exact(along: _Line) -> Estimate | None:
 
 
 def _sweep(along: _Line) -> Estimate:
-    """Differences at falling steps, extrapolated; at still smaller ones where the first look saw a kink or no limit."""
+    """Differences at falling steps, extrapolated; at smaller and smaller ones where a look saw a kink or no limit."""
+    clear = _glance(along)
+    if clear is not None:
+        return clear
     first = _look(along, STEPS)
     unclear = first.kinks | ~(first.error <= 1e-4 * np.abs(first.value) + 1e-9)
     if not unclear.any():
@@ -311,6 +323,20 @@ def _sweep(along: _Line) -> Estimate:
     better = unclear & ~(first.kinks & second.kinks) & ~(second.error > first.error + 1e-6 * np.abs(second.value))
     value, error, low, high, kinks = (np.where(better, getattr(second, name), getattr(first, name)) for name in _ARRAYS)
     return Estimate(value, error, "differences", low, high, kinks)
+
+
+def _glance(along: _Line) -> Estimate | None:
+    """Central differences at a few steps, where they make it clear that the function is smooth, and how steep."""
+    y, steps = along.start, STEPS[:_FEW]
+    ahead, behind = np.stack([along(h) for h in steps]), np.stack([along(-h) for h in steps])
+    noise = along.noise(ahead) / steps
+    value, error = _to_zero((ahead - behind) / _column(2 * steps, y), (16, 256, 4096), noise, False)
+    bends = (ahead[-2:] + behind[-2:] - 2 * y) / _column(steps[-2:], y)  # what one-sided differences are apart
+    size = np.abs(value).max(initial=along.scale)
+    smooth = np.abs(4 * bends[1] - bends[0]) <= _CLEAR * size + 32 * noise[-1]
+    if not np.all(smooth & (error <= _CLEAR * size)):
+        return None
+    return _smooth(value, error + 16 * along.unit * size, "differences")
 
 
 def _look(along: _Line, steps: Array) -> Estimate:
