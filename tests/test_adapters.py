@@ -423,3 +423,29 @@ def test_a_missing_library_is_named_with_the_command_that_installs_it(name, monk
     monkeypatch.setitem(sys.modules, name, None)  # as if it were not there
     with pytest.raises(MissingExtraError, match=f"pip install {name}$"):
         getattr(adapters, f"from_{name}")(np.sin)
+
+
+def test_what_rounding_does_near_singularities_is_no_wrong_gradient():
+    """By each element its own: steps jump over tiny ones, and float32 loses what it cannot hold."""
+    x = np.array([[-1.1e-9, 5.8e-3, -2.1e-9]])
+    y = np.array([[4.5e-10, 8.8e-10, 2.4e-14]])
+    check_vjp(lambda x, y: x * np.log(y), lambda g, x, y: (g * np.log(y), g * x / y), x, y, seed=1)
+    norm = np.linalg.norm
+    check_vjp(norm, lambda g, x: g * x / max(norm(x), 1e-300), np.zeros(2))  # 1e-300 is 0 in float32
+    check_gradients(lambda x: tg.std(x), np.array([8.5e-10, -1.6e-12]))
+    check_gradients(lambda x: tg.gelu(x), np.array(-34.2))  # its derivative is 1e-254
+    wrong = lambda g, x, y: (g * np.log(y), g * x / y * [1, 1, 1.1])  # noqa: E731
+    dies(check_vjp, lambda x, y: x * np.log(y), wrong, np.abs(x), np.array([[0.5, 1.5, 2.5]]))
+
+
+@pytest.mark.peer
+def test_gradients_of_torch_are_checked_in_what_torch_can_do(caplog):
+    """Its forward mode has wrong derivatives; at kinks its modes may take different ones."""
+    torch = library("torch")
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    for module in (torch.nn.BatchNorm1d(3).double(), torch.nn.LayerNorm(3).double()):
+        check_gradients(from_torch(module), x)
+    check_gradients(from_torch(torch.linalg.solve), x[:3] + 3 * np.eye(3), x[:3])
+    assert "left out: forward over forward mode" in caplog.text
+    check_gradients(from_torch(torch.nn.PReLU()), np.array([[1.0, 0.0, -2.0]]), order=1)
+    check_gradients(from_torch(torch.exp), np.array([1.7e-7, 7.5e-7]))

@@ -10,6 +10,7 @@ import pytest
 
 import tinygrad_conv as tg
 from tinygrad_conv import errors
+from tinygrad_conv.testing import check_gradients
 
 
 def held(step):
@@ -112,3 +113,10 @@ def test_argnums_and_aux():
     with pytest.raises(errors.DTypeError, match=r"got a tuple.*has_aux=True"):
         tg.grad(lambda a: (a, a))(1.0)
     assert not tg.grad(lambda a: (a * a, a + 1), has_aux=True)(2.0)[1].requires_grad
+
+
+def test_powers_of_zero_and_zeroth_powers_to_second_order():
+    """d²(x ** y) / dx dy is 1 / x at y = 0, in both orders; at x = 0 nothing is NaN."""
+    check_gradients(lambda x, y: x**y, np.array([2.0, 1.0, 3.0]), np.array([0.0, 0.0, 1.0]))
+    at_zero = tg.grad(lambda x: tg.grad(lambda x: (x ** np.array([0.0, 1.0])).sum())(x).sum())(np.zeros(2))
+    assert at_zero.tolist() == [0, 0]

@@ -91,8 +91,8 @@ def reciprocal(x: Array) -> Array:
 def _power_of_base(x1: Array, x2: Array) -> Array:
     if isinstance(x2, (int, float)):
         return 0.0 if x2 == 0 else x2 * pow(x1, x2 - 1)
-    zero = equal(x2, 0)  # x**0 is constant, also at x = 0 where 0 * 0**-1 would be NaN
-    return where(zero, 0.0, x2 * pow(x1, where(zero, 1, x2 - 1)))
+    base = where(equal(x2, 0), where(equal(x1, 0), 1, x1), x1)  # x**0 is constant, also at 0 where 0 * 0**-1 is NaN
+    return x2 * pow(base, x2 - 1)
 
 
 @elementwise(

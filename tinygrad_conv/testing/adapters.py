@@ -223,6 +223,8 @@ def from_torch(f: Any) -> Function:
 
     def gradient(f: Function, i: int) -> Function:
         def of(g: Any, *xs: Any) -> Any:
+            if hasattr(f, "is_tangent"):
+                raise NotImplementedError(_NOT_AGAIN)
             y = f(*xs)
             if not y.requires_grad:
                 return torch.zeros_like(xs[i])
@@ -236,10 +238,13 @@ def from_torch(f: Any) -> Function:
 
     def tangent(f: Function, i: int) -> Function:
         def of(t: Any, *xs: Any) -> Any:
+            if hasattr(f, "is_tangent"):
+                raise NotImplementedError(_NOT_AGAIN)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # PyTorch's own: it compiles its rules with what it has deprecated
                 return torch.func.jvp(_along(_pure(f), i, xs), (xs[i],), (t,))[1]
 
+        of.is_tangent = True  # type: ignore[attr-defined]
         return of
 
     library = Library(
@@ -260,6 +265,10 @@ def from_torch(f: Any) -> Function:
         return torch.func.functional_call(f, {**buffers, **values}, args, keywords)
 
     return Adapted(called_with if parameters else f, library, f, parameters, modes)
+
+
+# So PyTorch 2.13 does in solve, in normalisations and in custom functions; that is no mistake of whoever calls them.
+_NOT_AGAIN = "PyTorch differentiates its forward mode wrongly, and does not say so"
 
 
 def _pure(f: Function) -> Function:

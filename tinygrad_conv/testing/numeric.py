@@ -37,6 +37,7 @@ _CLEAR = 1e-10  # of the largest derivative: an error bar that asks for no more 
 _ARRAYS = ("value", "error", "low", "high", "kinks")
 SAFETY = 4.0  # error bars that an analytic derivative may be off by
 _COARSE = 1e-10  # functions of this precision or a worse one are not looked at closely
+_MOST_TINY = 16  # elements very close to 0 that are looked at one by one
 _MOST_ELEMENTS = 64  # up to so many, each is asked how far it can go
 _APART = 8.0  # how many error bars apart two one-sided derivatives must be to make a kink
 
@@ -151,7 +152,8 @@ def fitted(
     def along(stretch: Sequence[Array]) -> tuple[Estimate, Array]:
         shorter = [t * s for t, s in zip(tangents, stretch, strict=True)]
         estimate = directional(f, inputs, shorter, kind, scale, precision)
-        return estimate, _doubtful(f, inputs, shorter, estimate, scale, precision)
+        doubts = _doubtful(f, inputs, shorter, estimate, scale, precision)
+        return estimate, doubts | _overlooked(f, inputs, shorter, estimate, scale, precision)
 
     stretch = [np.ones(np.shape(x)) for x in inputs]
     best, doubts = along(stretch)
@@ -184,6 +186,27 @@ def _doubtful(
         same &= np.abs(again.high / shorter - estimate.high) <= slack
         bad |= estimate.kinks & ~same & np.isfinite(estimate.low) & np.isfinite(estimate.high)
     return np.asarray(bad)
+
+
+def _overlooked(
+    f: Function, inputs: Sequence[Array], tangents: Sequence[Array], estimate: Estimate, scale: float, precision: float
+) -> Array:
+    """Which derivatives differ from the sum of their parts: those by elements that all steps jump over 0 from."""
+    with np.errstate(all="ignore"):
+        tiny = [(x != 0) & (np.abs(x) < STEPS[-1] * np.abs(t)) for x, t in zip(inputs, tangents, strict=True)]
+    n = sum(int(part.sum()) for part in tiny)
+    if not 0 < n <= _MOST_TINY or precision > _COARSE or estimate.method == "complex step":
+        return np.zeros(estimate.value.shape, bool)
+    rest = directional(f, inputs, [np.where(x, 0.0, t) for x, t in zip(tiny, tangents, strict=True)], None, scale)
+    value, error = rest.value - estimate.value, rest.error + estimate.error
+    for k, part in enumerate(tiny):
+        for element in np.flatnonzero(part):
+            alone = [np.zeros(np.shape(x)) for x in inputs]
+            short = 2.0 ** np.floor(np.log2(np.abs(inputs[k].flat[element] / tangents[k].flat[element])))
+            alone[k].flat[element] = short * tangents[k].flat[element]
+            found = directional(f, inputs, alone, None, scale)
+            value, error = value + found.value / short, error + found.error / short
+    return np.asarray(np.abs(value) > SAFETY * error)
 
 
 def _by_value(f: Function, inputs: Sequence[Array]) -> list[Array] | None:
