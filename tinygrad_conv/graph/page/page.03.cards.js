@@ -34,7 +34,7 @@ function lines(item) {  // under the name, each [text, class]
 }
 function thumbnails(item) {
   const seen = [shown.has("values") && "value", (shown.has("gradients") || stepping) && "gradient"].filter(Boolean);
-  return item.box ? [] : seen.filter((which) => item[which] !== undefined && data.pictures[item[which]].codes);
+  return item.box ? [] : seen.filter((which) => item[which] !== undefined && data.pictures[item[which]].w);
 }
 function widest(item) {  // of what its gradient will be on the way
   const sums = [item.gradient, ...(item.arrivals || []).map(([, sum]) => sum)];

@@ -59,6 +59,10 @@ function colour(p, code) {
 }
 function paintPicture(p) {
   if (p.url) return p.url;
+  if (p.leaf !== undefined) {  // the numbers themselves are here
+    const values = unpacked().get(p.leaf), [, , peak] = data.numbers.leaves.find(([k]) => k === p.leaf);
+    return p.url = painted(p.w, p.h, (k) => colour(p, Math.round(253 * (p.signed ? (values[k] / peak + 1) / 2 : values[k] / peak))));
+  }
   const codes = atob(p.codes);
   return p.url = painted(p.w, p.h, (k) => colour(p, codes.charCodeAt(k)));
 }

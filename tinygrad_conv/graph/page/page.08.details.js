@@ -57,6 +57,7 @@ function details(item) {
     costs(t, item);
     const act = make("p", {}, button(item.open ? "Close" : "Open", () => swing(item)));
     if (item.kind === "repeat") act.append(" ", button(item.folded ? `Show all ${many(item.blocks.length)}` : "Show one for all", () => { item.open = true; unfold(item); }));
+    act.append(" ", ...openings(item));
     out.push(t, act, ...links("Inside", nodes.flatMap((node, k) => chain(node).includes(item) ? [k] : []), 60));
   } else {
     const what = {operation: item.op ? `operation ${item.op.replace(/^_/, "")}` : "operation"}[item.kind] || item.kind;
@@ -67,8 +68,7 @@ function details(item) {
     for (let box = item.parent; box !== root; box = box.parent)
       if (box.kind === "repeat" && box.folded && box.open) t.append(row("stands for", `the same in ${many(box.blocks.length)} equal ${box.round ? "iterations" : "blocks"}`));
     out.push(t);
-    const more = typeof openings === "function" ? openings(item) : [];
-    if (more.length) out.push(make("p", {class: "openings"}, ...more));
+    out.push(make("p", {class: "openings"}, ...openings(item)));
     if (item.source) out.push(make("h3", {}, "Source line"), make("code", {}, item.source));
     if (item.op && data.formulas[item.op]) out.push(make("h3", {}, "Derivative"), prose(data.formulas[item.op], {class: "formula"}));
     out.push(numbers("Value", item, "value"));

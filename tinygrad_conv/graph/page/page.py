@@ -6,6 +6,7 @@ The layout is the page's own (`page.js`), so no layout program is needed. The sa
 from __future__ import annotations
 
 import os
+from ast import literal_eval
 from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
@@ -20,9 +21,10 @@ from ..drawing.folding import as_modules
 from ..drawing.looks import Color, Painter
 from ..value import Graph, GraphNode, Values, counted
 from .boxes import Box, boxes
+from .numbers import numbers
 from .picture import picture
 from .rules import rule
-from .template import fill
+from .template import fill, template
 
 __all__ = ["html", "render_html"]
 
@@ -70,6 +72,8 @@ def html(
         show = (*DEFAULT_SHOW, *(name for name in ("values", "gradients") if name in graph.known))
     data = _data(graph, fold)
     data |= {"show": [show] if isinstance(show, str) else sorted(show), "color": color, "level": level, "theme": theme}
+    if any("window" in node or node.get("op") == "_matmul" for node in data["nodes"]) and data["numbers"]:
+        data["microscope"] = template(__package__.replace("page", "microscope"), "slides", "{{colours}}")
     return fill(__package__, "page", graph.title or "Graph", " · ".join(facts), data)
 
 
@@ -81,13 +85,14 @@ def _data(graph: Graph, fold: bool) -> dict[str, Any]:
     modules = {_named(node.name): node for node in as_modules(graph).nodes if node.kind == "module"}
     graph, found, home = boxes(graph, fold)
     index = {node.name: k for k, node in enumerate(graph.nodes)}
-    album, rules = _Album(graph), _Rules(graph)
+    known = numbers(graph)
+    album, rules = _Album(graph, known), _Rules(graph)
     values, gradients = (Painter(graph, color, ()) for color in ("kind", "gradients"))
     nodes = [
         {
             **_node(node, index, album), **_dropping({
                 "within": home[node.name], "alarm": values.alarm(node), "dead": gradients.alarm(node),
-                "rule": rules.add(node),
+                "rule": rules.add(node), "window": _window(node),
             })
         }
         for node in graph.nodes
@@ -105,6 +110,7 @@ def _data(graph: Graph, fold: bool) -> dict[str, Any]:
         "rules": rules.written,
         "steps": pulled or operations,
         "seeds": sorted(seeds),
+        "numbers": known,
         "notes": list(graph.notes),
         "known": list(graph.known),
         "has_values": any(node.values is not None for node in graph.nodes),
@@ -131,6 +137,15 @@ def _node(node: GraphNode, index: dict[str, int], album: _Album) -> dict[str, An
         "name": node.name, "kind": node.kind, "label": short(node.label) if node.kind == "constant" else node.label,
         "inputs": [index[name] for name in node.inputs], **_dropping(details),
     }  # fmt: skip
+
+
+def _window(node: GraphNode) -> dict[str, Any]:
+    """The geometry of a convolution or pooling, which a page computes with."""
+    told = dict(node.params)
+    if not {"kernel", "stride", "pads"} <= told.keys():
+        return {}
+    names = ("kernel", "stride", "dilation", "pads", "groups", "count_include_pad")
+    return {name: literal_eval(told[name]) for name in names if name in told}
 
 
 def _shape(node: GraphNode) -> str:
@@ -199,10 +214,12 @@ def derivative(doc: str) -> str:
 class _Album:
     """The pictures of a page; equal arrays share one."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, known: dict[str, Any]) -> None:
+        self._leaves = {graph.nodes[place].name: place for place, *_ in known.get("leaves", ())}
         arrays = {v for node in graph.nodes for v in (node.values, node.gradients) if v is not None}
         arrays |= {so_far for node in graph.nodes for _, so_far in node.arrivals}
         self._pixels = min(8192, max(64, _PIXELS // max(1, len(arrays))))
+        self._few = min(900, self._pixels)
         self._numbers: dict[tuple[Values, bool], int] = {}
         self.pictures: list[dict[str, Any]] = []
 
@@ -214,5 +231,15 @@ class _Album:
         key = values, kernel
         if key not in self._numbers:
             self._numbers[key] = len(self.pictures)
-            self.pictures.append(picture(values.array, kernel, self._pixels))
+            few = node.kind == "parameter" and values.array.size > self._few  # noise to look at
+            self.pictures.append(picture(values.array, kernel, self._few if few else self._pixels))
+            if few and values is node.values and values.array.ndim == 2 and node.name in self._leaves:
+                h, w = values.array.shape  # the page has the numbers themselves
+                self.pictures[-1] |= {
+                    "w": w,
+                    "h": h,
+                    "codes": "",
+                    "leaf": self._leaves[node.name],
+                    "caption": f"{h} by {w}",
+                }
         return self._numbers[key]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from html import escape
 from importlib.resources import files
@@ -10,18 +11,24 @@ from typing import Any
 
 from ...palette import css
 
-__all__ = ["fill"]
+__all__ = ["fill", "template"]
 
 
 def fill(room: str, page: str, title: str, summary: str, data: Any) -> str:
     """A page whose files lie in `room`, a package: ``page.html`` with its style, its scripts and its data in it."""
+    text = template(room, page)
+    parts = {"title": escape(title), "summary": escape(summary), "data": _json(data)}
+    for name, value in parts.items():  # data last: what they hold is nobody's template
+        text = text.replace(f"{{{{{name}}}}}", value)
+    return text
+
+
+def template(room: str, page: str, style: str = "") -> str:
+    """The same with places for its title, summary and data; `style` gives the colours, if not the palette."""
     text = _resource(room, f"{page}.html")
-    parts = {
-        "title": escape(title), "summary": escape(summary), "style": css() + _resource(room, f"{page}.css"),
-        "script": _script(room, page), "data": _json(data),
-    }  # fmt: skip
-    for name in ("style", "script", "title", "summary", "data"):  # data last: what they hold is nobody's template
-        text = text.replace(f"{{{{{name}}}}}", parts[name].rstrip("\n"))
+    style = (style or css()) + _resource(room, f"{page}.css")
+    for name, part in (("style", style), ("script", _script(room, page))):
+        text = text.replace(f"{{{{{name}}}}}", part.rstrip("\n"))
     return text
 
 
@@ -34,7 +41,8 @@ def _script(room: str, page: str) -> str:
     """The page's scripts one after the other, in the order of their names: ``page.01.data.js`` comes first."""
     names = (file.name for file in files(room).iterdir())
     scripts = sorted(name for name in names if name.startswith(f"{page}.") and name.endswith(".js"))
-    return "".join(_resource(room, name) for name in scripts)
+    text = "".join(_resource(room, name) for name in scripts)
+    return re.sub(r"^\s+|^//.*\n|  // .*$", "", text, flags=re.M)  # as a page need not be read
 
 
 def _json(data: Any) -> str:
