@@ -90,6 +90,21 @@ def test_a_number_is_a_vector_where_it_is_one_for_numpy(name, axis):
         assert f(tg.Tensor(2.5), *more, axis=axis).tolist() == f(np.array(2.5), *more, axis=axis).tolist()
 
 
+@pytest.mark.parametrize("where", [(4,), (3, 2), (2, 1, 3), ()])
+@pytest.mark.parametrize("more", [(), (2,)])
+def test_values_are_added_at_indices_of_several_axes(where, more, rng):
+    """One by one; also where they have fewer axes than the index, with which NumPy 2.4's function goes wrong."""
+    x, index = rng.standard_normal((4, *more)), rng.integers(-4, 4, where)
+    whole = x[index].shape
+    for k in range(len(whole) + 1):
+        values = rng.standard_normal(whole[k:])
+        expected = x.copy()
+        for place, value in zip(index.ravel(), np.broadcast_to(values, whole).reshape(-1, *more), strict=True):
+            expected[place] += value
+        for given in (index, (index,)):
+            np.testing.assert_allclose(tg.add_at(x, given, tg.Tensor(values)).numpy(), expected, rtol=1e-12)
+
+
 def test_nothing_is_what_numpy_hands_on_where_nothing_was_given():
     x, nothing = tg.Tensor([[1.0, 3.0]], requires_grad=True), np._NoValue
     assert np.diff(x, 1, -1, nothing, nothing).tolist() == np.diff(x, prepend=nothing).tolist() == [[2]]

@@ -237,6 +237,8 @@ def _add_at(x: Array, value: Array, index: Any) -> Array:
     """x with value added at x[index]. Derivatives: 1, and the gradient at the index."""
     dtype = np.result_type(x, value)
     out = np.array(x, dtype=dtype)
+    if out.ndim == 1 and np.ndim(value):  # NumPy 2.4 reads beyond values of fewer axes than the index
+        value = np.broadcast_to(value, out[index].shape)
     _add_into(out, index, value)
     return out
 
