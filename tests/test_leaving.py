@@ -318,6 +318,7 @@ def test_numpys_keywords_and_methods_are_honoured(call):
     lambda v: np.sum(v, dtype="i4"), lambda v: np.prod(v, initial=0.5, dtype=int), lambda v: np.cumsum(v, 0, "f4"),
     lambda v: np.fmax.reduce(v[:0], initial=1), lambda v: np.multiply.reduce(v[0, 0], axis=-1),
     lambda v: np.add.accumulate(v, axis=(1,)), lambda v: np.std(v, where=v > 0), lambda v: np.var(v, dtype="c16"),
+    lambda v: np.floor_divide(v, [7, 9], dtype="f4"),
     lambda v: np.lib.scimath.sqrt(-v.astype("f2")), lambda v: np.poly(v[0].astype("f2")),
     lambda v: np.std(v, correction=1),
 ])  # fmt: skip

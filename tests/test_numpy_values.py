@@ -105,6 +105,22 @@ def test_values_are_added_at_indices_of_several_axes(where, more, rng):
             np.testing.assert_allclose(tg.add_at(x, given, tg.Tensor(values)).numpy(), expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("call", [
+    lambda x: np.dot(x, 2.0), lambda x: np.inner(2, x), lambda x: np.choose([0, 1], [x, 2.5]),
+    lambda x: np.choose([0, 1], [x, [2, 3]]), lambda x: np.linalg.lstsq(np.eye(3, 2) + x, [1.0, 2.0, 4.0])[0],
+    lambda x: np.linalg.lstsq(np.eye(3, 2, dtype="f4") + x, [1.0, 2.0, 4.0])[3],
+    lambda x: np.polynomial.polynomial.polyval2d(x, [0.5, 2.0], [[1.0, 2.0, 3.0]]),
+    lambda x: np.polynomial.polynomial.polyval2d([0.5, 2.0], [2, 1], x[:, None]),
+    lambda x: np.polynomial.polynomial.polygrid2d([0.5, 2.0], x, [[1.0, 2.0], [3.0, 1.0]]),
+])  # fmt: skip
+def test_lists_and_numbers_beside_tensors_count_as_for_numpy(call):
+    for x in (np.array([0.5, 2.0]), np.array([0.5, 2.0], np.float32)):
+        found, expected = call(tg.Tensor(x, requires_grad=True)), call(x)
+        assert found.dtype == expected.dtype
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)
+    check_gradients(lambda x: call(x), np.array([0.5, 2.0]))
+
+
 def test_nothing_is_what_numpy_hands_on_where_nothing_was_given():
     x, nothing = tg.Tensor([[1.0, 3.0]], requires_grad=True), np._NoValue
     assert np.diff(x, 1, -1, nothing, nothing).tolist() == np.diff(x, prepend=nothing).tolist() == [[2]]

@@ -49,7 +49,9 @@ def choose(index: Array, choices: Arrays, mode: Annotated[str, one_of("raise", "
     """
     number = _choice_numbers(index, len(choices), mode)
     shape = np.broadcast_shapes(np.shape(array_of(number)), *(np.shape(array_of(c)) for c in choices))
-    table = stack([broadcast_to(c, shape) for c in choices])
+    choices = [np.asarray(c) if isinstance(c, (list, tuple)) else c for c in choices]
+    kind = np.result_type(*(array_of(c) for c in choices))  # numbers of Python's take that of the others
+    table = stack([astype(broadcast_to(c, shape), kind) for c in choices])
     grids: Any = np.indices(shape, sparse=True)
     places = map(constant, grids)
     return getitem(table, (broadcast_to(number, shape), *places))

@@ -42,7 +42,7 @@ from .matrices import (
     symmetric,
 )
 from .reductions import max, min, sum
-from .shape import concat, expand_dims, matrix_transpose, moveaxis, squeeze
+from .shape import astype, concat, expand_dims, matrix_transpose, moveaxis, squeeze
 
 # ------------------------------------------------------------------------------------------------------------------
 # Cholesky
@@ -358,7 +358,8 @@ def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Tensor, Tenso
     if len(shapes[0]) != 2 or len(shapes[1]) not in (1, 2) or shapes[1][0] != m:
         raise ShapeError(f"lstsq: expected a (M, N) and b (M,) or (M, K), got {shapes[0]} and {shapes[1]}")
     s = svdvals(a)
-    dtype = np.asarray(array_of(s)).dtype
+    dtype = np.result_type(array_of(s), np.asarray(array_of(b)).real.dtype)
+    s = astype(s, dtype)
     least = np.finfo(dtype).eps * (m if m > n else n) if rcond is None else rcond
     if not 0 < least < 1:
         least = np.finfo(dtype).eps  # as LAPACK reads it

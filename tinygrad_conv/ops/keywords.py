@@ -79,6 +79,8 @@ def composed(name: str, operation: Any, inputs: Sequence[Any], known: dict[str, 
 def _converted(name: str, x: Any, dtype: np.dtype[Any], casting: str) -> Any:
     """An argument in another dtype; what is no array or list of arrays stays."""
     if isinstance(x, (list, tuple)):
+        if all(isinstance(item, (int, float)) for item in x):
+            return np.asarray(x, dtype)
         return [_converted(name, item, dtype, casting) for item in x]
     if not isinstance(x, (Tensor, np.ndarray)):
         return x

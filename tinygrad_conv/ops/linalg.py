@@ -76,7 +76,7 @@ def dot(x1: Array, x2: Array) -> Tensor:
     """NumPy's dot: a product of scalars, `matmul` up to two axes, else a sum over x1's last and x2's last but one."""
     a, b = np.ndim(array_of(x1)), np.ndim(array_of(x2))
     if a == 0 or b == 0:
-        return multiply(x1, x2)
+        return multiply(*(x if isinstance(x, Tensor) else np.asarray(x) for x in (x1, x2)))  # numbers count as arrays
     if a <= 2 and b <= 2:
         return matmul(x1, x2)
     return tensordot(x1, x2, axes=(-1, -2 if b > 1 else -1))

@@ -73,7 +73,8 @@ def polyvalnd(points: Arrays, c: Array) -> Tensor:
     >>> polyvalnd([Tensor([2.0]), Tensor([3.0])], [[1.0, 0.0], [0.0, 1.0]])
     Tensor([7.])
     """
-    shapes = {np.shape(array_of(x)) for x in points}
+    points = [x if isinstance(x, Tensor) else np.asarray(x) for x in points]
+    shapes = {x.shape for x in points}
     if len(shapes) != 1:
         raise ShapeError(f"polyvalnd: expected points of one shape, got {sorted(shapes) or 'none'}")
     y = _ascending(c, points[0], apart=True)
@@ -90,7 +91,7 @@ def polygrid2d(x: Array, y: Array, c: Array) -> Tensor:
 
 def _ascending(c: Any, x: Any, apart: bool) -> Any:
     """Σ c_k x^k; `apart`, for each of c's other elements at each x, else with c's other axes as those of x."""
-    c = c if isinstance(c, Tensor) else np.asarray(c)
+    c, x = c if isinstance(c, Tensor) else np.asarray(c), np.asarray(x) if isinstance(x, (list, tuple)) else x
     if not c.ndim or not c.shape[0]:
         raise ShapeError(f"polynomial: expected at least one coefficient, got shape {c.shape}")
     if apart:

@@ -14,7 +14,7 @@ from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, ShapeError
 from .complex import conj
 from .indexing import scatter
-from .linalg import diagonal, inv, matmul, solve, tensordot
+from .linalg import diagonal, dot, inv, matmul, solve, tensordot
 from .reductions import sum
 from .shape import Arrays, broadcast_to, expand_dims, moveaxis, reshape, squeeze, stack
 
@@ -28,7 +28,7 @@ def inner(x1: Array, x2: Array) -> Tensor:
     """
     a, b = np.shape(array_of(x1)), np.shape(array_of(x2))
     if not a or not b:
-        return x1 * x2
+        return dot(x1, x2)
     if a[-1] != b[-1]:
         raise ShapeError(f"inner: expected last axes of equal size, got x1 {a} and x2 {b}")
     return tensordot(x1, x2, axes=(-1, -1))
