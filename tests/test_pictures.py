@@ -490,6 +490,18 @@ def test_weights_are_lines():
     assert 'u0_0 -> u1_1 [color="#2166AC" penwidth=1.10]' in source
 
 
+def test_units_say_what_is_left_out():
+    source = draw(convnet(), IMAGE, level="units").source
+    assert "left out" in source
+    for name in ("conv1 Conv2D", "pool1 MaxPool2D", "conv2 Conv2D", "pool2 MaxPool2D"):
+        assert name in re.sub(r"</FONT><BR/><FONT[^>]*>", " ", source)
+    assert "Flatten" not in source
+    assert "left out" not in draw(lecture(), IMAGE, level="units").source
+    many = tg.nn.Sequential([*(tg.nn.LayerNorm(name=f"norm{k}") for k in range(9)), tg.nn.Dense(2)], seed=0)
+    source = draw(many, np.ones((1, 4), "float32"), level="units").source
+    assert "and 3 more" in re.sub(r"</FONT><BR/><FONT[^>]*>", " ", source)
+
+
 def test_one_unit():
     source = draw(lecture(), IMAGE, level="units", unit=3).source
     weights = lecture()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import tinygrad_conv as tg
 from tinygrad_conv import graph, nn
+from tinygrad_conv.engine.primitive import primitives
 from tinygrad_conv.graph.drawing.folding import one_per_call
 
 STEPS = 40
@@ -134,6 +135,18 @@ def test_operands_are_numbered_where_it_matters_which_is_which():
     assert "b -> subtract_1 [headlabel=2 " in source
     assert "subtract_1 -> divide_1 [headlabel=1 " in source
     assert "a -> add_1 [weight" in source
+
+
+def test_operations_declare_whether_their_operands_are_alike():
+    rng = np.random.default_rng(0)
+    for primitive in primitives().values():
+        if primitive.broadcasts and primitive.inputs == ("x1", "x2"):
+            low, high = max(pair[0] for pair in primitive.domain), min(pair[1] for pair in primitive.domain)
+            a, b = rng.uniform(low, high, (2, 3, 3))
+            if primitive.name == "ldexp":
+                b = b.astype(int)
+            swapped = primitive.name != "ldexp" and np.array_equal(primitive.forward(a, b), primitive.forward(b, a))
+            assert primitive.ordered != swapped, primitive.name
 
 
 def test_constants_say_what_they_are():

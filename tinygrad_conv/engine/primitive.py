@@ -87,6 +87,8 @@ class Primitive:
         The same for a test to hold the rules to: one of `TIES`, explained in `tinygrad_conv.testing.kinks`.
     batch : tuple of str
         The inputs, keywords and "y" whose axis 0 is a batch. Without "y", the result is a sum over the batch.
+    ordered : bool
+        The inputs are not alike, and nothing but their place says which is which: pictures number them.
     """
 
     positions: tuple[int, ...] = ()  # of the inputs; none where their number varies
@@ -99,14 +101,14 @@ class Primitive:
         self, kind: str, forward: Callable[..., Any], *, vjp: Sequence[Any], jvp: Sequence[Any] | None,
         inputs: int | None = None, residual: bool = False, label: str | None = None, flops: Any = 1,
         domain: Any = None, samples: Any = None, bad: Sequence[Any] = (), kinks: str = "", tie: Any = None,
-        batch: Sequence[str] = (), broadcasts: bool = False,
+        batch: Sequence[str] = (), broadcasts: bool = False, ordered: bool = False,
     ) -> None:  # fmt: skip
         self.name = forward.__name__
         self.kind = kind
         self.forward = forward
         self.label = label or self.name
         self.flops, self.samples, self.bad, self.kinks = flops, samples, tuple(bad), kinks
-        self.tie, self.batch = tie, tuple(batch)
+        self.tie, self.batch, self.ordered = tie, tuple(batch), ordered
         if not set(tie if isinstance(tie, tuple) else (tie,)) <= {None, *TIES}:
             self._refuse(f"tie= to be one of {', '.join(TIES)}, or a tuple of these and None, got {tie!r}")
         self.has_residual = residual

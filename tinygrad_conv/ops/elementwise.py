@@ -32,7 +32,7 @@ def add(x1: Array, x2: Array) -> Array:
     return np.add(x1, x2)
 
 
-@linear((lambda g: g, lambda g: -g), label="-")
+@linear((lambda g: g, lambda g: -g), label="-", ordered=True)
 def subtract(x1: Array, x2: Array) -> Array:
     """x1 - x2. Derivatives: 1 and -1.
 
@@ -58,7 +58,7 @@ def _inverse(x: Any) -> Any:
     return 1 / x
 
 
-@elementwise(lambda x2: _inverse(x2), lambda x2, y: -y / x2, label="/", domain=((-3, 3), (0.5, 3)))
+@elementwise(lambda x2: _inverse(x2), lambda x2, y: -y / x2, label="/", domain=((-3, 3), (0.5, 3)), ordered=True)
 def divide(x1: Array, x2: Array) -> Array:
     """x1 / x2. Derivatives: 1 / x2 and -x1 / x2².
 
@@ -97,7 +97,7 @@ def _power_of_base(x1: Array, x2: Array) -> Array:
 
 @elementwise(
     _power_of_base, lambda x1, y: y * log(where(equal(x1, 0), 1, x1)), label="**", flops=10, domain=((0.5, 2), (-2, 3)),
-    kinks="0 ** x2 has derivative 0 with respect to x2",
+    kinks="0 ** x2 has derivative 0 with respect to x2", ordered=True,
 )  # fmt: skip
 def pow(x1: Array, x2: Array) -> Array:
     """x1 ** x2. Derivatives: x2 x1^(x2 - 1) and x1^x2 log x1 (0 at x1 = 0).
@@ -110,7 +110,9 @@ def pow(x1: Array, x2: Array) -> Array:
     return np.power(x1, x2)
 
 
-@elementwise(lambda: 0.0, lambda: 0.0, label="//", domain=((-3, 3), (0.5, 3)), kinks="0 at the steps", tie="mean")
+@elementwise(
+    lambda: 0.0, lambda: 0.0, label="//", domain=((-3, 3), (0.5, 3)), kinks="0 at the steps", tie="mean", ordered=True
+)
 def floor_divide(x1: Array, x2: Array) -> Array:
     """The largest integer not above x1 / x2. Derivatives: 0 (also at the steps).
 
@@ -122,7 +124,7 @@ def floor_divide(x1: Array, x2: Array) -> Array:
 
 @elementwise(
     lambda: 1.0, lambda x1, x2: -floor_divide(x1, x2), label="%", domain=((-3, 3), (0.5, 3)), kinks="1 at the steps",
-    tie=("mean", None),
+    tie=("mean", None), ordered=True,
 )  # fmt: skip
 def remainder(x1: Array, x2: Array) -> Array:
     """x1 - x2 * floor(x1 / x2). Derivatives: 1 and -floor(x1 / x2).
@@ -509,7 +511,7 @@ def _radius_squared(x1: Array, x2: Array) -> Array:
 
 @elementwise(
     lambda x1, x2: x2 / _radius_squared(x1, x2), lambda x1, x2: -(x1 / _radius_squared(x1, x2)), flops=10,
-    domain=(0.2, 3), kinks="0 at the origin",
+    domain=(0.2, 3), kinks="0 at the origin", ordered=True,
 )  # fmt: skip
 def atan2(x1: Array, x2: Array) -> Array:
     """The angle in [-π, π] of the point (x2, x1). Derivatives: x2 / r² and -x1 / r², r² = x1² + x2²; 0 at r = 0.

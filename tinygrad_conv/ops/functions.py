@@ -208,7 +208,7 @@ def fmin(x1: Array, x2: Array) -> Array:
 
 @elementwise(
     lambda: 1.0, lambda x1, x2: -_towards_zero(x1, x2), domain=((-3, 3), (0.5, 3)), kinks="1 at the steps",
-    tie=("mean", None),
+    tie=("mean", None), ordered=True,
 )  # fmt: skip
 def fmod(x1: Array, x2: Array) -> Array:
     """x1 - x2 * trunc(x1 / x2): the remainder with the sign of x1. Derivatives: 1 and -trunc(x1 / x2).
@@ -232,7 +232,7 @@ def _signs_agree(x1: Array, x2: Array) -> Array:
 
 @elementwise(
     lambda x1, x2: where(equal(x1, 0), 0.0, _signs_agree(x1, x2)), lambda: 0.0,
-    kinks="0 where x1 is 0; 0 by x2", tie=("mean", "mean"),
+    kinks="0 where x1 is 0; 0 by x2", tie=("mean", "mean"), ordered=True,
 )  # fmt: skip
 def copysign(x1: Array, x2: Array) -> Array:
     """|x1| with the sign of x2. Derivatives: 1 or -1 (0 at x1 = 0), and 0.
@@ -256,7 +256,7 @@ def heaviside(x1: Array, x2: Array) -> Tensor:
 
 @linear(
     (lambda g, x2: ldexp(g, x2), NONDIFF), jvp=(lambda t, x2: ldexp(t, x2), NONDIFF),
-    samples=lambda d: ((d.array((2, 3)), d.rng.integers(-3, 4, (3,))), {}),
+    samples=lambda d: ((d.array((2, 3)), d.rng.integers(-3, 4, (3,))), {}), ordered=True,
 )  # fmt: skip
 def ldexp(x1: Array, x2: Array) -> Array:
     """x1 * 2^x2, x2 integers that are data. Derivative: 2^x2.
@@ -293,7 +293,7 @@ def rint(x: Array) -> Array:
     return np.rint(x)
 
 
-@elementwise(lambda: 1.0, lambda: 0.0)
+@elementwise(lambda: 1.0, lambda: 0.0, ordered=True)
 def nextafter(x1: Array, x2: Array) -> Array:
     """The number next to x1 on the way to x2. Derivatives: 1 and 0.
 

@@ -28,7 +28,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 @bilinear(
     lambda g, x2: _matmul(g, transposed(x2)), lambda g, x1: _matmul(transposed(x1), g), label="@",
     flops=lambda x1, x2, y: 2 * int(np.prod(y)) * x1[-1], broadcasts=True,
-    samples=lambda d: d.matmul_sample(),
+    samples=lambda d: d.matmul_sample(), ordered=True,
 )  # fmt: skip
 def _matmul(x1: Array, x2: Array) -> Array:
     """x1 @ x2 for stacks of matrices. Derivatives: g x2ᵀ and x1ᵀ g."""
@@ -343,7 +343,7 @@ def _square_matrices(what: str, x: Any) -> None:
         lambda g, a: _solve(transposed(a), g),
     ),
     jvp=(lambda t, a, y: -_solve(a, _matmul(t, y)), lambda t, a: _solve(a, t)),
-    samples=lambda d: d.solve_sample(), broadcasts=True,
+    samples=lambda d: d.solve_sample(), broadcasts=True, ordered=True,
 )  # fmt: skip
 def _solve(a: Array, b: Array) -> Array:
     """x such that a x = b, b a stack of matrices. Derivatives: a⁻ᵀ g for b, and -a⁻ᵀ g xᵀ for a."""

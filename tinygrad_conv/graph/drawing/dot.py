@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from ...arguments import Count, checked, names_of
 from ...digits import amount_text, number
+from ...engine.primitive import primitives
 from ...palette import tint
 from ..describing import options
 from ..value import Graph, GraphModule, GraphNode, Values, counted
@@ -34,7 +35,6 @@ Shown: TypeAlias = Annotated[str | Collection[str], names_of(SHOW)]
 PAPER, INK, QUIET, LINE, ROUND = map(tint, ("paper", "ink", "quiet", "line", "module-line"))
 _FONT = "Helvetica"  # Graphviz knows its widths, and every viewer has it or a font of the same widths
 _WIDTH = 30  # characters to a line of a label
-_ORDERED = {"-", "/", "@", "**", "//", "%", "atan2"}  # labels of operations whose operands are not alike
 _MOST_USES = 12  # of a leaf, to be drawn as lines
 
 
@@ -336,8 +336,9 @@ def _write_edges(dot: Digraph, box: Digraph, graph: Graph, beside: dict[str, str
 
 def _numbered(graph: Graph) -> Iterator[tuple[str, str, str]]:
     """Edges, with the number of the operand where it matters which is which."""
+    known = primitives()
     for node in graph.nodes:
-        ordered = node.kind == "operation" and node.label in _ORDERED and len(node.inputs) == 2
+        ordered = len(node.inputs) == 2 and node.primitive in known and known[node.primitive].ordered
         for k, before in enumerate(node.inputs, 1):
             yield before, node.name, str(k) if ordered else ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from html import escape
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ class _Dense(NamedTuple):
     bias: Any
     name: str
     activation: str
+    nodes: frozenset[str]  # the operations that it is
 
 
 def units_to_dot(graph: Graph, direction: str = "LR", unit: int | None = None) -> str:
@@ -85,24 +87,47 @@ def _layers(graph: Graph) -> list[_Dense]:
         if node.primitive.lstrip("_") != "matmul" or node.order or len(graph[node.inputs[1]].shape or ()) != 2:
             continue
         weights, bias, activation, last = graph[node.inputs[1]], None, "", node
+        nodes = {node.name}
         while len(users.get(last.name, ())) == 1 and (then := users[last.name][0]).kind == "operation":
             other = [graph[name] for name in then.inputs if name != last.name]
             if then.primitive == "add" and bias is None and other and other[0].kind in ("parameter", "constant"):
                 bias = other[0]
             elif len(then.inputs) == 1 and then.shape == node.shape:
                 activation = then.label
+                nodes.add(then.name)
                 break
             else:
                 break
             last = then
+            nodes.add(last.name)
         found.append(
             _Dense(
                 node, weights.values.array if weights.values is not None else None,
                 bias.values.array if bias is not None and bias.values is not None else None,
-                node.module.rpartition(".")[2] or node.name, activation,
+                node.module.rpartition(".")[2] or node.name, activation, frozenset(nodes),
             )
         )  # fmt: skip
     return found
+
+
+def _left_out(graph: Graph, layers: list[_Dense]) -> list[str]:
+    """The modules and operations of the forward pass that are no dense layers; what only reshapes changes no unit."""
+    drawn = {name for layer in layers for name in layer.nodes}
+    kinds = {module.path: module.kind for module in graph.modules}
+    missing = [
+        f"{node.module.rpartition('.')[2]} {kinds[node.module]}".strip() if node.module in kinds else node.label
+        for node in graph.nodes
+        if node.kind == "operation" and not node.order and node.name not in drawn and node.primitive != "reshape"
+    ]
+    return list(dict.fromkeys(missing))
+
+
+def _origin(graph: Graph, layer: _Dense) -> str:
+    """What the first layer reads: the input, or what another module leaves."""
+    node = graph[layer.product.inputs[0]]
+    while node.primitive == "reshape":
+        node = graph[node.inputs[0]]
+    return "input" if node.kind == "input" else f"from {node.module.rpartition('.')[2] or node.label}"
 
 
 def _sizes(graph: Graph, layer: _Dense) -> tuple[int, int]:
@@ -128,8 +153,15 @@ def _columns(dot: Any, graph: Graph, layers: list[_Dense]) -> None:
         f'<FONT POINT-SIZE="10">weights: <FONT COLOR="{PLUS}"><B>positive</B></FONT>, '
         f'<FONT COLOR="{MINUS}"><B>negative</B></FONT>; thick is large</FONT>',
     ]
+    missing = _left_out(graph, layers)
+    if missing:
+        few = ", ".join(missing[:6]) + (f" and {len(missing) - 6:,} more" if len(missing) > 6 else "")
+        rows += [
+            f'<FONT POINT-SIZE="10" COLOR="{QUIET}">{escape(line)}</FONT>'
+            for line in textwrap.wrap(f"left out, for they have no dense units: {few}; level='modules' draws them", 60)
+        ]
     dot.attr(label=f"<{'<BR/>'.join(rows)}>")
-    names = ["input", *(layer.name for layer in layers)]
+    names = [_origin(graph, layers[0]), *(layer.name for layer in layers)]
     for column, size in enumerate(sizes):
         look = _tints("input") if column == 0 else {}
         if column == len(sizes) - 1:
