@@ -10,20 +10,14 @@ from ..arguments import Axes, Count, checked, one_of
 from ..engine.bare import array_of
 from ..engine.plain import plain
 from ..engine.tensor import Array, Tensor
-from ..errors import ArgumentError, AxisError, ShapeError
+from ..errors import ArgumentError, ShapeError
+from .axes import axis_of
 from .complex import conj, imag, real
 from .convolution import conv1d
 from .elementwise import not_equal, remainder, where
 from .indexing import getitem, take
 from .reductions import argsort, sum
 from .shape import astype, broadcast_to, concat, flip, reshape
-
-
-def _axis(what: str, x: Array, axis: int) -> int:
-    shape = np.shape(array_of(x))
-    if not -len(shape) <= axis < len(shape):
-        raise AxisError(f"{what}: axis {axis} is out of bounds for shape {shape}")
-    return axis % len(shape)
 
 
 def _cut(x: Any, axis: int, start: int | None, stop: int | None, step: int | None = None) -> Any:
@@ -47,7 +41,7 @@ def diff(x: Array, n: Count = 1, axis: int = -1, prepend: Array | None = None, a
         raise ArgumentError(f"diff: expected n >= 0, got {n}")
     if n == 0:
         return x if isinstance(x, Tensor) else np.asarray(x)  # type: ignore[return-value]
-    axis = _axis("diff", x, axis)
+    axis = axis_of("diff", axis, np.shape(array_of(x)))
     shape = list(np.shape(array_of(x)))
     ends = []
     for given in (prepend, append):
@@ -87,7 +81,7 @@ def gradient(f: Array, *varargs: Array, axis: Axes = None, edge_order: Annotated
     """
     ndim = np.ndim(array_of(f))
     named: Any = range(ndim) if axis is None else (axis,) if isinstance(axis, (int, np.integer)) else axis
-    axes = [_axis("gradient", f, k) for k in named]
+    axes = [axis_of("gradient", k, np.shape(array_of(f))) for k in named]
     given: list[Any] = [
         v if isinstance(v, Tensor) else np.asarray(v, np.result_type(v, np.float64)) for v in varargs
     ] or [np.ones(())]
@@ -131,7 +125,7 @@ def trapezoid(y: Array, x: Array | None = None, dx: Array = 1.0, axis: int = -1)
     >>> trapezoid(Tensor([1.0, 2.0, 3.0]))
     Tensor(4.)
     """
-    place = _axis("trapezoid", y, axis)
+    place = axis_of("trapezoid", axis, np.shape(array_of(y)))
     if x is None:
         step: Any = dx
     else:

@@ -12,7 +12,8 @@ from ..engine.bare import array_of
 from ..engine.modes import constant
 from ..engine.plain import plain
 from ..engine.tensor import Array, Tensor
-from ..errors import ArgumentError, AxisError, ShapeError
+from ..errors import ArgumentError, ShapeError
+from .axes import axis_of
 from .elementwise import equal, isnan, where
 from .indexing import getitem, set_at
 from .joining import decided
@@ -110,9 +111,7 @@ def apply_along_axis(function: Callable[..., Any], axis: int, x: Array, *args: A
     Tensor([4., 6.])
     """
     shape = np.shape(array_of(x))
-    if not -len(shape) <= axis < len(shape):
-        raise AxisError(f"apply_along_axis: axis {axis} is out of bounds for shape {shape}")
-    axis %= len(shape)
+    axis = axis_of("apply_along_axis", axis, shape)
     others = shape[:axis] + shape[axis + 1 :]
     vectors = reshape(moveaxis(x, axis, -1), (-1, shape[axis]))
     if not vectors.shape[0]:

@@ -16,7 +16,8 @@ from ..engine.bare import array_of
 from ..engine.modes import constant
 from ..engine.primitive import linear
 from ..engine.tensor import Array, Tensor
-from ..errors import ArgumentError, AxisError
+from ..errors import ArgumentError
+from .axes import axis_of
 from .complex import conj
 from .creation import asarray
 from .indexing import getitem
@@ -95,9 +96,7 @@ def _half_sample(d: Any) -> Any:
 def _prepared(what: str, x: Array, n: int | None, axis: int, norm: str | None) -> tuple[Any, int, int, str]:
     """x as tensor or array, the number of points, the axis >= 0, the norm."""
     x = x if isinstance(x, Tensor) else np.asarray(x)
-    if not -x.ndim <= axis < x.ndim:
-        raise AxisError(f"{what}: axis {axis} is out of bounds for shape {x.shape}")
-    axis %= x.ndim
+    axis = axis_of(what, axis, x.shape)
     norm = "backward" if norm is None else norm
     n = x.shape[axis] if n is None else n
     afford(what, (*x.shape[:axis], n, *x.shape[axis + 1 :]), 16)
@@ -143,7 +142,8 @@ def rfft(x: Array, n: Size | None = None, axis: int = -1, norm: Norm = None) -> 
 def irfft(x: Array, n: Size | None = None, axis: int = -1, norm: Norm = None) -> Tensor:
     """The inverse of `rfft`: n real numbers, 2 (m - 1) of m points if n is not given."""
     if n is None:
-        n = 2 * (np.shape(array_of(x))[axis] - 1)
+        shape = np.shape(array_of(x))
+        n = 2 * (shape[axis_of("irfft", axis, shape)] - 1)
     x, n, axis, norm = _prepared("irfft", x, n, axis, norm)
     return _irfft(_fitted(x, n // 2 + 1, axis), n=n, axis=axis, norm=norm)
 

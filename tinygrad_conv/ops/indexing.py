@@ -14,7 +14,8 @@ from ..engine.node import Shape
 from ..engine.plain import plain
 from ..engine.primitive import linear
 from ..engine.tensor import Array, Tensor, wrap
-from ..errors import ArgumentError, AxisError, DTypeError, IndexingError, ShapeError
+from ..errors import ArgumentError, DTypeError, IndexingError, ShapeError
+from .axes import along, axis_of
 from .elementwise import where
 
 
@@ -114,11 +115,10 @@ def take(
     if axis is None or (not shape and axis in (0, -1)):  # a number is a vector here, as for NumPy
         x = x.reshape(-1) if isinstance(x, Tensor) else np.reshape(x, -1)
         return _getitem(x, index if mode == "raise" else _inside(index, np.size(array_of(x)), mode))
-    if not -len(shape) <= axis < len(shape):
-        raise AxisError(f"take: axis {axis} is out of bounds for shape {shape}")
+    axis = axis_of("take", axis, shape)
     if mode != "raise":
         index = _inside(index, shape[axis], mode)
-    return _getitem(x, (slice(None),) * (axis % len(shape)) + (index,))
+    return _getitem(x, (slice(None),) * axis + (index,))
 
 
 def _inside(index: Any, n: int, mode: str) -> Any:
@@ -154,8 +154,7 @@ def take_along_axis(x: Array, indices: Array, axis: int | None = -1) -> Tensor:
     Tensor([[2.],
             [3.]])
     """
-    if axis is None:
-        x, axis = x.reshape(-1) if isinstance(x, Tensor) else np.reshape(x, -1), 0
+    x, axis = along("take_along_axis", x, axis)
     return _getitem(x, _along("take_along_axis", np.shape(array_of(x)), indices, axis))
 
 
@@ -163,9 +162,7 @@ def _along(what: str, shape: Shape, indices: Array, axis: int) -> tuple[Any, ...
     index = _integers(what, indices)
     if index.ndim != len(shape):
         raise ShapeError(f"{what}: expected indices with {len(shape)} axes as x {shape} has, got shape {index.shape}")
-    if not -len(shape) <= axis < len(shape):
-        raise AxisError(f"{what}: axis {axis} is out of bounds for shape {shape}")
-    axis %= len(shape)
+    axis = axis_of(what, axis, shape)
     grid = []
     for k, n in enumerate(shape):
         along = [1] * len(shape)

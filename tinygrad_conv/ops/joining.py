@@ -10,7 +10,8 @@ import numpy as np
 from ..arguments import Axes, ShapeLike, afford, checked, one_of
 from ..engine.bare import array_of
 from ..engine.tensor import Array, Tensor
-from ..errors import ArgumentError, AxisError, ShapeError
+from ..errors import ArgumentError, ShapeError
+from .axes import along, axis_of
 from .indexing import getitem
 from .leaving import data_of
 from .reductions import normalize_axes, sum
@@ -212,7 +213,8 @@ def array_split(x: Array, indices_or_sections: int | Sequence[int], axis: int = 
     """
     if not isinstance(indices_or_sections, int):
         return split(x, indices_or_sections, axis)
-    sections, n = indices_or_sections, np.shape(array_of(x))[axis]
+    shape = np.shape(array_of(x))
+    sections, n = indices_or_sections, shape[axis_of("array_split", axis, shape)]
     if sections < 1 or sections > max(n, _MOST_PARTS):
         raise ArgumentError(f"array_split: expected from 1 to {max(n, _MOST_PARTS)} sections, got {sections}")
     sizes = [n // sections + (k < n % sections) for k in range(sections)]
@@ -256,9 +258,7 @@ def unstack(x: Array, axis: int = 0) -> tuple[Tensor, ...]:
     (Tensor([1., 2.]), Tensor([3., 4.]))
     """
     shape = np.shape(array_of(x))
-    if not -len(shape) <= axis < len(shape):
-        raise AxisError(f"unstack: axis {axis} is out of bounds for shape {shape}")
-    before = (slice(None),) * (axis % len(shape))
+    before = (slice(None),) * axis_of("unstack", axis, shape)
     return tuple(getitem(x, (*before, k)) for k in range(shape[axis]))
 
 
@@ -322,13 +322,8 @@ def delete(x: Array, index: Any, axis: int | None = None) -> Tensor:
 
 def _positions(what: str, x: Array, index: Any, axis: int | None) -> tuple[Any, Any, int]:
     """Positions along an axis as integers >= 0; x, flattened where there is no axis; the axis >= 0."""
-    if axis is None:
-        x, axis = reshape(x, (-1,)), 0
-    shape = np.shape(array_of(x))
-    if not -len(shape) <= axis < len(shape):
-        raise AxisError(f"{what}: axis {axis} is out of bounds for shape {shape}")
-    axis %= len(shape)
-    n = shape[axis]
+    x, axis = along(what, x, axis)
+    n = np.shape(array_of(x))[axis]
     if isinstance(index, slice):
         return np.arange(n)[index], x, axis
     places = np.atleast_1d(np.asarray(decided(what, index)))
@@ -372,9 +367,7 @@ def compress(condition: Any, x: Array, axis: int | None = None) -> Tensor:
     kept = np.asarray(decided("compress", condition)).astype(bool)
     if kept.ndim != 1:
         raise ShapeError(f"compress: expected a condition with 1 axis, got shape {kept.shape}")
-    if axis is None:
-        x, axis = reshape(x, (-1,)), 0
-    axis %= np.ndim(array_of(x))
+    x, axis = along("compress", x, axis, numbers=True)
     return getitem(x, (*(slice(None),) * axis, np.flatnonzero(kept)))
 
 

@@ -12,6 +12,7 @@ from ..engine.bare import array_of
 from ..engine.modes import constant
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, ShapeError
+from .axes import axis_of
 from .complex import conj
 from .indexing import scatter
 from .linalg import diagonal, dot, inv, matmul, solve, tensordot
@@ -71,9 +72,8 @@ def cross(x1: Array, x2: Array, axis: int = -1) -> Tensor:
     >>> cross(Tensor([1.0, 0.0, 0.0]), Tensor([0.0, 1.0, 0.0]))
     Tensor([0., 0., 1.])
     """
-    sizes = [np.shape(array_of(x))[axis] if np.ndim(array_of(x)) else 0 for x in (x1, x2)]
-    if sizes != [3, 3]:
-        shapes = [np.shape(array_of(x)) for x in (x1, x2)]
+    shapes = [np.shape(array_of(x)) for x in (x1, x2)]
+    if [shape[axis_of("cross", axis, shape)] if shape else 0 for shape in shapes] != [3, 3]:
         raise ShapeError(f"cross: expected 3 elements along axis {axis}, got shapes {shapes[0]} and {shapes[1]}")
     a, b = (moveaxis(x, axis, -1) for x in (x1, x2))
     (a1, a2, a3), (b1, b2, b3) = ([x[..., k] for k in range(3)] for x in (a, b))

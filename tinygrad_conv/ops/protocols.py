@@ -20,7 +20,8 @@ from ..arguments import checked
 from ..engine.bare import array_of
 from ..engine.plain import is_plain
 from ..engine.tensor import Array, Tensor
-from ..errors import ArgumentError, AxisError, DTypeError, GraphError, IndexingError, ShapeError, WrittenError
+from ..errors import ArgumentError, DTypeError, GraphError, IndexingError, ShapeError, WrittenError
+from .axes import axis_of
 from .elementwise import logaddexp, maximum, minimum
 from .functions import fmax, fmin, hypot, logaddexp2
 from .indexing import getitem
@@ -175,9 +176,8 @@ def _reduced(
 def _reduced_between(combine: Any, starts: Any, x: Array, axis: int = 0) -> Any:
     """The elements from each start to the next combined; one alone where the next is not behind it."""
     x = x if isinstance(x, Tensor) else np.asarray(x)
-    if not -x.ndim <= axis < x.ndim:
-        raise AxisError(f"reduceat: axis {axis} is out of bounds for shape {x.shape}")
-    n, before = x.shape[axis], (slice(None),) * (axis % x.ndim)
+    axis = axis_of("reduceat", axis, x.shape)
+    n, before = x.shape[axis], (slice(None),) * axis
     if starts.ndim != 1 or (starts.size and starts.dtype.kind not in "iu") or ((starts < 0) | (starts >= n)).any():
         raise IndexingError(f"reduceat: expected indices from 0 to {n - 1}, got {starts.tolist()}")
     ends = [*starts[1:], n]

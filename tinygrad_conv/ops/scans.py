@@ -15,23 +15,19 @@ import numpy as np
 from ..arguments import DType, checked
 from ..engine.bare import array_of
 from ..engine.tensor import Array, Tensor
-from ..errors import ArgumentError, AxisError
+from ..errors import ArgumentError
+from .axes import along
 from .elementwise import isnan, logaddexp, multiply, where
 from .indexing import getitem
 from .reductions import cumsum
-from .shape import astype, concat, reshape
+from .shape import astype, concat
 
 
 def running(combine: Callable[[Any, Any], Any], what: str, x: Array, axis: int | None) -> Any:
     """The running result along an axis of what combines two elements, associatively."""
-    if axis is None or (not np.ndim(array_of(x)) and axis in (0, -1)):  # a number is a vector here, as for `cumsum`
-        x, axis = reshape(x, (-1,)), 0
-    shape = np.shape(array_of(x))
-    if not -len(shape) <= axis < len(shape):
-        raise AxisError(f"{what}: axis {axis} is out of bounds for shape {shape}")
-    axis %= len(shape)
-    before, n, step = (slice(None),) * axis, shape[axis], 1
+    x, axis = along(what, x, axis, numbers=True)  # as for `cumsum`
     y: Any = x if isinstance(x, Tensor) else np.asarray(x)
+    before, n, step = (slice(None),) * axis, y.shape[axis], 1
     while step < n:
         start, later = getitem(y, (*before, slice(step))), getitem(y, (*before, slice(step, None)))
         y = concat([start, combine(later, getitem(y, (*before, slice(n - step))))], axis=axis)

@@ -30,6 +30,7 @@ from ..engine.tensor import Array, Tensor, plain_array, wrap
 from ..errors import ArgumentError, AxisError, DTypeError, ShapeError
 from ..kernels.product import sum_rows
 from ..kernels.spatial import divisors
+from .axes import along, axis_of
 from .indexing import getitem, take
 
 
@@ -270,9 +271,8 @@ def split(x: Array, indices_or_sections: int | Sequence[int], axis: int = 0) -> 
     [Tensor([1.]), Tensor([2., 3.])]
     """
     shape = np.shape(array_of(x))
-    if not -len(shape) <= axis < len(shape):
-        raise AxisError(f"split: axis {axis} is out of bounds for shape {shape}")
-    axis, n = axis % len(shape), shape[axis]
+    axis = axis_of("split", axis, shape)
+    n = shape[axis]
     if isinstance(indices_or_sections, int):
         sections = indices_or_sections
         if sections <= 0 or n % sections:
@@ -334,13 +334,10 @@ def repeat(x: Array, repeats: Array, axis: int | None = None) -> Tensor:
     >>> repeat(Tensor([1.0, 2.0]), 2)
     Tensor([1., 1., 2., 2.])
     """
-    if axis is None or (not np.ndim(array_of(x)) and axis in (0, -1)):  # a number is a vector here, as for NumPy
-        x, axis = reshape(x, (-1,)), 0
+    x, axis = along("repeat", x, axis, numbers=True)
     shape = np.shape(array_of(x))
     if isinstance(repeats, Tensor):
         repeats._escapes("repeat, whose counts decide a shape,")
-    if not -len(shape) <= axis < len(shape):
-        raise AxisError(f"repeat: axis {axis} is out of bounds for shape {shape}")
     counts, n = np.asarray(array_of(repeats)), shape[axis]
     if not counts.size:
         counts = counts.astype(np.intp)

@@ -14,7 +14,8 @@ from ..arguments import Axes, checked, one_of
 from ..engine.bare import array_of
 from ..engine.plain import plain
 from ..engine.tensor import Array, Tensor
-from ..errors import ArgumentError, AxisError, ShapeError
+from ..errors import ArgumentError, ShapeError
+from .axes import along
 from .elementwise import equal, isfinite, isnan, where
 from .indexing import take_along_axis
 from .reductions import any, argsort, max, mean, min, normalize_axes
@@ -34,7 +35,7 @@ def sort(x: Array, axis: int | None = -1, *, descending: bool = False, stable: b
     >>> sort(Tensor([3.0, 1.0, 2.0]))
     Tensor([1., 2., 3.])
     """
-    x, axis = _along("sort", x, axis)
+    x, axis = along("sort", x, axis)
     if descending:  # flipped before and after, so that equal elements stay as they stood
         return flip(take_along_axis(flip(x, axis), argsort(flip(x, axis), axis=axis), axis), axis)
     return take_along_axis(x, argsort(x, axis=axis), axis)
@@ -47,7 +48,7 @@ def partition(x: Array, kth: Any, axis: int | None = -1) -> Tensor:
     >>> partition(Tensor([3.0, 1.0, 2.0]), 1)
     Tensor([1., 2., 3.])
     """
-    x, axis = _along("partition", x, axis)
+    x, axis = along("partition", x, axis)
     return take_along_axis(x, argpartition(x, kth, axis), axis)
 
 
@@ -63,16 +64,6 @@ def argpartition(x: Array, kth: Any, axis: int | None = -1) -> Any:
 def searchsorted(x1: Array, x2: Array, side: Literal["left", "right"] = "left", sorter: Array | None = None) -> Any:
     """Where x2 would have to stand in the sorted x1, as integers without a gradient."""
     return np.searchsorted(x1, x2, side=side, sorter=sorter)
-
-
-def _along(what: str, x: Array, axis: int | None) -> tuple[Any, int]:
-    """x and the axis; flattened where there is none."""
-    if axis is None:
-        return reshape(x, (-1,)), 0
-    shape = np.shape(array_of(x))
-    if not -len(shape) <= axis < len(shape):
-        raise AxisError(f"{what}: axis {axis} is out of bounds for shape {shape}")
-    return x, axis % len(shape)
 
 
 @checked
