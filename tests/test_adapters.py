@@ -232,6 +232,8 @@ def test_torch_functions():
     check_gradients(from_torch(lambda x, w: torch.nn.functional.conv2d(x, w, padding=1)), image, kernel)
     check_gradients(from_torch(lambda x, n: x[n]), X, np.array([0, 0, 2]))  # integers are passed on
     check_gradients(from_torch(lambda x: torch.zeros_like(x).detach()), X, order=1)  # no graph: zeros
+    check_gradients(from_torch(lambda x: x), X)  # the result is an argument, and nothing made it
+    check_gradients(from_torch(torch.add), X, X)
 
 
 @pytest.mark.peer

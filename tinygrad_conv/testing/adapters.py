@@ -228,7 +228,8 @@ def from_torch(f: Any) -> Function:
             y = f(*xs)
             if not y.requires_grad:
                 return torch.zeros_like(xs[i])
-            if "Error" in type(y.grad_fn).__name__ or "Error" in y.grad_fn.name():
+            made_by = y.grad_fn  # None where f returns an argument
+            if made_by is not None and ("Error" in type(made_by).__name__ or "Error" in made_by.name()):
                 raise NotImplementedError("it is marked @once_differentiable")
             found = torch.autograd.grad(y, xs[i], g, create_graph=True, allow_unused=True)[0]
             return torch.zeros_like(xs[i]) if found is None else found
