@@ -8,11 +8,16 @@ import io
 import os
 import pathlib
 import re
+import sys
+import types
+import xml.etree.ElementTree as ET
 
 import pytest
 
+from tinygrad_conv.cli import main
 from tinygrad_conv.engine import primitive
-from tinygrad_conv.lessons import check, pictures, slider
+from tinygrad_conv.lessons import check, opening, pictures, slider
+from tinygrad_conv.lessons.figures import FIGURES
 
 LESSONS = sorted((pathlib.Path(__file__).parents[1] / "docs" / "lessons").glob("[0-9]*.md"))
 SLOW = {"01", "03", "09", "11"}  # they train networks
@@ -86,3 +91,56 @@ def test_pictures_and_a_slider(rng):
     for wrong in ((rng.random((4, 4)), ()), (rng.random((2, 4, 4)), ["one"]), (rng.random((2, 4, 4, 2)), ())):
         with pytest.raises(ValueError, match="pictures: expected"):
             pictures(*wrong)
+
+
+def test_a_notebook_shows_a_figure(rng):
+    pytest.importorskip("matplotlib")
+    assert pictures(rng.random((1, 4, 4)))._repr_png_().startswith(b"\x89PNG")
+
+
+@pytest.fixture
+def jupyter(monkeypatch):
+    """Jupyter and jupytext, as far as the command asks for them; what is started."""
+    fake = types.SimpleNamespace(reads=lambda text, fmt: (fmt, text), writes=lambda read, fmt: f"{fmt} of {read}")
+    monkeypatch.setitem(sys.modules, "jupytext", fake)
+    monkeypatch.setattr(opening, "find_spec", lambda name: name in ("jupytext", "jupyterlab"))
+    started = []
+    monkeypatch.setattr(opening.subprocess, "call", lambda command: started.append(command) or 0)
+    return started
+
+
+def test_the_command_opens_notebooks_of_the_reader(jupyter, tmp_path, capsys):
+    folder = tmp_path / "mine"
+    assert main(["lessons", str(folder)]) == 0
+    assert "begin with 01_a_picture_is_a_vector.ipynb" in capsys.readouterr().out
+    assert jupyter == [[sys.executable, "-m", "jupyterlab", str(folder / "01_a_picture_is_a_vector.ipynb")]]
+    made = sorted(folder.iterdir())
+    assert [path.stem for path in made] == [path.stem for path in LESSONS]
+    assert "(02_too_many_parameters.ipynb)" in made[0].read_text(encoding="utf-8")
+    made[0].write_text("my notes", encoding="utf-8")
+    made[1].unlink()
+    assert main(["lessons", str(folder), "--no-open"]) == 0
+    assert made[0].read_text(encoding="utf-8") == "my notes"
+    assert made[1].exists()
+    assert len(jupyter) == 1
+
+
+@pytest.mark.parametrize("there", [(), ("jupytext",), ("jupyterlab",)])
+def test_the_command_says_what_is_missing(monkeypatch, tmp_path, capsys, there):
+    monkeypatch.setattr(opening, "find_spec", lambda name: name in there)
+    assert main(["lessons", str(tmp_path / "mine")]) == 2
+    assert capsys.readouterr().err.endswith("not installed: pip install 'tinygrad-conv[lessons]'\n")
+    assert not (tmp_path / "mine").exists()
+
+
+def test_figures_for_slides(tmp_path, capsys):
+    """Each as SVG and PDF, light and dark, with the same words."""
+    assert main(["figures", str(tmp_path / "out")]) == 0
+    assert "36 files" in capsys.readouterr().out
+    for name in FIGURES:
+        texts = []
+        for theme in ("light", "dark"):
+            svg = ET.fromstring((tmp_path / "out" / f"{name}-{theme}.svg").read_text(encoding="utf-8"))
+            texts.append([element.text for element in svg.iter("{http://www.w3.org/2000/svg}text")])
+            assert (tmp_path / "out" / f"{name}-{theme}.pdf").read_bytes().startswith(b"%PDF")
+        assert texts[0] == texts[1] != []

@@ -1,4 +1,4 @@
-"""The command line: ``tinygrad-conv train mnist``, ``predict``, ``draw``, ``check``, ``summary``.
+"""The command line: ``tinygrad-conv train mnist``, ``predict``, ``draw``, ``check``, ``summary``, ``lessons``.
 
 Commands import what they need when they run, so that ``--help`` answers at once. Whatever is wrong with a call is said
 in one line, before any work, and exits with 2; Ctrl-C exits with 130. No traceback is shown, except with Python's own
@@ -31,6 +31,8 @@ EXAMPLES = """examples:
   tinygrad-conv check model.py:loss --input 4x10         is the gradient of a function right?
   tinygrad-conv check 'conv*'                            the gradient checks of some primitives
   tinygrad-conv summary lenet                            layers, shapes, parameters, FLOPs
+  tinygrad-conv lessons                                  learn what a convolution is, in Jupyter
+  tinygrad-conv figures slides/                          the lecture's figures, as SVG and PDF
 """
 
 
@@ -114,6 +116,20 @@ def summary(options: argparse.Namespace) -> int:
     recipe = RECIPES[options.model]
     print(f"{options.model}: {recipe.about}\n")
     print(summary(build(options.model), INPUT))
+    return 0
+
+
+def lessons(options: argparse.Namespace) -> int:
+    from .lessons.opening import lessons
+
+    return lessons(options.folder, options.opened)
+
+
+def figures(options: argparse.Namespace) -> int:
+    from .lessons.figures import figures
+
+    written = list(figures(options.folder))
+    print(f"{len(written)} files in {options.folder}: {', '.join(sorted({path.stem for path in written}))}")
     return 0
 
 
@@ -215,6 +231,14 @@ def parser() -> argparse.ArgumentParser:
     it.add_argument("--examples", type=whole(1), default=20, metavar="N", help="drawn samples of each (default: 20)")
     it.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of the samples (default: 0)")
     it.add_argument("--quiet", action="store_true", help="print failures and the last line only")
+
+    it = command("lessons", lessons, "open the lessons on convolution in Jupyter",
+                 "Writes each lesson as a notebook, unless it is there, and opens the first.")  # fmt: skip
+    it.add_argument("folder", nargs="?", default="lessons", metavar="FOLDER", help="yours (default: lessons)")
+    it.add_argument("--no-open", dest="opened", action="store_false", help="only write the notebooks")
+
+    it = command("figures", figures, "write the lecture's figures for slides", "As SVG and PDF, light and dark.")
+    it.add_argument("folder", metavar="FOLDER", help="where to write them")
     return top
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -49,17 +51,30 @@ _STYLE = {
 }  # fmt: skip
 
 
+@cache
+def _shown() -> type[Figure]:
+    """A figure that a notebook shows, without pyplot."""
+    from matplotlib.figure import Figure
+
+    class Shown(Figure):
+        def _repr_png_(self) -> bytes:
+            file = BytesIO()
+            self.savefig(file, format="png", metadata={"Software": None})
+            return file.getvalue()
+
+    return Shown
+
+
 @contextmanager
 def figure_of(width: float, height: float) -> Iterator[Figure]:
     """A figure of this size in inches, and our style while it is drawn."""
     try:
         import matplotlib
         from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
     except ImportError:
         raise MissingExtraError("plots need matplotlib: pip install 'tinygrad-conv[plots]'") from None
     with matplotlib.rc_context(_STYLE):  # type: ignore[arg-type, unused-ignore]
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = _shown()(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
         for axes in figure.axes:  # ticks are made when the figure is saved, with the colours of then
