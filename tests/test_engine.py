@@ -109,6 +109,18 @@ def test_copies():
 # backward
 
 
+def test_methods_have_numpys_order():
+    array = np.arange(6.0).reshape(2, 3)
+    x = tg.Tensor(array, requires_grad=True)
+    for call in (
+        lambda x: x.reshape(3, 2, order="F"), lambda x: x.reshape((3, -1), order="C"), lambda x: x.ravel("F"),
+        lambda x: x.T.flatten("K") if isinstance(x, tg.Tensor) else x.T.ravel("K"), lambda x: x.flatten(order="F"),
+        lambda x: x.ravel().searchsorted(2.5), lambda x: x.nonzero()[1], lambda x: x.argpartition(1, axis=0),
+    ):  # fmt: skip
+        assert call(x).tolist() == call(array).tolist()
+    tg.testing.check_gradients(lambda x: x.reshape(3, 2, order="F") * x.ravel("F").reshape(3, 2), array)
+
+
 def test_backward_accumulates_like_pytorch():
     x = leaf(3.0)
     for expected in (6.0, 12.0):

@@ -21,9 +21,11 @@ COMPARISONS = {
 }  # fmt: skip
 OTHERS = {"neg": "negative", "abs": "abs", "invert": "bitwise_invert", "round": "round", "getitem": "getitem"}
 METHODS = [
-    "all", "any", "argmax", "argmin", "argsort", "astype", "clip", "conj", "copy", "cumprod", "cumsum", "diagonal",
-    "dot", "max", "mean", "min", "prod", "repeat", "round", "squeeze", "std", "sum", "swapaxes", "take", "trace", "var",
+    "all", "any", "argmax", "argmin", "argpartition", "argsort", "astype", "clip", "conj", "copy", "cumprod", "cumsum",
+    "diagonal", "dot", "max", "mean", "min", "nonzero", "prod", "repeat", "round", "searchsorted", "squeeze", "std",
+    "sum", "swapaxes", "take", "trace", "var",
 ]  # fmt: skip
+_NUMPY: Any = np  # whose functions on tensors are the library's, with all of NumPy's keywords
 
 
 def put_in_place() -> None:
@@ -52,9 +54,9 @@ def _itself(self: Tensor) -> Tensor:
     return self
 
 
-def reshape(self: Tensor, *shape: Any) -> Tensor:
-    """The same elements in another shape, given as one tuple or as numbers."""
-    return ops.reshape(self, _one_tuple(shape))
+def reshape(self: Tensor, *shape: Any, **how: Any) -> Tensor:
+    """The same elements in another shape, given as one tuple or as numbers; `order` and `copy` are NumPy's."""
+    return (_NUMPY if how else ops).reshape(self, _one_tuple(shape), **how)
 
 
 def transpose(self: Tensor, *axes: Any) -> Tensor:
@@ -67,9 +69,9 @@ def _transposed(self: Tensor) -> Tensor:
     return ops.permute_dims(self, None)
 
 
-def flatten(self: Tensor) -> Tensor:
-    """All elements on one axis."""
-    return ops.reshape(self, (-1,))
+def flatten(self: Tensor, order: str = "C") -> Tensor:
+    """All elements on one axis, in the `order` of `numpy.ravel`."""
+    return ops.reshape(self, (-1,)) if order == "C" else _NUMPY.ravel(self, order)
 
 
 def _one_tuple(items: tuple[Any, ...]) -> Any:
