@@ -78,6 +78,22 @@ KERAS_DEFAULTS = {  # of Keras 3
 }
 
 
+LAYER_DEFAULTS = {  # of the numbers, in Keras 3
+    "BatchNormalization": {"axis": -1, "momentum": 0.99, "epsilon": 0.001, "center": True, "scale": True},
+    "LayerNormalization": {"axis": -1, "epsilon": 0.001, "center": True, "scale": True},
+    "GroupNormalization": {"groups": 32, "axis": -1, "epsilon": 0.001, "center": True, "scale": True},
+    "ReLU": {"negative_slope": 0.0, "threshold": 0.0}, "LeakyReLU": {"negative_slope": 0.3}, "ELU": {"alpha": 1.0},
+    "Softmax": {"axis": -1}, "SeparableConv2D": {"depth_multiplier": 1}, "DepthwiseConv2D": {"depth_multiplier": 1},
+    "Rescaling": {"offset": 0.0}, "GlobalAveragePooling2D": {"keepdims": False},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LAYER_DEFAULTS)
+def test_the_defaults_of_layers_are_those_of_keras(name):
+    parameters = inspect.signature(getattr(layers, name)).parameters
+    assert {key: parameters[key].default for key in LAYER_DEFAULTS[name]} == LAYER_DEFAULTS[name]
+
+
 def test_the_defaults_of_every_optimiser_are_those_of_keras():
     kinds = {name: inspect.signature(getattr(optimizers, name)).parameters for name in OPTIMIZERS}
     given = {name: {key: p.default for key, p in kind.items() if p.default is not None} for name, kind in kinds.items()}

@@ -358,7 +358,7 @@ LAYERS = [
     (lambda **k: nn.Conv2D(4, 3, padding=1, data_format="channels_first", **k), (2, 3, 5, 6)),
     (lambda **k: nn.Conv3D(2, 2, dilation=2, use_bias=False, **k), (1, 4, 4, 4, 2)),
     (lambda **k: nn.Conv1DTranspose(4, 3, stride=2, **k), (2, 5, 3)),
-    (lambda **k: nn.Conv2DTranspose(4, 3, stride=2, padding="same", output_padding=1, groups=2, **k), (2, 3, 4, 2)),
+    (lambda **k: nn.Conv2DTranspose(4, 3, stride=2, output_padding=1, groups=2, **k), (2, 3, 4, 2)),
     (lambda **k: nn.Conv3DTranspose(2, 2, **k), (1, 2, 2, 2, 3)),
     (lambda **k: nn.DepthwiseConv2D(3, multiplier=2, **k), (2, 5, 5, 3)),
     (lambda **k: nn.SeparableConv2D(4, 3, multiplier=2, **k), (2, 5, 5, 3)),
@@ -370,7 +370,9 @@ LAYERS = [
 SHAPE_ONLY = [
     *((lambda rank=rank, kind=kind: getattr(nn, f"{kind}{rank}D")(), (2, *(6, 7, 4)[:rank], 3))
       for kind in ("MaxPool", "AvgPool", "GlobalMaxPool", "GlobalAvgPool") for rank in (1, 2, 3)),
-    (lambda: nn.AvgPool2D(3, 1, "same"), (2, 6, 7, 3)), (lambda: nn.MaxPool2D(3, 2, ceil_mode=True), (2, 6, 8, 3)),
+    (lambda: nn.AvgPool2D(3, 1, "same"), (2, 6, 7, 3)),
+    (lambda: nn.AvgPool2D(3, 1, 1, count_include_pad=True), (2, 4, 4, 1)),
+    (lambda: nn.MaxPool2D(3, 2, ceil_mode=True), (2, 6, 8, 3)),
     *((lambda rank=rank, kind=kind: getattr(nn, f"Adaptive{kind}Pool{rank}D")(2), (2, *(6, 7, 4)[:rank], 3))
       for kind in ("Max", "Avg") for rank in (1, 2, 3)),
     *((lambda rank=rank: getattr(nn, f"UpSampling{rank}D")(), (2, *(2, 3, 4)[:rank], 3)) for rank in (1, 2, 3)),
@@ -386,10 +388,12 @@ def ids(cases):
     return [f"{k}-{make().__class__.__name__}" for k, (make, _) in enumerate(cases)]
 
 
-def pooled(f):
-    return lambda layer, x: f(
-        x, layer.pool_size, layer.stride, layer.padding, layer.dilation, ceil_mode=layer.ceil_mode
-    )
+def pooled(f, *names):
+    def formula(layer, x):
+        more = {name: getattr(layer, name) for name in ("ceil_mode", *names)}
+        return f(x, layer.pool_size, layer.stride, layer.padding, layer.dilation, **more)
+
+    return formula
 
 
 def sized(f):
@@ -427,7 +431,8 @@ for rank in (1, 2, 3):
     FORMULAS |= {
         f"Conv{rank}D": convolved(getattr(tg, f"conv{d}"), "dilation", "groups", "data_format"),
         f"Conv{rank}DTranspose": convolved(getattr(tg, f"conv{d}_transpose"), "output_padding", "dilation", "groups"),
-        f"MaxPool{rank}D": pooled(getattr(tg, f"max_pool{d}")), f"AvgPool{rank}D": pooled(getattr(tg, f"avg_pool{d}")),
+        f"MaxPool{rank}D": pooled(getattr(tg, f"max_pool{d}")),
+        f"AvgPool{rank}D": pooled(getattr(tg, f"avg_pool{d}"), "count_include_pad"),
         f"AdaptiveMaxPool{rank}D": sized(getattr(tg, f"adaptive_max_pool{d}")),
         f"AdaptiveAvgPool{rank}D": sized(getattr(tg, f"adaptive_avg_pool{d}")),
         f"UpSampling{rank}D": lambda layer, x: tg.resize_images(
@@ -452,6 +457,18 @@ def test_a_layer_computes_its_formula(make, shape):
     x = x if name == "Embedding" or not layer.count_parameters() else x.astype("float32")
     with tg.no_grad():
         np.testing.assert_allclose(y, activation(FORMULAS[name](layer, x)), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "fans"),
+    [
+        (nn.Conv2DTranspose(6, 3, groups=2), (9 * 2, 9 * 3)), (nn.DepthwiseConv2D(3, multiplier=5), (9, 9 * 5)),
+        (nn.SeparableConv2D(6, 3, multiplier=5), (9, 9 * 5)), (nn.LocallyConnected2D(6, 3), (9 * 4, 6)),
+    ],
+)  # fmt: skip
+def test_weights_are_drawn_for_as_many_inputs_and_outputs_as_they_have(layer, fans):
+    """Where the shape of the weight does not tell: of 3x3 kernels on 4 channels."""
+    assert next(iter(layer.weights_for((None, 8, 8, 4)).values())).fans == fans
 
 
 @pytest.mark.parametrize(("make", "shape"), LAYERS, ids=ids(LAYERS))
