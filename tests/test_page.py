@@ -17,7 +17,7 @@ import pytest
 
 import tinygrad_conv as tg
 from tinygrad_conv.errors import ArgumentError
-from tinygrad_conv.graph import draw, snapshot
+from tinygrad_conv.graph import Graph, draw, snapshot
 from tinygrad_conv.graph.page import html, render_html
 from tinygrad_conv.graph.page.page import derivative
 from tinygrad_conv.graph.page.picture import mosaic, picture
@@ -404,6 +404,21 @@ def test_what_is_not_a_number_catches_the_eye(tab, tmp_path):
     tab.open(render_html(graph, tmp_path / "nan.html"))
     tab.click('[data-node="sqrt_1"]')
     assert "1 NaN of 2 values" in text(tab, ".bad")
+
+
+@browser.needed
+def test_a_graph_of_nothing_and_one_of_complex_numbers(tab, tmp_path):
+    for name, graph in {
+        "nothing": Graph("nothing", ()),
+        "complex": snapshot(lambda z: tg.abs(z * z).sum(), np.array([3 + 4j, 1j]), values=True, gradients=True),
+        "one": snapshot(lambda z: tg.abs(z), 3 + 4j, values=True, gradients=True),
+    }.items():
+        tab.open(render_html(graph, tmp_path / f"{name}.html"))
+        for key in ("s", "ArrowDown", "0", "b", "Home", "Escape"):
+            tab.key(key)
+        tab.click("#fit")
+        assert tab.complaints == []
+    assert "data 3+4j" in tab.run("document.getElementById('graph').textContent")
 
 
 @browser.needed

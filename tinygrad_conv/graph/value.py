@@ -72,9 +72,14 @@ class Values:
         return hash((self.array.shape, self.array.tobytes()))
 
     @property
+    def _real(self) -> ndarray[Any, Any]:
+        """In double precision; of complex numbers their magnitudes."""
+        real: ndarray[Any, Any] = np.abs(self.array) if self.array.dtype.kind == "c" else self.array
+        return real.astype("float64")
+
+    @property
     def _finite(self) -> ndarray[Any, Any]:
-        finite: ndarray[Any, Any] = self.array[np.isfinite(self.array)].astype("float64")
-        return finite
+        return self._real[np.isfinite(self.array)]
 
     @property
     def minimum(self) -> float:
@@ -95,7 +100,7 @@ class Values:
     def norm(self) -> float:
         """The square root of the sum of squares; NaN or infinite if a value is."""
         with np.errstate(over="ignore", invalid="ignore"):
-            return float(np.sqrt(np.square(self.array.astype("float64")).sum()))
+            return float(np.sqrt(np.square(self._real).sum()))
 
     @property
     def nans(self) -> int:

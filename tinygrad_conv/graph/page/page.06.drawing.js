@@ -6,6 +6,7 @@ let drawn = [], byId = new Map(), view = {x: 0, y: 0, scale: 1}, scene = null, c
 let selected = null, matches = [], match = -1, turn = 0, things = [];
 
 function draw() {  // done at once, or, if there is much to lay out, in slices that stop nobody
+  if (!nodes.length) return Promise.resolve();  // a graph of nothing
   const mine = ++turn;
   things = showing();
   ranged(things);

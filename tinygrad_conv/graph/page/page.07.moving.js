@@ -36,6 +36,7 @@ function zoom(factor, x = svg.clientWidth / 2, y = svg.clientHeight / 2) {
   if (box && box.box && !box.open) swing(box, true);  // who looks this closely wants to see what is inside
 }
 function fit() {
+  if (!nodes.length) return;
   const w = svg.clientWidth, h = svg.clientHeight - 24 - $("legend").offsetHeight;
   const scale = Math.min(1.6, Math.max(0.005, Math.min((w - 40) / root.w, (h - 30) / root.h)));
   view = {scale, x: (w - root.w * scale) / 2, y: Math.max(14, (h - root.h * scale) / 2)};

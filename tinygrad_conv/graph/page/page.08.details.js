@@ -10,7 +10,7 @@ async function select(item, bring = true) {
 }
 function refresh() {
   const found = new Set(matches.map((node) => shownAs(node).id)), chosen = selected && shownAs(selected).id;
-  const now = at >= 0 ? data.steps[at] : -1, first = (shownAs(nodes[0]) || {}).id;
+  const now = at >= 0 ? data.steps[at] : -1, first = nodes.length && shownAs(nodes[0]).id;
   const filled = stepping ? gradientsKnown() : null, current = now >= 0 ? shownAs(nodes[now]).id : "";
   const things_ = new Map(things.map((item) => [item.id, item]));
   for (const [id, g] of byId) {
@@ -68,7 +68,8 @@ function details(item) {
     for (let box = item.parent; box !== root; box = box.parent)
       if (box.kind === "repeat" && box.folded && box.open) t.append(row("stands for", `the same in ${many(box.blocks.length)} equal ${box.round ? "iterations" : "blocks"}`));
     out.push(t);
-    out.push(make("p", {class: "openings"}, ...openings(item)));
+    const within = openings(item);
+    if (within.length) out.push(make("p", {class: "openings"}, ...within));
     if (item.source) out.push(make("h3", {}, "Source line"), make("code", {}, item.source));
     if (item.op && data.formulas[item.op]) out.push(make("h3", {}, "Derivative"), prose(data.formulas[item.op], {class: "formula"}));
     out.push(numbers("Value", item, "value"));

@@ -49,7 +49,7 @@ function along(key) {  // the neighbour in a direction: an input above, a user b
   return cost(best) < Infinity ? best : here;
 }
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") || ["SELECT", "SUMMARY"].includes(event.target.tagName) || event.target.type === "checkbox") return;
+  if (!nodes.length || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") || ["SELECT", "SUMMARY"].includes(event.target.tagName) || event.target.type === "checkbox") return;
   if (event.target === $("search")) { if (event.key === "Escape") { $("search").value = ""; search(""); const it = selected || nodes[0]; focus(it); } return; }
   const button = event.target.closest("button");
   const keys = {

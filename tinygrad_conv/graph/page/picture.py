@@ -43,6 +43,7 @@ def picture(array: ndarray[Any, Any], kernel: bool = False, pixels: int = 8192) 
     >>> shown["w"], shown["h"], shown["low"], shown["high"], shown["grid"]
     (2, 2, '-4', '4', [['1', '-2'], ['0', '4']])
     """
+    given, array = array, np.abs(array) if array.dtype.kind == "c" else array  # magnitudes are to be seen
     flat = array.reshape(-1).astype("float64")
     finite = flat[np.isfinite(flat)]
     nans, infinities = int(np.isnan(flat).sum()), int(np.isinf(flat).sum())
@@ -53,10 +54,12 @@ def picture(array: ndarray[Any, Any], kernel: bool = False, pixels: int = 8192) 
     elif flat.size and not flat.any():
         shown["bad"] = "all zero"
     if flat.size == 1:
-        return {**shown, "text": number(flat[0]), "exact": exact(array.reshape(-1)[0])}
+        return {**shown, "text": number(given.reshape(-1)[0]), "exact": exact(given.reshape(-1)[0])}
     if not finite.size:
         return {**shown, "text": shown.get("bad", "no values")}
     shown |= _image(array, finite, kernel, pixels)
+    if given is not array:
+        shown["caption"] += ", magnitudes"
     least, most = float(finite.min()), float(finite.max())
     if most > least:
         with np.errstate(over="ignore"):
@@ -66,7 +69,7 @@ def picture(array: ndarray[Any, Any], kernel: bool = False, pixels: int = 8192) 
     shown["statistics"] = _statistics(flat, finite)
     if flat.size <= _TILES and array.ndim <= 2:
         shown["grid"] = [[number(v) for v in row] for row in np.atleast_2d(array).tolist()]
-        shown["exact"] = [[exact(v) for v in row] for row in np.atleast_2d(array)]
+        shown["exact"] = [[exact(v) for v in row] for row in np.atleast_2d(given)]
     return shown
 
 
