@@ -508,7 +508,7 @@ def test_render(tmp_path, suffix, start):
 @pytest.mark.parametrize("name", ["graph", "graph.jpeg", "graph.svg.txt"])
 def test_unknown_suffix(tmp_path, name):
     with pytest.raises(
-        ArgumentError, match=r"ending in \.svg, \.png, \.pdf, \.dot, \.html or \.json, got .*" + re.escape(name)
+        ArgumentError, match=r"ending in \.svg, \.png, \.pdf, \.tikz, \.dot, \.html or \.json, got .*" + re.escape(name)
     ):
         draw(expression()).render(tmp_path / name)
 

@@ -209,7 +209,9 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     it.add_argument("target", metavar="TARGET", help="what to draw")
     it.add_argument("--input", action="append", default=[], metavar="SHAPE", help="of an argument, such as 1x28x28x1")
-    it.add_argument("--out", metavar="FILE", help=".svg, .png, .pdf, .dot, .html or .json; a tree is printed without")
+    it.add_argument(
+        "--out", metavar="FILE", help=".svg, .png, .pdf, .tikz, .dot, .html or .json; a tree is printed without"
+    )
     it.add_argument("--against", metavar="TARGET", help="print what differs from this; exit code 1 if anything does")
     it.add_argument("--level", choices=["ops", "modules", "units"], default="ops", help="how closely (default: ops)")
     it.add_argument("--backward", action="store_true", help="the gradient's graph too")

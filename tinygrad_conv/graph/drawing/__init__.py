@@ -1,8 +1,8 @@
 """How a graph is drawn: DOT text, and the files that Graphviz makes of it.
 
 In order: `looks` (colours and lines), `dot` and `units` (a graph as DOT text, by operations or by units), `folding`
-(what is the same, once), `tree` (as text for a terminal), `pdf`, `render` (`draw` and `Drawing`), `diff` (two graphs in
-one picture), `command` (the command line).
+(what is the same, once), `tree` (as text for a terminal), `pdf`, `tikz` (for LaTeX), `render` (`draw` and `Drawing`),
+`diff` (two graphs in one picture), `command` (the command line).
 """
 
 from .diff import Diff, diff

@@ -34,7 +34,8 @@ def draw_command(
     shapes : such as "1x28x28x1"
         The shapes of the arguments, which are drawn from a fixed seed.
     out : path, optional
-        Where to write the picture (.svg, .png, .pdf, .dot, .html, or .json for the graph); a tree is printed without.
+        Where to write the picture (.svg, .png, .pdf, .tikz, .dot, .html, or .json for the graph); a tree is printed
+        without.
     against : str, optional
         Another target: print what differs from it; the exit code is 1 if anything does.
     **options

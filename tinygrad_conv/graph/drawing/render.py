@@ -44,7 +44,7 @@ __all__ = ["Drawing", "draw"]
 Level: TypeAlias = Literal["ops", "modules", "units"]
 AnyDirection: TypeAlias = Literal["LR", "TB", "auto"]
 Theme: TypeAlias = Literal["auto", "light", "dark"]
-_FORMATS = ("svg", "png", "pdf", "dot", "html", "json")
+_FORMATS = ("svg", "png", "pdf", "tikz", "dot", "html", "json")
 _FONTS = "Helvetica,Arial,Nimbus Sans,Liberation Sans,Arimo,sans-serif"  # all of the same widths, but the last
 _FIT = 2.0  # a picture fits a page if no side is longer than this times the other
 _HEADING = 70  # points: title and legend, about
@@ -212,7 +212,8 @@ class Drawing:
         return svg
 
     def render(self, path: str | os.PathLike[str]) -> Path:
-        """Write the picture to a file whose suffix says the format: .svg, .png, .pdf, .dot, .html or .json.
+        """Write the picture to a file whose suffix says the format: .svg, .png, .pdf, .tikz (for LaTeX), .dot,
+        .html or .json.
 
         Raises
         ------
@@ -235,6 +236,10 @@ class Drawing:
     def _content(self, suffix: str) -> bytes | str:
         if suffix in ("dot", "json"):
             return self.source if suffix == "dot" else self.graph.to_json()
+        if suffix == "tikz":
+            from .tikz import svg_to_tikz
+
+            return svg_to_tikz(self.svg)
         return self.svg if suffix == "svg" else self._laid_out(suffix)
 
     def _laid_out(self, format: str) -> bytes:
