@@ -1,7 +1,11 @@
 """What tests are drawn from, and the numeric truth they are held against."""
 
 import inspect
+import os
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 from time import thread_time
 
 import numpy as np
@@ -163,10 +167,22 @@ def test_a_gradient_that_is_wrong_at_one_end_of_the_domain_dies():
         assert all(((low < x) & (x < high)).all() for x in drawn)
 
 
-@given(st.from_type(tg.Tensor))
-def test_hypothesis_knows_tensors(x):
-    assert isinstance(x, tg.Tensor)
-    assert x.dtype == np.float64
+@pytest.mark.parametrize("first", ["tinygrad_conv as tg", "hypothesis"])
+def test_hypothesis_knows_tensors_whichever_is_imported_first(first, tmp_path):
+    entry = tmp_path / "entry-1.0.dist-info"  # as pip writes it, also where it has not
+    entry.mkdir()
+    (entry / "METADATA").write_text("Metadata-Version: 2.1\nName: entry\nVersion: 1.0\n")
+    (entry / "entry_points.txt").write_text("[hypothesis]\nentry = _tinygrad_conv_hypothesis:tell\n")
+    code = f"""
+import sys, {first}
+import tinygrad_conv as tg
+from hypothesis import find, strategies as st
+assert "tinygrad_conv.testing.strategies" not in sys.modules
+assert isinstance(find(st.from_type(tg.Tensor), lambda x: x.ndim > 0), tg.Tensor)
+assert repr(st.from_type(tg.Tensor)).startswith("builds(tensor_of, ")  # the ghostwriter writes that, and its import
+"""
+    path = os.pathsep.join([str(tmp_path), str(Path(tg.__file__).parents[1])])
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": path})
 
 
 def test_arrays_of_one_sample_do_not_tie_with_each_other():

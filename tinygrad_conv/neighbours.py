@@ -1,21 +1,28 @@
-"""Libraries that have a list of the arrays they know: einops is told of tensors as it is imported, whenever that is."""
+"""Libraries that have a list of the types they know are told of tensors, whichever is imported first.
+
+einops is told as it is imported. Hypothesis calls `tell_hypothesis` itself when it is imported later, through the entry
+point in ``_tinygrad_conv_hypothesis.py``.
+"""
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
 from .engine.tensor import Tensor
 
-__all__ = ["tell"]
+__all__ = ["tell", "tell_hypothesis"]
 
 _EINOPS = "einops._backends"
 
 
 def tell() -> None:
-    """Tell einops now, if it is there, or when it is imported."""
+    """Tell Hypothesis now, if it is there; einops now, or when it is imported."""
+    if "hypothesis.strategies" in sys.modules:
+        tell_hypothesis()
     if _EINOPS in sys.modules:
         _backend(sys.modules[_EINOPS])
     else:
@@ -58,3 +65,9 @@ def _backend(einops: Any) -> None:
             return x.numpy()
 
     einops._loaded_backends[__package__] = TensorBackend()
+
+
+def tell_hypothesis() -> None:
+    """Let ``from_type(Tensor)`` draw tensors, and so Hypothesis' ghostwriter. The strategies are imported by then."""
+    strategies: Any = import_module("hypothesis.strategies")
+    strategies.register_type_strategy(Tensor, lambda _: import_module(f"{__package__}.testing.strategies").tensors())

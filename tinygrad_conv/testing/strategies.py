@@ -15,7 +15,7 @@ one would be slow, and mostly zeros and ties.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -26,7 +26,7 @@ from .. import ops
 from ..engine.primitive import Primitive
 from ..engine.tensor import Tensor
 from ..errors import MissingExtraError
-from .draw import LAYOUTS, Draw, Sample, Shape
+from .draw import LAYOUTS, Draw, Sample, Shape, laid_out
 from .samples import draw_sample
 
 try:
@@ -36,7 +36,7 @@ except ImportError as error:  # pragma: no cover
 
 __all__ = [
     "Configuration", "Network", "arrays", "axes", "broadcastable_shapes", "conv_configs", "draws", "dtypes",
-    "einsum_strings", "indices", "layouts", "networks", "pool_configs", "samples", "shapes", "values",
+    "einsum_strings", "indices", "layouts", "networks", "pool_configs", "samples", "shapes", "tensor_of", "tensors", "values",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
@@ -139,6 +139,16 @@ def arrays(
         return drawn.laid_out(drawn.values(size, *domain).astype(dtype))
 
     return st.tuples(shape, st.integers(0, len(LAYOUTS) - 1), SEEDS).map(build)
+
+
+def tensor_of(shape: Sequence[int], layout: str, seed: int) -> Tensor:
+    """A tensor of a shape, in one of the `layouts`, filled by `values`."""
+    return Tensor(laid_out(values(seed, shape=tuple(shape)), layout))
+
+
+def tensors() -> Strategy:
+    """Tensors of drawn shapes: what ``from_type(tg.Tensor)`` of Hypothesis gives, and its ghostwriter writes."""
+    return st.builds(tensor_of, shape=st.lists(st.integers(0, 4), max_size=3), layout=layouts(), seed=SEEDS)
 
 
 def axes(ndim: int) -> Strategy:
@@ -276,6 +286,3 @@ def networks(max_blocks: int = 2) -> Strategy:
 
 def _from(build: Callable[[Draw], Any]) -> Strategy:
     return _drawn(build)
-
-
-st.register_type_strategy(Tensor, arrays().map(Tensor))  # for `from_type` and Hypothesis' ghostwriter
