@@ -1,4 +1,4 @@
-"""What Hypothesis runs when it is imported (its entry point ``hypothesis``); outside of the package, to import little."""
+"""What Hypothesis runs as it is imported (its entry point ``hypothesis``); outside of the package, to import little."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_conv as tg
-from tinygrad_conv.testing import Draw, GradientError, Report, adapters, check_gradients, check_primitive
+from tinygrad_conv.testing import Draw, GradientError, Report, adapters, check_gradients, check_primitive, numeric
 from tinygrad_conv.testing.strategies import values
 
 
@@ -343,3 +343,93 @@ def test_suspicions_are_not_silly():
     assert suspected(lambda g, x: 4 * g, np.array([2.0])) == ""  # one number is any multiple of another
     assert "batch" not in suspected(lambda g, x: 1.5 * g, values(0, shape=(2, 3)))
     assert "(1 +1e-06)" in suspected(lambda g, x: 3 * (1 + 1e-6) * g, values(0, shape=(2, 3)))
+
+
+def softmax(x):
+    e = np.exp(x)
+    return e / e.sum(-1, keepdims=True)
+
+
+def dropped_out(x, seed=0):
+    return x * (np.random.default_rng(seed).random(x.shape) < 0.5) / 0.5
+
+
+def gathered(x):
+    return x[[0, 2, 2, 1, 0]]
+
+
+def assigned_at(g, x):
+    gradient = np.zeros_like(x)
+    gradient[[0, 2, 2, 1, 0]] = g
+    return gradient
+
+
+def grouped(x, w):
+    """Two groups of channels, (N, 2 * c) and (2, c, f)."""
+    return np.einsum("ngc,gcf->ngf", x.reshape(len(x), 2, -1), w).reshape(len(x), -1)
+
+
+def grouped_vjp(g, x, w, mixed=0):
+    gs, xs = g.reshape(len(g), 2, -1), x.reshape(len(x), 2, -1)
+    dx = np.einsum("ngf,gcf->ngc", gs, w[::-1] if mixed == 1 else w).reshape(x.shape)
+    return dx, np.einsum("ngc,ngf->gcf", xs, gs[:, ::-1] if mixed == 2 else gs)
+
+
+ORDER = [2, 0, 1, 3]
+MISPLACED = {
+    "the wrong axis: a mean or sum": (
+        softmax, lambda g, x: softmax(x) * (g - (g * softmax(x)).sum(0)), [values(3, shape=(4, 5))],
+    ),
+    "the wrong axis: analytic is constant": (
+        lambda x: x.sum(0), lambda g, x: np.tile(g[:, None], (1, 4)), [values(3, shape=(4, 4))],
+    ),
+    "the wrong axis: analytic is the cotangent": (
+        lambda x, b: x + b, lambda g, x, b: (g.copy(), g.sum(1)), [values(3, shape=(4, 4)), values(4, shape=(4,))],
+    ),
+    "another mask": (dropped_out, lambda g, x: dropped_out(g, 1), [values(3, shape=(4, 5))]),
+    "an inverse permutation": (
+        lambda x: x[ORDER], lambda g, x: g[ORDER], [values(3, shape=(4, 3))],
+    ),
+    "assigned where it should be added: of several contributions (repeated indices?)": (
+        gathered, assigned_at, [values(3, shape=(3, 2))],
+    ),
+    "groups mixed": (
+        grouped, lambda g, x, w: grouped_vjp(g, x, w, 1), [values(3, shape=(3, 4)), values(4, shape=(2, 2, 3))],
+    ),
+    "groups mixed: what belongs to one of 2": (
+        grouped, lambda g, x, w: grouped_vjp(g, x, w, 2), [values(3, shape=(3, 4)), values(4, shape=(2, 2, 3))],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("suspicion", MISPLACED)
+def test_other_axes_masks_orders_and_groups_are_suspected(suspicion):
+    f, vjp, args = MISPLACED[suspicion]
+    assert report_of(adapters.from_numpy(f, vjp), *args).pattern.startswith(suspicion)
+
+
+@pytest.mark.parametrize("suspicion", MISPLACED)
+@pytest.mark.parametrize(
+    "spoil", [lambda d: d + 0.3 * np.sin(7 * d), lambda d: d * np.linspace(0.5, 2, d.size).reshape(d.shape)]
+)
+def test_other_mistakes_get_no_such_suspicion(suspicion, spoil):
+    """The right gradient of the same function, wrong in another way."""
+    f, _, args = MISPLACED[suspicion]
+    right = by_differences(f, args)
+    report = report_of(adapters.from_numpy(f, lambda g, *xs: tuple(map(spoil, right(g, *xs)))), *args)
+    assert not report.pattern.startswith(
+        ("the wrong axis", "another mask", "an inverse", "assigned", "groups", "a missing")
+    )
+
+
+def by_differences(f, args):
+    """The gradient by differences, far more exact than the mistakes here are large."""
+
+    def right(g, *xs):
+        found = []
+        for k in range(len(xs)):
+            rows = numeric.jacobian(f, list(xs), k).value.reshape(xs[k].size, -1)
+            found.append((rows @ g.ravel()).reshape(xs[k].shape))
+        return found
+
+    return right

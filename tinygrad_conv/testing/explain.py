@@ -25,6 +25,7 @@ __all__ = ["basis", "fail"]
 
 DERIVATIVES = {"jvp_vs_numeric", "vjp_vs_numeric", "adjoint", "vjp_vs_jvp", "kinks", "second_order", "linearity"}
 Array = np.ndarray[Any, Any]
+_SMALL = 5  # elements and outputs of which Jacobians are printed
 _MOST = 400  # numeric derivatives that one explanation may cost (a third of that at second order)
 
 
@@ -72,6 +73,7 @@ def _described(case: Case, report: Report, found: Finding, mode: str) -> Report:
         analytic=analytic, numeric=float(found.jacobian[worst, place]), error=float(found.error[worst]),
         method=found.method,
         wrong=int(found.wrong.sum()), total=len(found.elements), where=where, picture=picture,
+        jacobians=_jacobians(case, found, mode),
         pattern="" if found.method == RULE else suspect(case, found),
     )  # fmt: skip
 
@@ -199,6 +201,22 @@ def _picture(case: Case, found: Finding, element: int) -> tuple[str, tuple[str, 
     text = ", ".join(":" if a in axes else str(i) for a, i in enumerate(index))
     lines = (" ".join("x" if cell else "." for cell in row) for row in plane)
     return f"{case.labels[found.k]}[{text}], shape {shape}", tuple(lines)
+
+
+def _jacobians(case: Case, found: Finding, mode: str) -> tuple[str, ...]:
+    """The analytic and the numeric Jacobian side by side, where they are small enough to be looked at."""
+    rows, columns = found.jacobian.shape
+    if found.method == RULE or not found.complete or rows * columns == 1 or max(rows, columns) > _SMALL:
+        return ()
+    if mode == "reverse":
+        pulled = [case.pull(g.reshape(case.y.shape))[found.k].ravel() for g in np.eye(columns)]
+        analytic = np.stack(pulled, axis=1)
+    else:
+        analytic = np.stack([case.push(basis(case, found.k, e)).ravel() for e in range(rows)])
+    texts = [[f"{x + 0:.4g}" for x in np.round(side, 12).ravel()] for side in (analytic, found.jacobian)]
+    wide = max(map(len, sum(texts, [])))
+    sides = [[" ".join(f"{x:>{wide}}" for x in side[r * columns :][:columns]) for r in range(rows)] for side in texts]
+    return tuple(f"{left} | {right}" for left, right in zip(*sides, strict=True))
 
 
 def _plane(shape: tuple[int, ...], out: tuple[int, ...]) -> tuple[int, ...]:

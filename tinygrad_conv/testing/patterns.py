@@ -174,7 +174,7 @@ def _shifted(case: Case, found: Finding) -> str:
 
 
 def _one_sample(case: Case, found: Finding) -> str:
-    n = case.y.shape[0] if case.y.ndim else 0
+    n = case.y.shape[0] if case.y.ndim and not case.over and found.wrong.sum() > 1 else 0
     for sample in {0, n - 1} if n > 1 else ():
         g = np.zeros(case.y.shape)
         g[sample] = case.cotangent[sample]
@@ -194,14 +194,96 @@ def _remainder(case: Case, found: Finding) -> str:
 
 def _overlap(case: Case, found: Finding) -> str:
     """Each wrong element holds one of the terms that it should be the sum of."""
+    if found.wrong.sum() < 2:
+        return ""
     terms = (found.jacobian[found.wrong] * case.cotangent.ravel()).reshape(int(found.wrong.sum()), *case.y.shape)
-    if terms.ndim > 2:  # channels of one place belong to one window
+    gathers = found.complete and bool(np.all((np.abs(found.jacobian) > found.error[:, None]).sum(axis=0) <= 1))
+    if terms.ndim > 2 and not gathers:  # channels of one place belong to one window
         terms = terms.sum(axis=-1)
     terms = terms.reshape(len(terms), -1)
     several = (np.abs(terms) > 0).sum(axis=1) > 1
     near = np.abs(terms - found.analytic[found.wrong][:, None]).min(axis=1, initial=np.inf)
     if several.all() and _alike(near, np.zeros(len(near)), found):
-        return "assigned where it should be added: of several contributions (overlapping windows?) only one is left"
+        why = "repeated indices" if gathers else "overlapping windows"
+        return f"assigned where it should be added: of several contributions ({why}?) only one is left"
+    return ""
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Other cotangents, or other elements, than the right ones
+
+
+def _wrong_axis(case: Case, found: Finding) -> str:
+    """A sum over an axis that has the size of the right one."""
+    wholes = _wholes(found)
+    if wholes is None or found.wrong.sum() < 2:
+        return ""
+    analytic, numeric = wholes
+    axes = [axis for axis, n in enumerate(found.shape) if n > 1]
+    for i, j in ((i, j) for i in axes for j in axes if i != j):
+        constant = [_alike(w, w.mean(axis, keepdims=True) + 0 * w, found) for w, axis in ((analytic, i), (numeric, j))]
+        if all(constant) and found.shape[i] == found.shape[j] and _alike(analytic, numeric.swapaxes(i, j), found):
+            return (
+                f"the wrong axis: analytic is constant along axis {i}, as after a sum over it, numeric along axis {j}"
+            )
+    sums = {a: case.cotangent.sum(a) for a in _subsets(list(range(case.y.ndim)))}
+    sums = {a: s for a, s in sums.items() if s.shape == found.shape}
+    for a in sums:
+        for b in sums:
+            if a != b and _alike(analytic, sums[a], found) and _alike(numeric, sums[b], found):
+                return f"the wrong axis: analytic is the cotangent summed along {_axes(a)}, numeric along {_axes(b)}"
+    if case.y.shape == found.shape:
+        for i, j in combinations(axes, 2):
+            for each in (1.0, case.y):
+                gap = (analytic - numeric) / each
+                parts = gap.mean(i, keepdims=True), gap.mean(j, keepdims=True)
+                both = parts[0] + parts[1] - gap.mean((i, j), keepdims=True)
+                apart = min(map(np.ptp, parts)) > 1e-6 * np.abs(gap).max()
+                if apart and gap.size > sum(gap.shape) and _alike(each * gap, each * both, found):
+                    return (
+                        f"the wrong axis: a mean or sum along axis {i} where one along axis {j} belongs, or the reverse"
+                    )
+    return ""
+
+
+def _other_mask(case: Case, found: Finding) -> str:
+    """Elementwise, the derivative is 0 or one number; the gradient too, but elsewhere."""
+    if case.y.shape != found.shape or not found.complete or found.wrong.sum() < 2:
+        return ""
+    slopes = np.stack([found.analytic, found.numeric]) / case.cotangent.ravel()
+    size = np.max(np.abs(slopes))
+    kept = np.abs(slopes) > 1e-7 * size
+    both = kept[0] & ~kept[1], kept[1] & ~kept[0]
+    if all(map(np.any, both)) and np.all(np.abs(slopes[kept] - np.median(slopes[kept])) <= 1e-6 * size):
+        return f"another mask: not 0 in {both[0].sum()} elements where it should be, and 0 in {both[1].sum()} others"
+    return ""
+
+
+def _inverse_permutation(case: Case, found: Finding) -> str:
+    moved = np.abs(found.jacobian) > found.error[:, None]
+    if not found.complete or moved.shape[0] != moved.shape[1] or not (moved.sum(0) == 1).all():
+        return ""
+    if (moved.sum(1) == 1).all() and _alike(found.analytic, matmul(found.jacobian.T, case.cotangent.ravel()), found):
+        return "an inverse permutation: elements go to where they should come from"
+    return ""
+
+
+def _groups(case: Case, found: Finding) -> str:
+    """The cotangent, or what it is multiplied by, of another group of channels."""
+    if not found.complete or case.over:
+        return ""
+    g, shape = case.cotangent, found.shape
+    for count in (2, 3, 4):
+        outs = [axis for axis, n in enumerate(case.y.shape) if n % count == 0 and n >= count]
+        ins = [axis for axis, n in enumerate(shape) if n % count == 0 and n >= count]
+        for out, step in ((out, step) for out in outs for step in range(1, count)):
+            pulled = matmul(found.jacobian, np.roll(g, step * g.shape[out] // count, out).ravel()).reshape(shape)
+            numeric = found.numeric.reshape(shape)
+            shifts = [(axis, s * shape[axis] // count) for axis in ins for s in range(1, count)]
+            tries = [pulled, *(np.roll(w, s, axis) for axis, s in shifts for w in (pulled, numeric))]
+            grouped = np.abs(pulled - numeric).max() > 0 and (found.jacobian == 0).mean() >= 1 - 1 / count - 1e-9
+            if grouped and any(_alike(found.analytic, w.ravel(), found) for w in tries):
+                return f"groups mixed: what belongs to one of {count} groups of channels is taken from another"
     return ""
 
 
@@ -215,6 +297,6 @@ def _axes(axes: tuple[int, ...]) -> str:
 
 
 _MISTAKES: tuple[Callable[[Case, Finding], str], ...] = (
-    _not_finite, _dropped, _sign, _precision, _transposed, _flipped, _swapped, _one_sample, _remainder, _factor,
-    _offset, _normalised, _shifted, _overlap,
+    _not_finite, _dropped, _sign, _precision, _wrong_axis, _inverse_permutation, _transposed, _flipped, _swapped,
+    _one_sample, _remainder, _factor, _offset, _other_mask, _normalised, _shifted, _groups, _overlap,
 )  # fmt: skip

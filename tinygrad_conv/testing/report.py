@@ -41,6 +41,8 @@ class Report:
         Which plane of the argument the picture shows.
     picture : tuple of str
         ``x`` wrong, ``.`` right.
+    jacobians : tuple of str
+        Of a small function, the analytic and the numeric Jacobian side by side, a row for each element of the argument.
     pattern : str
         What the error looks like: a sign, a factor, a transpose, ... ("" if like nothing known)
     test : str
@@ -63,6 +65,7 @@ class Report:
     total: int = 0
     where: str = ""
     picture: tuple[str, ...] = ()
+    jacobians: tuple[str, ...] = ()
     pattern: str = ""
     test: str = ""
 
@@ -77,6 +80,8 @@ class Report:
             rows.append(("wrong", f"{self.wrong} of {self.total} elements of {self.argument}"))
         if self.picture:
             rows.append(("where", self.where))
+        if self.jacobians:
+            rows.append(("Jacobians", "analytic | numeric, a row for each element, a column for each output"))
         if self.pattern:
             rows.append(("suspect", self.pattern))
         return rows
@@ -85,18 +90,21 @@ class Report:
         lines = [f"{self.name}: {self.message} [{self.property}]" if self.property else f"{self.name}: {self.message}"]
         for title, text in self.rows():
             lines.append(f"  {title:<14} {text}")
-            if title == "where":
-                lines += [f"  {'':<14} {row}" for row in self.picture]
+            lines += [f"  {'':<14} {row}" for row in self._below(title)]
         test = self.test.splitlines()
         if test and len(lines) + len(test) < 25:
             lines += ["  a test that fails alone:", *(f"    {line}" if line else "" for line in test)]
         return "\n".join(lines)
 
+    def _below(self, title: str) -> tuple[str, ...]:
+        """The lines under a row."""
+        return {"where": self.picture, "Jacobians": self.jacobians}.get(title, ())
+
     def _repr_html_(self) -> str:
         cell = "style='text-align:left;vertical-align:top'"
         rows = "".join(
             f"<tr><th {cell}>{html.escape(title)}</th><td {cell}>{html.escape(text)}"
-            + (f"<pre>{html.escape(chr(10).join(self.picture))}</pre>" if title == "where" else "")
+            + (f"<pre>{html.escape(chr(10).join(self._below(title)))}</pre>" if self._below(title) else "")
             + "</td></tr>"
             for title, text in self.rows()
         )

@@ -36,7 +36,8 @@ except ImportError as error:  # pragma: no cover
 
 __all__ = [
     "Configuration", "Network", "arrays", "axes", "broadcastable_shapes", "conv_configs", "draws", "dtypes",
-    "einsum_strings", "indices", "layouts", "networks", "pool_configs", "samples", "shapes", "tensor_of", "tensors", "values",
+    "einsum_strings", "indices", "layouts", "networks", "pool_configs", "samples", "shapes", "tensor_of", "tensors",
+    "values",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
