@@ -214,7 +214,7 @@ def _jacobians(case: Case, found: Finding, mode: str) -> tuple[str, ...]:
     else:
         analytic = np.stack([case.push(basis(case, found.k, e)).ravel() for e in range(rows)])
     texts = [[f"{x + 0:.4g}" for x in np.round(side, 12).ravel()] for side in (analytic, found.jacobian)]
-    wide = max(map(len, sum(texts, [])))
+    wide = max(len(text) for side in texts for text in side)
     sides = [[" ".join(f"{x:>{wide}}" for x in side[r * columns :][:columns]) for r in range(rows)] for side in texts]
     return tuple(f"{left} | {right}" for left, right in zip(*sides, strict=True))
 
