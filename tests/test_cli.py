@@ -2,6 +2,7 @@
 
 import csv
 import json
+import pathlib
 import re
 import subprocess
 import sys
@@ -69,6 +70,8 @@ def test_a_run_leaves_all_its_files_and_a_second_one_the_same_bytes(folder):
         assert main(["train", "mnist", "--limit", "200", "--epochs", "2", "--quiet"]) == 0
     first, second = folder / "runs" / "mnist-cnn", folder / "runs" / "mnist-cnn-2"
     files = {"checkpoint.npz", "graph.svg", "history.csv", "report.html", "settings.json", "weights.npz", *PICTURES}
+    pages = {"graph.html", *(f"microscope-{name}.html" for name in ("conv1", "pool1", "conv2", "pool2"))}
+    files |= {"results.json", *pages}
     assert set(contents(first)) == files
     timed = {"checkpoint.npz", "report.html"}  # they say how long it took
     assert contents(first, timed) == contents(second, timed)
@@ -86,7 +89,9 @@ def test_a_run_leaves_all_its_files_and_a_second_one_the_same_bytes(folder):
 
     report = (first / "report.html").read_text()
     assert report.count("data:image/png;base64,") == 2 * len(PICTURES)  # on light and on dark pages
-    assert report.count("<svg") == 1
+    assert report.count("<svg") == 2  # the learning rate, and the graph
+    assert all(f'href="{page}"' in report for page in pages)
+    assert all(word in report for word in ("Test loss", "Best epoch", "of 2: validation loss", "Learning rate"))
     assert "13,066" in report
     assert "1,435,658" in report  # FLOPs
     assert not re.search(r"<script|<link|<iframe|@import|(src|href)=.?http", report)
@@ -243,6 +248,40 @@ def test_predict_asks_a_run_or_a_file(folder, capsys):
         assert main(["predict", "digit.png", "--weights", weights]) == 0
     first, second = capsys.readouterr().out.splitlines()
     assert first == second
+
+
+def test_predict_says_when_it_is_unsure(folder, capsys):
+    image = pytest.importorskip("PIL.Image")
+    digits = data.mnist().test_images[:2].astype(float)
+    image.fromarray((digits.mean(axis=0)).astype("uint8")).save("both.png")
+    empty = np.zeros((28, 28), "uint8")
+    empty[14, 14:17] = 255
+    image.fromarray(empty).save("empty.png")
+    assert main(["predict", "both.png", "empty.png"]) == 0
+    both, nothing = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"both.png: \d \(0\.\d{3}\), unsure: perhaps \d \(0\.\d{3}\)", both)
+    assert nothing.endswith("unsure: the image is nearly empty")
+
+
+def test_runs_are_compared_on_one_page(folder, capsys):
+    for name, epochs, rate in (("a", "2", "0.002"), ("b", "1", "0.001")):
+        main([*QUICK, "--quiet", "--no-plots", "--name", name, "--epochs", epochs, "--lr", rate, "--model", "dense"])
+    results = [json.loads((folder / "runs" / name / "results.json").read_text()) for name in "ab"]
+    capsys.readouterr()
+    assert main(["report", "runs/a", "runs/b"]) == 0
+    assert capsys.readouterr().out.strip() == str(pathlib.Path("runs/report.html"))
+    page = (folder / "runs" / "report.html").read_text()
+    for word in ("Runs compared: a, b", "0.002", "0.001", *(f"{r['accuracy']:.2%}" for r in results)):
+        assert word in page
+    assert page.count("<svg") == 3
+    assert page.count("<circle") == 3  # a run of one epoch is a point
+    assert "batch size" not in page  # in which they do not differ
+    assert main(["report", "runs/a", "--out", "one.html"]) == 0
+    assert main(["report", "runs/a", "runs/a"]) == 2
+    assert main(["report", "runs/c"]) == 2
+    (folder / "runs" / "b" / "history.csv").write_text("epoch,loss\n1,x\n")
+    assert main(["report", "runs/a", "runs/b"]) == 2
+    assert "the history of a run" in capsys.readouterr().err
 
 
 def test_images_of_mnists_size_stay_as_they_are(folder):

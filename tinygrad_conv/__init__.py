@@ -77,6 +77,11 @@ _later.update(
     graph_to_json="tinygrad_conv.graph.exchange.to_json",
     graph_to_networkx="tinygrad_conv.graph.exchange.to_networkx",
     microscope="tinygrad_conv.graph.microscope.microscope",
+    shown_history="tinygrad_conv.displays.history",
+    shown_module="tinygrad_conv.displays.module",
+    shown_plan="tinygrad_conv.displays.plan",
+    shown_summary="tinygrad_conv.displays.summary",
+    shown_tensor="tinygrad_conv.displays.tensor",
 )
 neighbours.tell()
 

@@ -27,6 +27,7 @@ EXAMPLES = """examples:
   tinygrad-conv train mnist --resume --epochs 20         go on with the newest run
   tinygrad-conv predict digit.png                        which digit is this?
   tinygrad-conv predict *.png --weights runs/mnist-cnn   ask your own network
+  tinygrad-conv report runs/mnist-cnn runs/mnist-lenet   two runs side by side
   tinygrad-conv draw model.py:net --input 1x28x28x1 --out net.svg
   tinygrad-conv check model.py:loss --input 4x10         is the gradient of a function right?
   tinygrad-conv check 'conv*'                            the gradient checks of some primitives
@@ -107,6 +108,12 @@ def check(options: argparse.Namespace) -> int:
     if options.input or options.vjp:
         raise ArgumentError("check: --input and --vjp are of FILE.py:name or MODULE:name, such as model.py:loss")
     return battery.main(options)
+
+
+def report(options: argparse.Namespace) -> int:
+    from .train.comparing import compare
+
+    return compare(options.runs, options.out)
 
 
 def summary(options: argparse.Namespace) -> int:
@@ -198,6 +205,13 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     it.add_argument("images", nargs="+", metavar="IMAGE", help="a PNG file, or another image")
     it.add_argument("--weights", metavar="RUN", help="a run's folder, or a .npz file with weights")
+
+    it = command(
+        "report", report, "compare runs on one page",
+        "What they differ in, how they learned, and how they did: a page beside the first run.",
+    )  # fmt: skip
+    it.add_argument("runs", nargs="+", metavar="RUN", help="the folder of a run, such as runs/mnist-cnn")
+    it.add_argument("--out", metavar="FILE", help="the page (default: report.html beside the first run)")
 
     it = command("summary", summary, "show a network's layers", f"models:\n{models}")
     it.add_argument("model", choices=list(RECIPES), metavar="MODEL", help="see above")

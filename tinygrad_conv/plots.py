@@ -156,7 +156,7 @@ def _curves(axes: Axes, name: str, lines: Mapping[str, Sequence[float]]) -> None
 
 def _over_epochs(axes: Axes, epochs: int) -> None:
     """The axis below, and lines to read values by."""
-    axes.set_xlabel("epoch")
+    axes.set_xlabel("epoch" if epochs > 1 else "epoch (the only one: no curve yet)")
     margin = 0.05 * (epochs - 1) or 0.5
     axes.set_xlim(1 - margin, epochs + margin)
     axes.locator_params(axis="x", integer=True, min_n_ticks=1)

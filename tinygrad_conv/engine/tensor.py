@@ -386,6 +386,10 @@ class Tensor(ArrayMethods["Tensor"]):
 
     # -- Python ----------------------------------------------------------------------------------------------------
 
+    def _repr_html_(self) -> str:
+        self._escapes("a shown picture")
+        return str(ops.shown_tensor(self))
+
     def __repr__(self) -> str:
         self._escapes("a printed text")
         text = np.array2string(self._array, separator=", ", threshold=60, edgeitems=2, prefix="Tensor(")

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 from weakref import ref
 
 from ..arguments import Checked, described
+from ..engine.tensor import ops
 from ..errors import DTypeError
 
 __all__ = ["Callback", "CallbackList", "History", "Logs"]
@@ -169,6 +170,9 @@ class History(Callback):
         from ..plots import plot_history
 
         return plot_history(self.history)
+
+    def _repr_html_(self) -> str:
+        return str(ops.shown_history(self.epoch, self.history, "interrupted" if self.interrupted else ""))
 
     def __repr__(self) -> str:
         last = [f"{name} {values[-1]:.4g}" for name, values in self.history.items()]

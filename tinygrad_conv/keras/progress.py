@@ -6,10 +6,17 @@ import sys
 import time
 from collections.abc import Callable
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 from .callback import Logs
 
 __all__ = ["Bar"]
+
+
+def in_notebook() -> bool:
+    """Is this a notebook's kernel, whose output is no terminal and yet is watched?"""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return shell is not None and "IPKernelApp" in shell.config
 
 
 class Bar:
@@ -17,7 +24,7 @@ class Bar:
 
     def __init__(self, what: str, verbose: Any, steps: int | None) -> None:
         on_terminal = all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr))
-        self.verbose = int(on_terminal if verbose == "auto" else verbose)
+        self.verbose = int((on_terminal or in_notebook()) if verbose == "auto" else verbose)
         self.steps, self._what, self._bar, self._shown = steps, what, None, 0.0
 
     def __enter__(self) -> Bar:
@@ -31,7 +38,9 @@ class Bar:
         """Show a new bar."""
         self._title, self._started = title, time.perf_counter()
         if self.verbose == 1:
-            from tqdm import tqdm  # type: ignore[import-untyped]
+            with catch_warnings():
+                simplefilter("ignore")  # that a notebook has no widgets: then it is a bar of text
+                from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
             self._bar = tqdm(total=self.steps, desc=title, unit="batch", dynamic_ncols=True)
 

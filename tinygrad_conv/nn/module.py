@@ -17,7 +17,7 @@ import numpy as np
 from ..arguments import Checked, as_array
 from ..engine.modes import MODE, clears, observer
 from ..engine.node import next_index
-from ..engine.tensor import Array, Tensor, cast
+from ..engine.tensor import Array, Tensor, cast, ops
 from ..errors import ArgumentError, DTypeError, GraphError, NotDefinedError, ShapeError
 
 __all__ = ["Buffer", "Module", "Parameter"]
@@ -323,6 +323,9 @@ class Module(Checked):
     def _brief(self) -> str:
         """The constructor call, in one line."""
         return f"{type(self).__name__}()"
+
+    def _repr_html_(self) -> str:
+        return str(ops.shown_module(self))
 
     def __repr__(self) -> str:
         counts = _counts(self)

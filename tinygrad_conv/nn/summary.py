@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..arguments import Sizes, checked
+from ..engine.tensor import ops
 from ..legible import legible
 from .fixes import Shape
 from .layer import Layer
@@ -75,9 +76,21 @@ def rows(model: Layer, input_shape: Sizes) -> list[Row]:
     return table
 
 
+class Summary(str):
+    """A table as text, which a notebook shows as a table."""
+
+    rows: list[Row]
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return str(ops.shown_summary(self.rows))
+
+
 @checked
 def summary(model: Layer, input_shape: Sizes) -> str:
-    """The table of `rows` as text, with totals.
+    """The table of `rows` as text, with totals; in a notebook it shows itself as a table.
 
     >>> import tinygrad_conv as tg
     >>> print(summary(tg.nn.Sequential([tg.nn.Dense(10), tg.nn.Activation("relu")]), (None, 784)))
@@ -108,7 +121,9 @@ def summary(model: Layer, input_shape: Sizes) -> str:
     text = [text[0], rule, *text[1:-1], rule, text[-1]]
     if fixed:
         text.append(f"of these {learned:,} are learned, {fixed:,} are not")
-    return "\n".join([*text, *[row.note for row in table if row.note][:1]])
+    found = Summary("\n".join([*text, *[row.note for row in table if row.note][:1]]))
+    found.rows = table
+    return found
 
 
 def _columns(cells: Sequence[tuple[str, str]]) -> list[str]:

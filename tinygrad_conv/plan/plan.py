@@ -16,6 +16,7 @@ from weakref import finalize
 import numpy as np
 
 from ..arguments import checked
+from ..engine.tensor import ops
 from ..errors import ArgumentError
 from . import telling
 from .calls import Call, Slot
@@ -125,6 +126,9 @@ class Plan:
     def seen_as(self, slot: Slot) -> Slot:
         """The slot that a slot is a view of, if the view was taken once and for all; else the slot itself."""
         return self._layout.seen_as(slot)
+
+    def _repr_html_(self) -> str:
+        return str(ops.shown_plan(self.summary(), repr(self)))
 
     def __repr__(self) -> str:
         return (

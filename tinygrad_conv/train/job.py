@@ -86,7 +86,7 @@ def work(run: Run, images: Images, folder: Path, quiet: bool, plots: bool) -> in
     with one_thread():
         stopped = learn(run, images, folder / "checkpoint.npz", quiet)
         results = Results(predict(run.model, images.x_test), images.y_test)
-    outputs.write(run, images, results, folder, plots and not note, note)
+        outputs.write(run, images, results, folder, plots and not note, note)
     if stopped:
         where = f"stopped in epoch {min(len(run.history) + 1, settings.epochs)} of {settings.epochs}"
         print(f"tinygrad-conv: {where}; to go on: --resume --out {folder.parent} --name {folder.name}", file=sys.stderr)

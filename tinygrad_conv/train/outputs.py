@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import json
+import math
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +37,10 @@ def write(run: Run, images: Images, results: Results, folder: Path, plots: bool,
     table.writeheader()
     table.writerows(run.history)
     files.write(folder / "history.csv", lines.getvalue(), "train")
+    files.write(
+        folder / "results.json", json.dumps({"accuracy": results.accuracy, "loss": results.loss}) + "\n", "train"
+    )
+    pages = draw_pages(run.model, images.x_test[:1], folder)
     try:
         draw_graph(run.model, images.x_test[:1], folder / "graph.svg")
     except MissingExtraError as error:
@@ -41,7 +48,26 @@ def write(run: Run, images: Images, results: Results, folder: Path, plots: bool,
     for name in PICTURES:
         (folder / name).unlink(missing_ok=True)  # those of an earlier state
     dark = draw_pictures(run, images, results, folder) if plots else {}
-    write_report(run, images, results, folder, note, dark)
+    write_report(run, images, results, folder, note, dark, pages)
+
+
+def draw_pages(model: nn.Sequential, x: NDArray[Any], folder: Path) -> dict[str, str]:
+    """The graph to look around in, and the microscope of each convolution and pooling: file name -> what it is."""
+    from ..graph import snapshot
+    from ..graph.microscope import microscope
+    from ..graph.page import render_html
+
+    graph = snapshot(model, x, values=True, gradients=True)
+    nodes = tuple(dataclasses.replace(node, source="") for node in graph.nodes)  # no line of the reader's made it
+    render_html(dataclasses.replace(graph, nodes=nodes), folder / "graph.html")
+    pages = {"graph.html": "the graph, to look around in"}
+    for path, layer in model.named_children():
+        if "Conv" in type(layer).__name__ or "Pool" in type(layer).__name__:
+            name = f"microscope-{path}.html"
+            microscope(layer, x).render(folder / name)
+            pages[name] = f"the microscope of {path}"
+        x = layer(x).numpy()
+    return pages
 
 
 def draw_graph(model: nn.Sequential, x: NDArray[Any], path: Path) -> None:
@@ -85,13 +111,17 @@ def first_layer(model: nn.Sequential, x: NDArray[Any]) -> tuple[NDArray[Any], ND
     return weights, layer(x).numpy()[0]
 
 
-def write_report(run: Run, images: Images, results: Results, folder: Path, note: str, dark: dict[str, bytes]) -> None:
+def write_report(
+    run: Run, images: Images, results: Results, folder: Path, note: str, dark: dict[str, bytes], pages: dict[str, str]
+) -> None:  # fmt: skip
     """The page about the run."""
     settings, seconds, epochs = run.settings, run.seconds, len(run.history)
     layers = nn.rows(run.model, INPUT)
     speed = epochs * len(images.x) / seconds if seconds else 0
     numbers = [
         ("Test accuracy", f"{results.accuracy:.2%}", f"{results.right:,} of {len(results.labels):,} test images"),
+        ("Test loss", f"{results.loss:.4f}", "mean cross-entropy"),
+        *best(run.history),
         ("Parameters", f"{run.model.count_parameters():,}", f"in {len(layers)} layers"),
         ("Cost", f"{sum(row.flops for row in layers) / 1e6:.2f} MFLOPs", "forward, per image"),
         ("Training time", f"{seconds:.1f} s", f"{epochs} epochs, {speed:,.0f} images/s"),
@@ -108,9 +138,19 @@ def write_report(run: Run, images: Images, results: Results, folder: Path, note:
         "seed": settings.seed,
         "versions": f"tinygrad-conv {__version__}, NumPy {np.__version__}",
     }
+    rated = [{**row, "lr": settings.lr * settings.decay**k} for k, row in enumerate(run.history)]
     about = RECIPES[settings.model].about
     title, about = f"MNIST digits: {settings.model}", f"{about[0].upper()}{about[1:]}."
-    report.write(folder, title, about, numbers, shown, layers, run.history, results, command(settings), note, dark)
+    report.write(folder, title, about, numbers, shown, layers, rated, results, command(settings), note, dark, pages)
+
+
+def best(history: Sequence[Mapping[str, float]]) -> list[tuple[str, str, str]]:
+    """The epoch with the lowest loss on the images held out, as a figure for the report."""
+    known = [row for row in history if math.isfinite(row["val_loss"])]
+    if not known:
+        return []
+    row = min(known, key=lambda row: row["val_loss"])
+    return [("Best epoch", f"{row['epoch']:.0f}", f"of {len(history)}: validation loss {row['val_loss']:.4f}")]
 
 
 def command(settings: Settings) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..errors import DataError
 from .images import read_digit
@@ -15,7 +16,8 @@ SHIPPED = Path(__file__).parent / "weights" / "cnn.npz"
 def predict(paths: Sequence[str], weights: str | None) -> int:
     """Print a line for each image file, such as ``digit.png: 7 (0.998)``; returns the exit code.
 
-    It is 2 if there is an image that cannot be read. Each such is named, and the others are answered all the same.
+    A line says where the network is unsure, and where the image is hardly one of a digit. The code is 2 if there is an
+    image that cannot be read. Each such is named, and the others are answered all the same.
 
     `weights` is a run's folder or a file; without it the weights that come along are used.
     """
@@ -33,8 +35,28 @@ def predict(paths: Sequence[str], weights: str | None) -> int:
         if inverted:
             print(f"tinygrad-conv: note: {path} is dark on light, so it was inverted", file=sys.stderr)
         row = run.predict(model, digit[None, ..., None])[0]
-        print(f"{path}: {row.argmax()} ({row.max():.3f})")
+        print(f"{path}: {_said(row)}{_doubt(digit)}")
     return code
+
+
+SURE = 0.9  # below, the second best is told too
+
+
+def _said(row: Any) -> str:
+    """The likeliest digit, and the next one where that is near.
+
+    >>> import numpy as np
+    >>> _said(np.array([0.001, 0.998, 0.001])), _said(np.array([0.5, 0.05, 0.45]))
+    ('1 (0.998)', '0 (0.500), unsure: perhaps 2 (0.450)')
+    """
+    second, first = row.argsort()[-2:]
+    doubt = f", unsure: perhaps {second} ({row[second]:.3f})" if row[first] < SURE else ""
+    return f"{first} ({row[first]:.3f}){doubt}"
+
+
+def _doubt(digit: Any) -> str:
+    """A network says some digit of anything: what is hardly an image of one."""
+    return ", unsure: the image is nearly empty" if (digit > 0.5).mean() < 0.01 else ""
 
 
 def _file(weights: str) -> Path:

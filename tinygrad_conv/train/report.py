@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import files, palette
+from ..displays import curve
 from .results import Results
 
 STYLE = """
@@ -26,7 +27,7 @@ p { margin: 0 0 .9rem; max-width: 46rem; }
 .quiet, figcaption, th, .unit { color: var(--quiet); }
 section { background: var(--paper); border: 1px solid var(--rule); border-radius: 12px; padding: 1.3rem 1.5rem 1.4rem;
   margin-top: 1.25rem; }
-.numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: 1rem; margin: 1.4rem 0 0; }
+.numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: 1rem; margin: 1.4rem 0 0; }
 .numbers div { background: var(--paper); border: 1px solid var(--rule); border-radius: 12px; padding: .9rem 1.1rem; }
 .numbers dt { color: var(--quiet); font-size: .88rem; }
 .numbers dd { margin: .1rem 0 0; font-size: 1.55rem; font-weight: 650; line-height: 1.25; }
@@ -85,7 +86,7 @@ CAPTIONS = {
 def write(
     folder: Path, title: str, about: str, numbers: Sequence[tuple[str, str, str]], settings: Mapping[str, Any],
     layers: Sequence[Any], history: Sequence[Mapping[str, float]], results: Results, command: str,
-    note: str = "", dark: Mapping[str, bytes] = {},
+    note: str = "", dark: Mapping[str, bytes] = {}, pages: Mapping[str, str] = {},
 ) -> None:  # fmt: skip
     """Write ``report.html`` about the run in `folder`, with the pictures that are there.
 
@@ -102,6 +103,8 @@ def write(
         Something the reader must know, such as which pictures are missing and why.
     dark : name -> PNG
         The pictures in the colours for dark pages.
+    pages : file name -> what it is
+        Interactive pages in the same folder, which the report links.
     """
     cards = "".join(
         f"<div{' class=main' if k == 0 else ''}><dt>{escape(label)}</dt><dd>{escape(value)}"
@@ -111,15 +114,21 @@ def write(
     pictures = [_picture(folder / name, *CAPTIONS[name], dark.get(name)) for name in CAPTIONS]
     body = [
         f"<h1>{escape(title)}</h1><p class=quiet>{escape(about)}</p><dl class=numbers>{cards}</dl>",
-        _section("Please note", f"<p>{escape(note)}</p>") if note else "",
+        section("Please note", f"<p>{escape(note)}</p>") if note else "",
         pictures[0],
-        _section("The network", _layers(layers)),
-        _columns(_section("Accuracy per digit", _per_class(results)), _section("Settings", _settings(settings))),
+        _rates(history, settings),
+        section("The network", _layers(layers)),
+        columns(section("Accuracy per digit", _per_class(results)), section("Settings", _settings(settings))),
         *pictures[1:],
-        _graph(folder / "graph.svg"),
-        _section("Epoch by epoch", _history(history)) if history else "",
-        _section("The same again", f"<pre>{escape(command)}</pre>"),
+        _graph(folder / "graph.svg", pages),
+        section("Epoch by epoch", _history(history)) if history else "",
+        section("The same again", f"<pre>{escape(command)}</pre>"),
     ]
+    files.write(folder / "report.html", page(title, body), "train")
+
+
+def page(title: str, body: Iterable[str]) -> str:
+    """A page of sections, in the style of the report."""
     lines = [
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
@@ -127,15 +136,17 @@ def write(
         *filter(None, body),
         "</main></body></html>\n",
     ]
-    files.write(folder / "report.html", "\n".join(lines), "train")
+    return "\n".join(lines)
 
 
-def _section(title: str, content: str, text: str = "") -> str:
+def section(title: str, content: str, text: str = "") -> str:
+    """A part of a page, with a line of explanation."""
     words = f"<p class=quiet>{escape(text)}</p>" if text else ""
     return f"<section><h2>{escape(title)}</h2>{words}{content}</section>"
 
 
-def _columns(*sections: str) -> str:
+def columns(*sections: str) -> str:
+    """Parts beside each other, where there is room."""
     return f"<div class=columns>{''.join(sections)}</div>"
 
 
@@ -145,25 +156,37 @@ def _picture(path: Path, title: str, text: str, dark: bytes | None) -> str:
         return ""
     source = f'<source media="(prefers-color-scheme: dark)" srcset="{_data(dark)}">' if dark else ""
     picture = f'<picture>{source}<img alt="{escape(title)}" src="{_data(path.read_bytes())}"></picture>'
-    return _section(title, f"<figure>{picture}</figure>", text)
+    return section(title, f"<figure>{picture}</figure>", text)
 
 
 def _data(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
-def _graph(path: Path) -> str:
-    """The SVG without its XML head, so that it can stand in the page."""
-    if not path.exists():
+def _rates(history: Sequence[Mapping[str, float]], settings: Mapping[str, Any]) -> str:
+    """The learning rate of each epoch."""
+    rates = [row["lr"] for row in history if "lr" in row]
+    if not rates:
         return ""
+    text = f"{settings['optimizer']}: {settings['learning rate']}."
+    drawn = curve("learning rate", range(len(rates)), {"learning rate": rates})
+    return section("Learning rate", f"<figure>{drawn}</figure>", text)
+
+
+def _graph(path: Path, pages: Mapping[str, str]) -> str:
+    """The SVG without its XML head, so that it can stand in the page, and links to pages to look around in."""
+    links = ", ".join(f'<a href="{escape(name)}">{escape(what)}</a>' for name, what in pages.items())
+    more = f"<p>To look around in: {links}.</p>" if links else ""
+    if not path.exists():
+        return section("The graph", more) if more else ""
     svg = path.read_text(encoding="utf-8")
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
     text = "Recorded while the network ran on one image: each box is an operation with the shape of its result."
-    return _section("The graph", f"<figure>{svg}</figure>", text)
+    return section("The graph", f"{more}<figure>{svg}</figure>", text)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int], foot: Sequence[str] = ()) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int], foot: Sequence[str] = ()) -> str:
     """A table of HTML cells; the columns in `right` are numbers."""
 
     def row(cells: Sequence[str], tag: str) -> str:
@@ -189,7 +212,7 @@ def _layers(layers: Sequence[Any]) -> str:
     ]  # fmt: skip
     parameters, flops = sum(row.parameters for row in layers), sum(row.flops for row in layers)
     head = ("layer", "kind", "output", "made of", "parameters", "FLOPs per image")
-    return _table(head, rows, (4, 5), ("all", "", "", "", f"{parameters:,}", f"{flops:,}"))
+    return table(head, rows, (4, 5), ("all", "", "", "", f"{parameters:,}", f"{flops:,}"))
 
 
 def _per_class(results: Results) -> str:
@@ -202,11 +225,11 @@ def _per_class(results: Results) -> str:
         width = 0.0 if math.isnan(miss) else 100 * float(miss) / longest
         bar = f'<span class=track><span class=fill style="width:{width:.1f}%"></span></span>'
         rows.append((str(digit), "–" if math.isnan(miss) else f"{1 - miss:.1%}", f"{right}/{total}", bar))
-    return _table(("digit", "accuracy", "right", f"missed (full bar: {longest:.1%})"), rows, (1, 2))
+    return table(("digit", "accuracy", "right", f"missed (full bar: {longest:.1%})"), rows, (1, 2))
 
 
 def _settings(settings: Mapping[str, Any]) -> str:
-    return _table((), [(escape(name), escape(str(value))) for name, value in settings.items()], ())
+    return table((), [(escape(name), escape(str(value))) for name, value in settings.items()], ())
 
 
 def _history(history: Sequence[Mapping[str, float]]) -> str:
@@ -217,4 +240,4 @@ def _history(history: Sequence[Mapping[str, float]]) -> str:
         )
         for row in history
     ]  # fmt: skip
-    return _table(("epoch", "loss", "accuracy", "validation loss", "validation accuracy"), rows, (0, 1, 2, 3, 4))
+    return table(("epoch", "loss", "accuracy", "validation loss", "validation accuracy"), rows, (0, 1, 2, 3, 4))

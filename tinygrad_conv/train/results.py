@@ -50,6 +50,12 @@ class Results:
         return self.right / len(self.labels)
 
     @property
+    def loss(self) -> float:
+        """The mean cross-entropy: what a sure mistake costs most."""
+        likely = self.probabilities[np.arange(len(self.labels)), self.labels]
+        return float(-np.log(np.maximum(likely, np.finfo(likely.dtype).tiny)).mean())
+
+    @property
     def per_class(self) -> NDArray[Any]:
         """The share of each class's images recognised; NaN for a class without images."""
         totals = self.confusion.sum(axis=1)

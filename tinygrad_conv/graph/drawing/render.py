@@ -306,7 +306,7 @@ class Inline:
         self.page, self.height = page, height
 
     def _repr_html_(self) -> str:
-        style = f"width:100%;height:{self.height}px;border:1px solid {tint('box-line')}"
+        style = f"width:100%;box-sizing:border-box;height:{self.height}px;border:1px solid {tint('box-line')}"
         return f'<iframe srcdoc="{escape(self.page)}" style="{style}" title="interactive graph"></iframe>'
 
 
