@@ -295,6 +295,17 @@ def test_every_optimiser_is_trained_with():
     assert {type(make([tg.nn.Parameter([1.0])])) for make in OPTIMIZERS.values()} == kinds - {tg.optim.Optimizer}
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimiser_is_the_same_in_a_program(optimizer):
+    rng = np.random.default_rng(0)
+    batches = [(rng.standard_normal((4, 6)), rng.integers(0, 5, 4)) for _ in range(5)]
+    given_ = ["tanh"], "mse", optimizer, "f8", "first", 0, batches
+    (expected, _), (got, step) = trained(None, *given_), trained("auto", *given_)
+    assert step.plan.updates or optimizer == "adagrad"  # which has no kernel
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
 @given(
     layers=st.lists(st.sampled_from([*ACTIVATIONS, "norm", "batch norm", "dropout"]), max_size=3),
     loss=st.sampled_from(sorted(LOSSES)), optimizer=st.sampled_from(sorted(OPTIMIZERS)),
