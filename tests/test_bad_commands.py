@@ -44,7 +44,7 @@ COMMANDS = {  # a call that works, as far as it goes, and the options
               "--epochs", "--batch-size", "--optimizer", "--lr", "--seed", "--out", "--name", "--resume", "--limit"]),
     "predict": (["ok.png"], ["--weights"]),
     "summary": ([], []),
-    "draw": ([], ["--input", "--out", "--against", "--level", "--backward", "--color", "--direction"]),
+    "draw": ([], ["--input", "--out", "--against", "--level", "--backward", "--color", "--direction", "--style"]),
     "check": (["tanh", "--examples", "1"], ["--seed", "--quiet"]),
     "check good.py:double": (["--examples", "1", "--input", "2"], ["--seed", "--quiet", "--input", "--vjp"]),
 }  # fmt: skip

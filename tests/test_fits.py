@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import html
 import re
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import browser
 import numpy as np
 import pytest
-from graph_models import DRAWINGS
+from graph_models import DRAWINGS, IMAGE, SMALL, convnet, lenet, resnet
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_conv as tg
+from tinygrad_conv.errors import ArgumentError
 from tinygrad_conv.graph import draw, snapshot
 from tinygrad_conv.graph.drawing.fonts import fitted, width
 from tinygrad_conv.graph.drawing.render import _run_engine
 from tinygrad_conv.graph.drawing.rows import in_rows
 from tinygrad_conv.graph.microscope.dense import as_dense
+from tinygrad_conv.palette import tint
 
 # Each text, and the shapes of its node or box: where does it stick out, by more than what a browser rounds?
 STICKING_OUT = """
@@ -78,6 +81,7 @@ def tab(request):
 def test_text_stays_in_its_box(tab, tmp_path):
     pictures = [make().svg for make in DRAWINGS.values()]
     pictures.append(draw(lambda 日本語の名前のとても長い変数: tg.exp(日本語の名前のとても長い変数), 1.0).svg)
+    pictures += [draw(net, x, style="volumes").svg for net, x in ((convnet(), IMAGE), (resnet(), SMALL))]
     pictures += [as_dense(np.ones((3, 3, 2, 2)), (26, 28, 2)).svg, as_dense(tg.nn.Conv2D(1, 2), (3, 3, 1)).svg]
     tab.open(page_of(tmp_path, pictures))
     assert tab.run("document.querySelectorAll('text').length") > 400
@@ -191,3 +195,36 @@ def test_many_branches_and_a_long_loop_are_small():
             assert size(drawing)[0] <= 1600
             assert size(drawing)[1] <= 1200
     assert "a.0 … 59" in draw(branches, [np.ones((2, 3))] * 60).source
+
+
+# ------------------------------------------------------------------------------------------
+# Papers
+
+
+def test_volumes_are_as_large_as_what_flows_and_skips_are_arcs(tmp_path):
+    drawing = draw(resnet(2), SMALL, style="volumes", fold=False)
+    root = ET.fromstring(drawing.svg)
+    boxes = [box for box in root.iter("{http://www.w3.org/2000/svg}g") if box.get("class") == "volume"]
+    assert len(boxes) == len([n for n in drawing.shown.nodes if n.kind not in ("parameter", "constant")])
+    curves = [path for path in root.iter("{http://www.w3.org/2000/svg}path") if "C" in path.get("d")]
+    assert len(curves) == 2  # one skip for each block
+    sides = {}
+    for box in ET.fromstring(draw(lenet(), IMAGE, style="volumes").svg).iter("{http://www.w3.org/2000/svg}g"):
+        if box.get("class") == "volume":
+            front = [tuple(map(float, at.split(","))) for at in box[1].get("points").split()]
+            sides[box[0].text] = front[2][1] - front[1][1], front[1][0] - front[0][0]
+    assert sides["x"][0] == pytest.approx(sides["conv1"][0], abs=0.15)
+    assert sides["conv1"][0] > sides["pool1"][0] > sides["conv2"][0] > sides["pool2"][0]
+    assert sides["conv1"][1] == pytest.approx(sides["pool1"][1], abs=0.15)  # one decimal each
+    assert sides["x"][1] < sides["conv1"][1] < sides["conv2"][1]
+    assert sides["dense1"][0] > sides["dense2"][0] > sides["logits"][0]
+    for suffix in ("svg", "pdf", "tikz"):
+        drawing.render(tmp_path / f"it.{suffix}")
+        assert (tmp_path / f"it.{suffix}").stat().st_size > 1000
+    for suffix in ("png", "dot"):
+        with pytest.raises(ArgumentError, match=r"\.svg, \.pdf or \.tikz"):
+            drawing.render(tmp_path / f"it.{suffix}")
+    loop = draw(resnet(), SMALL, style="volumes")
+    assert "the next time" in loop.svg
+    assert "folded: 24 equal blocks" in loop.svg
+    assert tint("paper") not in draw(lenet(), IMAGE, style="volumes", theme="dark").svg

@@ -29,6 +29,7 @@ PICTURES = {
     "gradient": lambda: tg.draw(lambda x, w: tg.tanh(x @ w), np.ones((2, 3)), np.ones((3, 2)), backward=True),
     "dark": lambda: tg.draw(net(), IMAGES, theme="dark"),
     "units": lambda: tg.draw(tg.nn.Sequential(tg.nn.Dense(2), tg.nn.Dense(1)), np.ones((1, 3)), level="units"),
+    "volumes": lambda: tg.draw(net(), IMAGES, style="volumes"),
     "difficult": lambda: tg.draw(difficult()),
 }
 

@@ -96,7 +96,7 @@ def predict(options: argparse.Namespace) -> int:
 def draw(options: argparse.Namespace) -> int:
     from .graph.drawing.command import draw_command
 
-    how = {name: getattr(options, name) for name in ("level", "backward", "color", "direction")}
+    how = {name: getattr(options, name) for name in ("level", "backward", "color", "direction", "style")}
     return draw_command(options.target, options.input, options.out, options.against, **how)
 
 
@@ -234,6 +234,7 @@ def parser() -> argparse.ArgumentParser:
     it.add_argument(
         "--direction", choices=["TB", "LR", "auto"], default="TB", help="top to bottom, left to right, or what fits"
     )
+    it.add_argument("--style", choices=["graph", "volumes"], default="graph", help="volumes are boxes in perspective")
 
     it = command(
         "check", check, "check the gradient of a function, or those of the library's primitives",

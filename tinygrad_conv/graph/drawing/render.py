@@ -35,6 +35,7 @@ from .looks import Color
 from .plumbing import without_plumbing
 from .tree import tree
 from .units import units_to_dot
+from .volumes import volumes
 
 if TYPE_CHECKING:
     from ...profiling import Profile
@@ -43,6 +44,7 @@ __all__ = ["Drawing", "draw"]
 
 Level: TypeAlias = Literal["ops", "modules", "units"]
 AnyDirection: TypeAlias = Literal["LR", "TB", "auto"]
+Form: TypeAlias = Literal["graph", "volumes"]
 Theme: TypeAlias = Literal["auto", "light", "dark"]
 _FORMATS = ("svg", "png", "pdf", "tikz", "dot", "html", "json")
 _FONTS = "Helvetica,Arial,Nimbus Sans,Liberation Sans,Arimo,sans-serif"  # all of the same widths, but the last
@@ -64,6 +66,7 @@ def draw(
     theme: Theme = "auto",
     unit: Count | None = None,
     profile: Profile | None = None,
+    style: Form = "graph",
 ) -> Drawing:
     """Draw the graph of a tensor, or of a function or module run once on example arguments.
 
@@ -92,6 +95,9 @@ def draw(
     profile : Profile, optional
         Where time is shown or coloured: the times per call of a real run (see `tg.profile`), not of each operation
         alone.
+    style : "graph" or "volumes"
+        "volumes" draws what flows through the modules as boxes in perspective, as papers do, with skips as arcs; it is
+        written as .svg, .pdf or .tikz.
 
     Returns
     -------
@@ -125,7 +131,8 @@ def draw(
     }  # fmt: skip
     graph = snapshot(thing, *example_args, **options)
     details = partial(snapshot, thing, *example_args, **{**options, "values": True, "gradients": True})
-    return Drawing(graph, direction, show, level=level, fold=fold, color=color, theme=theme, unit=unit, details=details)
+    how: dict[str, Any] = {"level": level, "fold": fold, "color": color, "theme": theme, "unit": unit, "style": style}
+    return Drawing(graph, direction, show, details=details, **how)
 
 
 @checked
@@ -143,16 +150,16 @@ class Drawing:
     def __init__(
         self, graph: Graph, direction: AnyDirection = "LR", show: Shown = DEFAULT_SHOW, *, level: Level = "ops",
         fold: bool = True, color: Color = "kind", theme: Theme = "auto", unit: Count | None = None,
-        details: Callable[..., Graph] | None = None,
+        details: Callable[..., Graph] | None = None, style: Form = "graph",
     ) -> None:  # fmt: skip
         self.graph = graph
         self._details, self._theme = details, theme
         self._detailed: Graph | None = None
         plain = graph if "plumbing" in show else without_plumbing(graph)
-        at_level = as_modules(plain) if level == "modules" else plain
+        at_level = as_modules(plain) if level == "modules" or style == "volumes" else plain
         folded_ = folded(at_level) if fold else at_level
         self.shown = folded_ if "exact" in show else _with_short_numbers(folded_)
-        self._direction, self._level, self._unit = direction, level, unit
+        self._direction, self._level, self._unit, self._style = direction, level, unit, style
         self._show, self._color, self._fold = show, color, fold
         if level == "units":
             self.shown = graph
@@ -202,6 +209,8 @@ class Drawing:
     @cached_property
     def svg(self) -> str:
         """The picture as SVG text: one ``<svg>`` element, fit for a file or for a page."""
+        if self._style == "volumes":
+            return volumes(self.shown, self.graph, self._theme)
         svg = self._laid_out("svg").decode()
         svg = svg[svg.index("<svg") :]  # without the prolog, which names the program and its version
         svg = svg.replace("<svg ", '<svg style="max-width:100%;height:auto" ', 1)  # no page cuts it at the right
@@ -229,6 +238,8 @@ class Drawing:
         if suffix not in _FORMATS:
             known = f".{', .'.join(_FORMATS[:-1])} or .{_FORMATS[-1]}"
             raise ArgumentError(f"render: expected a path ending in {known}, got {str(path)!r}")
+        if self._style == "volumes" and suffix in ("png", "dot"):
+            raise ArgumentError(f"render: expected .svg, .pdf or .tikz for style='volumes', got {str(path)!r}; use one")
         if suffix == "html":
             return write(path, self._page(), "render")
         return write(path, self._content(suffix), "render")
@@ -240,6 +251,10 @@ class Drawing:
             from .tikz import svg_to_tikz
 
             return svg_to_tikz(self.svg)
+        if self._style == "volumes" and suffix == "pdf":
+            from .pdf import svg_to_pdf
+
+            return svg_to_pdf(self.svg)
         return self.svg if suffix == "svg" else self._laid_out(suffix)
 
     def _laid_out(self, format: str) -> bytes:
