@@ -218,6 +218,7 @@ def test_arrowheads_follow_the_gradient(tab, tmp_path):
     while not tab.run("document.getElementById('step').disabled"):
         tab.key("s")
     turned = [tuple(pair) for pair in tab.run(heads)]
+    assert set(turned) == {(True, False), (False, True)}
     constants = tab.run("nodes.filter((n) => n.kind === 'constant').length")
     assert turned.count((False, True)) == constants + 1  # nothing flows to constants, nor to the output's own node
     tab.run("document.getElementById('reset').click()")
