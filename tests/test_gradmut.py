@@ -307,7 +307,7 @@ def test_a_primitive_that_is_wrong_already_is_rejected(registry):
         return x**3
 
     text = summary(run_mutants("my_wrong_cube"))
-    assert "REJECTED my_wrong_cube: derivative of x: negate (the battery rejects the right rules: " in text
+    assert text.count("REJECTED") == text.count("REJECTED my_wrong_cube (the battery rejects the right rules: ") == 1
     assert "killed 0 of" in text
 
 

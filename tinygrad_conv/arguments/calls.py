@@ -205,6 +205,7 @@ def _written_out(call: Any, function: Any, sets: str) -> Any:
         "STANDS": stands,
         "EXPLAINED": explained,
         "STEPS": _steps,
+        "__tracebackhide__": True,  # pytest shows the caller's line instead
     }
     checks = []
     for p in parameters:

@@ -81,6 +81,7 @@ def check_vjp(
     ...     print("caught")
     caught
     """
+    __tracebackhide__ = True
     from .checks import check_gradients
 
     operation = from_numpy(f, vjp)

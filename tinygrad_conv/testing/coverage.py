@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from itertools import product
 from typing import Any, NamedTuple, TypeAlias
@@ -23,7 +23,10 @@ from .case import BOTH, Case
 from .draw import Draw
 from .samples import primitive_sample
 
-__all__ = ["BOTH", "CELLS", "Cell", "Coverage", "ToCheck", "note", "reachable", "recording", "table", "to_check"]
+__all__ = [
+    "BOTH", "CELLS", "Cell", "Coverage", "ToCheck", "note", "note_failed", "reachable", "recording", "table",
+    "to_check",
+]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
 DTYPES = ("float64", "float32")
@@ -34,6 +37,9 @@ MODES = {
 CELLS: tuple[tuple[str, int, str], ...] = tuple(
     (dtype, order, mode) for dtype in DTYPES for order, modes in MODES.items() for mode in modes
 )
+
+
+FAILED = ("", 0, "", "failed")  # in place of the cells of a case that does not hold
 
 
 class Cell(NamedTuple):
@@ -80,6 +86,17 @@ def note(case: Case, results: Mapping[str, str]) -> None:
     names = [case.primitive.name] if case.primitive is not None else _in_graph(case)
     classes = case.classes if drawn else set().union(*map(_classes, case.inputs))
     seen.update(Cell(name, *cell, boundary) for name in names for cell in found for boundary in ("any", *classes))
+
+
+def note_failed(case: Case) -> None:
+    """Add a case of which some property does not hold."""
+    seen = _active.get()
+    if seen is None:
+        return
+    names = [case.name]
+    with suppress(Exception):
+        names = [case.primitive.name] if case.primitive is not None else _in_graph(case)
+    seen.update(Cell(name, *FAILED) for name in names)
 
 
 def _was_checked(dtype: str, order: int, mode: str, held: set[str], case: Case) -> bool:
@@ -159,12 +176,14 @@ def table(seen: Coverage, asked: ToCheck) -> tuple[str, list[str]]:
             min((counts[cell] for cell in cells if cell[:2] == column), default=0) for column in product(DTYPES, MODES)
         ]
         boundaries = {b: min(seen[Cell(name, *cell, b)] for cell in cells) for b in classes}
+        if seen[Cell(name, *FAILED)]:
+            boundaries["FAILED"] = seen[Cell(name, *FAILED)]
         rows.append((name, columns, boundaries))
         if not any(counts.values()):
             empty.append(f"{name}: not checked at all")
             continue
         empty += [f"{name}: {dtype}, order {order}, {mode}" for (dtype, order, mode), n in counts.items() if not n]
-        empty += [f"{name}: {boundary}" for boundary, n in boundaries.items() if not n]
+        empty += [f"{name}: {boundary}" for boundary in classes if not boundaries[boundary]]
     return _printed(rows), empty
 
 
@@ -173,11 +192,11 @@ def _printed(rows: Sequence[tuple[str, list[int], dict[str, int]]]) -> str:
     heads = [f"{dtype}·{order}" for dtype, order in product(DTYPES, MODES)]
     lines = [f"{'primitive':{width}}  {'  '.join(heads)}  boundary classes"]
     for name, columns, boundaries in rows:
-        if any(columns):
+        if any(columns) or "FAILED" in boundaries:
             numbers = "  ".join(f"{n or '-':>{len(head)}}" for n, head in zip(columns, heads, strict=True))
             hit = ", ".join(f"{boundary} {n or '-'}" for boundary, n in boundaries.items())
             lines.append(f"{name:{width}}  {numbers}  {hit}".rstrip())
-    unchecked = [name for name, columns, _ in rows if not any(columns)]
+    unchecked = [name for name, columns, boundaries in rows if not any(columns) and "FAILED" not in boundaries]
     if unchecked:
         lines.append(f"not checked: {', '.join(unchecked)}")
     return "\n".join(lines)

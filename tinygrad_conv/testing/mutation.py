@@ -287,12 +287,23 @@ def _judge(mutant: Mutant, samples: _Samples, examples: int) -> Verdict:
             if changed == examples:
                 break
     except GradientError as error:
-        return Verdict(name, mistake, "rejected", f"the battery rejects the right rules: {error.report.message}")
+        why = f"the battery rejects the right rules: {error.report.message}"
+        return Verdict(mutant.primitive.name, mistake, "rejected", why)
     if changed:
         return Verdict(name, mistake, "survived", f"{changed} samples that it changes", samples.seeds[0])
     looked, all_ = samples.looked, len(samples.seeds)
     why = f"changes nothing in {looked} samples" if looked else f"fits none of {all_} samples"
     return Verdict(name, mistake, "not applicable", why)
+
+
+def _judged(mutants: Iterable[Mutant], samples: _Samples, examples: int) -> list[Verdict]:
+    """Verdicts on mutants of one primitive; if the battery rejects what is not spoiled, that ends it."""
+    verdicts = []
+    for mutant in mutants:
+        verdicts.append(_judge(mutant, samples, examples))
+        if verdicts[-1].outcome == "rejected":
+            break
+    return verdicts
 
 
 def run_on_primitive(
@@ -304,7 +315,7 @@ def run_on_primitive(
     With `turned`, samples are of complex numbers, checked as functions of real and imaginary parts.
     """
     samples = _of_primitive(primitive, seed, draws, turned)
-    return [_judge(mutant, samples, examples) for mutant in mutants or mutants_of(primitive)]
+    return _judged(mutants or mutants_of(primitive), samples, examples)
 
 
 def run_mutants(
@@ -457,11 +468,12 @@ def run_on_function(f: Function, samples: Sequence[tuple[Any, ...]], *, examples
 
     first = [np.asarray(x) for x in samples[0]]
     cases = _Samples(make, range(len(samples)))
-    return [
-        _judge(mutant, cases, examples)
+    fitting = (
+        mutant
         for mutant in mutants_of(f.primitive, len(first))  # type: ignore[attr-defined]
         if first[mutant.k].dtype.kind == "f" and (mutant.site == "vjp" or "forward" in modes)
-    ]
+    )
+    return _judged(fitting, cases, examples)
 
 
 def mutants_of_function(f: Function, vjp: Function, *args: Any) -> Iterator[tuple[str, Function]]:

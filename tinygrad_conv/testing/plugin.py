@@ -251,9 +251,11 @@ class GradientSession:
         shares = self.seconds is not None and _checks_a_gradient(item)
         try:
             with self._part(item) if shares else nullcontext(), coverage.recording() as seen:
-                result = yield
-            if self.gradcov and not isinstance(item, GradmutItem):
-                item.user_properties.append(("gradcov", coverage.to_rows(seen)))
+                try:
+                    result = yield
+                finally:  # what failed was checked too
+                    if self.gradcov and not isinstance(item, GradmutItem):
+                        item.user_properties.append(("gradcov", coverage.to_rows(seen)))
             calls = _adapted.get()
         finally:
             _adapted.reset(token)

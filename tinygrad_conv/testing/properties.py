@@ -22,6 +22,7 @@ from . import kinks as _kinks
 from .case import BOTH, DOUBLE, SINGLE, TOLERANCES, Case
 from .explain import fail
 from .numeric import unit
+from .report import GradientError
 
 __all__ = ["PROPERTIES", "run"]
 
@@ -351,7 +352,12 @@ def run(case: Case, properties: Sequence[str] | None = None) -> dict[str, str]:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)
         case.leave_out()
-        found = {name: PROPERTIES[name](case) or "holds" for name in (PROPERTIES if properties is None else properties)}
+        try:
+            asked = PROPERTIES if properties is None else properties
+            found = {name: PROPERTIES[name](case) or "holds" for name in asked}
+        except GradientError:
+            coverage.note_failed(case)
+            raise
     coverage.note(case, found)
     return found
 
