@@ -104,6 +104,7 @@ class Target(NamedTuple):
     signature: inspect.Signature
 
 
+TRAIN = ("images", "job", "predict", "recipes", "run")  # of the command line: what is held to its arguments
 MODULES = ("tinygrad_conv", "tinygrad_conv.plots", "tinygrad_conv.profiling", "tinygrad_conv.graph.microscope")
 
 
@@ -136,6 +137,11 @@ def walk() -> Iterator[Target]:
             if callable(thing) and not (isinstance(thing, type) and issubclass(thing, Exception)):
                 with contextlib.suppress(ValueError, TypeError):
                     yield Target(f"{module.__name__}.{name}", partial(getattr, module, name), inspect.signature(thing))
+    for name in TRAIN:
+        module = importlib.import_module(f"tinygrad_conv.train.{name}")
+        for thing in vars(module).values():
+            if getattr(thing, "__module__", "") == module.__name__ and hasattr(thing, "unchecked"):
+                yield Target(f"{module.__name__}.{thing.__name__}", partial(_itself, thing), inspect.signature(thing))
     for make in INSTANCES:
         instance = make()
         kind = type(instance)
@@ -153,6 +159,10 @@ def walk() -> Iterator[Target]:
                 with contextlib.suppress(Exception):
                     if callable(found := getattr(instance, name)):
                         yield Target(where, partial(_method, make, name), inspect.signature(found))
+
+
+def _itself(thing: Any) -> Any:
+    return thing
 
 
 def _method(make: Callable[[], Any], name: str) -> Callable[..., Any]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..errors import DataError, MissingExtraError
 from ..files import Expected
 from ..ops.linalg import matmul
@@ -37,6 +38,7 @@ FORMATS = (
 FAINT = 0.1  # what is fainter than this share of the darkest ink is paper
 
 
+@checked
 def read_digit(path: str | os.PathLike[str]) -> tuple[NDArray[np.float32], bool]:
     """An image file as the networks expect it.
 
@@ -68,6 +70,7 @@ def read_digit(path: str | os.PathLike[str]) -> tuple[NDArray[np.float32], bool]
     return (grey if grey.shape == (SIZE, SIZE) else centred(grey)).astype(np.float32), inverted
 
 
+@checked
 def is_dark_on_light(grey: NDArray[Any]) -> bool:
     """Is the paper, judged by the rim, lighter than the middle between the darkest and the lightest pixel?
 
@@ -79,11 +82,13 @@ def is_dark_on_light(grey: NDArray[Any]) -> bool:
     return bool(np.median(rim(grey)) > (grey.min() + grey.max()) / 2)
 
 
+@checked
 def rim(grey: NDArray[Any]) -> NDArray[Any]:
     """The outermost pixels, where there is mostly paper."""
     return np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])
 
 
+@checked
 def centred(grey: NDArray[Any]) -> NDArray[Any]:
     """A light digit on dark paper of any size, by MNIST's convention; its contrast is stretched to the full range.
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import checked
 from ..errors import ArgumentError, DataError
 from ..files import holding, unfinished
 from . import outputs
@@ -157,6 +158,7 @@ def _line(row: Mapping[str, float], epochs: int) -> str:
 # The run's folder
 
 
+@checked
 def fresh(base: Path, settings: Settings) -> Path:
     """Make the folder, with -2, -3, ... appended if there is something in it already.
 
@@ -198,6 +200,7 @@ def _became(made: Path, path: Path) -> bool:
     return True
 
 
+@checked
 def newest(base: Path) -> Path:
     """The run with the highest number among `base`, `base`-2, `base`-3, ..."""
     runs = {1: base} if base.is_dir() else {}
@@ -210,6 +213,7 @@ def newest(base: Path) -> Path:
     return runs[max(runs)]
 
 
+@checked
 def resumed(folder: Path, given: Mapping[str, Any]) -> Settings:
     """The settings of the run in a folder, of which only the number of epochs may be changed."""
     old = Settings.load(folder / "settings.json")

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..arguments import checked
 from ..errors import DataError
 from .images import read_digit
 
 SHIPPED = Path(__file__).parent / "weights" / "cnn.npz"
 
 
+@checked
 def predict(paths: Sequence[str], weights: str | None) -> int:
     """Print a line for each image file, such as ``digit.png: 7 (0.998)``; returns the exit code.
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from ..arguments import checked, one_of
 
 if TYPE_CHECKING:
     from ..nn import Module, Sequential
@@ -102,7 +104,8 @@ RECIPES = {
 }
 
 
-def build(name: str, **arguments: Any) -> Sequential:
+@checked
+def build(name: Annotated[str, one_of(*RECIPES)], **arguments: Any) -> Sequential:
     """The model of this name, untrained; `arguments` are those of `nn.Sequential`, such as `seed`."""
     from ..nn import Sequential
 

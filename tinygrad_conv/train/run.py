@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import files, nn, optim
-from ..arguments import Count, Finite, NonNegative, Positive, Probability, Size, one_of
+from ..arguments import Count, Finite, NonNegative, Positive, Probability, Size, checked, one_of
 from ..arguments.kinds import integers, numbers
 from ..data import batches, mnist
 from ..engine.modes import no_grad
@@ -123,6 +123,7 @@ class Images:
         return f"{len(self.x):,} images to learn from, {len(self.x_val):,} held out, {len(self.x_test):,} to test"
 
 
+@checked
 class Run:
     """A model, its optimiser, and what happened so far.
 
@@ -224,7 +225,8 @@ class Run:
         self.layers.gradients, self.layers.activations = about.layers
 
 
-def predict(model: nn.Module, x: NDArray[Any], batch_size: int = 500) -> NDArray[Any]:
+@checked
+def predict(model: nn.Module, x: NDArray[Any], batch_size: Size = 500) -> NDArray[Any]:
     """The probabilities (N, 10) of the digits in images (N, 28, 28, 1)."""
     model.eval()
     with no_grad():
@@ -232,6 +234,7 @@ def predict(model: nn.Module, x: NDArray[Any], batch_size: int = 500) -> NDArray
     return np.concatenate(parts)
 
 
+@checked
 def load_weights(path: Path) -> tuple[str, nn.Sequential]:
     """The name of the model that a file of weights fits, and that model with these weights.
 
