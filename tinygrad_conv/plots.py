@@ -81,6 +81,7 @@ def figure_of(width: float, height: float) -> Iterator[Figure]:
             axes.tick_params(color=QUIET, labelcolor=QUIET)
 
 
+@checked
 def darkened(figure: Figure) -> Figure:
     """The same figure in the colours for dark pages: it is changed, so save it for light ones before.
 

@@ -195,7 +195,7 @@ class Rescaling(nn.Layer, Layer):
         super().__init__()
         self.scale, self.offset = (_factor(name, x) for name, x in (("scale", scale), ("offset", offset)))
 
-    def cost(self, shape: Any, y: Any) -> int:
+    def cost(self, shape: Shape, y: Shape) -> int:
         return 2 * int(math.prod(y))
 
     def forward(self, x: Array) -> Tensor:
