@@ -93,6 +93,9 @@ CALLS = {  # which drawn ones have found
     "a scalar as a batch": lambda: keras_model().as_input(np.uint8(200)),
     "a batch that holds itself": lambda: keras_model().test_on_batch(BATCH),
     "objects as truth values": lambda: tg.logical_and(tg.Tensor([1.0]), np.array([1, None], object)),
+    "a range as a shape": lambda: tg.keras.layers.Rescaling(0.5).cost((2, 3), range(10**12)),  # in C, without an end
+    "axes that raise": lambda: [tg.nn.Parameter([1.0]).transpose(axes) for axes in STRANGE[:1]],
+    "more ones than fit": lambda: tg.nn.init.ones((10**6, 10**6)),
     "many windows": lambda: tg.adaptive_max_pool2d(IMAGE, 10**7),
     "many integrals": lambda: tg.polyint([1.0], 10**7),
 }

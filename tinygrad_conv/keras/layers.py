@@ -20,6 +20,7 @@ from ..arguments import NonNegative
 from ..engine.tensor import Array, Tensor
 from ..errors import DTypeError
 from ..kernels.spatial import IntOrInts, ints_of
+from ..nn.fixes import Shape
 from ..ops import activations as ops
 from ..ops.elementwise import minimum, where
 from . import activations, spelling

@@ -102,6 +102,7 @@ def zeros(shape: ShapeLike, seed: Seed = None, dtype: FloatDType = "float32", fa
 @checked
 def ones(shape: ShapeLike, seed: Seed = None, dtype: FloatDType = "float32", fans: Fans = None) -> Any:
     """Ones."""
+    afford("ones", shape, np.dtype(dtype).itemsize)
     return np.ones(shape, dtype)
 
 
@@ -114,6 +115,7 @@ def constant(
     >>> constant((2,), value=0.5)
     array([0.5, 0.5], dtype=float32)
     """
+    afford("constant", shape, np.dtype(dtype).itemsize)
     return np.full(shape, value, dtype)
 
 

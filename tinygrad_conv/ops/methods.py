@@ -75,4 +75,4 @@ def flatten(self: Tensor, order: str = "C") -> Tensor:
 
 
 def _one_tuple(items: tuple[Any, ...]) -> Any:
-    return items[0] if len(items) == 1 and not isinstance(items[0], (int, np.integer)) else items
+    return items[0] if len(items) == 1 and not issubclass(type(items[0]), (int, np.integer)) else items
