@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 import weakref
-import zlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, TypeAlias
@@ -40,7 +39,9 @@ def owner_of(array: ndarray) -> ndarray:
 
 def checksum(array: ndarray) -> int:
     """CRC-32 of the elements in order (about 6 GB/s)."""
-    return zlib.crc32(array.data if array.flags.c_contiguous else array.tobytes())
+    from zlib import crc32  # here, so that importing the library stays quick
+
+    return crc32(array.data if array.flags.c_contiguous else array.tobytes())
 
 
 _SMALL = 1 << 19  # bytes
