@@ -69,7 +69,21 @@ def threads() -> int:
     ...     threads()
     1
     """
-    return 1 if _ALONE.get() else _blas_threads()
+    return 1 if _ALONE.get() or not _can_start() else _blas_threads()
+
+
+@cache
+def _can_start() -> bool:
+    """Whether there are threads at all: Pyodide has none."""
+    from threading import Thread
+
+    trial = Thread(target=int)
+    try:
+        trial.start()
+    except RuntimeError:
+        return False
+    trial.join()
+    return True
 
 
 @contextmanager

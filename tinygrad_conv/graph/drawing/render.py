@@ -270,7 +270,10 @@ class Drawing:
         try:
             return {"image/svg+xml": self.svg, "text/plain": repr(self)}
         except (MissingExtraError, GraphError) as error:
-            return {"text/plain": f"{self!r}\n{error}"}
+            told = {"text/plain": f"{self!r}\n{error}"}
+            if isinstance(error, MissingExtraError) and self._level != "units":
+                told["text/html"] = self.interactive()._repr_html_()  # a page lays itself out
+            return told
 
     def interactive(self, height: Size = 600) -> Inline:
         """The page that `render` writes as .html, inside a notebook's own page; it asks for nothing from the network.
