@@ -228,3 +228,14 @@ def test_volumes_are_as_large_as_what_flows_and_skips_are_arcs(tmp_path):
     assert "the next time" in loop.svg
     assert "folded: 24 equal blocks" in loop.svg
     assert tint("paper") not in draw(lenet(), IMAGE, style="volumes", theme="dark").svg
+
+
+def test_what_has_no_effect_on_volumes_is_refused_and_what_is_shown_can_be_chosen():
+    for how in ({"level": "units"}, {"color": "cost"}, {"direction": "TB"}, {"direction": "auto"}, {"show": "flops"}):
+        with pytest.raises(ArgumentError, match="style='volumes' has no place for it"):
+            draw(lenet(), IMAGE, style="volumes", **how)
+    plain = draw(lenet(), IMAGE, style="volumes").svg
+    for name, text in (("shape", "28×28×6"), ("params", "156 params"), ("options", "padding 2"), ("legend", "17 oper")):
+        assert text in plain
+        others = tuple({"shape", "params", "options", "legend"} - {name})
+        assert text not in draw(lenet(), IMAGE, style="volumes", show=others).svg

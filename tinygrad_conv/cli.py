@@ -97,6 +97,7 @@ def draw(options: argparse.Namespace) -> int:
     from .graph.drawing.command import draw_command
 
     how = {name: getattr(options, name) for name in ("level", "backward", "color", "direction", "style")}
+    how["direction"] = how["direction"] or ("LR" if options.style == "volumes" else "TB")
     return draw_command(options.target, options.input, options.out, options.against, **how)
 
 
@@ -231,9 +232,7 @@ def parser() -> argparse.ArgumentParser:
     it.add_argument("--backward", action="store_true", help="the gradient's graph too")
     it.add_argument("--color", choices=["kind", "cost", "bytes", "time", "gradients"], default="kind", metavar="BY",
                     help="kind, cost, bytes, time or gradients")  # fmt: skip
-    it.add_argument(
-        "--direction", choices=["TB", "LR", "auto"], default="TB", help="top to bottom, left to right, or what fits"
-    )
+    it.add_argument("--direction", choices=["TB", "LR", "auto"], help="top to bottom, left to right, or what fits")
     it.add_argument("--style", choices=["graph", "volumes"], default="graph", help="volumes are boxes in perspective")
 
     it = command(

@@ -212,8 +212,10 @@ def plot_filters(kernels: Array, most: Size = 64, *, image: Array | None = None,
         figure.suptitle(title, x=0.01, ha="left")
         parts: Any = figure.subfigures(1, 2, width_ratios=(1.3, wide - 1.3))
         left, right = parts
-        _grid(left, [_Cell(x, _look(x))], 1)
-        _scale(right, _grid(right, rows, columns))
+        _scale(left, _grid(left, [_Cell(x, _look(x))], 1), location="bottom")
+        grid = _grid(right, rows, columns)
+        _scale(right, grid, "filters")
+        _scale(right, grid, "answers", of=columns)
     return figure
 
 
@@ -517,10 +519,10 @@ def _grid(figure: Any, shown: Sequence[_Cell], columns: int, fontsize: float = 8
     return grid
 
 
-def _scale(figure: Any, grid: Any) -> None:
-    """The colours of the first picture, beside them all."""
-    if grid[0].images:
-        bar = figure.colorbar(grid[0].images[0], ax=list(grid), aspect=30, pad=0.02)
+def _scale(figure: Any, grid: Any, label: str = "", of: int = 0, location: str = "right") -> None:
+    """The colours of one of the pictures, the first if nothing else is said, beside them all."""
+    if grid[of].images:
+        bar = figure.colorbar(grid[of].images[0], ax=list(grid), aspect=30, pad=0.02, label=label, location=location)
         bar.outline.set_visible(False)
         bar.ax.tick_params(labelsize=8)
 

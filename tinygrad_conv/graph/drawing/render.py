@@ -35,7 +35,7 @@ from .looks import Color
 from .plumbing import without_plumbing
 from .tree import tree
 from .units import units_to_dot
-from .volumes import volumes
+from .volumes import SHOWN, volumes
 
 if TYPE_CHECKING:
     from ...profiling import Profile
@@ -96,8 +96,8 @@ def draw(
         Where time is shown or coloured: the times per call of a real run (see `tg.profile`), not of each operation
         alone.
     style : "graph" or "volumes"
-        "volumes" draws what flows through the modules as boxes in perspective, as papers do, with skips as arcs; it is
-        written as .svg, .pdf or .tikz.
+        "volumes" draws what flows through the modules as boxes in perspective, as papers do, with skips as arcs, from
+        left to right; it is written as .svg, .pdf or .tikz, and shows shapes, params and options.
 
     Returns
     -------
@@ -161,6 +161,8 @@ class Drawing:
         self.shown = folded_ if "exact" in show else _with_short_numbers(folded_)
         self._direction, self._level, self._unit, self._style = direction, level, unit, style
         self._show, self._color, self._fold = show, color, fold
+        if style == "volumes":
+            _refuse_without_effect(level, color, direction, show)
         if level == "units":
             self.shown = graph
             self._written("LR")  # what cannot be drawn so is refused now
@@ -210,7 +212,7 @@ class Drawing:
     def svg(self) -> str:
         """The picture as SVG text: one ``<svg>`` element, fit for a file or for a page."""
         if self._style == "volumes":
-            return volumes(self.shown, self.graph, self._theme)
+            return volumes(self.shown, self.graph, self._theme, self._show)
         svg = self._laid_out("svg").decode()
         svg = svg[svg.index("<svg") :]  # without the prolog, which names the program and its version
         svg = svg.replace("<svg ", '<svg style="max-width:100%;height:auto" ', 1)  # no page cuts it at the right
@@ -315,6 +317,16 @@ def _with_short_numbers(graph: Graph) -> Graph:
         return node if (label, params) == (node.label, node.params) else replace(node, label=label, params=params)
 
     return replace(graph, nodes=tuple(map(told, graph.nodes)))
+
+
+def _refuse_without_effect(level: Level, color: Color, direction: AnyDirection, show: Shown) -> None:
+    """Volumes have one level, one direction and one set of colours."""
+    shown = {show} if isinstance(show, str) else set(show)
+    vain: list[tuple[str, str]] = [("show", name) for name in sorted(shown - {*SHOWN, "plumbing", "exact"})]
+    vain += [("level", level)] * (level == "units") + [("color", color)] * (color != "kind")
+    vain += [("direction", direction)] * (direction != "LR")
+    for what, value in vain:
+        raise ArgumentError(f"draw: expected no {what}={value!r}: style='volumes' has no place for it; leave it out")
 
 
 class Inline:

@@ -5,7 +5,7 @@ Each is as high and deep as the image and as wide as its channels; what made it 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from html import escape
 from math import log2, sqrt
 from typing import NamedTuple
@@ -17,8 +17,9 @@ from ..describing import options
 from ..value import Graph, GraphNode, counted
 from .fonts import fitted, width
 
-__all__ = ["volumes"]
+__all__ = ["SHOWN", "volumes"]
 
+SHOWN = ("shape", "params", "options", "legend")  # all that can be shown
 _FONTS = "Helvetica,Arial,Nimbus Sans,Liberation Sans,Arimo,sans-serif"
 _SIDE, _FLAT, _GAP, _EDGE = 110.0, 14.0, 26.0, 18.0  # of the largest image, of what is none; between boxes; around all
 _SLANT = 0.4  # how far back a side reaches, of its length
@@ -40,7 +41,7 @@ class _Volume(NamedTuple):
         return self.x + (self.wide + self.deep) / 2
 
 
-def volumes(graph: Graph, whole: Graph | None = None, theme: str = "auto") -> str:
+def volumes(graph: Graph, whole: Graph | None = None, theme: str = "auto", show: Collection[str] = SHOWN) -> str:
     """The picture as SVG; `whole` is what it was folded from, of which it gives the totals.
 
     Images are boxes as high and deep as the square roots of their sides, and as wide as the logarithm of their
@@ -61,7 +62,7 @@ def volumes(graph: Graph, whole: Graph | None = None, theme: str = "auto") -> st
     nodes = [node for node in graph.nodes if node.kind not in ("parameter", "constant") and node.shape is not None]
     if not nodes:
         raise GraphError("draw: style='volumes' draws what has a shape: nothing here has; use style='graph'")
-    boxes = {box.node.name: box for box in _placed(nodes)}
+    boxes = {box.node.name: box for box in _placed(nodes, show)}
     places = {name: k for k, name in enumerate(boxes)}
     edges = [(a, node.name, "") for node in nodes for a in dict.fromkeys(node.inputs) if a in boxes]
     rounds = [(a, node.name, f"{a}, the next time") for node in nodes for a in node.again if a in boxes]
@@ -77,8 +78,12 @@ def volumes(graph: Graph, whole: Graph | None = None, theme: str = "auto") -> st
     facts = [counted(whole.n_operations, "operation"), *([counted(whole.n_params, "param")] if whole.n_params else [])]
     facts += [f"folded: {note}" for note in graph.notes]
     across = max(across, width(graph.title, 16, bold=True) + 2 * _EDGE)
+    head = [
+        _words(across / 2, _EDGE + 14, graph.title, 16, True),
+        _words(across / 2, _EDGE + 30, " · ".join(facts), 10),
+    ]
     parts = [
-        _words(across / 2, _EDGE + 14, graph.title, 16, True), _words(across / 2, _EDGE + 30, " · ".join(facts), 10),
+        *(head if "legend" in show else []),
         *(_box(box, middle) for box in boxes.values()),
         *(_written(box, under) for box in boxes.values()),
     ]  # fmt: skip
@@ -104,7 +109,7 @@ def _rise(reach: int) -> float:
     return 12 * sqrt(reach)
 
 
-def _placed(nodes: Sequence[GraphNode]) -> Iterator[_Volume]:
+def _placed(nodes: Sequence[GraphNode], show: Collection[str]) -> Iterator[_Volume]:
     """From left to right, each as far from the one before as the text beneath asks for."""
     largest = max((side for node in nodes for side in _image(node)[:2]), default=1)
     x = _EDGE
@@ -116,7 +121,7 @@ def _placed(nodes: Sequence[GraphNode]) -> Iterator[_Volume]:
         else:
             tall, deep, wide = 12 + 9 * log2(channels + 1), _FLAT, 8.0
         deep *= _SLANT
-        lines = tuple(_lines(node))
+        lines = tuple(_lines(node, show))
         column = max(wide + deep, *(width(text, 10, bold) for text, bold in lines))
         yield _Volume(node, x + (column - wide - deep) / 2, wide, tall, deep, lines, x + column)
         x += column + _GAP
@@ -130,15 +135,16 @@ def _image(node: GraphNode) -> tuple[int, int, int] | tuple[()]:
     return (shape[-3] if len(shape) > 3 else 1), shape[-2], shape[-1]
 
 
-def _lines(node: GraphNode) -> Iterator[tuple[str, bool]]:
+def _lines(node: GraphNode, show: Collection[str]) -> Iterator[tuple[str, bool]]:
     yield node.label, True
     own = node.name.rpartition(".")[2]
     if node.kind in ("module", "group") and own != node.label:
         yield own, False
-    if told := options(node):
+    if "options" in show and (told := options(node)):
         yield told, False
-    yield "×".join(map(str, (node.shape or ())[1:])) or "scalar", False
-    if node.n_params:
+    if "shape" in show:
+        yield "×".join(map(str, (node.shape or ())[1:])) or "scalar", False
+    if "params" in show and node.n_params:
         yield counted(node.n_params, "param"), False
 
 
