@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from .node import Node, accumulate_grad
 from .tensor import Array, Tensor, ndarray, ops, wrap
 from .walk import pull, walk
 
-__all__ = ["backward", "cotangent", "steps"]
+__all__ = ["backward", "cotangent", "gradients", "steps"]
 
 
 @checked
@@ -25,6 +25,15 @@ def backward(y: Tensor, gradient: Array | None = None, retain_graph: bool = Fals
     with mode(recording=create_graph):
         found = pull({node: g}, recording=create_graph, retain=retain_graph or create_graph)
     _accumulate(found)
+
+
+def gradients(y: Tensor, leaves: Sequence[Tensor]) -> list[Tensor | None]:
+    """What `backward` would add to ``.grad`` of some leaves; None for one that y does not depend on."""
+    node, seed = _seeded("gradients", y, None)
+    with mode(recording=False):
+        found = pull({node: seed._array}, [leaf._needs_node("gradients") for leaf in leaves])
+    given = [found.get(leaf.node) for leaf in leaves]  # type: ignore[arg-type]
+    return [g if g is None or isinstance(g, Tensor) else wrap(g, None) for g in given]
 
 
 def steps(y: Tensor, gradient: Array | None, retain: bool) -> Iterator[tuple[Node, Any, list[Any]]]:

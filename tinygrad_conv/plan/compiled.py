@@ -99,8 +99,9 @@ class Compiled(Generic[P, T]):
 
     _ignored = None
 
-    def __init__(self, step: Callable[P, T], warn: bool = True) -> None:
+    def __init__(self, step: Callable[P, T], warn: bool = True, reach: Callable[[], Reach] = Reach) -> None:
         update_wrapper(self, step)
+        self._reach = reach
         self._warn = warn
         self._step = step
         self._name = getattr(step, "__name__", type(step).__name__)
@@ -170,7 +171,7 @@ class Compiled(Generic[P, T]):
         self, args: Any, kwargs: Any, leaves: Leaves, rebuild: Rebuild, recordings: _Recordings,
         earlier: Recorded | None,
     ) -> T:  # fmt: skip
-        reach = Reach()
+        reach = self._reach()
         reach.add(self._name, self._step)
         for leaf in leaves:
             if not is_array(leaf):

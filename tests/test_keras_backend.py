@@ -1,0 +1,259 @@
+"""Stock Keras on this engine, which is imported before Keras: these tests have a process of their own, `-m keras`."""
+
+import json
+import os
+import subprocess
+import sys
+import warnings
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinygrad_conv as tg
+
+pytestmark = pytest.mark.keras
+
+SHAPES = {"image": (8, 8, 3), "series": (6, 4), "vector": (5,)}
+
+
+@pytest.fixture(scope="module")
+def keras():
+    if find_spec("keras") is None:
+        pytest.skip("pip install 'tinygrad-conv[keras]'")
+    import_module("tinygrad_conv.keras_backend")
+    return import_module("keras")
+
+
+def models(keras):
+    """One model of each kind, by name: with what it is fed."""
+    layers, inputs = keras.layers, {name: keras.Input(shape) for name, shape in SHAPES.items()}
+    image, series, vector = inputs["image"], inputs["series"], inputs["vector"]
+
+    x = layers.BatchNormalization()(layers.Conv2D(4, 3, padding="same", use_bias=False)(image))
+    y = layers.SeparableConv2D(4, 3, padding="same", activation="gelu")(layers.Activation("relu")(x))
+    x = layers.MaxPooling2D()(layers.Add()([x, y]))
+    x = layers.AveragePooling2D(2, padding="same")(layers.Conv2DTranspose(4, 3, strides=2, padding="same")(x))
+    yield "residual", keras.Model(image, layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(x)))
+
+    x = layers.Bidirectional(layers.GRU(3))(layers.LSTM(4, return_sequences=True)(series))
+    yield "recurrent", keras.Model(series, layers.Dense(3, activation="softmax")(x))
+
+    x = layers.LayerNormalization()(series)
+    x = layers.Flatten()(layers.Add()([series, layers.MultiHeadAttention(2, 3)(x, x)]))
+    yield "attention", keras.Model(series, layers.Dense(3, activation="softmax", kernel_regularizer="l2")(x))
+
+    x = layers.Dropout(0.3)(layers.Dense(8, activation="elu", kernel_constraint="max_norm")(vector))
+    yield "dense", keras.Model(vector, layers.Dense(3, activation="softmax")(x))
+
+
+NAMES = ("residual", "recurrent", "attention", "dense")
+OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "adagrad", "adadelta", "adamax", "nadam", "lion")
+
+
+def fed(model, seed, n=20):
+    rng = np.random.default_rng(seed)
+    return rng.random((n, *model.input_shape[1:])).astype(np.float32), rng.integers(0, 3, n)
+
+
+def trained(keras, name, optimizer, seed, **how):
+    """A model's losses and weights after two epochs."""
+    keras.utils.set_random_seed(seed)
+    model = dict(models(keras))[name]
+    x, y = fed(model, seed)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"], **how)
+    history = model.fit(x, y, batch_size=8, epochs=2, verbose=0)
+    return history.history["loss"], model.get_weights(), model.predict(x, verbose=0)
+
+
+def test_it_says_what_it_is(keras):
+    assert keras.backend.backend() == "tinygrad_conv"
+    assert isinstance(keras.layers.Dense(2)(np.ones((1, 3))), tg.Tensor)
+
+
+@settings(max_examples=8)
+@given(st.sampled_from(NAMES), st.sampled_from(OPTIMIZERS), st.integers(0, 99))
+def test_a_compiled_step_is_the_step(keras, name, optimizer, seed):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", tg.errors.CompileWarning)
+        compiled = trained(keras, name, optimizer, seed)
+    eager = trained(keras, name, optimizer, seed, run_eagerly=True)
+    for a, b in zip(_flat(compiled), _flat(eager), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
+
+
+def _flat(results):
+    losses, weights, predicted = results
+    return [np.asarray(losses), *weights, predicted]
+
+
+@pytest.mark.parametrize("name", ["recurrent", "dense"])  # Keras' normalization computes in float32
+def test_gradients_are_those_of_numbers(keras, name):
+    keras.backend.set_floatx("float64")
+    try:
+        keras.utils.set_random_seed(0)
+        model = dict(models(keras))[name]
+        x = np.random.default_rng(0).standard_normal((2, *model.input_shape[1:]))
+        tg.testing.check_gradients(lambda x: model(x, training=False), x, order=1)
+    finally:
+        keras.backend.set_floatx("float32")
+
+
+OTHER = """
+import importlib.util, json, sys
+from pathlib import Path
+import keras
+spec = importlib.util.spec_from_file_location("ours", sys.argv[2])
+ours = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(ours)
+print(json.dumps(ours.ten_steps(keras, Path(sys.argv[1]))))
+"""
+
+
+def test_torch_agrees(keras, tmp_path):
+    """Ten steps of each model from the same weights: the losses of Keras on PyTorch."""
+    pytest.importorskip("torch")
+    for name, model in models(keras):
+        model.save_weights(tmp_path / f"{name}.weights.h5")
+    theirs = subprocess.run(
+        [sys.executable, "-c", OTHER, tmp_path, Path(__file__)], env=os.environ | {"KERAS_BACKEND": "torch"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert theirs.returncode == 0, theirs.stderr
+    theirs = json.loads(theirs.stdout.splitlines()[-1])
+    for name, losses in ten_steps(keras, tmp_path).items():
+        np.testing.assert_allclose(losses, theirs[name], rtol=1e-4, err_msg=name)
+
+
+def ten_steps(keras, folder):
+    losses = {}
+    for name, model in models(keras):
+        model.load_weights(folder / f"{name}.weights.h5")
+        x, y = fed(model, 1, 80)
+        for layer in model.layers:
+            if isinstance(layer, keras.layers.Dropout):
+                layer.rate = 0.0
+        model.compile("adam", "sparse_categorical_crossentropy")
+        batches = range(0, 80, 8)
+        losses[name] = [float(model.train_on_batch(x[k : k + 8], y[k : k + 8])) for k in batches]
+    return losses
+
+
+def test_what_a_callback_sets_has_its_effect(keras):
+    """Plain attributes of layers are compared before a replay."""
+    keras.utils.set_random_seed(0)
+    scale = scaling(keras)
+    model = keras.Sequential([keras.Input((3,)), scale])
+    model.compile("sgd", "mse")
+    x = np.ones((4, 3), np.float32)
+    assert [float(model.train_on_batch(x, x)) for _ in range(3)] == [0.0] * 3
+    scale.by = 3.0
+    assert float(model.train_on_batch(x, x)) == 4.0
+
+
+def scaling(keras):
+    class Scaled(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.by = 1.0
+            self.shift = self.add_weight(shape=(), initializer="zeros")
+
+        def call(self, x):
+            return x * self.by + self.shift * 0
+
+    return Scaled()
+
+
+def test_a_step_of_ones_own(keras):
+    """As on PyTorch: backward, and gradients from the values of variables."""
+
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(1)
+            self.seen = keras.metrics.Mean(name="loss")
+
+        def call(self, x):
+            return self.dense(x)
+
+        def train_step(self, data):
+            x, y = data
+            loss = keras.ops.mean(keras.ops.square(self(x) - y))
+            weights = self.trainable_weights
+            for weight in weights:
+                weight.value.grad = None
+            loss.backward()
+            self.optimizer.apply([weight.value.grad for weight in weights], weights)
+            self.seen.update_state(loss.detach())
+            return {"loss": self.seen.result()}
+
+    x = np.random.default_rng(0).random((32, 2)).astype(np.float32)
+    y = x.sum(1, keepdims=True)
+    model = Own()
+    model.compile(keras.optimizers.SGD(0.3))
+    losses = model.fit(x, y, batch_size=8, epochs=30, verbose=0).history["loss"]
+    assert losses[-1] < losses[0] / 100
+
+
+def test_a_model_is_saved_and_loaded(keras, tmp_path):
+    for name, model in models(keras):
+        model.save(tmp_path / f"{name}.keras")
+        again = keras.models.load_model(tmp_path / f"{name}.keras")
+        x, _ = fed(model, 0)
+        np.testing.assert_array_equal(model.predict(x, verbose=0), again.predict(x, verbose=0))
+
+
+def test_a_gradient_of_ones_own(keras):
+    @keras.ops.custom_gradient
+    def clipped(x):
+        def grad(*args, upstream=None):
+            return keras.ops.clip(upstream if args == () else args[0], -1, 1)
+
+        return x * 10.0, grad
+
+    assert tg.grad(lambda x: (clipped(x) * np.array([0.5, 7.0])).sum())(np.ones(2)).tolist() == [0.5, 1.0]
+
+
+def test_functions_that_write_in_place_elsewhere(keras):
+    ops, x = keras.ops, np.arange(6.0).reshape(3, 2)
+    at, more = np.array([[0], [2], [0]]), np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    for f in (
+        lambda v: ops.scatter(at, v, (4, 2)),
+        lambda v: ops.scatter_update(x, at[:2], v[:2]),
+        lambda v: ops.slice_update(x, (1, 0), v[:2]),
+        lambda v: ops.associative_scan(ops.multiply, v),
+        lambda v: ops.one_hot(np.array([0, 2, -1]), 3) @ v,
+    ):
+        tg.testing.check_gradients(f, more, order=1)
+    assert np.array_equal(x, np.arange(6.0).reshape(3, 2))
+
+
+def test_variables_in_numpy_keep_their_gradient(keras):
+    weight = keras.Variable(np.ones(2, np.float32))
+    loss = np.sum(np.multiply(np.array([2.0, 3.0], np.float32), weight)) + (np.ones(2, np.float32) * weight).sum()
+    loss.backward()
+    assert weight.value.grad.tolist() == [3.0, 4.0]
+    weight.trainable = False
+    assert not weight.value.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("import keras; import tinygrad_conv.keras_backend", "expected to be imported before keras"),
+        ("import importlib.metadata as m; m.version = lambda _: '9.9'; import tinygrad_conv.keras_backend", "got 9.9"),
+    ],
+)  # fmt: skip
+def test_half_a_backend_is_never_installed(keras, code, told):
+    environment = {key: value for key, value in os.environ.items() if key != "KERAS_BACKEND"}
+    done = subprocess.run(
+        [sys.executable, "-c", f"import os; os.environ['KERAS_BACKEND'] = 'numpy'\n{code}"],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "MissingExtraError" in done.stderr
+    assert told in done.stderr

@@ -1,0 +1,219 @@
+"""`fit` and what it needs: what `keras.src.backend.numpy.trainer` gets from this engine.
+
+Evaluation and prediction are those of Keras' NumPy backend. A step is a method, as on Keras' other backends, that users
+write anew; `fit` runs it compiled: as a function of the values of all variables, which returns their new ones.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from keras.src import backend, optimizers, tree
+from keras.src import callbacks as callbacks_module
+from keras.src.backend import config
+from keras.src.backend.numpy.trainer import NumpyTrainer as Stock
+from keras.src.trainers.data_adapters import array_slicing, data_adapter_utils
+from keras.src.trainers.epoch_iterator import EpochIterator
+from keras.src.utils import traceback_utils
+from keras.src.utils.python_utils import pythonify_logs
+
+from ..engine.backward import gradients
+from ..engine.modes import no_grad
+from .stepping import CompiledStep
+
+__all__ = ["NumpyTrainer"]
+
+
+class NumpyTrainer(Stock):  # type: ignore[misc]
+    """Keras' trainer of NumPy models, which can train."""
+
+    train_function: Any
+    test_function: Any
+    predict_function: Any
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.train_function = None
+
+    def train_step(self, data: Any) -> Any:
+        """One step on a batch, and its metrics. Write it anew for a step of your own."""
+        x, y, sample_weight = data_adapter_utils.unpack_x_y_sample_weight(data)
+        y_pred = self(x, training=True) if self._call_has_training_arg else self(x)
+        loss = self._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
+        self._loss_tracker.update_state(
+            backend.core.stop_gradient(loss), sample_weight=next(i for i in tree.flatten(x) if i is not None).shape[0]
+        )
+        if self.optimizer is not None:
+            loss = self.optimizer.scale_loss(loss)
+        weights = self.trainable_weights
+        if weights:
+            found = gradients(loss, [weight.value for weight in weights])
+            with no_grad():
+                self.optimizer.apply(found, weights)
+        else:
+            warnings.warn("The model does not have any trainable weights.", stacklevel=2)
+        with no_grad():
+            y_pred = tree.map_structure(backend.core.stop_gradient, y_pred)
+            return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        if self.train_function is not None and not force:
+            return self.train_function
+
+        step = self._compiled(self.train_step, self.optimizer.variables if self.optimizer is not None else ())
+
+        def train_function(data: Any) -> Any:
+            for one in data:
+                logs = step(one)
+            return logs
+
+        self.train_function = train_function
+        return train_function
+
+    def _compiled(self, step: Any, more: Any = ()) -> Any:
+        """A step as `compile` asks for it."""
+        if self.run_eagerly or not self.jit_compile:
+            return step
+        variables = {id(variable): variable for variable in (*self.variables, *self.metrics_variables, *more)}
+        owners = [*self._flatten_layers(), *filter(None, [getattr(self, "optimizer", None)])]
+        return CompiledStep(step, list(variables.values()), owners)
+
+    def make_test_function(self, force: bool = False) -> Any:
+        if self.test_function is not None and not force:
+            return self.test_function
+        step = self._compiled(self.test_step)
+
+        def test_function(data: Any) -> Any:
+            for one in data:
+                logs = step(one)
+            return logs
+
+        self.test_function = test_function
+        return test_function
+
+    def make_predict_function(self, force: bool = False) -> Any:
+        if self.predict_function is not None and not force:
+            return self.predict_function
+        step = self._compiled(self.predict_step)
+
+        def predict_function(data: Any) -> Any:
+            outputs = [tree.map_structure(backend.convert_to_numpy, step(one)) for one in data]
+            return tree.map_structure(lambda *parts: np.concatenate(parts), *outputs) if len(data) > 1 else outputs[0]
+
+        self.predict_function = predict_function
+        return predict_function
+
+    @traceback_utils.filter_traceback  # type: ignore[untyped-decorator]
+    def fit(
+        self, x: Any = None, y: Any = None, batch_size: Any = None, epochs: int = 1, verbose: Any = "auto",
+        callbacks: Any = None, validation_split: float = 0.0, validation_data: Any = None, shuffle: bool = True,
+        class_weight: Any = None, sample_weight: Any = None, initial_epoch: int = 0, steps_per_epoch: Any = None,
+        validation_steps: Any = None, validation_batch_size: Any = None, validation_freq: Any = 1,
+    ) -> Any:  # fmt: skip
+        self._assert_compile_called("fit")
+        most = config.max_epochs()
+        if most and most < epochs:
+            warnings.warn(f"Limiting epochs to {most}", stacklevel=2)
+            epochs = most
+        self._eval_epoch_iterator = None
+        if validation_split and validation_data is None:
+            (x, y, sample_weight), validation_data = array_slicing.train_validation_split(
+                (x, y, sample_weight), validation_split=validation_split
+            )
+        batches = EpochIterator(
+            x=x, y=y, sample_weight=sample_weight, batch_size=batch_size, steps_per_epoch=steps_per_epoch,
+            shuffle=shuffle, class_weight=class_weight, steps_per_execution=self.steps_per_execution,
+        )  # fmt: skip
+        self._build_on(batches)
+        if not isinstance(callbacks, callbacks_module.CallbackList):
+            callbacks = callbacks_module.CallbackList(
+                callbacks, add_history=True, add_progbar=verbose != 0, verbose=verbose, epochs=epochs,
+                steps=batches.num_batches, model=self,
+            )  # fmt: skip
+        self.stop_training = False
+        self.make_train_function()
+        callbacks.on_train_begin()
+        epoch_logs: dict[str, Any] = {}
+        for epoch in range(self._initial_epoch or initial_epoch, epochs):
+            self.reset_metrics()
+            callbacks.on_epoch_begin(epoch)
+            logs: Any = {}
+            for begin, end, data in batches:
+                callbacks.on_train_batch_begin(begin)
+                logs = self.train_function(data)
+                callbacks.on_train_batch_end(end, logs)
+                if self.stop_training:
+                    break
+            epoch_logs = dict(pythonify_logs(self._get_metrics_result_or_logs(logs)))
+            if validation_data is not None and self._should_eval(epoch, validation_freq):
+                epoch_logs |= self._validate(
+                    validation_data, validation_batch_size or batch_size, validation_steps, callbacks
+                )
+            callbacks.on_epoch_end(epoch, epoch_logs)
+            if self.stop_training:
+                break
+        if isinstance(self.optimizer, optimizers.Optimizer) and epochs > 0:
+            self.optimizer.finalize_variable_values(self.trainable_weights)
+        self._eval_epoch_iterator = None
+        callbacks.on_train_end(logs=epoch_logs)
+        return self.history
+
+    def _build_on(self, batches: Any) -> None:
+        """Make all variables, with the shapes of the first batch."""
+        parts = *self._flatten_layers(), self._compile_metrics, self._compile_loss
+        if not all(part is None or part.built for part in parts):
+            for _, _, data in batches:
+                self._symbolic_build(data[0])
+                break
+            batches.reset()
+        self._build_optimizer()
+
+    def _build_optimizer(self) -> None:
+        if self.optimizer is not None and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def _validate(self, data: Any, batch_size: Any, steps: Any, callbacks: Any) -> dict[str, Any]:
+        x, y, sample_weight = data_adapter_utils.unpack_x_y_sample_weight(data)
+        if self._eval_epoch_iterator is None:
+            self._eval_epoch_iterator = EpochIterator(
+                x=x, y=y, sample_weight=sample_weight, batch_size=batch_size, steps_per_epoch=steps, shuffle=False,
+                steps_per_execution=self.steps_per_execution,
+            )  # fmt: skip
+        logs = self.evaluate(
+            x=x, y=y, sample_weight=sample_weight, batch_size=batch_size, steps=steps, callbacks=callbacks,
+            return_dict=True, _use_cached_eval_dataset=True,
+        )  # fmt: skip
+        return {f"val_{name}": value for name, value in logs.items()}
+
+    def train_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        self._assert_compile_called("train_on_batch")
+        if class_weight is not None:
+            if sample_weight is not None:
+                raise ValueError(
+                    "Arguments `sample_weight` and `class_weight` cannot be specified at the same time. "
+                    f"Received: sample_weight={sample_weight}, class_weight={class_weight}"
+                )
+            sample_weight = data_adapter_utils.class_weight_to_sample_weights(y, class_weight)
+        data = (x, y, sample_weight)
+        self._symbolic_build(data)
+        self._build_optimizer()
+        self.make_train_function()
+        self.reset_metrics()
+        logs = pythonify_logs(self.train_function([data]))
+        return logs if return_dict else self._flatten_metrics_in_order(logs)
+
+    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        self.reset_metrics()
+        return super().test_on_batch(*args, **kwargs)
+
+    def test_step(self, data: Any) -> Any:
+        with no_grad():
+            return super().test_step(data)
+
+    def predict_step(self, data: Any) -> Any:
+        with no_grad():
+            return super().predict_step(data)
