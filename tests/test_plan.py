@@ -729,3 +729,23 @@ def test_fit_replays_its_step_and_learns_the_same():
         (history, eager), (replayed_history, replayed) = weights(True), weights(False)
     assert history == replayed_history
     assert all(a.tobytes() == b.tobytes() for a, b in zip(eager, replayed, strict=True))
+
+
+def test_a_gradient_that_is_set_to_none_in_the_step_is_not_assumed():
+    w = tg.Tensor(np.ones(2), requires_grad=True)
+
+    @tg.compile
+    def step(x):
+        loss = (w * x).sum()
+        w.grad = None
+        loss.backward()
+        w.data = w - 0.5 * w.grad
+        return loss
+
+    for k in range(4):
+        if k == 2:
+            w.grad = None
+        step(np.array([1.0, 2.0]))
+    assert w.tolist() == [-1.0, -3.0]
+    assert len(step.plans) == 1
+    assert not step.reasons

@@ -187,7 +187,7 @@ def effect(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def clears(tensors: Callable[[Any], Iterable[Any]]) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Decorate an `effect` that forgets gradients: `tensors` of its first argument says whose."""
+    """Decorate an `effect` that forgets gradients: `tensors` of its first argument says whose (tensors or nodes)."""
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         CLEARED[function] = tensors

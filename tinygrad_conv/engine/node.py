@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import GraphError, MutationError
 from .guards import Guard, arrays_in, checksum, fingerprint, handed_out, owner_of
-from .modes import effect, observer
+from .modes import clears, effect, observer
 from .source import Source, describe_source
 
 __all__ = [
@@ -198,7 +198,7 @@ def _add_grad(node: Node, gradient: Any) -> Any:
 add_grad = effect(_add_grad)
 
 
-@effect
+@clears(lambda node: [node])
 def set_grad(node: Node, gradient: Any) -> None:
     """Give a node another ``.grad``, or none."""
     node.grad = gradient

@@ -282,7 +282,8 @@ class Tape:
         if node is not None:
             self.leaves.add(node)
         if function in CLEARED:
-            self._cleared.update(tensor.node for tensor in CLEARED[function](args[0]) if tensor.node is not None)
+            nodes = (of if isinstance(of, Node) else of.node for of in CLEARED[function](args[0]))
+            self._cleared.update(node for node in nodes if node is not None)
         return result
 
     def _use(self, why: str) -> None:
