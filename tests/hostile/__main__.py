@@ -1,5 +1,6 @@
 """``python -m hostile COUNT SEED [PATTERN]``: draw so many bad calls, and print those that ended badly."""
 
+import faulthandler
 import os
 import random
 import re
@@ -19,12 +20,14 @@ def main(count: int, seed: int, pattern: str = "") -> None:
         os.chdir(folder)
         for _ in range(count):
             call = draw(targets[rng.randrange(len(targets))], rng.randrange)
+            faulthandler.dump_traceback_later(300, exit=True)  # of a loop in C, which no signal ends
             try:
                 wrong = outcome(call)
             except Hang:
                 wrong = "hung"
             if wrong:
                 print(f"{call}\n    {wrong}".encode("utf-8", "replace").decode(), flush=True)
+        faulthandler.cancel_dump_traceback_later()
         os.chdir("/")
 
 
