@@ -95,6 +95,8 @@ CALLS = {  # which drawn ones have found
     "objects as truth values": lambda: tg.logical_and(tg.Tensor([1.0]), np.array([1, None], object)),
     "a range as a shape": lambda: tg.keras.layers.Rescaling(0.5).cost((2, 3), range(10**12)),  # in C, without an end
     "axes that raise": lambda: [tg.nn.Parameter([1.0]).transpose(axes) for axes in STRANGE[:1]],
+    "an order that is an array": lambda: tg.ones((2, 3)).flatten(np.ones(3)),
+    "an order of lower case": lambda: tg.ones((2, 3)).ravel("f"),
     "more ones than fit": lambda: tg.nn.init.ones((10**6, 10**6)),
     "many windows": lambda: tg.adaptive_max_pool2d(IMAGE, 10**7),
     "many integrals": lambda: tg.polyint([1.0], 10**7),

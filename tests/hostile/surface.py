@@ -152,6 +152,8 @@ def walk() -> Iterator[Target]:
             method = inspect.getattr_static(kind, name)
             if getattr(method, "__objclass__", None) in (object, tuple):  # Python's own
                 continue
+            if getattr(getattr(method, "__code__", None), "co_filename", "") == "<string>":  # dataclasses' own
+                continue
             if isinstance(method, property):
                 if method.fset is not None:
                     yield Target(where, partial(_setter, make, name), inspect.signature(lambda value: None))

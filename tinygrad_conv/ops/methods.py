@@ -71,7 +71,7 @@ def _transposed(self: Tensor) -> Tensor:
 
 def flatten(self: Tensor, order: str = "C") -> Tensor:
     """All elements on one axis, in the `order` of `numpy.ravel`."""
-    return ops.reshape(self, (-1,)) if order == "C" else _NUMPY.ravel(self, order)
+    return ops.reshape(self, (-1,)) if type(order) is str and order == "C" else _NUMPY.ravel(self, order)
 
 
 def _one_tuple(items: tuple[Any, ...]) -> Any:

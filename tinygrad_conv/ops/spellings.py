@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -84,13 +84,15 @@ def _polyval2d(x: Array, y: Array, c: Array) -> Tensor:
     return polyvalnd([x, y], c)
 
 
-def _reshape(x: Array, shape: Any, order: str = "C", copy: bool | None = None) -> Tensor:
+@checked
+def _reshape(x: Array, shape: Any, order: Literal["C", "F", "A"] = "C", copy: bool | None = None) -> Tensor:
     if order == "F" or (order == "A" and np.isfortran(np.asarray(array_of(x)))):
         return transpose(reshape(transpose(x), shape[::-1] if isinstance(shape, (tuple, list)) else shape))
     return reshape(x, shape, copy=copy)
 
 
-def _ravel(x: Array, order: str = "C") -> Tensor:
+@checked
+def _ravel(x: Array, order: Literal["C", "F", "A", "K"] = "C") -> Tensor:
     if order == "K":  # as the elements lie in memory
         steps = np.absolute(np.asarray(array_of(x)).strides)
         return reshape(permute_dims(x, tuple(np.argsort(-steps, kind="stable").tolist())), (-1,))
