@@ -4,6 +4,8 @@ import pathlib
 import re
 import sys
 
+import jupytext
+
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
@@ -13,8 +15,8 @@ import tinygrad_conv as tg  # noqa: E402
 
 project, author, release = "tinygrad_conv", "The tinygrad_conv developers", tg.__version__
 copyright = author
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build", "images"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "jupyterlite_sphinx"]
+exclude_patterns = ["_build", "_lite", "images"]
 html_theme, html_title = "furo", f"tinygrad_conv {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
@@ -42,6 +44,18 @@ for path in set(reference.glob("*.rst")) - set(wanted):
 for path, text in wanted.items():
     if not path.exists() or path.read_text(encoding="utf-8") != text:  # what is as it was is not read again
         path.write_text(text, encoding="utf-8")
+
+# The lessons as notebooks for JupyterLite, which runs them in the reader's browser.
+lite = HERE / "_lite"
+lite.mkdir(exist_ok=True)
+INSTALL = "%pip install -q tinygrad-conv matplotlib hypothesis"
+for page in (HERE / "lessons").glob("[0-9]*.md"):
+    notebook = jupytext.read(page, fmt="md:myst")
+    notebook.cells.insert(0, jupytext.reads(INSTALL, fmt="py:percent").cells[0])
+    jupytext.write(notebook, lite / f"{page.stem}.ipynb")
+jupyterlite_contents = ["_lite/*.ipynb"]
+jupyterlite_dir = str(HERE / "_lite")
+jupyterlite_silence = True
 
 CODE = re.compile(r"(``.*?``|`[^`]*`)")
 
@@ -81,7 +95,16 @@ def reached_by_links(app, name, source):
         source[0] = "---\norphan: true\n---\n" + source[0]
 
 
+def with_a_link_to_run(app, name, source):
+    """Each lesson says under its title where it runs in the browser."""
+    if re.match(r"lessons/\d", name):
+        address = f"../lite/lab/index.html?path={name.removeprefix('lessons/')}.ipynb"
+        link = f'```{{raw}} html\n<p><a href="{address}">Run this lesson in the browser</a></p>\n```'
+        source[0] = re.sub(r"^(# .*)$", lambda title: f"{title[1]}\n\n{link}", source[0], count=1, flags=re.M)
+
+
 def setup(app):
     app.connect("autodoc-process-docstring", with_sections, priority=400)  # before napoleon
     app.connect("autodoc-process-docstring", plain_prose, priority=450)
     app.connect("source-read", reached_by_links)
+    app.connect("source-read", with_a_link_to_run)
