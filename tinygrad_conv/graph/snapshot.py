@@ -75,7 +75,7 @@ def snapshot(
             raise DTypeError(f"snapshot: expected __graph__ to return a Graph, got {type(made).__name__}")
         return made
     known = tuple(name for name, is_on in (("values", values), ("gradients", gradients), ("time", time)) if is_on)
-    watch = Watch(None if isinstance(time, bool) else time)
+    watch = Watch(None if isinstance(time, bool) else time, keep=bool(known or backward))
     if isinstance(thing, Tensor):
         if example_args:
             raise DTypeError("snapshot: a tensor is computed already; only functions and modules take arguments")

@@ -43,7 +43,8 @@ class Watch:
     orders, of : for nodes of a gradient: 1 or 2, and the node whose rule made them
     """
 
-    def __init__(self, profile: Profile | None = None) -> None:
+    def __init__(self, profile: Profile | None = None, keep: bool = True) -> None:
+        self.keep = keep  # all arrays; else those alone that no node stands for: memory that goes is fast, new is slow
         self.profile = profile  # of a real run, whose times count instead of those of the operation alone
         self.outputs: dict[Node, Any] = {}
         self.inputs: dict[Node, Sequence[Any]] = {}
@@ -57,7 +58,11 @@ class Watch:
         self._current: Node | None = None
 
     def __call__(self, node: Node, y: Any, inputs: Sequence[Any]) -> None:
-        self.outputs[node], self.inputs[node] = y, inputs
+        if self.keep:
+            self.outputs[node], self.inputs[node] = y, inputs
+        elif None in node.parents:
+            pairs = zip(inputs, node.parents, strict=False)
+            self.inputs[node] = [value if parent is None else None for value, parent in pairs]
         if calls := MODE.get().calls:
             self.calls[node] = calls
         if self._order:
