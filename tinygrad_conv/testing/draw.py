@@ -12,10 +12,11 @@ from typing import Annotated, Any, TypeVar
 
 import numpy as np
 
-from ..arguments import LATER, Count, SeedNumber, ShapeLike, Size, checked, numbers
+from ..arguments import LATER, Count, SeedNumber, ShapeLike, Size, checked, integers, numbers
 from ..kernels.product import matmul
 
 T = TypeVar("T")
+Axes = Annotated[int, integers(0, 64)]  # how many of them
 Bound = Annotated[float, numbers("a number", -math.inf, math.inf, to_high=True)]  # of a domain
 Sample = tuple[tuple[Any, ...], dict[str, Any]]
 Shape = tuple[int, ...]
@@ -102,7 +103,7 @@ class Draw:
         """One of the options; the first is the simplest."""
         return options[self.integer(0, len(options) - 1)]
 
-    def shape(self, min_ndim: Count = 0, max_ndim: Count = 3, min_side: Count = 0, max_side: Count = 4) -> Shape:
+    def shape(self, min_ndim: Axes = 0, max_ndim: Axes = 3, min_side: Count = 0, max_side: Count = 4) -> Shape:
         return tuple(self.integer(min_side, max_side) for _ in range(self.integer(min_ndim, max_ndim)))
 
     def broadcastable(self, shape: ShapeLike) -> Shape:
