@@ -28,6 +28,7 @@ from tinygrad_conv.testing.mutation import (
     run_on_primitive,
     summary,
 )
+from tinygrad_conv.testing.strategies import values
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 LIBRARY = [name for name, p in tg.primitives().items() if p.forward.__module__.startswith("tinygrad_conv.")]
@@ -360,8 +361,11 @@ def test_wrong_forms_of_a_plain_gradient():
     sums = [np.sum(d) for d in convolve_vjp(g, x, w)]
     unseen = []
     for name, wrong in mutants_of_function(convolve, convolve_vjp, x, w):
-        with pytest.raises(GradientError):
+        with pytest.raises(GradientError) as caught:
             check_vjp(convolve, wrong, x, w)
+        report = caught.value.report  # of a gradient that is wrong, not of one that raises
+        k, some = int(report.argument[-1]), values(5, shape=g.shape)
+        assert wrong(some, x, w)[k][report.index] != convolve_vjp(some, x, w)[k][report.index], name
         if np.allclose([np.sum(d) for d in wrong(g, x, w)], sums, rtol=1e-6):
             unseen.append(name)
     assert {"argument 0: shift a window", "argument 1: transpose the kernel"} <= set(unseen)
