@@ -565,7 +565,7 @@ def test_no_layout_program(monkeypatch, tmp_path):
         drawing.render(tmp_path / "graph.svg")
     assert drawing.render(tmp_path / "graph.dot").read_text() == drawing.source
     assert "pip install" in drawing._repr_mimebundle_()["text/plain"]
-    assert set(drawing._repr_mimebundle_()) == {"text/plain"}
+    assert set(drawing._repr_mimebundle_()) == {"text/plain", "text/html"}  # the page lays itself out
 
 
 def test_the_program_of_the_wheel_is_found_without_an_activated_environment(monkeypatch):

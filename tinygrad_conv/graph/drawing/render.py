@@ -50,6 +50,7 @@ _FORMATS = ("svg", "png", "pdf", "tikz", "dot", "html", "json")
 _FONTS = "Helvetica,Arial,Nimbus Sans,Liberation Sans,Arimo,sans-serif"  # all of the same widths, but the last
 _FIT = 2.0  # a picture fits a page if no side is longer than this times the other
 _HEADING = 70  # points: title and legend, about
+_MOST_TRIED = 1_000  # in more than one way
 _MOST_NODES = 5_000  # layout takes some seconds at this size, and grows faster than it
 
 
@@ -177,7 +178,7 @@ class Drawing:
         """The picture in DOT; with direction "auto", the first way that fits a page."""
         if self._direction != "auto":
             return self._written(self._direction)
-        if len(self.shown.nodes) > _MOST_NODES:  # nothing lays it out
+        if len(self.shown.nodes) > _MOST_TRIED:
             return self._written("LR")
         found: dict[str, float] = {}
         for source in self._ways():
