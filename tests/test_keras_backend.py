@@ -257,3 +257,12 @@ def test_half_a_backend_is_never_installed(keras, code, told):
     assert done.returncode == 1
     assert "MissingExtraError" in done.stderr
     assert told in done.stderr
+
+
+@pytest.mark.parametrize("axis", [None, -1, 0, (0, 2)])
+def test_softmax_along_axes(keras, axis):
+    x = np.random.default_rng(0).standard_normal((2, 3, 4)).astype(np.float32)
+    e = np.exp(x - x.max())
+    expected = e / e.sum(axis, keepdims=True)
+    np.testing.assert_allclose(keras.ops.softmax(x, axis), expected, rtol=1e-5)
+    np.testing.assert_allclose(keras.ops.log_softmax(x, axis), np.log(expected), rtol=1e-5)

@@ -40,8 +40,28 @@ relu = _floating(activations.relu)
 sigmoid = _floating(activations.sigmoid)
 softplus = _floating(activations.softplus)
 silu = _floating(activations.silu)
-softmax = _floating(activations.softmax)
-log_softmax = _floating(activations.log_softmax)
+
+
+@_floating
+def softmax(x: Any, axis: Any = -1) -> Any:
+    return _along(activations.softmax, x, axis)
+
+
+@_floating
+def log_softmax(x: Any, axis: Any = -1) -> Any:
+    return _along(activations.log_softmax, x, axis)
+
+
+def _along(f: Any, x: Any, axis: Any) -> Any:
+    """A function along one axis, along all of them (None), or along some."""
+    if isinstance(axis, int):
+        return f(x, axis)
+    axes = range(x.ndim) if axis is None else [k % x.ndim for k in axis]
+    others = [k for k in range(x.ndim) if k not in axes]
+    order = [*others, *axes]
+    turned = np.transpose(x, order)
+    y = f(np.reshape(turned, (*(x.shape[k] for k in others), -1)), -1)
+    return np.transpose(np.reshape(y, turned.shape), np.argsort(order))
 
 
 @_floating

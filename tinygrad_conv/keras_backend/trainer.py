@@ -42,9 +42,7 @@ class NumpyTrainer(Stock):  # type: ignore[misc]
         x, y, sample_weight = data_adapter_utils.unpack_x_y_sample_weight(data)
         y_pred = self(x, training=True) if self._call_has_training_arg else self(x)
         loss = self._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
-        self._loss_tracker.update_state(
-            backend.core.stop_gradient(loss), sample_weight=next(i for i in tree.flatten(x) if i is not None).shape[0]
-        )
+        self._loss_tracker.update_state(backend.core.stop_gradient(loss), sample_weight=_size(x))
         if self.optimizer is not None:
             loss = self.optimizer.scale_loss(loss)
         weights = self.trainable_weights
@@ -211,9 +209,18 @@ class NumpyTrainer(Stock):  # type: ignore[misc]
         return super().test_on_batch(*args, **kwargs)
 
     def test_step(self, data: Any) -> Any:
+        x, y, sample_weight = data_adapter_utils.unpack_x_y_sample_weight(data)
         with no_grad():
-            return super().test_step(data)
+            y_pred = self(x, training=False) if self._call_has_training_arg else self(x)
+            loss = self._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=False)
+            self._loss_tracker.update_state(loss, sample_weight=_size(x))
+            return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
     def predict_step(self, data: Any) -> Any:
         with no_grad():
             return super().predict_step(data)
+
+
+def _size(x: Any) -> int:
+    """How many examples are in a batch."""
+    return next(part for part in tree.flatten(x) if part is not None).shape[0]
