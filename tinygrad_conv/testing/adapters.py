@@ -213,7 +213,7 @@ def from_torch(f: Any) -> Function:
     forward_mode = not is_class or (f.jvp is not base.jvp and f.setup_context is not base.setup_context)
 
     def run(f: Function, args: Sequence[Any]) -> Array:
-        tensors = [torch.tensor(np.array(x)) for x in args]  # a copy: PyTorch takes no negative strides
+        tensors = [torch.from_numpy(np.array(x)) for x in args]  # a copy: PyTorch takes no negative strides
         for x in tensors:
             x.requires_grad_(x.is_floating_point() or x.is_complex())
         with torch.enable_grad():
