@@ -262,6 +262,9 @@ def test_drawn_calls_are_those_of_numpy(name, seed):
     def f(*inputs):
         return weigh(call(*inputs))
 
+    if np.isnan(plain(f(*inputs))):
+        return  # such as log(1, base 1), which has no derivative
+
     def slope(*inputs):
         return dot(tg.grad(f, argnums=every)(*inputs), directions)
 
