@@ -31,6 +31,9 @@ WRITERS = {
     "tinygrad_conv/files/arrays.py",  # into a file that `write` has opened
     "tinygrad_conv/train/job.py",  # gives a run's folder its name
     "tinygrad_conv/files/holding.py",  # who holds a folder, into the file that is locked
+    "tinygrad_conv/plots.py",  # a picture in memory, for a notebook
+    "tinygrad_conv/lessons/showing.py",  # the same
+    "docs/conf.py",  # what Sphinx reads, beside the pages
     "benchmarks/measure.py",  # a pipe, and a switch under /proc
 }
 

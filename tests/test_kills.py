@@ -132,13 +132,15 @@ def training(out, model, *more):
 def outcome(folder):
     """All that a run leaves, but for the time that it took."""
     assert_whole(folder)
-    assert {path.name for path in folder.iterdir()} == {
-        "settings.json", "checkpoint.npz", "weights.npz", "history.csv", "graph.svg", "report.html",
+    assert {path.name for path in folder.iterdir() if not path.match("microscope-*.html")} == {
+        "settings.json", "checkpoint.npz", "weights.npz", "history.csv", "results.json", "graph.svg", "graph.html",
+        "report.html",
     }  # fmt: skip
     with np.load(folder / "checkpoint.npz") as arrays:
         about = json.loads(str(arrays["about"]))
         state = {name: arrays[name].tobytes() for name in arrays.files if name != "about"}
-    same = {name: (folder / name).read_bytes() for name in ("settings.json", "weights.npz", "history.csv", "graph.svg")}
+    alike = "settings.json", "weights.npz", "history.csv", "graph.svg", "graph.html"
+    same = {name: (folder / name).read_bytes() for name in alike}
     return same, state, about["history"], about["layers"]
 
 

@@ -91,7 +91,8 @@ def reciprocal(x: Array) -> Array:
 def _power_of_base(x1: Array, x2: Array) -> Array:
     if isinstance(x2, (int, float)):
         return 0.0 if x2 == 0 else x2 * pow(x1, x2 - 1)
-    base = where(equal(x2, 0), where(equal(x1, 0), 1, x1), x1)  # x**0 is constant, also at 0 where 0 * 0**-1 is NaN
+    known = where(equal(x1, x1), where(equal(x1, 0), 1, x1), 1)
+    base = where(equal(x2, 0), known, x1)  # x**0 is constant, also at 0 and NaN, where 0 * x**-1 is NaN
     return x2 * pow(base, x2 - 1)
 
 

@@ -57,7 +57,7 @@ def volumes(graph: Graph, whole: Graph | None = None, theme: str = "auto", show:
     >>> from tinygrad_conv.graph import snapshot
     >>> x, w = np.ones((1, 8, 8, 1)), np.ones((3, 3, 1, 4))
     >>> volumes(snapshot(lambda x, w: tg.relu(tg.conv2d(x, w)), x, w)).count('class="volume"')
-    4
+    5
     """
     nodes = [node for node in graph.nodes if node.kind not in ("parameter", "constant") and node.shape is not None]
     if not nodes:
