@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_conv as tg
+from tinygrad_conv.graph import snapshot
 
 pytestmark = pytest.mark.keras
 
@@ -266,3 +267,23 @@ def test_softmax_along_axes(keras, axis):
     expected = e / e.sum(axis, keepdims=True)
     np.testing.assert_allclose(keras.ops.softmax(x, axis), expected, rtol=1e-5)
     np.testing.assert_allclose(keras.ops.log_softmax(x, axis), np.log(expected), rtol=1e-5)
+
+
+def test_a_picture_knows_the_layers(keras):
+    model = dict(models(keras))["residual"]
+    graph = snapshot(model, fed(model, 0, 2)[0], values=True)
+    classes = {module.path: module.kind for module in graph.modules}
+    names = {
+        layer.name: type(layer).__name__ for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)
+    }
+    assert classes == names
+    assert {node.name for node in graph.nodes if node.kind == "parameter"} == {
+        f"{layer.name}.{variable.name}" for layer in model.layers for variable in layer.trainable_variables
+    }
+
+
+def test_a_model_in_a_model_has_its_path(keras):
+    inner = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="one")], name="inner")
+    outer = keras.Sequential([keras.Input((3,)), inner, keras.layers.Dense(1, name="two")], name="outer")
+    graph = snapshot(lambda x: outer(x).sum(), np.ones((1, 3), np.float32))
+    assert {node.module for node in graph.nodes if node.kind == "operation"} == {"inner.one", "two", ""}

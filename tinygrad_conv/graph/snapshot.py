@@ -142,22 +142,20 @@ def own_example(model: Any) -> tuple[Any, ...]:
 
 
 def _modules_of(f: Any) -> list[Any]:
-    """The module that `f` is, or those that its code names: a function of a loss usually calls a model."""
-    from ..nn.module import Module  # here, so that importing this package stays cheap
-
+    """The module (ours or Keras') that `f` is, or those that its code names: a loss usually calls a model."""
     found = [f, getattr(f, "__self__", None)]
     if inspect.isfunction(f):
         found += [f.__globals__.get(name) for name in f.__code__.co_names]
         for cell in f.__closure__ or ():
             with suppress(ValueError):  # a variable that has no value yet
                 found.append(cell.cell_contents)
-    return [thing for thing in found if isinstance(thing, Module)]
+    return [thing for thing in found if not isinstance(thing, type) and hasattr(thing, "named_modules")]
 
 
 def _argument_paths(f: Callable[..., Any], args: Sequence[Any]) -> list[str]:
     """A name for every leaf of the arguments: ``x``, or ``batch.0`` inside a list."""
     try:
-        bound = inspect.signature(getattr(f, "forward", f)).bind(*args)
+        bound = inspect.signature(getattr(f, "forward", getattr(f, "call", f))).bind(*args)
     except (TypeError, ValueError):  # no signature, or a wrong call: the call will tell
         return list(_paths(list(args), "input"))
     return [leaf for name, value in bound.arguments.items() for leaf in _paths(value, name)]

@@ -18,6 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from types import CodeType, ModuleType
 
 from ..errors import MissingExtraError
+from .layers import known_to_graphs
 
 __all__ = ["NAME", "install"]
 
@@ -81,10 +82,11 @@ class _Finder(MetaPathFinder):
 
 
 class _Whole(SourceFileLoader):
-    """Keras itself: when it is there, its backend has the name that it has."""
+    """Keras itself: when it is there, its layers are known to graphs, and its backend has the name that it has."""
 
     def exec_module(self, module: ModuleType) -> None:
         super().exec_module(module)
+        known_to_graphs(sys.modules["keras.src.layers.layer"].Layer)
         sys.modules["keras.src.backend.config"]._BACKEND = NAME  # type: ignore[attr-defined]
         os.environ["KERAS_BACKEND"] = NAME
 
