@@ -180,6 +180,13 @@ def test_a_dense_layer_on_more_axes():
     assert [t.value for t in e.terms] == list(x[1, 1])
 
 
+def test_a_cell_that_nothing_reaches():
+    x, w = leaf(np.ones((1, 1, 1))), leaf(np.ones((2, 1, 1)))
+    e = tg.microscope(tg.conv1d_transpose(x, w, padding=1, dilation=2)).explain()
+    assert all(term.x is None for term in e.terms)
+    assert "= 0.0, which the tensor holds" in str(e)
+
+
 def test_a_first_layer_on_plain_data_is_explained():
     x = np.random.default_rng(0).normal(size=(1, 5, 5, 1)).astype("float32")
     layer = tg.nn.Conv2D(2, 3, seed=0)

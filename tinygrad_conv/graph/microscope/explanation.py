@@ -221,6 +221,8 @@ def _w(term: Term, kind: str) -> str:
 
 def _column(rows: list[tuple[str, str, str]]) -> list[str]:
     """``name += g * a = b``, aligned; empty where there is no name."""
+    if not rows:  # all that a cell looks at is padding
+        return []
     names, a, b = zip(*rows, strict=True)
     wide = max(map(len, names))
     return [
