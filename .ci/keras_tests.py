@@ -28,10 +28,15 @@ OPTIONS = (
     "--continue-on-collection-errors", "-c", "/dev/null",
 )  # fmt: skip
 
-# What fails, by a pattern of its name or of its error, and why.
+# By a pattern of the name or of the error. What cannot run here:
+ABSENT = (
+    r"No module named '(tensorflow|grain|jax|sklearn|orbax)'",
+    r"requires the ('orbax-checkpoint' package|(tensorflow|jax) module)",
+    r"requires (installing )?TensorFlow",
+    r"Backward-compat fixture missing",
+)
+# And what fails, with the reason.
 FAILING = {
-    r"No module named '(tensorflow|grain|jax|sklearn)'": "the test itself needs another library",
-    r"requires the (tensorflow|jax) module": "the test itself needs another library",
     r"bfloat16|float8": "NumPy has neither dtype",
     r"Flash attention is not supported": "there is no such kernel for a CPU",
     r"test_is_tensor": "a NumPy array counts as a tensor here, as on Keras' NumPy backend",
@@ -66,8 +71,11 @@ class Collector:
 
 
 def reason(name: str, error: str) -> str | None:
-    last = "\n".join(line for line in error.splitlines() if line.startswith("E  "))
-    return next((why for pattern, why in FAILING.items() if re.search(pattern, f"{name}\n{last}")), None)
+    """Why a test fails, as far as this file knows; nothing ("") if it cannot run."""
+    text = "\n".join([name, *(line for line in error.splitlines() if line.startswith("E  "))])
+    if any(re.search(pattern, text) for pattern in ABSENT):
+        return ""
+    return next((why for pattern, why in FAILING.items() if re.search(pattern, text)), None)
 
 
 def helpers() -> None:
@@ -112,10 +120,12 @@ def main(parts: list[str]) -> int:
             unknown.append((name, error))
         else:
             explained[why] = explained.get(why, 0) + 1
+    absent = explained.pop("", 0)
     for name, error in unknown:
         print(f"\nFAILED {name}\n{error[-1500:]}")
-    total = found.passed + len(found.failed)
-    print(f"\n{found.passed} of {total} pass ({found.passed / max(total, 1):.1%}), {found.skipped} skipped")
+    total = found.passed + len(found.failed) - absent
+    print(f"\n{found.passed} of {total} pass ({found.passed / max(total, 1):.1%}), {found.skipped} are skipped,")
+    print(f"{absent} need another library, or a file that is not in the wheel")
     for why, count in sorted(explained.items(), key=lambda item: -item[1]):
         print(f"  {count:4} fail: {why}")
     print(f"  {len(unknown):4} fail, and nothing explains it")

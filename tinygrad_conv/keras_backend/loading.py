@@ -32,6 +32,7 @@ OURS = {  # modules of Keras that get what is public in one of ours
     f"{STOCK}.numpy": "numeric",
     f"{STOCK}.trainer": "trainer",
     "keras.src.trainers.data_adapters.data_adapter_utils": "feeding",
+    "keras.src.utils.backend_utils": "switching",
 }
 ARRAYS = {f"{STOCK}.{name}" for name in ("core", "nn", "math", "numpy", "random", "rnn", "image", "linalg")}
 

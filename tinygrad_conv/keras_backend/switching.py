@@ -1,0 +1,19 @@
+"""What asks for a backend by name: what `keras.src.utils.backend_utils` gets from this engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras.src import backend
+from keras.src.utils import backend_utils as stock
+
+__all__ = ["DynamicBackend"]
+
+NAME = "tinygrad_conv"
+
+
+class DynamicBackend(stock.DynamicBackend):  # type: ignore[misc]
+    """What Keras' preprocessing layers compute with: this backend, or another one's for pipelines of data."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(backend, name) if self._backend == NAME else super().__getattr__(name)
