@@ -55,16 +55,17 @@ def content(who: str, path: Path) -> bytes:
 
 
 def _run(who: str, path: Path) -> ModuleType:
-    content(who, path)  # for its error
+    source = content(who, path)
     spec = spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise ArgumentError(f"{who}: {path} is no Python file")
     module = module_from_spec(spec)
+    code = compile(source, str(path), "exec", dont_inherit=True)  # not what Python has kept of an earlier version
     with _findable(path.resolve().parent):
         before = sys.modules.get(path.stem)
         sys.modules[path.stem] = module  # where dataclasses look for it
         try:
-            spec.loader.exec_module(module)
+            exec(code, vars(module))
         finally:
             del sys.modules[path.stem]
             if before is not None:

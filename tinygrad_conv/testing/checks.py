@@ -27,6 +27,7 @@ __all__ = [
     "primitive_case",
     "primitive_sample",
     "run",
+    "said",
 ]
 
 Function = Callable[..., Any]
@@ -111,7 +112,7 @@ def check_gradients(
         raise replay.with_test(error, test) from error.__cause__
 
 
-_said: set[tuple[str, str]] = set()
+said: set[tuple[str, str]] = set()  # lines that are not logged again
 
 
 def _say(case: Case) -> None:
@@ -121,8 +122,8 @@ def _say(case: Case) -> None:
     if case.unit > DOUBLE or (rough and case.resolution() > DOUBLE):
         left_out.append("it computes in float32: checked to that precision")
     for line in left_out:
-        if (case.name, line) not in _said:
-            _said.add((case.name, line))
+        if (case.name, line) not in said:
+            said.add((case.name, line))
             _log.warning("%s: %s", case.name, line)
 
 

@@ -21,7 +21,7 @@ import threading
 from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from copy import copy
 from dataclasses import dataclass
@@ -38,6 +38,7 @@ from ..engine.tensor import Tensor
 from ..engine.walk import pull
 from ..errors import ArgumentError
 from .adapters import from_numpy
+from .adapting import MissingRuleError
 from .case import Case
 from .checks import PROPERTIES, primitive_case, run
 from .draw import Draw
@@ -242,8 +243,10 @@ def _derivatives(case: Case) -> list[Array]:
         cases += [case.gradient_case] if "reverse" in case.modes else []
         cases += [case.tangent_case] if "forward" in case.modes else []
     for each in cases:
-        found += [each.push(each.drawn)] if "forward" in case.modes else []
-        found += each.gradients if "reverse" in case.modes else []
+        with suppress(MissingRuleError):  # of another library, which has no such derivative
+            found += [each.push(each.drawn)] if "forward" in case.modes else []
+        with suppress(MissingRuleError):
+            found += each.gradients if "reverse" in case.modes else []
     return found
 
 

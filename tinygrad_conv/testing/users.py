@@ -14,7 +14,7 @@ from ..errors import ArgumentError
 from ..files.targets import fits, made, named, sizes
 from .adapters import from_autograd, from_jax, from_mygrad, from_numpy, from_torch
 from .case import BOTH
-from .checks import check_gradients
+from .checks import check_gradients, said
 from .draw import Draw
 from .report import GradientError
 
@@ -65,9 +65,12 @@ def _left_out() -> Iterator[list[str]]:
     lines: list[str] = []
     handler.emit = lambda record: lines.append(record.getMessage().partition(": ")[2])  # type: ignore[method-assign]
     log.addHandler(handler)
+    before = said.copy()
+    said.clear()  # it is to be said here, too
     try:
         yield lines
     finally:
+        said.update(before)
         log.removeHandler(handler)
 
 
