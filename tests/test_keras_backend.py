@@ -208,6 +208,12 @@ def test_a_model_is_saved_and_loaded(keras, tmp_path):
         np.testing.assert_array_equal(model.predict(x, verbose=0), again.predict(x, verbose=0))
 
 
+def test_a_regularizer_starts_from_a_number(keras):
+    weight = keras.Variable(np.array([1.0, -2.0], np.float32))
+    keras.regularizers.L1L2(0.5, 0.25)(weight).backward()
+    assert weight.value.grad.tolist() == [1.0, -1.5]
+
+
 def test_a_gradient_of_ones_own(keras):
     @keras.ops.custom_gradient
     def clipped(x):

@@ -72,7 +72,8 @@ def convert_to_tensor(x: Any, dtype: Any = None, sparse: Any = None, ragged: Any
     if isinstance(x, KerasVariable):
         x = x.value
     if sparse or ragged or not isinstance(x, (Tensor, list, tuple)):
-        return _convert(x, dtype, sparse, ragged)
+        array = _convert(x, dtype, sparse, ragged)
+        return array[()] if isinstance(x, (int, float)) else array  # a number: ``+=`` of a tensor makes a tensor of it
     if dtype is None and not isinstance(x, Tensor):
         dtype = result_type(*(getattr(item, "dtype", type(item)) for item in tree.flatten(x)))
     return arrays.array(x, None if dtype is None else standardize_dtype(dtype))
