@@ -295,3 +295,16 @@ def test_the_same_bytes_in_every_process():
     outputs = {run.communicate()[0] for run in runs}
     assert [run.returncode for run in runs] == [0, 0, 0]
     assert len(outputs) == 1
+
+
+def test_modules_of_other_libraries_are_none_of_ours():
+    class Theirs:  # as PyTorch's modules are
+        def named_modules(self):
+            yield "", self
+
+        def named_parameters(self):
+            yield "weight", np.ones(2)
+
+    theirs = Theirs()
+    graph = snapshot(lambda x: tg.exp(x) * len(list(theirs.named_modules())), 1.0)
+    assert [node.kind for node in graph.nodes].count("parameter") == 0

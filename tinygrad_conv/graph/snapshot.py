@@ -149,7 +149,7 @@ def _modules_of(f: Any) -> list[Any]:
         for cell in f.__closure__ or ():
             with suppress(ValueError):  # a variable that has no value yet
                 found.append(cell.cell_contents)
-    return [thing for thing in found if not isinstance(thing, type) and hasattr(thing, "named_modules")]
+    return [thing for thing in found if not isinstance(thing, type) and hasattr(thing, "_path_of")]
 
 
 def _argument_paths(f: Callable[..., Any], args: Sequence[Any]) -> list[str]:
