@@ -225,6 +225,34 @@ def test_a_gradient_of_ones_own(keras):
     assert tg.grad(lambda x: (clipped(x) * np.array([0.5, 7.0])).sum())(np.ones(2)).tolist() == [0.5, 1.0]
 
 
+def test_a_gradient_is_not_lost_on_the_way(keras):
+    """Where one would be, it is refused."""
+
+    class Careless(keras.layers.Layer):
+        def build(self, shape):
+            self.w = self.add_weight(shape=(3,))
+
+        def call(self, x):
+            return x * np.asarray(self.w)
+
+    layer = Careless()
+    with pytest.raises(tg.errors.GraphError, match="its gradient would be lost"):
+        layer(np.ones((2, 3), np.float32))
+    assert np.asarray(layer.w).shape == layer.w.numpy().shape == (3,)
+
+    @keras.ops.custom_gradient
+    def scaled(x, by=1.0):
+        return x * by, lambda g: g * by
+
+    with pytest.raises(tg.errors.GraphError, match="pass it by position"):
+        scaled(np.ones(3, np.float32), by=layer.w)
+
+
+def test_relu6_keeps_nan(keras):
+    x = np.array([-1.0, 3.0, 6.0, 9.0, np.inf, np.nan], np.float32)
+    np.testing.assert_array_equal(keras.ops.relu6(x), [0, 3, 6, 6, 6, np.nan])
+
+
 def test_functions_that_write_in_place_elsewhere(keras):
     ops, x = keras.ops, np.arange(6.0).reshape(3, 2)
     at, more = np.array([[0], [2], [0]]), np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])

@@ -12,10 +12,10 @@ from keras.src.backend.common.dtypes import result_type
 from keras.src.backend.numpy import core as stock
 
 from ..engine.checkpoint import checkpoint
-from ..engine.modes import is_grad_enabled, no_grad
+from ..engine.modes import MODE, is_grad_enabled, no_grad
 from ..engine.primitive import opaque
 from ..engine.tensor import Tensor
-from ..errors import NotDefinedError
+from ..errors import GraphError, NotDefinedError
 from ..ops.indexing import scatter as scattered
 from ..ops.indexing import set_at
 from . import arrays
@@ -52,8 +52,12 @@ class Variable(KerasVariable):  # type: ignore[misc]
         if self._value is not None:
             self._value.requires_grad = self._follows()
 
+    def numpy(self) -> Any:
+        return convert_to_numpy(self.value)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        return np.array(convert_to_numpy(self.value), dtype)
+        value = self.value if MODE.get().module is not None else self.numpy()
+        return np.array(value, dtype)  # in a layer, a tensor that is followed refuses that: its gradient would be lost
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **named: Any) -> Any:
         return getattr(ufunc, method)(*(x.value if isinstance(x, Variable) else x for x in inputs), **named)
@@ -178,9 +182,17 @@ class custom_gradient:  # noqa: N801 (Keras' name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         args = tuple(x.value if isinstance(x, KerasVariable) else x for x in args)
+        followed = [k for k, x in enumerate(args) if _is_followed(x)]
+        nested = [x for x in (*args, *kwargs.values()) if not isinstance(x, Tensor)]
+        if is_grad_enabled() and (
+            any(map(_is_followed, kwargs.values())) or any(map(_is_followed, tree.flatten(nested)))
+        ):
+            raise GraphError(
+                "custom_gradient: expected what a gradient follows as an argument by position, got it as a keyword or "
+                "in a container, which `grad` cannot reach; pass it by position"
+            )
         with no_grad():
             outputs, grad = self.fun(*args, **kwargs)
-        followed = [k for k, x in enumerate(args) if isinstance(x, Tensor) and x.node is not None]
         if not followed or not is_grad_enabled():
             return outputs
         flat = [convert_to_tensor(y) for y in tree.flatten(outputs)]
@@ -200,6 +212,11 @@ class custom_gradient:  # noqa: N801 (Keras' name)
             return opaque(vjp=pulled, jvp=_no_jvp)(custom)(*(args[k] for k in followed), flat[j])
 
         return tree.pack_sequence_as(outputs, [attached(j) for j in range(len(flat))])
+
+
+def _is_followed(x: Any) -> bool:
+    x = x.value if isinstance(x, KerasVariable) else x
+    return isinstance(x, Tensor) and x.node is not None
 
 
 def _as_tensor(x: Any) -> Any:

@@ -66,7 +66,7 @@ def _along(f: Any, x: Any, axis: Any) -> Any:
 
 @_floating
 def relu6(x: Any) -> Any:
-    return where((x > 0) & (x < 6), x, np.array(6, x.dtype) * (x >= 6))
+    return where(x >= 6, np.array(6, x.dtype), activations.relu(x))
 
 
 @_floating

@@ -1,13 +1,14 @@
 """A model's step, compiled: a function of the values of all variables, which returns their new ones.
 
 Keras says of such a step that its Python code runs when it is traced. So nobody looks for what else the code can read,
-as `tg.compile` does elsewhere; but the plain attributes of layers, of the optimizer and of the loss are compared before
-each replay, so that a rate which a callback sets has its effect.
+as `tg.compile` does elsewhere; but the plain attributes of layers and of the optimizer, and their functions, are
+compared before each replay, so that a rate or an activation which a callback sets has its effect.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import Any
 
 from keras.src.backend.common.stateless_scope import StatelessScope
@@ -69,7 +70,7 @@ class CompiledStep:
         return returned
 
 
-_PLAIN = {int, float, str, bool, type(None)}
+_PLAIN = {int, float, str, bool, type(None), FunctionType}
 
 
 class _UnknownError(Exception):

@@ -60,15 +60,9 @@ class NumpyTrainer(Stock):  # type: ignore[misc]
         if self.train_function is not None and not force:
             return self.train_function
 
-        step = self._compiled(self.train_step, self.optimizer.variables if self.optimizer is not None else ())
-
-        def train_function(data: Any) -> Any:
-            for one in data:
-                logs = step(one)
-            return logs
-
-        self.train_function = train_function
-        return train_function
+        more = self.optimizer.variables if self.optimizer is not None else ()
+        self.train_function = _last(self._compiled(self.train_step, more))
+        return self.train_function
 
     def _compiled(self, step: Any, more: Any = ()) -> Any:
         """A step as `compile` asks for it."""
@@ -81,15 +75,8 @@ class NumpyTrainer(Stock):  # type: ignore[misc]
     def make_test_function(self, force: bool = False) -> Any:
         if self.test_function is not None and not force:
             return self.test_function
-        step = self._compiled(self.test_step)
-
-        def test_function(data: Any) -> Any:
-            for one in data:
-                logs = step(one)
-            return logs
-
-        self.test_function = test_function
-        return test_function
+        self.test_function = _last(self._compiled(self.test_step))
+        return self.test_function
 
     def make_predict_function(self, force: bool = False) -> Any:
         if self.predict_function is not None and not force:
@@ -219,6 +206,17 @@ class NumpyTrainer(Stock):  # type: ignore[misc]
     def predict_step(self, data: Any) -> Any:
         with no_grad():
             return super().predict_step(data)
+
+
+def _last(step: Any) -> Any:
+    """A function of some batches: a step on each; what the last one returned."""
+
+    def run(data: Any) -> Any:
+        for one in data:
+            logs = step(one)
+        return logs
+
+    return run
 
 
 def _size(x: Any) -> int:
