@@ -948,3 +948,14 @@ def test_mixed_arguments_by_keyword():
     assert tg.sum(x=x, axis=0).item() == 5
     assert tg.softmax(x, 0).shape == (2,)
     assert tg.clip(x, max=2.0).tolist() == [1.0, 2.0]
+
+
+def test_gradients_of_leaves_leave_grad_as_it_is():
+    from tinygrad_conv.engine.backward import gradients
+
+    a, b, c = (tg.Tensor([1.0, 2.0], requires_grad=True) for _ in range(3))
+    a.grad = np.ones(2)
+    of_a, of_b, of_c = gradients((a * a * b).sum(), [a, b, c])
+    assert (of_a.tolist(), of_b.tolist(), of_c) == ([2.0, 8.0], [1.0, 4.0], None)
+    assert a.grad.tolist() == [1.0, 1.0]
+    assert b.grad is None

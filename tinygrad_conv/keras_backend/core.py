@@ -183,10 +183,8 @@ class custom_gradient:  # noqa: N801 (Keras' name)
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         args = tuple(x.value if isinstance(x, KerasVariable) else x for x in args)
         followed = [k for k, x in enumerate(args) if _is_followed(x)]
-        nested = [x for x in (*args, *kwargs.values()) if not isinstance(x, Tensor)]
-        if is_grad_enabled() and (
-            any(map(_is_followed, kwargs.values())) or any(map(_is_followed, tree.flatten(nested)))
-        ):
+        beside = tree.flatten(([x for x in args if not isinstance(x, Tensor)], kwargs))
+        if is_grad_enabled() and any(map(_is_followed, beside)):
             raise GraphError(
                 "custom_gradient: expected what a gradient follows as an argument by position, got it as a keyword or "
                 "in a container, which `grad` cannot reach; pass it by position"
