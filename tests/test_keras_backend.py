@@ -276,6 +276,20 @@ def test_variables_in_numpy_keep_their_gradient(keras):
     assert not weight.value.requires_grad
 
 
+def test_a_tensor_meets_a_variable_in_a_layer(keras):
+    class Scaled(keras.layers.Layer):
+        def build(self, shape):
+            self.w = self.add_weight(shape=(3,), initializer="ones")
+
+        def call(self, x):
+            return tg.concat([tg.exp(x) * self.w + tg.sqrt(self.w) @ self.w, self.w[None], tg.stack([self.w])])
+
+    layer, x = Scaled(), tg.Tensor([[0.0, 0.0, 0.0]], requires_grad=True)
+    layer(x).sum().backward()
+    assert x.grad.tolist() == [[1.0, 1.0, 1.0]]
+    assert layer.w.value.grad.tolist() == [7.5, 7.5, 7.5]
+
+
 @pytest.mark.parametrize(
     ("code", "told"),
     [

@@ -116,6 +116,9 @@ if isinstance({x}, Tensor):
     {a}, {n}, tensors = {x}._array, {x}.node, True
 elif type({x}) not in PLAIN:
     {a} = plain_array({x}, primitive.shown)
+    if isinstance({a}, Tensor):  # which {x} stands for
+        {given} = {a}
+        {a}, {n}, tensors = {a}._array, {a}.node, True
 """
 _PARAMS = """\
 for value in params.values():
@@ -206,7 +209,7 @@ if more or params or {xs[-1]} is MISSING:
 tensors = False
 """
     for k in inputs:
-        unpack += _UNPACK.format(x=f"x{k}", a=f"a{k}", n=f"n{k}")
+        unpack += _UNPACK.format(x=f"x{k}", a=f"a{k}", n=f"n{k}", given=f"x{k}")
     unpack += _PARAMS + _keywords(primitive) if primitive.params else ""
     saved, guard = ["None"] * (len(inputs) + 2), ""
     for position in sorted(set().union(*primitive.reads)):
@@ -239,7 +242,8 @@ tensors = False
 
 def _parts_of_variadic(primitive: Declared, guard_residual: str) -> dict[str, str]:
     """For any number of inputs."""
-    unpack = _UNPACK.format(x="x", a="a", n="n") + "values.append(a)\nparents.append(n)\n"
+    unpack = _UNPACK.format(x="x", a="a", n="n", given="xs = [*xs]\n        xs[len(values)]")
+    unpack += "values.append(a)\nparents.append(n)\n"
     unpack = f"values, parents, tensors = [], [], False\nfor x in xs:\n{indent(unpack, '    ')}"
     reads = primitive.reads[0]
     y, residual = "y" if -2 in reads else None, "residual" if -1 in reads else None

@@ -562,10 +562,13 @@ PLAIN = frozenset({ndarray, bool, int, float, complex, *(np.dtype(code).type for
 def _operand(value: Any) -> Any:
     """An operation's input as an array, if it is neither a tensor nor among what is taken as it is.
 
-    A list, or what else has numbers (a buffer, another library's array), may be changed later, so it is copied.
+    A list, or what else has numbers (a buffer, another library's array), may be changed later, so it is copied. What
+    stands for a tensor, as a variable of Keras does, gives it with a method ``__tensor__``.
     """
     if isinstance(value, Tensor):
         return value
+    if (stands_for := getattr(type(value), "__tensor__", None)) is not None:
+        return stands_for(value)
     if isinstance(value, ndarray):  # of a subclass
         array = bare_array(value)
         expose(array, late=False)

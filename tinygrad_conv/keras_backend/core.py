@@ -55,6 +55,9 @@ class Variable(KerasVariable):  # type: ignore[misc]
     def numpy(self) -> Any:
         return convert_to_numpy(self.value)
 
+    def __tensor__(self) -> Any:
+        return self.value
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         value = self.value if MODE.get().module is not None else self.numpy()
         return np.array(value, dtype)  # in a layer, a tensor that is followed refuses that: its gradient would be lost
