@@ -103,6 +103,17 @@ class Optimizer(Checked):
         No parameters, one twice, or a learning rate or weight decay that is out of range (or NaN).
     DTypeError
         Something among `params` that is not a tensor requiring a gradient.
+
+    >>> import tinygrad_conv as tg
+    >>> class Sign(Optimizer):
+    ...     def update(self, p, g, state, lr):
+    ...         return p - lr * np.sign(g)
+    >>> w = tg.nn.Parameter([1.0, -2.0])
+    >>> optimizer = Sign([w], lr=0.5)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.tolist()
+    [0.5, -1.5]
     """
 
     slots: Sequence[str] = ()  # the names of the arrays kept for each parameter
@@ -238,6 +249,18 @@ class SGD(Optimizer):
         Look ahead: ``p -= lr * (g + momentum * v)``. Source: Sutskever et al. (2013).
     weight_decay : float
         Adds ``weight_decay * p`` to g.
+
+    >>> import tinygrad_conv as tg
+    >>> w = tg.nn.Parameter([1.0])
+    >>> optimizer = SGD([w], lr=0.1, momentum=0.5)
+    >>> for _ in range(3):
+    ...     optimizer.zero_grad()
+    ...     w.sum().backward()
+    ...     optimizer.step()
+    ...     print(round(w.item(), 3))
+    0.9
+    0.75
+    0.575
     """
 
     _kernel, arrays = kernels.sgd, ("velocity",)
@@ -271,6 +294,14 @@ class Adam(Optimizer):
         Adds ``weight_decay * p`` to g (see `AdamW` for the other kind).
 
     Source: Kingma & Ba, "Adam" (2015); the defaults are theirs.
+
+    >>> import tinygrad_conv as tg
+    >>> w = tg.nn.Parameter([1.0, 1.0])
+    >>> optimizer = Adam([w], lr=0.1)
+    >>> (w * tg.Tensor([1.0, 1000.0])).sum().backward()
+    >>> optimizer.step()
+    >>> w.numpy().round(4)
+    array([0.9, 0.9])
     """
 
     slots = arrays = ("mean", "square")
@@ -297,6 +328,14 @@ class AdamW(Adam):
     """`Adam` with decoupled weight decay: ``p *= 1 - lr * weight_decay`` before each step.
 
     Source: Loshchilov & Hutter, "Decoupled weight decay regularization" (2019).
+
+    >>> import tinygrad_conv as tg
+    >>> w = tg.nn.Parameter([10.0])
+    >>> optimizer = AdamW([w], lr=0.1, weight_decay=0.5)
+    >>> (0 * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.tolist()
+    [9.5]
     """
 
     decoupled = True
@@ -314,6 +353,14 @@ class RMSprop(Optimizer):
     With `momentum`, ``v = momentum * v + g / (√s + epsilon)`` and ``p -= lr * v``. With `centered`, the running mean
     of g is taken off s: an estimate of the variance. Source: Hinton, lecture 6e of "Neural networks for machine
     learning" (2012); Graves (2013) for `centered`.
+
+    >>> import tinygrad_conv as tg
+    >>> w = tg.nn.Parameter([1.0, 1.0])
+    >>> optimizer = RMSprop([w], lr=0.01, rho=0.99)
+    >>> (w * tg.Tensor([1.0, 1000.0])).sum().backward()
+    >>> optimizer.step()
+    >>> w.numpy().round(4)
+    array([0.9, 0.9])
     """
 
     _kernel, arrays = kernels.rmsprop, ("square", "mean", "velocity")
@@ -334,6 +381,18 @@ class Adagrad(Optimizer):
     """Steps divided by the root of the sum of all squared gradients: ``s += g²``, ``p -= lr * g / (√s + epsilon)``.
 
     `initial` is what s starts from. Source: Duchi et al., "Adaptive subgradient methods" (2011).
+
+    >>> import tinygrad_conv as tg
+    >>> w = tg.nn.Parameter([1.0])
+    >>> optimizer = Adagrad([w], lr=0.1)
+    >>> for _ in range(3):
+    ...     optimizer.zero_grad()
+    ...     w.sum().backward()
+    ...     optimizer.step()
+    ...     print(round(w.item(), 4))
+    0.9
+    0.8293
+    0.7716
     """
 
     slots = ("sum",)
@@ -390,7 +449,15 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: Positive) -> Tensor:
 @checked
 @effect
 def clip_grad_value(params: Iterable[Tensor], max_value: Positive) -> None:
-    """Limit each element of the gradients to [-max_value, max_value]."""
+    """Limit each element of the gradients to [-max_value, max_value].
+
+    >>> import tinygrad_conv as tg
+    >>> w = tg.nn.Parameter([3.0, 0.1])
+    >>> (w * w).sum().backward()
+    >>> clip_grad_value([w], 1.0)
+    >>> w.grad
+    Tensor([1. , 0.2])
+    """
     for p in params:
         if p.node is not None and p.node.grad is not None:
             p.node.grad = Tensor(np.clip(p.node.grad._array, -max_value, max_value))
@@ -421,7 +488,12 @@ class StepDecay:
 @checked
 @dataclass(frozen=True)
 class ExponentialDecay:
-    """``lr * factor ** (step / every)``: smooth; the same as `StepDecay` at multiples of `every`."""
+    """``lr * factor ** (step / every)``: smooth; the same as `StepDecay` at multiples of `every`.
+
+    >>> schedule = ExponentialDecay(0.1, every=10, factor=0.5)
+    >>> schedule(0), round(schedule(5), 4), schedule(10)
+    (0.1, 0.0707, 0.05)
+    """
 
     lr: NonNegative
     every: Positive

@@ -128,12 +128,26 @@ def no_grad(f: Callable[..., Any] | None = None) -> Any:
 
 
 def enable_grad(f: Callable[..., Any] | None = None) -> Any:
-    """Record in this block (or decorated function) even inside `no_grad`."""
+    """Record in this block (or decorated function) even inside `no_grad`.
+
+    >>> import tinygrad_conv as tg
+    >>> x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    >>> with tg.no_grad(), tg.enable_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    True
+    """
     return mode(recording=True) if f is None else mode(recording=True)(f)
 
 
 def is_grad_enabled() -> bool:
-    """Is the graph recorded here? Holds for this thread and async task."""
+    """Is the graph recorded here? Holds for this thread and async task.
+
+    >>> import tinygrad_conv as tg
+    >>> with tg.no_grad():
+    ...     tg.is_grad_enabled()
+    False
+    """
     return MODE.get().recording
 
 

@@ -89,6 +89,11 @@ class Primitive:
         The inputs, keywords and "y" whose axis 0 is a batch. Without "y", the result is a sum over the batch.
     ordered : bool
         The inputs are not alike, and nothing but their place says which is which: pictures number them.
+
+    >>> import tinygrad_conv as tg
+    >>> tanh = tg.primitives()["tanh"]
+    >>> tanh.kind, tanh.inputs, tanh.label
+    ('elementwise', ('x',), 'tanh')
     """
 
     positions: tuple[int, ...] = ()  # of the inputs; none where their number varies
@@ -467,6 +472,13 @@ def opaque(*, vjp: Any = None, jvp: Any = None, **declared: Any) -> Callable[[Ca
         ``vjp(g, ...)`` pulls a cotangent back to that input, ``jvp(t, ...)`` pushes that input's tangent forward.
     residual : bool
         The forward function returns ``(y, residual)``; rules may ask for ``residual``, which is data.
+
+    >>> import tinygrad_conv as tg
+    >>> @opaque(vjp=lambda g, x: g * tg.cos(x), jvp=lambda t, x: t * tg.cos(x), domain=(-3, 3))
+    ... def my_sin(x):
+    ...     return np.sin(x)
+    >>> tg.grad(my_sin)(0.0)
+    Tensor(1.)
     """
 
     def declare(forward: Callable[P, Any]) -> Callable[P, Tensor]:

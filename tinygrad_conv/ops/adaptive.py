@@ -131,7 +131,11 @@ def adaptive_avg_pool2d(x: Real, output_size: IntOrInts, data_format: DataFormat
 
 @checked
 def adaptive_avg_pool3d(x: Real, output_size: IntOrInts, data_format: DataFormat = "channels_last") -> Tensor:
-    """`adaptive_avg_pool2d` over three axes: (N, D, H, W, C) to (N, od, oh, ow, C)."""
+    """`adaptive_avg_pool2d` over three axes: (N, D, H, W, C) to (N, od, oh, ow, C).
+
+    >>> adaptive_avg_pool3d(Tensor(np.arange(8.0).reshape(1, 2, 2, 2, 1)), (1, 1, 2)).reshape(2)
+    Tensor([3., 4.])
+    """
     return _adaptive_avg_pool("adaptive_avg_pool3d", 3, x, output_size, data_format)
 
 
@@ -154,6 +158,9 @@ def adaptive_max_pool2d(
     """Maxima over the windows of `adaptive_avg_pool2d`; with `return_indices`, also where they are, as `max_pool2d`.
 
     Derivative: 1 at the first maximum of each window in row-major order.
+
+    >>> adaptive_max_pool2d(Tensor(np.arange(12.0).reshape(1, 3, 4, 1)), (1, 2)).reshape(2)
+    Tensor([ 9., 11.])
     """
     return _adaptive_max_pool("adaptive_max_pool2d", 2, x, output_size, data_format, return_indices)
 
@@ -162,7 +169,11 @@ def adaptive_max_pool2d(
 def adaptive_max_pool3d(
     x: Real, output_size: IntOrInts, data_format: DataFormat = "channels_last", return_indices: bool = False
 ) -> Any:
-    """`adaptive_max_pool2d` over three axes: (N, D, H, W, C) to (N, od, oh, ow, C)."""
+    """`adaptive_max_pool2d` over three axes: (N, D, H, W, C) to (N, od, oh, ow, C).
+
+    >>> adaptive_max_pool3d(Tensor(np.arange(8.0).reshape(1, 2, 2, 2, 1)), (1, 1, 2)).reshape(2)
+    Tensor([6., 7.])
+    """
     return _adaptive_max_pool("adaptive_max_pool3d", 3, x, output_size, data_format, return_indices)
 
 
@@ -231,6 +242,12 @@ def max_unpool2d(
     Returns y : (N, H, W, C). Where windows overlap and share a maximum, the last one's element stays.
 
     Raises ShapeError and ArgumentError for indices that do not fit.
+
+    >>> from tinygrad_conv import max_pool2d
+    >>> y, places = max_pool2d(Tensor(np.arange(4.0).reshape(1, 2, 2, 1)), return_indices=True)
+    >>> max_unpool2d(y, places).reshape(2, 2)
+    Tensor([[0., 0.],
+            [0., 3.]])
     """
     return _max_unpool("max_unpool2d", 2, x, indices, pool_size, stride, padding, output_size, data_format)
 
@@ -240,7 +257,13 @@ def max_unpool3d(
     x: Real, indices: Array, pool_size: IntOrInts = 2, stride: IntOrInts | None = None, padding: Padding = "valid",
     output_size: IntOrInts | None = None, data_format: DataFormat = "channels_last",
 ) -> Tensor:  # fmt: skip
-    """`max_unpool2d` over three axes."""
+    """`max_unpool2d` over three axes.
+
+    >>> from tinygrad_conv import max_pool3d
+    >>> y, places = max_pool3d(Tensor(np.arange(8.0).reshape(1, 2, 2, 2, 1)), return_indices=True)
+    >>> max_unpool3d(y, places).reshape(8)
+    Tensor([0., 0., 0., 0., 0., 0., 0., 7.])
+    """
     return _max_unpool("max_unpool3d", 3, x, indices, pool_size, stride, padding, output_size, data_format)
 
 

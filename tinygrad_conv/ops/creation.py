@@ -134,7 +134,11 @@ def full(
 def zeros_like(
     x: Array, dtype: DType | None = None, requires_grad: bool = False, *, device: Device | None = None
 ) -> Tensor:
-    """All 0, with the shape and dtype of x."""
+    """All 0, with the shape and dtype of x.
+
+    >>> zeros_like(Tensor([1, 2, 3]))
+    Tensor([0, 0, 0])
+    """
     return made(np.zeros_like(array_of(x), dtype, subok=False), requires_grad)
 
 
@@ -142,7 +146,11 @@ def zeros_like(
 def ones_like(
     x: Array, dtype: DType | None = None, requires_grad: bool = False, *, device: Device | None = None
 ) -> Tensor:
-    """All 1, with the shape and dtype of x."""
+    """All 1, with the shape and dtype of x.
+
+    >>> ones_like(Tensor([[5.0, 7.0]]))
+    Tensor([[1., 1.]])
+    """
     return made(np.ones_like(array_of(x), dtype, subok=False), requires_grad)
 
 
@@ -150,7 +158,11 @@ def ones_like(
 def empty_like(
     x: Array, dtype: DType | None = None, requires_grad: bool = False, *, device: Device | None = None
 ) -> Tensor:
-    """All 0, with the shape and dtype of x (others leave undefined what it holds)."""
+    """All 0, with the shape and dtype of x (others leave undefined what it holds).
+
+    >>> empty_like(Tensor([5.0, 7.0]))
+    Tensor([0., 0.])
+    """
     return zeros_like(x, dtype, requires_grad)
 
 
@@ -159,7 +171,11 @@ def full_like(
     x: Array, fill_value: Array, dtype: DType | None = None, requires_grad: bool = False, *,
     device: Device | None = None,
 ) -> Tensor:  # fmt: skip
-    """All `fill_value`, with the shape and dtype of x."""
+    """All `fill_value`, with the shape and dtype of x.
+
+    >>> full_like(Tensor([5.0, 7.0]), 3)
+    Tensor([3., 3.])
+    """
     return made(np.full_like(array_of(x), fill_value, dtype, subok=False), requires_grad)
 
 

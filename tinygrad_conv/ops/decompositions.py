@@ -429,7 +429,11 @@ def cond(x: Array, p: Any = None) -> Tensor:
 @checked
 @plain
 def matrix_rank(x: Array, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
-    """How many singular values are above `tol`, or `rtol` times the largest, as integers without a gradient."""
+    """How many singular values are above `tol`, or `rtol` times the largest, as integers without a gradient.
+
+    >>> matrix_rank(Tensor([[1.0, 2.0], [2.0, 4.0]]))
+    Tensor(1)
+    """
     return np.linalg.matrix_rank(x, tol=tol, hermitian=hermitian, rtol=rtol)
 
 

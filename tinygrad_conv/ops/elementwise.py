@@ -560,119 +560,189 @@ def tanh(x: Array) -> Array:
 @checked
 @plain
 def equal(x1: Array, x2: Array) -> Array:
-    """x1 == x2, elementwise, as bools without a gradient."""
+    """x1 == x2, elementwise, as bools without a gradient.
+
+    >>> equal(Tensor([1.0, 2.0]), 2)
+    Tensor([False,  True])
+    """
     return np.equal(x1, x2)
 
 
 @checked
 @plain
 def not_equal(x1: Array, x2: Array) -> Array:
-    """x1 != x2, elementwise, as bools without a gradient."""
+    """x1 != x2, elementwise, as bools without a gradient.
+
+    >>> not_equal(Tensor([1.0, 2.0]), 2)
+    Tensor([ True, False])
+    """
     return np.not_equal(x1, x2)
 
 
 @checked
 @plain
 def less(x1: Array, x2: Array) -> Array:
-    """x1 < x2, elementwise, as bools without a gradient."""
+    """x1 < x2, elementwise, as bools without a gradient.
+
+    >>> less(Tensor([1.0, 2.0, 3.0]), 2)
+    Tensor([ True, False, False])
+    """
     return np.less(x1, x2)
 
 
 @checked
 @plain
 def less_equal(x1: Array, x2: Array) -> Array:
-    """x1 <= x2, elementwise, as bools without a gradient."""
+    """x1 <= x2, elementwise, as bools without a gradient.
+
+    >>> less_equal(Tensor([1.0, 2.0, 3.0]), 2)
+    Tensor([ True,  True, False])
+    """
     return np.less_equal(x1, x2)
 
 
 @checked
 @plain
 def greater(x1: Array, x2: Array) -> Array:
-    """x1 > x2, elementwise, as bools without a gradient."""
+    """x1 > x2, elementwise, as bools without a gradient.
+
+    >>> greater(Tensor([1.0, 2.0, 3.0]), 2)
+    Tensor([False, False,  True])
+    """
     return np.greater(x1, x2)
 
 
 @checked
 @plain
 def greater_equal(x1: Array, x2: Array) -> Array:
-    """x1 >= x2, elementwise, as bools without a gradient."""
+    """x1 >= x2, elementwise, as bools without a gradient.
+
+    >>> greater_equal(Tensor([1.0, 2.0, 3.0]), 2)
+    Tensor([False,  True,  True])
+    """
     return np.greater_equal(x1, x2)
 
 
 @checked
 @plain
 def logical_and(x1: Array, x2: Array) -> Array:
-    """Both true, elementwise."""
+    """Both true, elementwise.
+
+    >>> x = Tensor([-1.0, 0.5, 2.0])
+    >>> logical_and(x > 0, x < 1)
+    Tensor([False,  True, False])
+    """
     return np.logical_and(x1, x2)
 
 
 @checked
 @plain
 def logical_or(x1: Array, x2: Array) -> Array:
-    """Either true, elementwise."""
+    """Either true, elementwise.
+
+    >>> x = Tensor([-1.0, 0.5, 2.0])
+    >>> logical_or(x < 0, x > 1)
+    Tensor([ True, False,  True])
+    """
     return np.logical_or(x1, x2)
 
 
 @checked
 @plain
 def logical_xor(x1: Array, x2: Array) -> Array:
-    """Exactly one true, elementwise."""
+    """Exactly one true, elementwise.
+
+    >>> logical_xor([True, True, False], Tensor([True, False, False]))
+    Tensor([False,  True, False])
+    """
     return np.logical_xor(x1, x2)
 
 
 @checked
 @plain
 def logical_not(x: Array) -> Array:
-    """Not true, elementwise."""
+    """Not true, elementwise.
+
+    >>> logical_not(Tensor([0.0, 2.0]))
+    Tensor([ True, False])
+    """
     return np.logical_not(x)
 
 
 @checked
 @plain
 def bitwise_and(x1: Array, x2: Array) -> Array:
-    """x1 & x2 of integers, bit by bit, or of bools."""
+    """x1 & x2 of integers, bit by bit, or of bools.
+
+    >>> bin(bitwise_and(0b1100, 0b1010))
+    '0b1000'
+    """
     return np.bitwise_and(x1, x2)
 
 
 @checked
 @plain
 def bitwise_or(x1: Array, x2: Array) -> Array:
-    """x1 | x2 of integers, bit by bit, or of bools."""
+    """x1 | x2 of integers, bit by bit, or of bools.
+
+    >>> bin(bitwise_or(0b1100, 0b1010))
+    '0b1110'
+    """
     return np.bitwise_or(x1, x2)
 
 
 @checked
 @plain
 def bitwise_xor(x1: Array, x2: Array) -> Array:
-    """x1 ^ x2 of integers, bit by bit, or of bools."""
+    """x1 ^ x2 of integers, bit by bit, or of bools.
+
+    >>> bin(bitwise_xor(0b1100, 0b1010))
+    '0b110'
+    """
     return np.bitwise_xor(x1, x2)
 
 
 @checked
 @plain
 def bitwise_invert(x: Array) -> Array:
-    """~x of integers, bit by bit, or of bools."""
+    """~x of integers, bit by bit, or of bools.
+
+    >>> bitwise_invert(Tensor([0, 5])), bitwise_invert(Tensor([True]))
+    (Tensor([-1, -6]), Tensor([False]))
+    """
     return np.invert(x)
 
 
 @checked
 @plain
 def isnan(x: Array) -> Array:
-    """Is it not a number? Elementwise."""
+    """Is it not a number? Elementwise.
+
+    >>> isnan(Tensor([1.0, np.nan, np.inf]))
+    Tensor([False,  True, False])
+    """
     return np.isnan(x)
 
 
 @checked
 @plain
 def isinf(x: Array) -> Array:
-    """Is it infinite? Elementwise."""
+    """Is it infinite? Elementwise.
+
+    >>> isinf(Tensor([1.0, np.nan, -np.inf]))
+    Tensor([False, False,  True])
+    """
     return np.isinf(x)
 
 
 @checked
 @plain
 def isfinite(x: Array) -> Array:
-    """Is it neither infinite nor NaN? Elementwise."""
+    """Is it neither infinite nor NaN? Elementwise.
+
+    >>> isfinite(Tensor([1.0, np.nan, np.inf]))
+    Tensor([ True, False, False])
+    """
     return np.isfinite(x)
 
 

@@ -120,7 +120,11 @@ def fft(x: Array, n: Size | None = None, axis: int = -1, norm: Norm = None) -> T
 
 @checked
 def ifft(x: Array, n: Size | None = None, axis: int = -1, norm: Norm = None) -> Tensor:
-    """The inverse of `fft`."""
+    """The inverse of `fft`.
+
+    >>> ifft(fft(Tensor([1.0, 2.0, 3.0]))).real
+    Tensor([1., 2., 3.])
+    """
     x, n, axis, norm = _prepared("ifft", x, n, axis, norm)
     return _fft(_fitted(x, n, axis), axis=axis, norm=norm, inverse=True)
 
@@ -140,7 +144,11 @@ def rfft(x: Array, n: Size | None = None, axis: int = -1, norm: Norm = None) -> 
 
 @checked
 def irfft(x: Array, n: Size | None = None, axis: int = -1, norm: Norm = None) -> Tensor:
-    """The inverse of `rfft`: n real numbers, 2 (m - 1) of m points if n is not given."""
+    """The inverse of `rfft`: n real numbers, 2 (m - 1) of m points if n is not given.
+
+    >>> irfft(rfft(Tensor([1.0, 2.0, 3.0])), n=3)
+    Tensor([1., 2., 3.])
+    """
     if n is None:
         shape = np.shape(array_of(x))
         n = 2 * (shape[axis_of("irfft", axis, shape)] - 1)
@@ -150,14 +158,22 @@ def irfft(x: Array, n: Size | None = None, axis: int = -1, norm: Norm = None) ->
 
 @checked
 def hfft(x: Array, n: Size | None = None, axis: int = -1, norm: Norm = None) -> Tensor:
-    """The transform of what is conjugate-symmetric, given its first half: real numbers."""
+    """The transform of what is conjugate-symmetric, given its first half: real numbers.
+
+    >>> hfft(Tensor([2.0, 1.0]), n=3)
+    Tensor([4., 1., 1.])
+    """
     norm = "backward" if norm is None else norm
     return irfft(conj(x), n, axis, NORMS.get(norm, norm))
 
 
 @checked
 def ihfft(x: Array, n: Size | None = None, axis: int = -1, norm: Norm = None) -> Tensor:
-    """The inverse of `hfft`: the first half of what real numbers are the transform of."""
+    """The inverse of `hfft`: the first half of what real numbers are the transform of.
+
+    >>> ihfft(hfft(Tensor([2.0, 1.0]), n=3)).real
+    Tensor([2., 1.])
+    """
     norm = "backward" if norm is None else norm
     return conj(rfft(x, n, axis, NORMS.get(norm, norm)))
 
@@ -175,7 +191,12 @@ def _axes(what: str, x: Array, s: Any, axes: Any) -> list[tuple[int, int | None]
 
 @checked
 def fftn(x: Array, s: Sequence[Size] | None = None, axes: Axes = None, norm: Norm = None) -> Tensor:
-    """`fft` along several axes (all when None), the last one first."""
+    """`fft` along several axes (all when None), the last one first.
+
+    >>> fftn(Tensor([[1.0, 2.0], [3.0, 4.0]])).real
+    Tensor([[10., -2.],
+            [-4.,  0.]])
+    """
     y: Any = x
     for axis, n in reversed(_axes("fftn", x, s, axes)):
         y = fft(y, n, axis, norm)
@@ -184,7 +205,12 @@ def fftn(x: Array, s: Sequence[Size] | None = None, axes: Axes = None, norm: Nor
 
 @checked
 def ifftn(x: Array, s: Sequence[Size] | None = None, axes: Axes = None, norm: Norm = None) -> Tensor:
-    """The inverse of `fftn`."""
+    """The inverse of `fftn`.
+
+    >>> ifftn(fftn(Tensor([[1.0, 2.0], [3.0, 4.0]]))).real
+    Tensor([[1., 2.],
+            [3., 4.]])
+    """
     y: Any = x
     for axis, n in reversed(_axes("ifftn", x, s, axes)):
         y = ifft(y, n, axis, norm)
@@ -193,7 +219,11 @@ def ifftn(x: Array, s: Sequence[Size] | None = None, axes: Axes = None, norm: No
 
 @checked
 def rfftn(x: Array, s: Sequence[Size] | None = None, axes: Axes = None, norm: Norm = None) -> Tensor:
-    """`rfft` along the last of several axes, then `fft` along the others."""
+    """`rfft` along the last of several axes, then `fft` along the others.
+
+    >>> rfftn(Tensor(np.zeros((4, 6)))).shape
+    (4, 4)
+    """
     *others, (last, n) = _axes("rfftn", x, s, axes)
     y: Any = rfft(x, n, last, norm)
     for axis, m in reversed(others):
@@ -203,7 +233,12 @@ def rfftn(x: Array, s: Sequence[Size] | None = None, axes: Axes = None, norm: No
 
 @checked
 def irfftn(x: Array, s: Sequence[Size] | None = None, axes: Axes = None, norm: Norm = None) -> Tensor:
-    """The inverse of `rfftn`."""
+    """The inverse of `rfftn`.
+
+    >>> irfftn(rfftn(Tensor([[1.0, 2.0], [3.0, 4.0]])))
+    Tensor([[1., 2.],
+            [3., 4.]])
+    """
     *others, (last, n) = _axes("irfftn", x, s, axes)
     y: Any = x
     for axis, m in others:
@@ -213,25 +248,45 @@ def irfftn(x: Array, s: Sequence[Size] | None = None, axes: Axes = None, norm: N
 
 @checked
 def fft2(x: Array, s: Sequence[Size] | None = None, axes: Axes = (-2, -1), norm: Norm = None) -> Tensor:
-    """`fftn` along two axes."""
+    """`fftn` along two axes.
+
+    >>> fft2(Tensor(np.ones((2, 2)))).real
+    Tensor([[4., 0.],
+            [0., 0.]])
+    """
     return fftn(x, s, axes, norm)
 
 
 @checked
 def ifft2(x: Array, s: Sequence[Size] | None = None, axes: Axes = (-2, -1), norm: Norm = None) -> Tensor:
-    """`ifftn` along two axes."""
+    """`ifftn` along two axes.
+
+    >>> ifft2(fft2(Tensor([[1.0, 2.0], [3.0, 4.0]]))).real
+    Tensor([[1., 2.],
+            [3., 4.]])
+    """
     return ifftn(x, s, axes, norm)
 
 
 @checked
 def rfft2(x: Array, s: Sequence[Size] | None = None, axes: Axes = (-2, -1), norm: Norm = None) -> Tensor:
-    """`rfftn` along two axes."""
+    """`rfftn` along two axes.
+
+    >>> rfft2(Tensor(np.ones((2, 2)))).real
+    Tensor([[4., 0.],
+            [0., 0.]])
+    """
     return rfftn(x, s, axes, norm)
 
 
 @checked
 def irfft2(x: Array, s: Sequence[Size] | None = None, axes: Axes = (-2, -1), norm: Norm = None) -> Tensor:
-    """`irfftn` along two axes."""
+    """`irfftn` along two axes.
+
+    >>> irfft2(rfft2(Tensor([[1.0, 2.0], [3.0, 4.0]])))
+    Tensor([[1., 2.],
+            [3., 4.]])
+    """
     return irfftn(x, s, axes, norm)
 
 
@@ -243,13 +298,21 @@ def _shifts(x: Array, axes: Any, sign: int) -> tuple[tuple[int, ...], tuple[int,
 
 @checked
 def fftshift(x: Array, axes: Axes = None) -> Tensor:
-    """Frequency 0 in the middle: rolled by half along axes (all when None)."""
+    """Frequency 0 in the middle: rolled by half along axes (all when None).
+
+    >>> fftshift(fftfreq(4))
+    Tensor([-0.5 , -0.25,  0.  ,  0.25])
+    """
     return roll(x, *_shifts(x, axes, 1))
 
 
 @checked
 def ifftshift(x: Array, axes: Axes = None) -> Tensor:
-    """The inverse of `fftshift`."""
+    """The inverse of `fftshift`.
+
+    >>> ifftshift(fftshift(Tensor([1.0, 2.0, 3.0])))
+    Tensor([1., 2., 3.])
+    """
     return roll(x, *_shifts(x, axes, -1))
 
 

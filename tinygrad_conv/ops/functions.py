@@ -306,21 +306,33 @@ def nextafter(x1: Array, x2: Array) -> Array:
 @checked
 @plain
 def signbit(x: Array) -> Any:
-    """Is there a minus before it, be it of 0 or of NaN? Elementwise, without a gradient."""
+    """Is there a minus before it, be it of 0 or of NaN? Elementwise, without a gradient.
+
+    >>> signbit(Tensor([-1.0, -0.0, 0.0]))
+    Tensor([ True,  True, False])
+    """
     return np.signbit(x)
 
 
 @checked
 @plain
 def bitwise_left_shift(x1: Array, x2: Array) -> Any:
-    """The bits of integers x1 moved to the left by x2 places, without a gradient."""
+    """The bits of integers x1 moved to the left by x2 places, without a gradient.
+
+    >>> bitwise_left_shift(Tensor([1, 3]), 2)
+    Tensor([ 4, 12])
+    """
     return np.left_shift(x1, x2)
 
 
 @checked
 @plain
 def bitwise_right_shift(x1: Array, x2: Array) -> Any:
-    """The bits of integers x1 moved to the right by x2 places, without a gradient."""
+    """The bits of integers x1 moved to the right by x2 places, without a gradient.
+
+    >>> bitwise_right_shift(Tensor([4, 13]), 2)
+    Tensor([1, 3])
+    """
     return np.right_shift(x1, x2)
 
 

@@ -321,7 +321,14 @@ def _one_hot(labels: Any, num_classes: int | None, dtype: Any) -> Any:
 @checked
 @plain
 def check_labels(what: str, labels: Any, num_classes: int) -> None:
-    """Raise ArgumentError unless every label is in 0 ... num_classes - 1, naming the first that is not."""
+    """Raise ArgumentError unless every label is in 0 ... num_classes - 1, naming the first that is not.
+
+    >>> try:
+    ...     check_labels("my loss", np.array([0, 3]), 3)
+    ... except ArgumentError as error:
+    ...     print(str(error).split(";")[0])
+    my loss: expected labels from 0 to 2, got 3 at index 1
+    """
     if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
         wrong = (labels < 0) | (labels >= num_classes)
         where_ = tuple(int(k) for k in np.argwhere(wrong)[0])

@@ -224,7 +224,12 @@ def array_split(x: Array, indices_or_sections: int | Sequence[int], axis: int = 
 
 @checked
 def hsplit(x: Array, indices_or_sections: int | Sequence[int]) -> list[Tensor]:
-    """`split` along axis 1; of a vector along axis 0."""
+    """`split` along axis 1; of a vector along axis 0.
+
+    >>> hsplit(Tensor([[1.0, 2.0], [3.0, 4.0]]), 2)[0]
+    Tensor([[1.],
+            [3.]])
+    """
     ndim = np.ndim(array_of(x))
     if ndim == 0:
         raise ShapeError("hsplit: expected at least 1 axis, got a scalar")
@@ -233,14 +238,22 @@ def hsplit(x: Array, indices_or_sections: int | Sequence[int]) -> list[Tensor]:
 
 @checked
 def vsplit(x: Array, indices_or_sections: int | Sequence[int]) -> list[Tensor]:
-    """`split` along axis 0, of at least two axes."""
+    """`split` along axis 0, of at least two axes.
+
+    >>> vsplit(Tensor([[1.0, 2.0], [3.0, 4.0]]), 2)
+    [Tensor([[1., 2.]]), Tensor([[3., 4.]])]
+    """
     _needs_axes("vsplit", x, 2)
     return split(x, indices_or_sections, 0)
 
 
 @checked
 def dsplit(x: Array, indices_or_sections: int | Sequence[int]) -> list[Tensor]:
-    """`split` along axis 2."""
+    """`split` along axis 2.
+
+    >>> [part.shape for part in dsplit(Tensor(np.zeros((2, 2, 5))), [3])]
+    [(2, 2, 3), (2, 2, 2)]
+    """
     _needs_axes("dsplit", x, 3)
     return split(x, indices_or_sections, 2)
 
@@ -409,14 +422,24 @@ def extract(condition: Any, x: Array) -> Tensor:
 
 @checked
 def fliplr(x: Array) -> Tensor:
-    """Columns in reverse order: `flip` along axis 1."""
+    """Columns in reverse order: `flip` along axis 1.
+
+    >>> fliplr(Tensor([[1.0, 2.0], [3.0, 4.0]]))
+    Tensor([[2., 1.],
+            [4., 3.]])
+    """
     _needs_axes("fliplr", x, 2)
     return flip(x, 1)
 
 
 @checked
 def flipud(x: Array) -> Tensor:
-    """Rows in reverse order: `flip` along axis 0."""
+    """Rows in reverse order: `flip` along axis 0.
+
+    >>> flipud(Tensor([[1.0, 2.0], [3.0, 4.0]]))
+    Tensor([[3., 4.],
+            [1., 2.]])
+    """
     _needs_axes("flipud", x, 1)
     return flip(x, 0)
 

@@ -73,7 +73,11 @@ def _matmul_fix(a: tuple[int, ...], b: tuple[int, ...]) -> str:
 
 @checked
 def dot(x1: Array, x2: Array) -> Tensor:
-    """NumPy's dot: a product of scalars, `matmul` up to two axes, else a sum over x1's last and x2's last but one."""
+    """NumPy's dot: a product of scalars, `matmul` up to two axes, else a sum over x1's last and x2's last but one.
+
+    >>> dot(Tensor([1.0, 2.0]), [3.0, 4.0])
+    Tensor(11.)
+    """
     a, b = np.ndim(array_of(x1)), np.ndim(array_of(x2))
     if a == 0 or b == 0:
         return multiply(*(x if isinstance(x, Tensor) else np.asarray(x) for x in (x1, x2)))  # numbers count as arrays
@@ -303,6 +307,10 @@ def linalg_norm(
 def vector_norm(x: Array, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Tensor:
     """A norm of all elements along some axes as one vector: Euclidean (2), inf, -inf, or any power p; 0 counts those
     that are not 0.
+
+    >>> x = Tensor([3.0, -4.0, 0.0])
+    >>> [vector_norm(x, ord=p).item() for p in (2, 1, np.inf, 0)]
+    [5.0, 7.0, 4.0, 2.0]
     """
     axes = normalize_axes(axis, np.ndim(array_of(x)))
     if np.asarray(array_of(x)).dtype.kind in "iub":

@@ -85,7 +85,12 @@ def polyvalnd(points: Arrays, c: Array) -> Tensor:
 
 @checked
 def polygrid2d(x: Array, y: Array, c: Array) -> Tensor:
-    """The polynomial Σ c_ij x^i y^j at all pairs of x and y, the lowest powers first."""
+    """The polynomial Σ c_ij x^i y^j at all pairs of x and y, the lowest powers first.
+
+    >>> polygrid2d(Tensor([1.0, 2.0]), Tensor([1.0, 10.0]), [[0.0, 1.0], [1.0, 0.0]])
+    Tensor([[ 2., 11.],
+            [ 3., 12.]])
+    """
     return _ascending(_ascending(c, x, apart=True), y, apart=True)
 
 
@@ -150,7 +155,11 @@ def polyadd(a1: Array, a2: Array) -> Tensor:
 
 @checked
 def polysub(a1: Array, a2: Array) -> Tensor:
-    """The difference of two polynomials."""
+    """The difference of two polynomials.
+
+    >>> polysub(Tensor([1.0, 2.0]), [3.0])
+    Tensor([ 1., -1.])
+    """
     a, b = _aligned("polysub", a1, a2)
     return a - b
 

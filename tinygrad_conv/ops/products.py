@@ -196,7 +196,12 @@ def diag(x: Array, k: int = 0) -> Tensor:
 
 @checked
 def diagflat(x: Array, k: int = 0) -> Tensor:
-    """The matrix with the flattened array on its k-th diagonal."""
+    """The matrix with the flattened array on its k-th diagonal.
+
+    >>> diagflat(Tensor([1.0, 2.0]))
+    Tensor([[1., 0.],
+            [0., 2.]])
+    """
     return diag(reshape(x, (-1,)), k)
 
 

@@ -234,14 +234,22 @@ def cumsum(x: Array, axis: int | None = None) -> Array:
 @checked
 @plain
 def argmax(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
-    """The index of the first largest element, as an integer without a gradient."""
+    """The index of the first largest element, as an integer without a gradient.
+
+    >>> argmax(Tensor([[1.0, 5.0], [7.0, 2.0]]), axis=1)
+    Tensor([1, 0])
+    """
     return np.argmax(x, axis=axis, keepdims=keepdims)
 
 
 @checked
 @plain
 def argmin(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
-    """The index of the first smallest element, as an integer without a gradient."""
+    """The index of the first smallest element, as an integer without a gradient.
+
+    >>> argmin(Tensor([3.0, 1.0, 1.0]))
+    Tensor(1)
+    """
     return np.argmin(x, axis=axis, keepdims=keepdims)
 
 
@@ -251,6 +259,9 @@ def argsort(x: Array, axis: int = -1, descending: bool = False, stable: bool = T
     """The indices that would sort, as integers without a gradient; NaN stands last, or first if descending.
 
     `stable` is accepted for compatibility: it is always so.
+
+    >>> argsort(Tensor([3.0, 1.0, 2.0]))
+    Tensor([1, 2, 0])
     """
     if not descending:
         return np.argsort(x, axis=axis, kind="stable")
@@ -262,21 +273,33 @@ def argsort(x: Array, axis: int = -1, descending: bool = False, stable: bool = T
 @checked
 @plain
 def all(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
-    """Are all true? As bools without a gradient."""
+    """Are all true? As bools without a gradient.
+
+    >>> all(Tensor([[1.0, 2.0], [0.0, 3.0]]) > 0, axis=1)
+    Tensor([ True, False])
+    """
     return np.all(x, axis=axis, keepdims=keepdims)
 
 
 @checked
 @plain
 def any(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
-    """Is any true? As bools without a gradient."""
+    """Is any true? As bools without a gradient.
+
+    >>> any(isnan(Tensor([1.0, np.nan])))
+    Tensor(True)
+    """
     return np.any(x, axis=axis, keepdims=keepdims)
 
 
 @checked
 @plain
 def count_nonzero(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
-    """How many are not 0? As integers without a gradient."""
+    """How many are not 0? As integers without a gradient.
+
+    >>> count_nonzero(Tensor([[1.0, 0.0], [2.0, 3.0]]), axis=1)
+    Tensor([1, 2])
+    """
     return np.count_nonzero(x, axis=axis, keepdims=keepdims)
 
 

@@ -66,25 +66,42 @@ def unique(
 
 @checked
 def unique_all(x: Array) -> Unique:
-    """The distinct elements with all that `unique` can tell; each NaN is one."""
+    """The distinct elements with all that `unique` can tell; each NaN is one.
+
+    >>> tuple(unique_all(Tensor([7.0, 5.0, 7.0])))
+    (Tensor([5., 7.]), Tensor([1, 0]), Tensor([1, 0, 1]), Tensor([1, 2]))
+    """
     return Unique(*unique(x, True, True, True, equal_nan=False))
 
 
 @checked
 def unique_counts(x: Array) -> UniqueCounts:
-    """The distinct elements, and how often each is there; each NaN is one."""
+    """The distinct elements, and how often each is there; each NaN is one.
+
+    >>> unique_counts(Tensor([7.0, 5.0, 7.0])).counts
+    Tensor([1, 2])
+    """
     return UniqueCounts(*unique(x, return_counts=True, equal_nan=False))
 
 
 @checked
 def unique_inverse(x: Array) -> UniqueInverse:
-    """The distinct elements, and which of them each element is; each NaN is one."""
+    """The distinct elements, and which of them each element is; each NaN is one.
+
+    >>> values, inverse = unique_inverse(Tensor([7.0, 5.0, 7.0]))
+    >>> values[inverse]
+    Tensor([7., 5., 7.])
+    """
     return UniqueInverse(*unique(x, return_inverse=True, equal_nan=False))
 
 
 @checked
 def unique_values(x: Array) -> Tensor:
-    """The distinct elements; each NaN is one."""
+    """The distinct elements; each NaN is one.
+
+    >>> unique_values(Tensor([7.0, np.nan, 7.0, np.nan]))
+    Tensor([ 7., nan, nan])
+    """
     return unique(x, equal_nan=False)
 
 

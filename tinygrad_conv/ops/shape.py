@@ -85,7 +85,12 @@ def permute_dims(x: Array, axes: Axes = None) -> Array:
 
 @checked
 def transpose(x: Array, axes: Axes = None) -> Tensor:
-    """NumPy's name for `permute_dims`."""
+    """NumPy's name for `permute_dims`.
+
+    >>> transpose(Tensor([[1.0, 2.0], [3.0, 4.0]]))
+    Tensor([[1., 3.],
+            [2., 4.]])
+    """
     return permute_dims(x, axes)
 
 
@@ -108,7 +113,11 @@ def transposed(x: Array) -> Array:
 
 @checked
 def swapaxes(x: Array, axis1: int, axis2: int) -> Tensor:
-    """Two axes swapped."""
+    """Two axes swapped.
+
+    >>> swapaxes(Tensor(np.zeros((2, 3, 4))), 0, 2).shape
+    (4, 3, 2)
+    """
     shape = np.shape(array_of(x))
     axes = list(range(len(shape)))
     if not all(-len(shape) <= axis < len(shape) for axis in (axis1, axis2)):
@@ -379,7 +388,11 @@ def astype(x: Array, dtype: DType, copy: bool = True, device: Device | None = No
 
 @linear(lambda g: g, flops=0, samples=lambda d: d.plain_sample())
 def identity(x: Array) -> Array:
-    """x itself, as a variable of its own in the graph. Derivative: 1."""
+    """x itself, as a variable of its own in the graph. Derivative: 1.
+
+    >>> identity(Tensor([1.0, 2.0], requires_grad=True)).node.primitive.name
+    'identity'
+    """
     return np.asarray(x)
 
 
@@ -395,7 +408,14 @@ def positive(x: Array) -> Tensor:
 
 @linear(lambda g: g, flops=0, samples=lambda d: d.plain_sample())
 def copy(x: Array) -> Array:
-    """The same values in memory of their own. Derivative: 1."""
+    """The same values in memory of their own. Derivative: 1.
+
+    >>> x = Tensor([1.0, 2.0])
+    >>> y = copy(x)
+    >>> x[0] = 9.0
+    >>> y
+    Tensor([1., 2.])
+    """
     return np.array(x)
 
 

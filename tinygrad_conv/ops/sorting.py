@@ -55,14 +55,25 @@ def partition(x: Array, kth: Any, axis: int | None = -1) -> Tensor:
 @checked
 @plain
 def argpartition(x: Array, kth: Any, axis: int | None = -1) -> Any:
-    """The indices that `partition` takes, as integers without a gradient."""
+    """The indices that `partition` takes, as integers without a gradient.
+
+    >>> x = Tensor([3.0, 1.0, 2.0])
+    >>> x[argpartition(x, 1)]
+    Tensor([1., 2., 3.])
+    """
     return np.argpartition(x, kth, axis=axis)
 
 
 @checked
 @plain
 def searchsorted(x1: Array, x2: Array, side: Literal["left", "right"] = "left", sorter: Array | None = None) -> Any:
-    """Where x2 would have to stand in the sorted x1, as integers without a gradient."""
+    """Where x2 would have to stand in x1, which is sorted, to keep the order; as integers without a gradient.
+
+    With ``side="left"`` before equal elements, with "right" behind them; `sorter` are the indices that sort x1.
+
+    >>> searchsorted(Tensor([1.0, 2.0, 3.0]), [2.0, 2.5]), searchsorted(Tensor([1.0, 2.0, 3.0]), 2.0, side="right")
+    (Tensor([1, 2]), Tensor(2))
+    """
     return np.searchsorted(x1, x2, side=side, sorter=sorter)
 
 
@@ -160,13 +171,21 @@ def nanpercentile(
     x: Array, q: Array, axis: Axes = None, method: Method = "linear", keepdims: bool = False, *,
     weights: Array | None = None,
 ) -> Tensor:  # fmt: skip
-    """The `nanquantile` for q in per cent."""
+    """The `nanquantile` for q in per cent.
+
+    >>> nanpercentile(Tensor([1.0, np.nan, 2.0, 3.0]), 25)
+    Tensor(1.5)
+    """
     return nanquantile(x, _hundredth(q), axis, method, keepdims, weights=weights)
 
 
 @checked
 def nanmedian(x: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The `median` of the elements that are not NaN."""
+    """The `median` of the elements that are not NaN.
+
+    >>> nanmedian(Tensor([1.0, np.nan, 2.0, 9.0]))
+    Tensor(2.)
+    """
     return nanquantile(x, 0.5, axis=axis, keepdims=keepdims)
 
 

@@ -71,19 +71,31 @@ def nansum(x: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
 
 @checked
 def nanprod(x: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The product of the elements that are not NaN; 1 where there are none."""
+    """The product of the elements that are not NaN; 1 where there are none.
+
+    >>> nanprod(Tensor([2.0, np.nan, 3.0]))
+    Tensor(6.)
+    """
     return prod(where(isnan(x), 1, x), axis=axis, keepdims=keepdims)
 
 
 @checked
 def nanmax(x: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The largest element that is not NaN; NaN where there is none."""
+    """The largest element that is not NaN; NaN where there is none.
+
+    >>> nanmax(Tensor([1.0, np.nan, 5.0]))
+    Tensor(5.)
+    """
     return _nan_extreme(max, -np.inf, x, axis, keepdims)
 
 
 @checked
 def nanmin(x: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The smallest element that is not NaN; NaN where there is none."""
+    """The smallest element that is not NaN; NaN where there is none.
+
+    >>> nanmin(Tensor([1.0, np.nan, 5.0]))
+    Tensor(1.)
+    """
     return _nan_extreme(min, np.inf, x, axis, keepdims)
 
 
@@ -106,14 +118,22 @@ def nanmean(x: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
 
 @checked
 def nanvar(x: Array, axis: Axes = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
-    """The variance of the n elements that are not NaN, divided by n - ddof; NaN where that is not above 0."""
+    """The variance of the n elements that are not NaN, divided by n - ddof; NaN where that is not above 0.
+
+    >>> nanvar(Tensor([1.0, np.nan, 5.0]))
+    Tensor(4.)
+    """
     centred = where(isnan(x), 0.0, x - nanmean(x, axis=axis, keepdims=True))
     return sum(squared_size(centred), axis=axis, keepdims=keepdims) / _numbers(x, axis, keepdims, ddof)
 
 
 @checked
 def nanstd(x: Array, axis: Axes = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
-    """The root of `nanvar`."""
+    """The root of `nanvar`.
+
+    >>> nanstd(Tensor([1.0, np.nan, 5.0]))
+    Tensor(2.)
+    """
     return root(nanvar(x, axis=axis, ddof=ddof, keepdims=keepdims))
 
 
