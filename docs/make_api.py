@@ -24,6 +24,7 @@ PAGES: dict[str, tuple[str | None, list[str]]] = {
     "array_api": ("What the Array API asks for", ["tinygrad_conv.array_api"]),
     "nn": ("Models, tg.nn", ["tinygrad_conv.nn", "tinygrad_conv.nn.init"]),
     "optim": ("Optimisers, tg.optim", ["tinygrad_conv.optim"]),
+    "distributed": ("Several processes, tg.distributed", ["tinygrad_conv.distributed"]),
     "keras": (
         "The Keras-shaped front, tg.keras",
         ["tinygrad_conv.keras", *(f"tinygrad_conv.keras.{room}" for room in KERAS)],

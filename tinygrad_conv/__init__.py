@@ -11,15 +11,16 @@ Tensor([[1., 0., 1.],
 
 Operations are here (``tg.conv2d``, ``tg.relu``, ...); the rest is in submodules, imported when first used:
 
-=============  ====================================================================
-``tg.nn``      parameters, modules, layers, initialisers
-``tg.optim``   optimisers and schedules
-``tg.keras``   the Keras-shaped front: ``Sequential``, ``compile``, ``fit``
-``tg.data``    MNIST and batches
-``tg.fft``     discrete Fourier transforms
-``tg.linalg``  linear algebra under NumPy's names
-``tg.graph``   pictures of graphs: ``tg.draw(y).render("graph.svg")``
-=============  ====================================================================
+==================  ================================================================
+``tg.nn``           parameters, modules, layers, initialisers
+``tg.optim``        optimisers and schedules
+``tg.keras``        the Keras-shaped front: ``Sequential``, ``compile``, ``fit``
+``tg.data``         MNIST and batches
+``tg.fft``          discrete Fourier transforms
+``tg.linalg``       linear algebra under NumPy's names
+``tg.graph``        pictures of graphs: ``tg.draw(y).render("graph.svg")``
+``tg.distributed``  one run in several processes, over MPI
+==================  ================================================================
 
 ``tg`` is a namespace of the Array API (2025.12), as ``x.__array_namespace__()`` says. A `device` is accepted for
 compatibility: there is one, ``"cpu"``.
@@ -43,6 +44,7 @@ from .ops import *
 
 if TYPE_CHECKING:
     from . import data as data
+    from . import distributed as distributed
     from . import fft as fft
     from . import graph as graph
     from . import keras as keras
@@ -57,7 +59,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_LAZY = {"array_api", "data", "fft", "graph", "keras", "linalg", "nn", "optim", "testing"}
+_LAZY = {"array_api", "data", "distributed", "fft", "graph", "keras", "linalg", "nn", "optim", "testing"}
 
 __all__ = [
     "NONDIFF", "Primitive", "Tensor", "bilinear", "checkpoint", "detect_anomaly", "elementwise", "enable_grad",

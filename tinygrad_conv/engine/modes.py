@@ -73,6 +73,7 @@ class Mode:
     replaying: bool = False  # inside checkpoint's second run: no side effects on running statistics
     watch: Callable[[Any, Any, Sequence[Any]], None] | None = None  # for pictures: told of each node, output, inputs
     observer: Observer | None = None  # told of all computing, for profiles and compiled steps
+    as_written: bool = False  # may no plan be replayed, which rounds differently than the call that it was recorded in?
     training: bool | None = None  # are modules called in training mode? None: each as its `train` and `eval` said
     bare: Any = None  # a layer (weakly) that leaves out its activation, because a loss that follows takes logits
     backward: Any = None  # whose rules a backward pass runs; noted for observers only
@@ -84,7 +85,8 @@ class Mode:
     @cached_property
     def is_watched(self) -> bool:
         """Must each operation run by itself, so that no plan may be replayed? A picture or a checkpoint wants that."""
-        return self.anomaly or self.watch is not None or self.generators is not None or self.replaying
+        wanted = self.anomaly or self.generators is not None or self.replaying or self.as_written
+        return wanted or self.watch is not None
 
     def but(self, **changes: Any) -> Mode:
         """The same with some fields changed."""

@@ -1,0 +1,377 @@
+"""One run in several processes: the same numbers as in one, and an end for all when one fails.
+
+Tests marked `mpi` start programs under ``mpiexec`` (``pip install mpi4py mpich``; MPIEXEC names another one).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import textwrap
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_conv as tg
+from tinygrad_conv.distributed.totals import Bucket, buckets
+from tinygrad_conv.errors import ArgumentError, DTypeError, GraphError, ShapeError
+
+ROOT = Path(__file__).parents[1]
+RANKS = (1, 2, 4)
+
+# ----------------------------------------------------------------------------------------------------------------------
+# In this process
+
+
+def test_without_mpiexec_nothing_of_mpi_is_imported():
+    code = "import sys, tinygrad_conv as tg; assert tg.distributed.size() == 1; assert 'mpi4py' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_alone_it_is_the_optimizer_itself(rng):
+    x = rng.normal(size=(6, 3))
+    weights = []
+    for wrap in (lambda inner: inner, tg.distributed.Optimizer):
+        w = tg.nn.Parameter(np.ones(3))
+        optimizer = wrap(tg.optim.Adam([w], lr=0.1))
+        for _ in range(3):
+            optimizer.zero_grad()
+            for part in getattr(optimizer, "parts", lambda x: [x])(x):
+                assert part is x
+                ((w * part) ** 2).mean().backward()
+            optimizer.step()
+        weights.append(w.tolist())
+    assert weights[0] == weights[1]
+
+
+@given(st.integers(0, 3), st.integers(0, 3), st.integers(0, 2**32))
+def test_sums_of_parts_are_a_subtree(some, more, seed):
+    """The sums of 2**some blocks of 2**more parts, added as a tree, are those of all parts, to the bit."""
+    rng = np.random.default_rng(seed)
+    shapes = [(2, 3), (), (4,)]
+    parts = [[rng.normal(size=s).astype("f") for s in shapes] for _ in range(2 ** (some + more))]
+
+    def total(parts):
+        bucket = Bucket([(k, s, np.dtype("f")) for k, s in enumerate(shapes)])
+        for part in parts:
+            bucket.add(part, 0.3)
+        return bucket.total.copy()
+
+    blocks = [total(parts[k : k + 2**more]) for k in range(0, len(parts), 2**more)]
+    while len(blocks) > 1:
+        blocks = [a + b for a, b in zip(blocks[::2], blocks[1::2], strict=True)]
+    assert blocks[0].tobytes() == total(parts).tobytes()
+
+
+@given(st.lists(st.sampled_from("efdFD"), max_size=30), st.integers(0, 2**32))
+def test_buckets_hold_each_array_once(dtypes, seed):
+    rng = np.random.default_rng(seed)
+    shapes = [(tuple(rng.integers(0, 700, rng.integers(0, 3))), np.dtype(dtype)) for dtype in dtypes]
+    arrays = [rng.normal(size=shape).astype(dtype) for shape, dtype in shapes]
+    into = [None] * len(arrays)
+    for bucket in buckets(shapes):
+        bucket.add(arrays, 1)
+        bucket.take(into)
+    for array, found in zip(arrays, into, strict=True):
+        assert found.shape == array.shape
+        assert np.array_equal(found, array)
+        assert found.dtype == ("f" if array.dtype == "e" else array.dtype)
+
+
+def ordered(*params, shards=4):
+    return tg.distributed.Optimizer(tg.optim.SGD(params, lr=1.0), reduction="ordered", shards=shards)
+
+
+def test_parts_are_weighed_by_their_examples(rng):
+    """Seven examples in four parts: their gradients together are that of the mean over all."""
+    x, w = rng.normal(size=(7, 3)), tg.nn.Parameter(np.zeros(3))
+    optimizer = ordered(w)
+    sizes = []
+    for part in optimizer.parts(x):
+        sizes.append(len(part))
+        (w * part).sum(1).mean().backward()
+    optimizer.average()
+    assert sorted(sizes) == [1, 2, 2, 2]
+    np.testing.assert_allclose(w.grad.numpy(), x.mean(0), rtol=1e-12)
+
+
+def test_fewer_examples_than_parts():
+    w = tg.nn.Parameter([1.0])
+    optimizer = ordered(w)
+    for part in optimizer.parts(np.ones((1, 1))):
+        (w * part).mean().backward()
+    optimizer.step()
+    assert w.tolist() == [0.0]
+
+
+def test_a_parameter_that_some_parts_use_counts_as_zero_in_others_and_is_left_alone_where_none_does():
+    some, none = tg.nn.Parameter([1.0]), tg.nn.Parameter([1.0])
+    optimizer = ordered(some, none)
+    for part in optimizer.parts(np.arange(4.0)):
+        if part[0] == 2:
+            (some * part).mean().backward()
+    optimizer.average()
+    assert some.grad.tolist() == [0.5]
+    assert none.grad is None
+
+
+def test_dropout_of_a_part_is_its_own_and_later_draws_do_not_depend_on_it():
+    tg.nn.seed(0)
+    net = tg.nn.Sequential([tg.nn.Dropout(0.5), tg.nn.Dropout(0.5, seed=3)])
+    w = tg.nn.Parameter(np.ones(1))
+    masks, after = [], []
+    for used in (4, 2):
+        tg.nn.seed(0)
+        optimizer = tg.distributed.Optimizer(tg.optim.SGD([w]), net, reduction="ordered", shards=4)
+        optimizer.zero_grad()
+        for k, part in enumerate(optimizer.parts(np.ones((8, 50), "f"))):
+            if k < used:
+                masks.append(net(part).numpy())
+        after.append(tg.nn.init.generator().random())
+        optimizer.average()
+    assert after[0] == after[1]
+    assert len({mask.tobytes() for mask in masks[:4]}) == 4
+
+
+def test_wrong_use_is_refused():
+    w = tg.nn.Parameter([1.0])
+    with pytest.raises(DTypeError, match=r"an optimizer of tg\.optim with its parameters, got"):
+        tg.distributed.Optimizer([w])
+    with pytest.raises(DTypeError, match=r"an optimizer of tg\.optim"):
+        tg.distributed.Optimizer(tg.distributed.Optimizer(tg.optim.SGD([w])))
+    with pytest.raises(ArgumentError, match="powers of two"):
+        ordered(w, shards=6)
+    optimizer = ordered(w)
+    with pytest.raises(ShapeError, match=r"arrays of one length, at least 1, got \[2, 3\]"):
+        next(optimizer.parts(np.ones(2), np.ones(3)))
+    w.sum().backward()
+    with pytest.raises(GraphError, match='parts with reduction="ordered"'):
+        optimizer.step()
+    with pytest.raises(GraphError, match="call zero_grad"):
+        next(optimizer.parts(np.ones(2)))
+    optimizer.zero_grad()
+    for _ in optimizer.parts(np.ones(8)):
+        break
+    for _ in optimizer.parts(np.ones(8)):
+        w.sum().backward()
+    with pytest.raises(GraphError, match=r"expected step\(\) after each batch"):
+        next(optimizer.parts(np.ones(8)))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Under mpiexec
+
+
+def mpiexec():
+    given = shlex.split(os.environ.get("MPIEXEC", ""))
+    if given:
+        return given
+    beside = Path(sys.executable).with_name("mpiexec")
+    found = str(beside) if beside.exists() else shutil.which("mpiexec")
+    if found is None or find_spec("mpi4py") is None:
+        pytest.skip("pip install mpi4py mpich")
+    is_open = b"Open MPI" in subprocess.run([found, "--version"], capture_output=True, check=False).stdout
+    return [found, *(["--oversubscribe", "--allow-run-as-root"] if is_open else [])]
+
+
+def run(program, ranks, *args, timeout=300):
+    """A finished program on so many ranks."""
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
+    python = [sys.executable, "-W", "error", str(program), *map(str, args)]
+    command = [*mpiexec(), "-n", str(ranks), *python] if ranks > 1 else python
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=timeout, check=False)  # fmt: skip
+
+
+def succeed(program, ranks, *args):
+    done = run(program, ranks, *args)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture
+def program(tmp_path):
+    def write(text):
+        path = tmp_path / "program.py"
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
+        return path
+
+    return write
+
+
+# Trains drawn nets, and says the checksum and the sum of all weights of each. `plain`: by the optimiser alone.
+DRAWN = """
+import json, sys
+from zlib import crc32
+import numpy as np
+import tinygrad_conv as tg
+from tinygrad_conv import nn, optim
+
+def net(rng, exact):
+    layers = []
+    for _ in range(rng.integers(1, 4)):
+        kind = rng.choice(["dense", "conv", "norm", "dropout"])
+        if kind == "conv" and not any(isinstance(layer, nn.Flatten) for layer in layers):
+            layers.append(nn.Conv2D(int(rng.integers(1, 5)), 3, activation="relu"))
+        elif kind == "norm" and exact:
+            layers.append(nn.BatchNorm())
+        elif kind == "dropout" and exact:
+            layers.append(nn.Dropout(0.3, seed=int(rng.integers(9)) if rng.random() < 0.5 else None))
+        else:
+            if not any(isinstance(layer, nn.Flatten) for layer in layers):
+                layers.append(nn.Flatten())
+            layers.append(nn.Dense(int(rng.integers(1, 9)), activation="tanh"))
+    return nn.Sequential([*layers, nn.Flatten(), nn.Dense(3)])
+
+def weights(seed, how):
+    rng = np.random.default_rng(seed)
+    exact = how == "ordered"
+    nn.seed(seed + tg.distributed.rank())  # which rank 0's replaces
+    model = net(rng, exact)
+    model.build((None, 8, 8, 1))
+    unused, sometimes = nn.Parameter(np.ones(2, "f")), nn.Parameter(np.ones(3, "d"))
+    params = [*model.parameters(), unused, sometimes]
+    kinds = [
+        lambda p: optim.SGD(p, lr=0.1, momentum=0.9), lambda p: optim.Adam(p, lr=0.01, weight_decay=0.01),
+        lambda p: optim.RMSprop(p, lr=0.01), lambda p: optim.Adagrad(p, lr=0.05),
+    ]
+    optimizer = kinds[rng.integers(len(kinds))](params)
+    if how != "plain":
+        optimizer = tg.distributed.Optimizer(optimizer, model, reduction=how)
+    clip, compiled = rng.random() < 0.5, rng.random() < 0.5
+
+    def backward(x, y):
+        loss = tg.softmax_cross_entropy(model(x), y)
+        loss.backward()
+        return loss
+
+    learn = tg.compile(backward) if compiled else backward
+    n, size = int(rng.integers(20, 60)), int(rng.integers(5, 30))
+    x, y = rng.normal(size=(n, 8, 8, 1)).astype("f"), rng.integers(0, 3, n)
+    for xb, yb in tg.data.batches(x, y, batch_size=size, seed=seed):
+        optimizer.zero_grad()
+        for xs, ys in optimizer.parts(xb, yb) if how != "plain" else [(xb, yb)]:
+            learn(xs, ys)
+            share = float((ys == 0).mean())
+            if share:
+                (sometimes.sum() * share).backward()
+        if clip and how != "plain":
+            optimizer.average()
+        if clip:
+            optim.clip_grad_norm(params, 0.5)
+        optimizer.step()
+    assert unused.grad is None and unused.tolist() == [1, 1]
+    return np.concatenate([t.ravel().astype("d") for t in (*model.state_dict().values(), sometimes.numpy())])
+
+found = []
+for seed in range(int(sys.argv[2]), int(sys.argv[3])):
+    w = weights(seed, sys.argv[1])
+    found.append([crc32(w.tobytes()), *w.tolist()])
+checks = [c for c, *_ in found]
+if tg.distributed.size() > 1:
+    from mpi4py import MPI
+    assert all(other == checks for other in MPI.COMM_WORLD.allgather(checks)), "ranks differ"
+if tg.distributed.rank() == 0:
+    print(json.dumps(found))
+"""
+SEEDS = (0, 200) if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else (0, 10)
+
+
+@pytest.mark.mpi
+def test_any_number_of_ranks_gives_the_same_weights_to_the_bit(program):
+    path = program(DRAWN)
+    one, *others = (json.loads(succeed(path, ranks, "ordered", *SEEDS).stdout) for ranks in RANKS)
+    for other in others:
+        for seed, (a, b) in enumerate(zip(one, other, strict=True)):
+            assert a[0] == b[0], f"seed {seed}: the largest difference is {np.abs(np.subtract(a[1:], b[1:])).max()}"
+
+
+@pytest.mark.mpi
+def test_sums_of_mpi_give_the_same_weights_within_rounding(program):
+    path = program(DRAWN)
+    plain = json.loads(succeed(path, 1, "plain", *SEEDS).stdout)
+    for ranks in RANKS:
+        for a, b in zip(plain, json.loads(succeed(path, ranks, "mean", *SEEDS).stdout), strict=True):
+            np.testing.assert_allclose(a[1:], b[1:], rtol=2e-3, atol=2e-4)
+
+
+# Rank 1 does something else at step 20.
+FAILS = """
+import os, signal, sys, threading, time
+import numpy as np
+import tinygrad_conv as tg
+how = sys.argv[1]
+odd = tg.distributed.rank() == 1
+w = tg.nn.Parameter(np.zeros(5 if odd and how == "shape" else 4, "f"), name="w")
+more = [tg.nn.Parameter(np.zeros(1))] if odd and how == "parameters" else []
+inner = tg.optim.SGD([w, *more], lr=0.1, momentum=0.8 if odd and how == "setting" else 0.9)
+optimizer = tg.distributed.Optimizer(inner)
+for step in range(40):
+    x = np.ones((8, 4), "f")
+    if odd and step == 20:
+        print("at", time.time(), flush=True)
+        if how == "raise":
+            raise ValueError("on one rank")
+        if how == "exit":
+            sys.exit(3)
+        if how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if how == "interrupt":
+            raise KeyboardInterrupt
+        if how == "break":
+            break
+        if how == "thread":
+            threading.Thread(target=lambda: 1 / 0).start()
+            time.sleep(300)
+        if how == "slow":
+            time.sleep(3)
+        if how == "batch":
+            x = x[:6]
+    optimizer.zero_grad()
+    for part in optimizer.parts(x):
+        ((w - part) ** 2).mean().backward()
+    optimizer.step()
+print("reached the end")
+"""
+SAID = {
+    "raise": "ValueError: on one rank",
+    "exit": "rank 0 makes step 21 with 8 examples, rank 1 ends",
+    "kill": "",
+    "interrupt": "KeyboardInterrupt",
+    "break": "rank 0 makes step 21 with 8 examples, rank 1 ends",
+    "thread": "ZeroDivisionError",
+    "batch": "rank 0 makes step 21 with 8 examples, rank 1 makes step 21 with 6 examples",
+    "shape": "another parameter 'w' on rank 1: shape (5,), dtype float32, and shape (4,), dtype float32 on rank 0",
+    "parameters": "another number of parameters on rank 1: 2, and 1 on rank 0",
+    "setting": "another optimizer on rank 1: SGD(",
+}
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("how", SAID)
+def test_when_one_fails_all_end_soon_and_it_is_said_why(program, how):
+    path = program(FAILS)
+    import time
+
+    done = run(path, 2, how)
+    ended = time.time()
+    text = done.stdout + done.stderr
+    assert done.returncode != 0, text
+    assert SAID[how] in text.replace("\0", "")
+    if "reached the end" in text:
+        assert how == "break"
+    for line in done.stdout.splitlines():
+        if line.startswith("at "):
+            assert ended - float(line.split()[1]) < 5
+
+
+@pytest.mark.mpi
+def test_all_wait_for_a_slow_rank(program):
+    assert succeed(program(FAILS), 2, "slow").stdout.count("reached the end") == 2

@@ -1,0 +1,283 @@
+"""`Optimizer`: any optimiser, with gradients averaged over ranks before each step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence, Set
+from contextlib import contextmanager
+from typing import Annotated, Any, TypeAlias
+
+import numpy as np
+
+from .. import nn
+from ..arguments import Checked, Size, described, one_of
+from ..engine.modes import effect, mode
+from ..engine.tensor import Tensor, wrap
+from ..errors import ArgumentError, DTypeError, GraphError, ShapeError
+from ..kernels.threads import blas_on_one
+from .agreeing import agree, generators_of, share
+from .totals import Array, buckets
+from .world import world
+
+__all__ = ["Optimizer"]
+
+Reduction: TypeAlias = Annotated[str, one_of("mean", "ordered")]
+
+
+class Optimizer(Checked):
+    """An optimiser whose steps take the average of all ranks' gradients. Alone it is the optimiser itself.
+
+    When it is made, all ranks are compared (program, versions, parameters), and take over rank 0's weights, state of
+    the optimiser and random numbers.
+
+    Parameters
+    ----------
+    optimizer : an optimiser of `tg.optim`, or one of `keras.optimizers` that has its parameters
+    model : Module, optional
+        With its running statistics averaged too, and its layers' own generators shared. Needed where it has such.
+    reduction : "mean" or "ordered"
+        "mean" sums as MPI likes: the same within rounding as one process. "ordered" cuts each batch into `shards`
+        parts and adds their gradients in one fixed order: the same to the bit on any number of ranks, 1 as well, if
+        that is a power of two and at most `shards`. Each part is computed by itself, so it is slower.
+    shards : int, a power of two
+
+    Raises
+    ------
+    GraphError
+        Ranks that do not train the same thing: says what differs, on which rank, and both.
+    ArgumentError
+        `shards` or the number of ranks does not fit.
+
+    >>> import numpy as np
+    >>> import tinygrad_conv as tg
+    >>> w = tg.nn.Parameter([1.0])
+    >>> optimizer = tg.distributed.Optimizer(tg.optim.SGD([w], lr=0.5))
+    >>> for x in np.ones((2, 4, 1)):
+    ...     optimizer.zero_grad()
+    ...     for part in optimizer.parts(x):
+    ...         (w * part).mean().backward()
+    ...     optimizer.step()
+    >>> w.tolist()
+    [0.0]
+    """
+
+    _ignored = None
+
+    def __init__(
+        self, optimizer: Any, model: nn.Module | None = None, reduction: Reduction = "mean", shards: Size = 8
+    ) -> None:
+        inner = getattr(optimizer, "inner", optimizer)  # of the Keras-shaped front's
+        if not hasattr(inner, "params") or isinstance(optimizer, Optimizer):
+            raise DTypeError(
+                f"distributed.Optimizer: expected an optimizer of tg.optim with its parameters, got "
+                f"{described(optimizer)}; use tg.optim.Adam(net.parameters())"
+            )
+        self.optimizer, self.model, self.reduction = optimizer, model, reduction
+        self._world, self._inner = world(), inner
+        size = self._world.size
+        if reduction == "ordered" and (shards & shards - 1 or size & size - 1 or size > shards):
+            raise ArgumentError(
+                "distributed.Optimizer: expected shards and ranks to be powers of two, and at most as many ranks as "
+                f"shards, got shards={shards} and {size} ranks: use shards=8 and 1, 2, 4 or 8 ranks"
+            )
+        self._shards = shards if reduction == "ordered" else size
+        self._is_alone = self._shards == 1
+        self._done = self._steps = self._examples = 0  # parts since the last step; steps; of the batch
+        self._averaged = False
+        if self._is_alone:
+            return
+        buffers = [] if model is None else [buffer for buffer in model.buffers() if buffer.dtype.kind in "fc"]
+        self._tensors: list[Tensor] = [*inner.params, *buffers]
+        self._generators = generators_of(model)
+        if self._world.comm is not None:
+            agree(self._world, inner, _names(self._tensors, model), self._tensors, (reduction, self._shards))
+            share(self._world, self._tensors, inner, self._generators)
+        self._said = np.zeros(1 + len(inner.params))  # weight of the parts; of each parameter, how many have a gradient
+        self._buckets = buckets([(self._said.shape, self._said.dtype), *((t.shape, t.dtype) for t in self._tensors)])
+        self._before: list[Array] = []  # of buffers
+
+    @property
+    def params(self) -> list[Tensor]:
+        """The parameters."""
+        params: list[Tensor] = self._inner.params
+        return params
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step; assigning a number or a schedule changes it."""
+        return float(self.optimizer.lr)
+
+    @lr.setter
+    def lr(self, value: Any) -> None:
+        self.optimizer.lr = value
+
+    @property
+    def steps(self) -> int:
+        """How many steps were made."""
+        return int(self._inner.steps)
+
+    def zero_grad(self) -> None:
+        """Forget the accumulated gradients."""
+        self.optimizer.zero_grad()
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of the optimiser's state, which is the same on all ranks."""
+        state: dict[str, Any] = self._inner.state_dict()
+        return state
+
+    def load_state_dict(self, state: Any) -> None:
+        """Take over what `state_dict` gave."""
+        self._inner.load_state_dict(state)
+
+    # -- a step ----------------------------------------------------------------------------------------------------
+
+    def parts(self, *arrays: Any) -> Iterator[Any]:
+        """What of a batch this rank computes: rows of each array, one part after another, usually just one.
+
+        All ranks are given the same batch. The gradients of each part's mean loss are weighed by its number of
+        examples, so that together they are those of the batch's mean loss. A batch with fewer examples than ranks
+        leaves some ranks without a part. While a part is computed, random numbers are its own: no two parts have the
+        same dropout.
+
+        Yields tuples of arrays; bare arrays if one was given.
+
+        Raises ShapeError for lengths that differ, GraphError where a batch was begun already, and no step made.
+        """
+        lengths = {len(array) for array in arrays}
+        if len(lengths) != 1 or 0 in lengths:
+            raise ShapeError(f"parts: expected arrays of one length, at least 1, got {[len(a) for a in arrays]}")
+        if self._is_alone:
+            yield arrays[0] if len(arrays) == 1 else arrays
+            return
+        if self._done:
+            raise GraphError("parts: expected step() after each batch, got another batch: call step() in between")
+        n = self._examples = lengths.pop()
+        own, rank = self._shards // self._world.size, self._world.rank
+        cuts = [n * k // self._shards for k in range(self._shards + 1)]
+        numbers = [int(generator.integers(1 << 62)) for generator in self._generators]
+        if any(param.node is not None and param.node.grad is not None for param in self.params):
+            raise GraphError("parts: expected no gradients before a batch, got some: call zero_grad() before")
+        buffers = self._tensors[len(self.params) :]
+        before = [buffer._array for buffer in buffers]
+        for k in range(rank * own, (rank + 1) * own):
+            rows = slice(cuts[k], cuts[k + 1])
+            for buffer, array in zip(buffers, before, strict=True):
+                buffer._array = array
+            if rows.start < rows.stop:
+                with _started(self._generators, numbers, k), _as_anywhere(self.reduction):
+                    part = tuple(array[rows] for array in arrays)
+                    yield part[0] if len(part) == 1 else part
+            self._add((rows.stop - rows.start) / n)
+
+    @effect
+    def average(self) -> None:
+        """Replace all gradients by their average over ranks, as `step` does; for what looks at them before a step.
+
+        >>> import tinygrad_conv as tg
+        >>> w = tg.nn.Parameter([3.0, 4.0])
+        >>> optimizer = tg.distributed.Optimizer(tg.optim.SGD([w], lr=1.0))
+        >>> (w * w).sum().backward()
+        >>> optimizer.average()
+        >>> tg.optim.clip_grad_norm(optimizer.params, 1.0)
+        Tensor(10.)
+        >>> optimizer.step()
+        """
+        if self._is_alone or self._averaged:
+            return
+        if not self._done:
+            if self.reduction == "ordered":
+                raise GraphError(
+                    'step: expected parts with reduction="ordered", got a gradient of a whole batch: write '
+                    "for xs, ys in optimizer.parts(x, y): ...; loss.backward()"
+                )
+            self._add(1 / self._world.size)
+        self._steps += 1
+        if self._world.comm is not None:
+            of = f" with {self._examples} examples" if self._examples else ""
+            self._world.meet(f"makes step {self._steps}{of}")
+            if self.reduction == "mean":
+                for request in [bucket.begin(self._world) for bucket in self._buckets]:
+                    request.Wait()
+            else:
+                for bucket in self._buckets:
+                    bucket.over_ranks(self._world)
+        totals: list[Any] = [None] * (1 + len(self._tensors))
+        for bucket in self._buckets:
+            bucket.take(totals)
+        self._done, self._examples, self._averaged = 0, 0, True
+        (weight, *having), arrays = totals[0], totals[1:]
+        if abs(weight - 1) > 1e-6:
+            raise GraphError(
+                f"step: expected the parts of a whole batch, got {weight:.4g} of one: go through all of parts(x, y)"
+            )
+        for tensor, array in zip(self._tensors, arrays, strict=True):
+            if array.dtype != tensor.dtype:
+                array = array.astype(tensor.dtype)
+            if (node := tensor.node) is None:
+                tensor._array = array
+            else:
+                node.grad = wrap(array, None)
+        for param, count in zip(self.params, having, strict=False):
+            if not count and param.node is not None:  # nobody has used it, so the optimiser leaves it alone
+                param.node.grad = None
+
+    def step(self) -> None:
+        """Average the gradients, unless `average` has, and make the optimiser's step with them."""
+        self.average()
+        self.optimizer.step()
+        self._begin_anew()
+
+    @effect
+    def _begin_anew(self) -> None:
+        self._averaged = False
+
+    def _add(self, weight: float) -> None:
+        """What this rank has computed is one part of the batch; its gradients are forgotten here."""
+        arrays: list[Array | None] = [self._said]
+        self._said[0] = 1
+        for k, tensor in enumerate(self._tensors, 1):
+            if (node := tensor.node) is None:
+                arrays.append(tensor._array)
+                continue
+            arrays.append(None if node.grad is None else node.grad._array)
+            self._said[k] = node.grad is not None
+            node.grad = None
+        for bucket in self._buckets:
+            bucket.add(arrays, weight)
+        self._done += 1
+
+    def _assumed(self, named: Set[str]) -> Set[str]:
+        """The attributes on which what a compiled step does depends."""
+        return {"optimizer", "_inner"}
+
+    def __repr__(self) -> str:
+        return f"distributed.Optimizer({self.optimizer!r}, reduction={self.reduction!r}, {self._world.size} ranks)"
+
+
+@contextmanager
+def _started(generators: Sequence[np.random.Generator], numbers: Sequence[int], part: int) -> Iterator[None]:
+    """In this block random numbers are those of a part. The generators stay the same objects, as compiled steps ask."""
+    before = [generator.bit_generator.state for generator in generators]
+    for generator, number in zip(generators, numbers, strict=True):
+        kind: Any = type(generator.bit_generator)
+        generator.bit_generator.state = kind([number, part]).state
+    try:
+        yield
+    finally:
+        for generator, state in zip(generators, before, strict=True):
+            generator.bit_generator.state = state
+
+
+@contextmanager
+def _as_anywhere(reduction: str) -> Iterator[None]:
+    """In this block a part of an ordered sum is rounded in one way: on one thread, and as a step is written, since
+    replays of a compiled one may be rounded differently than its first call."""
+    if reduction == "mean":
+        yield
+    else:
+        with blas_on_one(), mode(as_written=True):
+            yield
+
+
+def _names(tensors: Sequence[Tensor], model: nn.Module | None) -> list[str]:
+    known = {} if model is None else {id(t): name for name, t in (*model.named_parameters(), *model.named_buffers())}
+    return [known.get(id(tensor)) or tensor.name or str(number) for number, tensor in enumerate(tensors)]
