@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.bare import array_of
+from ..engine.bare import array_of, shape_of
 from ..engine.tensor import Shape, Tensor
 from ..errors import AxisError
 
@@ -28,4 +28,4 @@ def along(what: str, x: Any, axis: int | None, *, numbers: bool = False) -> tupl
     """x and the axis; x flattened, and its only axis, where none is named. With `numbers`, a number is a vector."""
     if axis is None or (numbers and axis in (0, -1) and not np.ndim(array_of(x))):
         return x.reshape(-1) if isinstance(x, Tensor) else np.reshape(x, -1), 0
-    return x, axis_of(what, axis, np.shape(array_of(x)))
+    return x, axis_of(what, axis, shape_of(x))

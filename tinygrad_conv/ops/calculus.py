@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeAlias
 import numpy as np
 
 from ..arguments import Axes, Count, checked, one_of
-from ..engine.bare import array_of
+from ..engine.bare import array_of, shape_of
 from ..engine.plain import plain
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, ShapeError
@@ -41,8 +41,8 @@ def diff(x: Array, n: Count = 1, axis: int = -1, prepend: Array | None = None, a
         raise ArgumentError(f"diff: expected n >= 0, got {n}")
     if n == 0:
         return x if isinstance(x, Tensor) else np.asarray(x)  # type: ignore[return-value]
-    axis = axis_of("diff", axis, np.shape(array_of(x)))
-    shape = list(np.shape(array_of(x)))
+    axis = axis_of("diff", axis, shape_of(x))
+    shape = list(shape_of(x))
     ends = []
     for given in (prepend, append):
         if given is not None and np.ndim(array_of(given)) == 0:
@@ -81,7 +81,7 @@ def gradient(f: Array, *varargs: Array, axis: Axes = None, edge_order: Annotated
     """
     ndim = np.ndim(array_of(f))
     named: Any = range(ndim) if axis is None else (axis,) if isinstance(axis, (int, np.integer)) else axis
-    axes = [axis_of("gradient", k, np.shape(array_of(f))) for k in named]
+    axes = [axis_of("gradient", k, shape_of(f)) for k in named]
     given: list[Any] = [
         v if isinstance(v, Tensor) else np.asarray(v, np.result_type(v, np.float64)) for v in varargs
     ] or [np.ones(())]
@@ -95,7 +95,7 @@ def gradient(f: Array, *varargs: Array, axis: Axes = None, edge_order: Annotated
 
 def _slope(f: Array, axis: int, h: Any, edge_order: int) -> Any:
     """The differences along one axis; with steps a before and b behind, by the parabola through three points."""
-    n = np.shape(array_of(f))[axis]
+    n = shape_of(f)[axis]
     if n < edge_order + 1:
         raise ShapeError(f"gradient: expected at least {edge_order + 1} elements along axis {axis}, got {n}")
     if h.ndim and h.shape != (n,):
@@ -125,7 +125,7 @@ def trapezoid(y: Array, x: Array | None = None, dx: Array = 1.0, axis: int = -1)
     >>> trapezoid(Tensor([1.0, 2.0, 3.0]))
     Tensor(4.)
     """
-    place = axis_of("trapezoid", axis, np.shape(array_of(y)))
+    place = axis_of("trapezoid", axis, shape_of(y))
     if x is None:
         step: Any = dx
     else:
@@ -209,7 +209,7 @@ def convolve(x1: Array, x2: Array, mode: Mode = "full") -> Tensor:
     >>> convolve(Tensor([1.0, 2.0, 3.0]), [0.0, 1.0, 0.5])
     Tensor([0. , 1. , 2.5, 4. , 1.5])
     """
-    if np.shape(array_of(x2))[:1] > np.shape(array_of(x1))[:1]:
+    if shape_of(x2)[:1] > shape_of(x1)[:1]:
         x1, x2 = x2, x1
     return _slid("convolve", x1, flip(x2 if isinstance(x2, Tensor) else np.asarray(x2), 0), mode)
 
@@ -221,14 +221,14 @@ def correlate(x1: Array, x2: Array, mode: Mode = "valid") -> Tensor:
     >>> correlate(Tensor([1.0, 2.0, 3.0]), [0.0, 1.0])
     Tensor([2., 3.])
     """
-    if np.shape(array_of(x2))[:1] > np.shape(array_of(x1))[:1]:
+    if shape_of(x2)[:1] > shape_of(x1)[:1]:
         return flip(_slid("correlate", conj(x2), x1, mode), 0)
     return _slid("correlate", x1, conj(x2), mode)
 
 
 def _slid(what: str, x: Any, w: Any, mode: str) -> Tensor:
     """The sums of products of the shorter vector w with x, at each place that the mode asks for."""
-    sizes = np.shape(array_of(x)), np.shape(array_of(w))
+    sizes = shape_of(x), shape_of(w)
     if len(sizes[0]) != 1 or len(sizes[1]) != 1 or not sizes[1][0]:
         raise ShapeError(f"{what}: expected two vectors that are not empty, got {sizes[0]} and {sizes[1]}")
     k = sizes[1][0]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from ..arguments import checked, one_of
-from ..engine.bare import array_of
+from ..engine.bare import array_of, shape_of
 from ..engine.modes import constant
 from ..engine.plain import plain
 from ..engine.tensor import Array, Tensor
@@ -49,7 +49,7 @@ def choose(index: Array, choices: Arrays, mode: Annotated[str, one_of("raise", "
     Tensor([1., 4.])
     """
     number = _choice_numbers(index, len(choices), mode)
-    shape = np.broadcast_shapes(np.shape(array_of(number)), *(np.shape(array_of(c)) for c in choices))
+    shape = np.broadcast_shapes(shape_of(number), *(shape_of(c) for c in choices))
     choices = [np.asarray(c) if isinstance(c, (list, tuple)) else c for c in choices]
     kind = np.result_type(*(array_of(c) for c in choices))  # numbers of Python's take that of the others
     table = stack([astype(broadcast_to(c, shape), kind) for c in choices])
@@ -80,7 +80,7 @@ def piecewise(x: Array, conditions: Any, functions: Sequence[Any], *args: Any, *
     >>> piecewise(Tensor([-1.0, 2.0]), [np.array([True, False])], [lambda x: -x, lambda x: x * 10])
     Tensor([ 1., 20.])
     """
-    shape = np.shape(array_of(x))
+    shape = shape_of(x)
     if not isinstance(conditions, (list, tuple)) and np.ndim(array_of(conditions)) > 1:
         conditions = list(conditions)  # one row each, as NumPy reads it
     if not isinstance(conditions, (list, tuple)) or (conditions and np.ndim(array_of(conditions[0])) == 0 < len(shape)):
@@ -110,7 +110,7 @@ def apply_along_axis(function: Callable[..., Any], axis: int, x: Array, *args: A
     >>> apply_along_axis(lambda v: v.sum(), 0, Tensor([[1.0, 2.0], [3.0, 4.0]]))
     Tensor([4., 6.])
     """
-    shape = np.shape(array_of(x))
+    shape = shape_of(x)
     axis = axis_of("apply_along_axis", axis, shape)
     others = shape[:axis] + shape[axis + 1 :]
     vectors = reshape(moveaxis(x, axis, -1), (-1, shape[axis]))

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arguments import checked
-from ..engine.bare import array_of
+from ..engine.bare import array_of, shape_of
 from ..engine.modes import constant
 from ..engine.plain import plain
 from ..engine.primitive import opaque
@@ -353,7 +353,7 @@ def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Tensor, Tenso
     >>> lstsq(Tensor([[1.0], [1.0]]), Tensor([1.0, 3.0]))[0]
     Tensor([2.])
     """
-    shapes = need_matrices("lstsq", a), np.shape(array_of(b))
+    shapes = need_matrices("lstsq", a), shape_of(b)
     (m, n) = shapes[0][-2:]
     if len(shapes[0]) != 2 or len(shapes[1]) not in (1, 2) or shapes[1][0] != m:
         raise ShapeError(f"lstsq: expected a (M, N) and b (M,) or (M, K), got {shapes[0]} and {shapes[1]}")
@@ -405,9 +405,7 @@ def norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) ->
         return linalg_norm(x, ord, axis, keepdims)
     axes = tuple(range(ndim)) if axis is None else tuple(k % ndim for k in axis)
     if len(axes) != 2:
-        raise ArgumentError(
-            f"norm: expected one axis or two for ord={ord!r}, got shape {np.shape(array_of(x))}, axis={axis}"
-        )
+        raise ArgumentError(f"norm: expected one axis or two for ord={ord!r}, got shape {shape_of(x)}, axis={axis}")
     y = matrix_norm(moveaxis(x, axes, (-2, -1)), ord=ord)
     return expand_dims(y, tuple(sorted(axes))) if keepdims else y
 

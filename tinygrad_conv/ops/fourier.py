@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeAlias
 import numpy as np
 
 from ..arguments import Axes, Device, DType, Size, afford, checked, one_of
-from ..engine.bare import array_of
+from ..engine.bare import array_of, shape_of
 from ..engine.modes import constant
 from ..engine.primitive import linear
 from ..engine.tensor import Array, Tensor
@@ -150,7 +150,7 @@ def irfft(x: Array, n: Size | None = None, axis: int = -1, norm: Norm = None) ->
     Tensor([1., 2., 3.])
     """
     if n is None:
-        shape = np.shape(array_of(x))
+        shape = shape_of(x)
         n = 2 * (shape[axis_of("irfft", axis, shape)] - 1)
     x, n, axis, norm = _prepared("irfft", x, n, axis, norm)
     return _irfft(_fitted(x, n // 2 + 1, axis), n=n, axis=axis, norm=norm)
@@ -291,7 +291,7 @@ def irfft2(x: Array, s: Sequence[Size] | None = None, axes: Axes = (-2, -1), nor
 
 
 def _shifts(x: Array, axes: Any, sign: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    shape = np.shape(array_of(x))
+    shape = shape_of(x)
     axes = tuple(range(len(shape))) if axes is None else (axes,) if isinstance(axes, (int, np.integer)) else tuple(axes)
     return tuple(shape[k] // 2 if sign > 0 else -(shape[k] // 2) for k in axes), axes
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from ..arguments import Count, DType, ShapeLike, afford, as_array, checked, one_of
-from ..engine.bare import array_of
+from ..engine.bare import array_of, shape_of
 from ..engine.modes import constant
 from ..engine.node import Shape
 from ..engine.plain import plain
@@ -110,7 +110,7 @@ def take(
     Tensor([[2., 1.],
             [4., 3.]])
     """
-    shape = np.shape(array_of(x))
+    shape = shape_of(x)
     index = _integers("take", indices)
     if axis is None or (not shape and axis in (0, -1)):  # a number is a vector here, as for NumPy
         x = x.reshape(-1) if isinstance(x, Tensor) else np.reshape(x, -1)
@@ -155,7 +155,7 @@ def take_along_axis(x: Array, indices: Array, axis: int | None = -1) -> Tensor:
             [3.]])
     """
     x, axis = along("take_along_axis", x, axis)
-    return _getitem(x, _along("take_along_axis", np.shape(array_of(x)), indices, axis))
+    return _getitem(x, _along("take_along_axis", shape_of(x), indices, axis))
 
 
 def _along(what: str, shape: Shape, indices: Array, axis: int) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from ..arguments import Axes, ShapeLike, afford, checked, one_of
-from ..engine.bare import array_of
+from ..engine.bare import array_of, shape_of
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, ShapeError
 from .axes import along, axis_of
@@ -74,7 +74,7 @@ def broadcast_arrays(*arrays: Array) -> tuple[Tensor, ...]:
     >>> [x.tolist() for x in broadcast_arrays(Tensor([1.0, 2.0]), Tensor(3.0))]
     [[1.0, 2.0], [3.0, 3.0]]
     """
-    shapes = [np.shape(array_of(x)) for x in arrays]
+    shapes = [shape_of(x) for x in arrays]
     try:
         shape = np.broadcast_shapes(*shapes)
     except ValueError:
@@ -168,7 +168,7 @@ def block(arrays: Any) -> Tensor:
     def join(tree: Any, level: int) -> Any:
         if not isinstance(tree, list):
             missing = ndim - np.ndim(array_of(tree))
-            return reshape(tree, (1,) * missing + np.shape(array_of(tree)))
+            return reshape(tree, (1,) * missing + shape_of(tree))
         return concat([join(item, level + 1) for item in tree], axis=ndim - depth + level)
 
     return join(arrays, 0)
@@ -213,7 +213,7 @@ def array_split(x: Array, indices_or_sections: int | Sequence[int], axis: int = 
     """
     if not isinstance(indices_or_sections, int):
         return split(x, indices_or_sections, axis)
-    shape = np.shape(array_of(x))
+    shape = shape_of(x)
     sections, n = indices_or_sections, shape[axis_of("array_split", axis, shape)]
     if sections < 1 or sections > max(n, _MOST_PARTS):
         raise ArgumentError(f"array_split: expected from 1 to {max(n, _MOST_PARTS)} sections, got {sections}")
@@ -260,7 +260,7 @@ def dsplit(x: Array, indices_or_sections: int | Sequence[int]) -> list[Tensor]:
 
 def _needs_axes(what: str, x: Array, n: int) -> None:
     if np.ndim(array_of(x)) < n:
-        raise ShapeError(f"{what}: expected at least {n} axes, got shape {np.shape(array_of(x))}")
+        raise ShapeError(f"{what}: expected at least {n} axes, got shape {shape_of(x)}")
 
 
 @checked
@@ -270,7 +270,7 @@ def unstack(x: Array, axis: int = 0) -> tuple[Tensor, ...]:
     >>> unstack(Tensor([[1.0, 2.0], [3.0, 4.0]]))
     (Tensor([1., 2.]), Tensor([3., 4.]))
     """
-    shape = np.shape(array_of(x))
+    shape = shape_of(x)
     before = (slice(None),) * axis_of("unstack", axis, shape)
     return tuple(getitem(x, (*before, k)) for k in range(shape[axis]))
 
@@ -301,14 +301,14 @@ def insert(x: Array, index: Any, values: Array, axis: int | None = None) -> Tens
     Tensor([1., 9., 2.])
     """
     places, x, axis = _positions("insert", x, index, axis)
-    shape, dtype = list(np.shape(array_of(x))), np.asarray(array_of(x)).dtype
+    shape, dtype = list(shape_of(x)), np.asarray(array_of(x)).dtype
     n = shape[axis]
     if len(places) == 1:  # one position may take several slices
-        given = np.shape(array_of(values))
+        given = shape_of(values)
         values = reshape(values, (1,) * (len(shape) - len(given)) + given)
         if np.ndim(array_of(index)) == 0 and not isinstance(index, slice):  # along the values' first axis, as in NumPy
             values = moveaxis(values, 0, axis)
-        places = np.repeat(places, np.shape(array_of(values))[axis])
+        places = np.repeat(places, shape_of(values)[axis])
     shape[axis] = len(places)
     new = astype(broadcast_to(values, tuple(shape)), dtype)
     order = np.argsort(places, kind="stable")
@@ -329,14 +329,14 @@ def delete(x: Array, index: Any, axis: int | None = None) -> Tensor:
     Tensor([2.])
     """
     places, x, axis = _positions("delete", x, index, axis)
-    kept = np.setdiff1d(np.arange(np.shape(array_of(x))[axis]), places)
+    kept = np.setdiff1d(np.arange(shape_of(x)[axis]), places)
     return getitem(x, (*(slice(None),) * axis, kept))
 
 
 def _positions(what: str, x: Array, index: Any, axis: int | None) -> tuple[Any, Any, int]:
     """Positions along an axis as integers >= 0; x, flattened where there is no axis; the axis >= 0."""
     x, axis = along(what, x, axis)
-    n = np.shape(array_of(x))[axis]
+    n = shape_of(x)[axis]
     if isinstance(index, slice):
         return np.arange(n)[index], x, axis
     places = np.atleast_1d(np.asarray(decided(what, index)))
@@ -364,7 +364,7 @@ def resize(x: Array, new_shape: ShapeLike) -> Tensor:
     shape = new_shape
     afford("resize", shape, 2 * 8)  # with the places
     flat = reshape(x, (-1,))
-    size, n = int(np.prod(shape, dtype=np.int64)), np.shape(array_of(flat))[0]
+    size, n = int(np.prod(shape, dtype=np.int64)), shape_of(flat)[0]
     if not n:  # nothing to repeat
         return broadcast_to(astype(sum(flat), np.asarray(array_of(x)).dtype), shape)
     return reshape(getitem(flat, np.arange(size) % max(n, 1)), shape)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.bare import array_of
+from ..engine.bare import array_of, shape_of
 from ..engine.tensor import Tensor
 from ..errors import ArgumentError
 from .complex import squared_size
@@ -64,7 +64,7 @@ def composed(name: str, operation: Any, inputs: Sequence[Any], known: dict[str, 
     nothing = initial if nothing is None else nothing
     if "where" in rest and nothing is not None:
         x = inputs[0]
-        mask = np.broadcast_to(array_of(rest.pop("where")), np.shape(array_of(x)))
+        mask = np.broadcast_to(array_of(rest.pop("where")), shape_of(x))
         inputs = [choose(mask, x, nothing), *inputs[1:]]
     if rest:
         return NotImplemented

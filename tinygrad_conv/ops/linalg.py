@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..arguments import Axes, Count, SomeAxes, afford, checked
-from ..engine.bare import array_of
+from ..engine.bare import array_of, shape_of
 from ..engine.plain import plain
 from ..engine.primitive import bilinear, linear, opaque
 from ..engine.tensor import Array, Tensor
@@ -46,7 +46,7 @@ def matmul(x1: Array, x2: Array) -> Tensor:
     >>> matmul(Tensor([[1.0, 2.0]]), Tensor([[3.0], [4.0]]))
     Tensor([[11.]])
     """
-    a, b = np.shape(array_of(x1)), np.shape(array_of(x2))
+    a, b = shape_of(x1), shape_of(x2)
     if len(a) < 1 or len(b) < 1:
         raise ShapeError(f"matmul: expected at least 1 axis each, got x1 {a} and x2 {b}; use multiply for scalars")
     inner = b[-2] if len(b) > 1 else b[0]
@@ -93,7 +93,7 @@ def tensordot(x1: Array, x2: Array, axes: Count | tuple[SomeAxes, SomeAxes] = 2)
     >>> tensordot(Tensor([[1.0, 2.0]]), Tensor([3.0, 4.0]), axes=1)
     Tensor([11.])
     """
-    a, b = np.shape(array_of(x1)), np.shape(array_of(x2))
+    a, b = shape_of(x1), shape_of(x2)
     if isinstance(axes, int):
         most, _ = sorted((len(a), len(b)))  # `min` is the operation here
         if axes > most:
@@ -140,7 +140,7 @@ def einsum(subscripts: str, *operands: Array) -> Tensor:
     >>> einsum("i,i->", Tensor([1.0, 2.0]), Tensor([3.0, 4.0]))
     Tensor(11.)
     """
-    terms, out = _parse_einsum(subscripts, [np.shape(array_of(x)) for x in operands])
+    terms, out = _parse_einsum(subscripts, [shape_of(x) for x in operands])
     values = list(operands)
     for k, term in enumerate(terms):
         elsewhere = set(out).union(*(terms[:k] + terms[k + 1 :]))
@@ -216,7 +216,7 @@ def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tenso
     Tensor([1., 4.])
     """
     moved = moveaxis(x, (axis1, axis2), (-2, -1))
-    rows, columns = np.shape(array_of(moved))[-2:]
+    rows, columns = shape_of(moved)[-2:]
     places = [(k, k + offset) for k in range(rows) if 0 <= k + offset < columns]
     return moved[..., [i for i, _ in places], [j for _, j in places]]
 
@@ -244,9 +244,9 @@ def vecdot(x1: Array, x2: Array, axis: int = -1) -> Tensor:
     Tensor(11.)
     """
     a, b = (x if axis == -1 else moveaxis(x, axis, -1) for x in (x1, x2))
-    sizes = [np.shape(array_of(x))[-1:] for x in (a, b)]
+    sizes = [shape_of(x)[-1:] for x in (a, b)]
     if sizes[0] != sizes[1] or () in sizes:
-        shapes = f"x1 {np.shape(array_of(x1))} and x2 {np.shape(array_of(x2))}"
+        shapes = f"x1 {shape_of(x1)} and x2 {shape_of(x2)}"
         raise ShapeError(f"vecdot: expected equal sizes along axis {axis}, got {shapes}")
     products = multiply(conj(a), b)
     return sum(products, axis=-1, dtype=None if products.dtype.kind in "fc" else products.dtype)
@@ -368,9 +368,9 @@ def solve(a: Array, b: Array) -> Tensor:
     Tensor([1., 1.])
     """
     _square_matrices("solve", array_of(a))
-    b_shape, n = np.shape(array_of(b)), np.shape(array_of(a))[-1]
+    b_shape, n = shape_of(b), shape_of(a)[-1]
     if len(b_shape) < 1 or b_shape[-2 if len(b_shape) > 1 else 0] != n:
-        raise ShapeError(f"solve: expected b with {n} rows as a has, got a {np.shape(array_of(a))} and b {b_shape}")
+        raise ShapeError(f"solve: expected b with {n} rows as a has, got a {shape_of(a)} and b {b_shape}")
     if len(b_shape) == 1:
         return squeeze(_solve(a, expand_dims(b, 1)), -1)
     return _solve(a, b)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeAlias
 import numpy as np
 
 from ..arguments import Fraction, Positive, as_array, checked, one_of
-from ..engine.bare import array_of
+from ..engine.bare import array_of, shape_of
 from ..engine.modes import is_grad_enabled
 from ..engine.plain import plain
 from ..engine.primitive import opaque
@@ -29,9 +29,9 @@ Reduction: TypeAlias = Annotated[str, one_of("mean", "sum", "none")]
 
 def _reduce(losses: Array, weights: Array | None, reduction: Reduction, what: str) -> Tensor:
     if weights is not None:
-        shape = np.shape(array_of(losses))
-        if np.shape(array_of(weights)) not in (shape, ()):
-            raise ShapeError(f"{what}: expected one weight per loss {shape}, got {np.shape(array_of(weights))}")
+        shape = shape_of(losses)
+        if shape_of(weights) not in (shape, ()):
+            raise ShapeError(f"{what}: expected one weight per loss {shape}, got {shape_of(weights)}")
         if not isinstance(weights, Tensor):
             weights = as_array(weights, what, array_of(losses).dtype)
         losses = losses * weights
@@ -44,7 +44,7 @@ def _reduce(losses: Array, weights: Array | None, reduction: Reduction, what: st
 
 def _same_shape(what: str, prediction: Array, target: Array) -> Array:
     """The target, as data of the prediction's dtype; raises ShapeError unless the shapes are equal."""
-    a, b = np.shape(array_of(prediction)), np.shape(array_of(target))
+    a, b = shape_of(prediction), shape_of(target)
     if a != b:
         fix = ""
         if int(np.prod(a)) == int(np.prod(b)):
@@ -121,7 +121,7 @@ def softmax_cross_entropy(
     Tensor(0.69314718)
     """
     what = "softmax_cross_entropy"
-    shape = np.shape(array_of(logits))
+    shape = shape_of(logits)
     target: Array = labels if isinstance(labels, Tensor) else as_array(labels, what)
     if not shape:
         raise ShapeError("softmax_cross_entropy: expected logits (..., K), got a scalar")
@@ -143,8 +143,8 @@ def softmax_cross_entropy(
         target = _class_numbers(target, shape[-1])
     elif ignore_index is not None:
         raise ArgumentError(f"{what}: expected integer labels with ignore_index, got shape {target.shape}")
-    if class_weights is not None and np.shape(array_of(class_weights)) != shape[-1:]:
-        raise ShapeError(f"{what}: expected {shape[-1]} class_weights, got shape {np.shape(array_of(class_weights))}")
+    if class_weights is not None and shape_of(class_weights) != shape[-1:]:
+        raise ShapeError(f"{what}: expected {shape[-1]} class_weights, got shape {shape_of(class_weights)}")
     if sparse and not label_smoothing and class_weights is None:
         shares: Any = kept
         losses = cross_entropy(logits, labels=array_of(target))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.bare import array_of
+from ..engine.bare import shape_of
 from ..engine.modes import constant
 from ..engine.plain import plain
 from ..engine.tensor import Array
@@ -18,13 +18,13 @@ from .shape import expand_dims, matrix_transpose
 
 
 def need_square(what: str, x: Array) -> None:
-    shape = np.shape(array_of(x))
+    shape = shape_of(x)
     if len(shape) < 2 or shape[-1] != shape[-2]:
         raise ShapeError(f"{what}: expected square matrices, got shape {shape}")
 
 
 def need_matrices(what: str, x: Array) -> tuple[int, ...]:
-    shape: tuple[int, ...] = np.shape(array_of(x))
+    shape: tuple[int, ...] = shape_of(x)
     if len(shape) < 2:
         raise ShapeError(f"{what}: expected matrices, got shape {shape}")
     return shape

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arguments import Axes as Axis
 from ..arguments import Fraction, NonNegative, Size, Sizes, as_array, checked
-from ..engine.bare import array_of
+from ..engine.bare import array_of, shape_of
 from ..engine.modes import MODE, effect, is_grad_enabled
 from ..engine.plain import plain
 from ..engine.primitive import opaque
@@ -118,12 +118,10 @@ def _standardized(what: str, x: Array, axes: Axes, epsilon: float) -> tuple[Tens
 
 def _affine(what: str, y: Array, gamma: Array | None, beta: Array | None) -> Tensor:
     """y * gamma + beta, one of each per channel (or left out)."""
-    channels = np.shape(array_of(y))[-1]
+    channels = shape_of(y)[-1]
     for name, value in (("gamma", gamma), ("beta", beta)):
-        if value is not None and np.shape(array_of(value)) != (channels,):
-            raise ShapeError(
-                f"{what}: expected {name} of shape ({channels},), one per channel, got {np.shape(array_of(value))}"
-            )
+        if value is not None and shape_of(value) != (channels,):
+            raise ShapeError(f"{what}: expected {name} of shape ({channels},), one per channel, got {shape_of(value)}")
     if gamma is not None:
         y = y * gamma
     return y if beta is None else y + beta
@@ -155,7 +153,7 @@ def batch_norm(
     """
     ndim = np.ndim(array_of(x))
     if ndim < 2:
-        raise ShapeError(f"batch_norm: expected x (N, ..., C), got shape {np.shape(array_of(x))}")
+        raise ShapeError(f"batch_norm: expected x (N, ..., C), got shape {shape_of(x)}")
     if (mean is None) != (var is None):
         raise ArgumentError("batch_norm: expected both mean and var, or neither")
     if mean is not None:
@@ -189,7 +187,7 @@ def group_norm(
     >>> group_norm(Tensor([[1.0, 3.0, 10.0, 10.0]]), groups=2, epsilon=0.0001).shape
     (1, 4)
     """
-    shape = np.shape(array_of(x))
+    shape = shape_of(x)
     if len(shape) < 2:
         raise ShapeError(f"group_norm: expected x (N, ..., C), got shape {shape}")
     if shape[-1] % groups:
@@ -212,7 +210,7 @@ def instance_norm(
     """
     ndim = np.ndim(array_of(x))
     if ndim < 3:
-        raise ShapeError(f"instance_norm: expected x (N, spatial..., C), got shape {np.shape(array_of(x))}")
+        raise ShapeError(f"instance_norm: expected x (N, spatial..., C), got shape {shape_of(x)}")
     y, _ = _standardized("instance_norm", x, tuple(range(1, ndim - 1)), epsilon)
     return _affine("instance_norm", y, gamma, beta)
 
@@ -268,7 +266,7 @@ def embedding(indices: Array, table: Array) -> Tensor:
     Tensor([[3., 4.],
             [1., 2.]])
     """
-    shape = np.shape(array_of(table))
+    shape = shape_of(table)
     if len(shape) != 2:
         raise ShapeError(f"embedding: expected a table (V, D), got shape {shape}")
     _check_rows(indices, shape)

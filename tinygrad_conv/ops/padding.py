@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import numpy as np
 
 from ..arguments import Kind, afford, checked, one_of
-from ..engine.bare import array_of
+from ..engine.bare import array_of, shape_of
 from ..engine.modes import constant
 from ..engine.plain import plain
 from ..engine.primitive import linear
@@ -74,7 +74,7 @@ def pad(
     >>> pad(Tensor([1.0, 2.0]), 1)
     Tensor([0., 1., 2., 0.])
     """
-    shape = np.shape(array_of(x))
+    shape = shape_of(x)
     if isinstance(pad_width, dict):
         ndim = len(shape)
         if wrong := [axis for axis in pad_width if not -ndim <= axis < ndim]:
@@ -134,9 +134,9 @@ def _with_constants(x: Array, pairs: Any, values: Any) -> Any:
     y = _pad(x, pairs)
     if values is None or (isinstance(values, (int, float)) and values == 0):
         return y
-    inside = constant(np.pad(np.ones(np.shape(array_of(x)), bool), pairs))
+    inside = constant(np.pad(np.ones(shape_of(x), bool), pairs))
     if np.ndim(array_of(values)) > 0 or isinstance(values, (list, tuple)):
-        zeros = np.zeros(np.shape(array_of(x)), np.asarray(array_of(x)).dtype)
+        zeros = np.zeros(shape_of(x), np.asarray(array_of(x)).dtype)
         values = constant(np.pad(zeros, pairs, constant_values=_pairs("constant_values", values, zeros.ndim)))
     return where(inside, y, values)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..arguments import Count, checked
 from ..arguments.kinds import integers
-from ..engine.bare import array_of
+from ..engine.bare import array_of, shape_of
 from ..engine.modes import constant
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, ShapeError
@@ -31,7 +31,7 @@ def _vector(what: str, p: Any) -> Any:
     """Coefficients as a tensor or array with one axis."""
     p = atleast_1d(p)
     if np.ndim(array_of(p)) != 1:
-        raise ShapeError(f"{what}: expected coefficients as a vector, got shape {np.shape(array_of(p))}")
+        raise ShapeError(f"{what}: expected coefficients as a vector, got shape {shape_of(p)}")
     return p
 
 
@@ -115,7 +115,7 @@ def vander(x: Array, N: Count | None = None, increasing: bool = False) -> Tensor
     Tensor([[4., 2., 1.],
             [9., 3., 1.]])
     """
-    shape = np.shape(array_of(x))
+    shape = shape_of(x)
     if len(shape) != 1:
         raise ShapeError(f"vander: expected a vector, got shape {shape}")
     n = shape[0] if N is None else N
@@ -299,8 +299,8 @@ def polyfit(
     least = x.shape[0] * np.finfo(x.dtype).eps if rcond is None else rcond
     left, right = vander(x, deg + 1), y
     if w is not None:
-        if np.shape(array_of(w)) != x.shape:
-            raise ShapeError(f"polyfit: expected one weight for each of {x.shape} points, got {np.shape(array_of(w))}")
+        if shape_of(w) != x.shape:
+            raise ShapeError(f"polyfit: expected one weight for each of {x.shape} points, got {shape_of(w)}")
         left = left * reshape(w, (-1, 1))
         right = right * reshape(w, (-1, *(1,) * (y.ndim - 1)))
     scale = sqrt(sum(left * conj(left), axis=0))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..arguments import Count, SomeAxes, checked
-from ..engine.bare import array_of
+from ..engine.bare import array_of, shape_of
 from ..engine.modes import constant
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, ShapeError
@@ -27,7 +27,7 @@ def inner(x1: Array, x2: Array) -> Tensor:
     >>> inner(Tensor([1.0, 2.0]), Tensor([3.0, 4.0]))
     Tensor(11.)
     """
-    a, b = np.shape(array_of(x1)), np.shape(array_of(x2))
+    a, b = shape_of(x1), shape_of(x2)
     if not a or not b:
         return dot(x1, x2)
     if a[-1] != b[-1]:
@@ -43,10 +43,8 @@ def vdot(x1: Array, x2: Array) -> Tensor:
     Tensor(11.)
     """
     a, b = reshape(x1, (-1,)), reshape(x2, (-1,))
-    if np.shape(array_of(a)) != np.shape(array_of(b)):
-        raise ShapeError(
-            f"vdot: expected arrays of one size, got {np.shape(array_of(x1))} and {np.shape(array_of(x2))}"
-        )
+    if shape_of(a) != shape_of(b):
+        raise ShapeError(f"vdot: expected arrays of one size, got {shape_of(x1)} and {shape_of(x2)}")
     return sum(conj(a) * b)
 
 
@@ -57,7 +55,7 @@ def kron(x1: Array, x2: Array) -> Tensor:
     >>> kron(Tensor([1.0, 10.0]), Tensor([1.0, 2.0]))
     Tensor([ 1.,  2., 10., 20.])
     """
-    a, b = np.shape(array_of(x1)), np.shape(array_of(x2))
+    a, b = shape_of(x1), shape_of(x2)
     n = len(a) if len(a) > len(b) else len(b)
     a, b = (1,) * (n - len(a)) + a, (1,) * (n - len(b)) + b
     apart = [size for k in a for size in (k, 1)], [size for k in b for size in (1, k)]
@@ -72,7 +70,7 @@ def cross(x1: Array, x2: Array, axis: int = -1) -> Tensor:
     >>> cross(Tensor([1.0, 0.0, 0.0]), Tensor([0.0, 1.0, 0.0]))
     Tensor([0., 0., 1.])
     """
-    shapes = [np.shape(array_of(x)) for x in (x1, x2)]
+    shapes = [shape_of(x) for x in (x1, x2)]
     if [shape[axis_of("cross", axis, shape)] if shape else 0 for shape in shapes] != [3, 3]:
         raise ShapeError(f"cross: expected 3 elements along axis {axis}, got shapes {shapes[0]} and {shapes[1]}")
     a, b = (moveaxis(x, axis, -1) for x in (x1, x2))
@@ -105,7 +103,7 @@ def vecmat(x1: Array, x2: Array) -> Tensor:
 
 
 def _shapes(x1: Array, x2: Array) -> str:
-    return f"got x1 {np.shape(array_of(x1))} and x2 {np.shape(array_of(x2))}"
+    return f"got x1 {shape_of(x1)} and x2 {shape_of(x2)}"
 
 
 @checked
@@ -128,7 +126,7 @@ def matrix_power(x: Array, n: int) -> Tensor:
     >>> matrix_power(Tensor([[2.0]]), 3)
     Tensor([[8.]])
     """
-    shape = np.shape(array_of(x))
+    shape = shape_of(x)
     if len(shape) < 2 or shape[-1] != shape[-2]:
         raise ShapeError(f"matrix_power: expected square matrices, got shape {shape}")
     power: Any = None
@@ -151,7 +149,7 @@ def tensorinv(x: Array, ind: Count = 2) -> Tensor:
     >>> tensorinv(Tensor([[2.0]]), 1)
     Tensor([[0.5]])
     """
-    shape = np.shape(array_of(x))
+    shape = shape_of(x)
     rows, columns = (int(np.prod(sizes, dtype=np.int64)) for sizes in (shape[:ind], shape[ind:]))
     if rows != columns or not ind:
         raise ShapeError(f"tensorinv: expected as many elements in the first {ind} axes as in the others, got {shape}")
@@ -168,10 +166,10 @@ def tensorsolve(a: Array, b: Array, axes: SomeAxes | None = None) -> Tensor:
     if axes is not None:
         named = (axes,) if isinstance(axes, int) else axes
         a = moveaxis(a, named, tuple(range(-len(named), 0)))
-    shape, n = np.shape(array_of(a)), int(np.size(array_of(b)))
+    shape, n = shape_of(a), int(np.size(array_of(b)))
     left = shape[np.ndim(array_of(b)) :]
     if int(np.prod(left, dtype=np.int64)) != n or int(np.prod(shape, dtype=np.int64)) != n * n:
-        raise ShapeError(f"tensorsolve: expected a square map onto b {np.shape(array_of(b))}, got a {shape}")
+        raise ShapeError(f"tensorsolve: expected a square map onto b {shape_of(b)}, got a {shape}")
     return reshape(solve(reshape(a, (n, n)), reshape(b, (n,))), left)
 
 
@@ -183,7 +181,7 @@ def diag(x: Array, k: int = 0) -> Tensor:
     Tensor([[1., 0.],
             [0., 2.]])
     """
-    shape = np.shape(array_of(x))
+    shape = shape_of(x)
     if len(shape) == 2:
         return diagonal(x, k)
     if len(shape) != 1:

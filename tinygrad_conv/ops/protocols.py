@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arguments import checked
-from ..engine.bare import array_of
+from ..engine.bare import array_of, shape_of
 from ..engine.plain import is_plain
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, DTypeError, GraphError, IndexingError, ShapeError, WrittenError
@@ -116,7 +116,7 @@ def _written(name: str, values: Sequence[Any]) -> GraphError | DTypeError:
 
 def _facing(a: Array, b: Array) -> tuple[Array, Array]:
     """Two arrays with axes such that each element of one meets each of the other."""
-    return reshape(a, np.shape(array_of(a)) + (1,) * np.ndim(array_of(b))), b
+    return reshape(a, shape_of(a) + (1,) * np.ndim(array_of(b))), b
 
 
 def _arrays(value: Any) -> Any:
@@ -157,7 +157,7 @@ def _reduced(
 ) -> Any:
     """All elements along axes combined, with what changes nothing (None if there is no such thing) or `initial`."""
     initial = identity if initial is None else initial
-    shape = np.shape(array_of(x))
+    shape = shape_of(x)
     axes = normalize_axes(axis, len(shape))
     rows = moveaxis(x, axes, tuple(range(len(axes))))
     left = rows.shape[len(axes) :]

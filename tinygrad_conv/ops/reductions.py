@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..arguments import Axes, DType, checked
-from ..engine.bare import array_of
+from ..engine.bare import array_of, shape_of
 from ..engine.modes import constant
 from ..engine.plain import plain
 from ..engine.primitive import linear, opaque
@@ -69,7 +69,7 @@ def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 def _count(x: Array, axis: Axis) -> int:
-    shape = np.shape(array_of(x))
+    shape = shape_of(x)
     n = 1
     for k in normalize_axes(axis, len(shape)):
         n *= shape[k]
@@ -85,7 +85,7 @@ def prod(x: Array, axis: Axis = None, keepdims: bool = False, *, dtype: DType | 
     >>> prod(Tensor([2.0, 3.0, 4.0]))
     Tensor(24.)
     """
-    shape = np.shape(array_of(x))
+    shape = shape_of(x)
     axes = normalize_axes(axis, len(shape))
     kept = tuple(k for k in range(len(shape)) if k not in axes)
     n = _count(x, axis)

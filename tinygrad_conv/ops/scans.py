@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..arguments import DType, checked
-from ..engine.bare import array_of
+from ..engine.bare import array_of, shape_of
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError
 from .axes import along
@@ -64,7 +64,7 @@ def logcumsumexp(x: Array, axis: int | None = None) -> Tensor:
 def _with_initial(
     what: str, x: Array, axis: int | None, dtype: Any, initial: float, run: Any, include_initial: bool
 ) -> Any:
-    shape = np.shape(array_of(x))
+    shape = shape_of(x)
     if axis is None:
         if len(shape) != 1:
             raise ArgumentError(f"{what}: expected axis= for an array of shape {shape}; only vectors need none")
@@ -73,7 +73,7 @@ def _with_initial(
     if dtype is not None and y.dtype != dtype:  # a small integer dtype, which NumPy adds up in a larger one
         y = astype(y, dtype)
     if include_initial:
-        first = list(np.shape(array_of(y)))
+        first = list(shape_of(y))
         first[axis] = 1
         y = concat([np.full(first, initial, y.dtype), y], axis=axis)
     return y

@@ -23,7 +23,7 @@ from ..arguments import (
     checked,
     items_of,
 )
-from ..engine.bare import array_of
+from ..engine.bare import array_of, shape_of
 from ..engine.node import Shape
 from ..engine.primitive import linear
 from ..engine.tensor import Array, Tensor, plain_array, wrap
@@ -102,7 +102,7 @@ def matrix_transpose(x: Array) -> Tensor:
     (2, 1)
     """
     if np.ndim(array_of(x)) < 2:
-        raise ShapeError(f"matrix_transpose: expected at least 2 axes, got shape {np.shape(array_of(x))}")
+        raise ShapeError(f"matrix_transpose: expected at least 2 axes, got shape {shape_of(x)}")
     return swapaxes(x, -1, -2)
 
 
@@ -118,7 +118,7 @@ def swapaxes(x: Array, axis1: int, axis2: int) -> Tensor:
     >>> swapaxes(Tensor(np.zeros((2, 3, 4))), 0, 2).shape
     (4, 3, 2)
     """
-    shape = np.shape(array_of(x))
+    shape = shape_of(x)
     axes = list(range(len(shape)))
     if not all(-len(shape) <= axis < len(shape) for axis in (axis1, axis2)):
         raise AxisError(f"swapaxes: expected axes of shape {shape}, got {axis1} and {axis2}")
@@ -151,7 +151,7 @@ def expand_dims(x: Array, axis: SomeAxes = 0) -> Tensor:
     >>> expand_dims(Tensor([1.0, 2.0]), 1).shape
     (2, 1)
     """
-    shape = np.shape(array_of(x))
+    shape = shape_of(x)
     if isinstance(axis, int) and 0 <= axis + len(shape) + 1 <= 2 * len(shape) + 1:
         axis %= len(shape) + 1
         return reshape(x, (*shape[:axis], 1, *shape[axis:]))
@@ -175,7 +175,7 @@ def flatten(x: Array, start: int = 0) -> Tensor:
     >>> flatten(Tensor(np.zeros((2, 3, 4))), 1).shape
     (2, 12)
     """
-    shape = np.shape(array_of(x))
+    shape = shape_of(x)
     rest = int(np.prod(shape[start:], dtype=np.int64))
     return reshape(x, (*shape[:start], rest))
 
@@ -266,7 +266,7 @@ def stack(arrays: Arrays, axis: int = 0) -> Tensor:
     Tensor([[1., 3.],
             [2., 4.]])
     """
-    shapes = {np.shape(array_of(a)) for a in arrays}
+    shapes = {shape_of(a) for a in arrays}
     if len(shapes) != 1:
         raise ShapeError(f"stack: expected arrays of one shape, got {sorted(shapes) or 'none'}")
     return concat([expand_dims(a, axis) for a in arrays], axis)
@@ -279,7 +279,7 @@ def split(x: Array, indices_or_sections: int | Sequence[int], axis: int = 0) -> 
     >>> split(Tensor([1.0, 2.0, 3.0]), [1])
     [Tensor([1.]), Tensor([2., 3.])]
     """
-    shape = np.shape(array_of(x))
+    shape = shape_of(x)
     axis = axis_of("split", axis, shape)
     n = shape[axis]
     if isinstance(indices_or_sections, int):
@@ -325,7 +325,7 @@ def tile(x: Array, reps: Count | Sequence[Count]) -> Tensor:
     >>> tile(Tensor([1.0, 2.0]), 2)
     Tensor([1., 2., 1., 2.])
     """
-    shape, counts = np.shape(array_of(x)), (reps,) if isinstance(reps, int) else tuple(reps)
+    shape, counts = shape_of(x), (reps,) if isinstance(reps, int) else tuple(reps)
     ndim = len(shape) if len(shape) > len(counts) else len(counts)
     shape = (1,) * (ndim - len(shape)) + shape
     counts = (1,) * (ndim - len(counts)) + counts
@@ -344,7 +344,7 @@ def repeat(x: Array, repeats: Array, axis: int | None = None) -> Tensor:
     Tensor([1., 1., 2., 2.])
     """
     x, axis = along("repeat", x, axis, numbers=True)
-    shape = np.shape(array_of(x))
+    shape = shape_of(x)
     if isinstance(repeats, Tensor):
         repeats._escapes("repeat, whose counts decide a shape,")
     counts, n = np.asarray(array_of(repeats)), shape[axis]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import numpy as np
 
 from ..arguments import Axes, checked, one_of
-from ..engine.bare import array_of
+from ..engine.bare import array_of, shape_of
 from ..engine.plain import plain
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, ShapeError
@@ -142,7 +142,7 @@ def median(x: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
     Tensor(2.)
     """
     rows, kept = _rows("median", x, axis, keepdims)
-    n = np.shape(array_of(rows))[-1]
+    n = shape_of(rows)[-1]
     if not n:
         return reshape(mean(rows, axis=-1), kept)  # NaN, with NumPy's warning
     ordered = sort(rows)
@@ -198,13 +198,13 @@ def _quantile(
         raise ArgumentError(f"{what}: expected q in [0, 1], got {shares.tolist()}")
     rows, kept = _rows(what, x, axis, keepdims)
     dtype = np.quantile(np.zeros(1, np.asarray(array_of(x)).dtype), array_of(q), method=method).dtype  # type: ignore[call-overload]
-    left = np.shape(array_of(rows))[:-1]
+    left = shape_of(rows)[:-1]
 
     def finish(y: Any) -> Tensor:
         return _quantiles_first(reshape(y, (*left, *shares.shape)), shares.ndim, kept)
 
-    if not np.shape(array_of(rows))[-1]:
-        raise ShapeError(f"{what}: expected at least one element, got shape {np.shape(array_of(x))}")
+    if not shape_of(rows)[-1]:
+        raise ShapeError(f"{what}: expected at least one element, got shape {shape_of(x)}")
     ordered = sort(rows)  # NaN last
     if weights is None:
         low, high, part = _places(rows, shares, dtype, method)
@@ -213,7 +213,7 @@ def _quantile(
     elif method == "inverted_cdf":
         if not (np.asarray(array_of(weights)) > 0).any():
             raise ArgumentError(f"{what}: expected weights of which one is above 0, got none")
-        sized = weights if np.shape(array_of(weights)) == np.shape(array_of(x)) else _along_axis(what, x, weights, axis)
+        sized = weights if shape_of(weights) == shape_of(x) else _along_axis(what, x, weights, axis)
         y = take_along_axis(ordered, _weighted_places(rows, shares, _rows(what, sized, axis, keepdims)[0]))
     else:
         raise ArgumentError(f'{what}: expected method "inverted_cdf" with weights, got {method!r}')
@@ -231,9 +231,9 @@ def _quantile(
 
 def _along_axis(what: str, x: Array, weights: Array, axis: Axes) -> Any:
     """One weight for each place along an axis, as an array of x's shape."""
-    shape = np.shape(array_of(x))
-    if not isinstance(axis, int) or np.shape(array_of(weights)) != (shape[axis],):
-        given = np.shape(array_of(weights))
+    shape = shape_of(x)
+    if not isinstance(axis, int) or shape_of(weights) != (shape[axis],):
+        given = shape_of(weights)
         raise ShapeError(f"{what}: expected weights of x's shape {shape}, or a vector for one axis, got {given}")
     return broadcast_to(reshape(weights, (-1, *(1,) * (len(shape) - 1 - axis % len(shape)))), shape)
 
@@ -280,7 +280,7 @@ def _hundredth(q: Array) -> Any:
 
 def _rows(what: str, x: Array, axis: Any, keepdims: bool) -> tuple[Any, tuple[int, ...]]:
     """x with the axes to be reduced as one last axis, and the shape of a result."""
-    shape = np.shape(array_of(x))
+    shape = shape_of(x)
     axes = normalize_axes(axis, len(shape))
     others = tuple(k for k in range(len(shape)) if k not in axes)
     left = tuple(shape[k] for k in others)
@@ -292,7 +292,7 @@ def _rows(what: str, x: Array, axis: Any, keepdims: bool) -> tuple[Any, tuple[in
 def _quantiles_first(y: Any, ndim: int, kept: tuple[int, ...]) -> Tensor:
     """The axes of q, which come last, first; and the others as they are to be."""
     before = np.ndim(array_of(y)) - ndim
-    sizes = np.shape(array_of(y))[before:]
+    sizes = shape_of(y)[before:]
     y = permute_dims(y, (*range(before, before + ndim), *range(before)))
     return reshape(y, (*sizes, *kept))
 

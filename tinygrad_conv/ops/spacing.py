@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..arguments import Count, Device, DType, checked
-from ..engine.bare import array_of
+from ..engine.bare import array_of, shape_of
 from ..engine.modes import constant
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError
@@ -19,7 +19,7 @@ from .shape import astype, expand_dims, moveaxis
 def _spaced(start: Any, stop: Any, num: int, endpoint: bool, between: Any) -> Any:
     """What `between` gives for the share 0 ... 1 of each of num values, along a new first axis; the ends themselves."""
     kind = np.result_type(array_of(start), array_of(stop), float(num))
-    ndim = len(np.broadcast_shapes(np.shape(array_of(start)), np.shape(array_of(stop))))
+    ndim = len(np.broadcast_shapes(shape_of(start), shape_of(stop)))
     places = np.arange(num).reshape(-1, *(1,) * ndim)
     share = places / (max(num - 1, 1) if endpoint else max(num, 1))
     first, last = astype(start, kind), astype(stop, kind)
@@ -81,7 +81,7 @@ def logspace(
     Tensor([  1.,  10., 100.])
     """
     if np.ndim(array_of(base)):
-        ndim = len(np.broadcast_shapes(*(np.shape(array_of(x)) for x in (start, stop, base))))
+        ndim = len(np.broadcast_shapes(*(shape_of(x) for x in (start, stop, base))))
         start, stop, base = (x[(None,) * (ndim - np.ndim(array_of(x)))] for x in map(_array, (start, stop, base)))
         base = expand_dims(base, axis)
     y = base ** linspace(start, stop, num, endpoint, axis=axis)

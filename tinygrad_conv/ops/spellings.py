@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..arguments import DType, checked
-from ..engine.bare import array_of
+from ..engine.bare import array_of, shape_of
 from ..engine.plain import plain
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError
@@ -40,7 +40,7 @@ def _where(condition: Array, x: Array = None, y: Array = None) -> Any:
 def _full_like(a: Array, fill_value: Array, dtype: Any = None, shape: Any = None) -> Any:
     if not isinstance(fill_value, Tensor):
         return Tensor(np.full_like(array_of(a), fill_value, dtype=dtype, shape=shape))
-    return broadcast_to(astype(fill_value, dtype or a.dtype), np.shape(array_of(a)) if shape is None else shape)
+    return broadcast_to(astype(fill_value, dtype or a.dtype), shape_of(a) if shape is None else shape)
 
 
 @checked

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..arguments import Axes, checked
-from ..engine.bare import array_of
+from ..engine.bare import array_of, shape_of
 from ..engine.plain import plain
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, ShapeError
@@ -29,12 +29,12 @@ def average(
     >>> average(Tensor([1.0, 2.0]), weights=[3.0, 1.0])
     Tensor(1.25)
     """
-    shape = np.shape(array_of(x))
+    shape = shape_of(x)
     if weights is None:
         y = mean(x, axis=axis, keepdims=keepdims)
         n = int(np.prod([shape[k] for k in normalize_axes(axis, len(shape))], dtype=np.int64))
-        return (y, np.full(np.shape(array_of(y)), n, np.asarray(array_of(y)).dtype)) if returned else y
-    given = np.shape(array_of(weights))
+        return (y, np.full(shape_of(y), n, np.asarray(array_of(y)).dtype)) if returned else y
+    given = shape_of(weights)
     if given != shape:
         named = () if axis is None else (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
         axes = tuple(k % len(shape) for k in named)
@@ -164,7 +164,7 @@ def cov(
     rows = _variables(x, rowvar)
     if y is not None:
         rows = vstack([rows, _variables(y, rowvar, of_x=False)])
-    n = np.shape(array_of(rows))[1]
+    n = shape_of(rows)[1]
     ddof = (0 if bias else 1) if ddof is None else ddof
     weights: Any = np.ones(n)
     for name, given, kind in (("fweights", fweights, "iu"), ("aweights", aweights, "iuf")):
@@ -181,16 +181,16 @@ def cov(
     factor = total - lost
     centred = rows - centre
     found = matmul(centred * weights, conj(matrix_transpose(centred))) / where(greater(factor, 0), factor, np.nan)
-    return squeeze(found) if 1 in np.shape(array_of(found)) else found
+    return squeeze(found) if 1 in shape_of(found) else found
 
 
 def _variables(x: Array, rowvar: bool, of_x: bool = True) -> Any:
     ndim = np.ndim(array_of(x))
     if ndim > 2:
-        raise ShapeError(f"cov: expected at most 2 axes, got shape {np.shape(array_of(x))}")
+        raise ShapeError(f"cov: expected at most 2 axes, got shape {shape_of(x)}")
     if ndim < 2:
         return reshape(x, (1, -1))
-    turned = not rowvar and (of_x or np.shape(array_of(x))[0] != 1)  # as NumPy 2.2 and later have it
+    turned = not rowvar and (of_x or shape_of(x)[0] != 1)  # as NumPy 2.2 and later have it
     return matrix_transpose(x) if turned else x if isinstance(x, Tensor) else np.asarray(x)
 
 

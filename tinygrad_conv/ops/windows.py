@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..arguments import Axes, ShapeLike, checked
-from ..engine.bare import array_of
+from ..engine.bare import shape_of
 from ..engine.modes import constant
 from ..engine.tensor import Array, Tensor
 from ..errors import ShapeError
@@ -28,7 +28,7 @@ def sliding_window_view(x: Array, window_shape: ShapeLike, axis: Axes = None) ->
     Tensor([[1., 2.],
             [2., 3.]])
     """
-    shape = np.shape(array_of(x))
+    shape = shape_of(x)
     named = range(len(shape)) if axis is None else (axis,) if isinstance(axis, int) else axis
     axes = [normalize_axes(k, len(shape))[0] for k in named]  # one may be there twice
     if len(axes) != len(window_shape):
@@ -85,8 +85,8 @@ def col2im(
     first = channels_first(data_format)
     channels = shape[1] if first else shape[-1]
     expected = (shape[0], *window.out_sizes, int(np.prod(window.kernel)) * channels)
-    if np.shape(array_of(x)) != expected:
-        raise ShapeError(f"col2im: expected columns {expected} for an image {shape}, got {np.shape(array_of(x))}")
+    if shape_of(x) != expected:
+        raise ShapeError(f"col2im: expected columns {expected} for an image {shape}, got {shape_of(x)}")
     return to_first(patches_transpose(x, window=window), first)
 
 
