@@ -36,7 +36,7 @@ from ..errors import (
 )
 from .kinds import Kind, described, kind_of, outlined
 
-__all__ = ["OF_NUMPY", "Checked", "called", "checked", "explained", "kinds_of", "stands", "unchecked"]
+__all__ = ["OF_NUMPY", "Checked", "called", "checked", "explained", "held", "kinds_of", "stands", "unchecked"]
 
 T = TypeVar("T")
 
@@ -174,6 +174,12 @@ def _held(function: Any, sets: str = "") -> Any:
     names["written_out"] = partial(_written_out, call, function, sets)
     call.unchecked = function
     return wraps(function)(call)
+
+
+def held(function: T) -> T:
+    """Mark a method that holds its calls itself, as `checked` would, in its own words and without a call of a call."""
+    function.unchecked = function  # type: ignore[attr-defined]
+    return function
 
 
 def unchecked(function: Any) -> Any:

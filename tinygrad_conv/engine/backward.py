@@ -22,16 +22,13 @@ def backward(y: Tensor, gradient: Array | None = None, retain_graph: bool = Fals
     """`Tensor.backward`: see there."""
     node, seed = _seeded("backward", y, gradient)
     g = seed if create_graph else seed._array
-    with mode(recording=create_graph):
-        found = pull({node: g}, recording=create_graph, retain=retain_graph or create_graph)
-    _accumulate(found)
+    _accumulate(pull({node: g}, recording=create_graph, retain=retain_graph or create_graph))
 
 
 def gradients(y: Tensor, leaves: Sequence[Tensor]) -> list[Tensor | None]:
     """What `backward` would add to ``.grad`` of some leaves; None for one that y does not depend on."""
     node, seed = _seeded("gradients", y, None)
-    with mode(recording=False):
-        found = pull({node: seed._array}, [leaf._needs_node("gradients") for leaf in leaves])
+    found = pull({node: seed._array}, [leaf._needs_node("gradients") for leaf in leaves])
     given = [found.get(leaf.node) for leaf in leaves]  # type: ignore[arg-type]
     return [g if g is None or isinstance(g, Tensor) else wrap(g, None) for g in given]
 
@@ -67,7 +64,7 @@ def _seeded(what: str, y: Tensor, gradient: Array | None) -> tuple[Node, Tensor]
             raise GraphError(
                 f"{what}: expected a real number, got {y.dtype}; take real(y) or abs(y), or pass gradient="
             )
-        return node, wrap(constant(np.ones(y.shape, y.dtype)), None)
+        return node, wrap(constant(np.array(1, y.dtype, ndmin=y.ndim)), None)
     return node, cotangent(what, gradient, y)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..arguments import called
 from ..errors import ArgumentError, DTypeError, ShapeError
-from .modes import MODE, constant, enable_grad, mode
+from .modes import MODE, constant, enable_grad
 from .node import Leaf, Node
 from .tensor import Tensor, ops, wrap
 from .trees import flatten
@@ -108,8 +108,7 @@ class Trace:
             if y.node is not None:
                 value = g if recording else g._array
                 start[y.node] = value if y.node not in start else start[y.node] + value
-        with mode(recording=recording):
-            found = pull(start, self.nodes, recording=recording, retain=retain)
+        found = pull(start, self.nodes, recording=recording, retain=retain)
         return [
             as_tensor(found[node]) if node in found else wrap(constant(np.zeros(node.shape, node.dtype)), None)
             for node in self.nodes
@@ -119,8 +118,7 @@ class Trace:
         """Tangents of the inputs, pushed forward to the outputs; zeros where nothing arrives."""
         start = {n: (t if recording else t._array) for n, t in zip(self.nodes, directions, strict=True)}
         outputs = [y.node for y in self.outputs if y.node is not None]
-        with mode(recording=recording):
-            arrived = iter(push(start, outputs, recording=recording))
+        arrived = iter(push(start, outputs, recording=recording))
         results = []
         for y in self.outputs:
             t = next(arrived) if y.node is not None else None

@@ -9,7 +9,6 @@ import numpy as np
 
 from ..arguments import Kind, checked, integers, items_of, one_of
 from ..errors import ShapeError
-from . import modes
 from .backward import cotangent
 from .modes import MODE, constant
 from .tensor import Tensor, ndarray, ops, wrap
@@ -218,12 +217,10 @@ def _jacobian_block(trace: Trace, k: int, j: int, recording: bool, how: str) -> 
         constant(basis)
         if forward:
             start = {trace.nodes[j]: _seed(basis.reshape(x.shape), recording)}
-            with modes.mode(recording=recording):
-                column = push(start, [y.node], recording=recording)[0]
+            column = push(start, [y.node], recording=recording)[0]
         else:
             start = {y.node: _seed(basis.reshape(y.shape), recording)}
-            with modes.mode(recording=recording):
-                column = pull(start, trace.nodes, recording=recording, retain=True).get(trace.nodes[j])
+            column = pull(start, trace.nodes, recording=recording, retain=True).get(trace.nodes[j])
         if column is None:
             column = _seed(np.zeros(y.shape if forward else x.shape, y.dtype), recording)
         columns.append(column)

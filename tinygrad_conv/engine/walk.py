@@ -27,6 +27,8 @@ from .tensor import Tensor, ndarray, ops, wrap
 
 __all__ = ["ancestors", "creation", "own", "pull", "push", "walk"]
 
+float32, float64 = np.dtype(np.float32), np.dtype(np.float64)
+
 
 def pull(
     cotangents: dict[Node, Any], wanted: Iterable[Node] | None = None, *, recording: bool = False, retain: bool = False
@@ -47,8 +49,12 @@ def pull(
     The cotangent of every wanted node (or leaf) that was reached.
     """
     found: dict[Node, Any] = {}
-    for _ in walk(cotangents, found, wanted, recording, retain, watched=False):
-        pass
+    token = MODE.set(MODE.get().but(recording=recording))
+    try:
+        for _ in walk(cotangents, found, wanted, recording, retain, watched=False):
+            pass
+    finally:
+        MODE.reset(token)
     return found
 
 
@@ -57,7 +63,10 @@ def walk(
     watched: bool,
 ) -> Iterator[tuple[Node, Any, list[Any]]]:  # fmt: skip
     """`pull`, which collects in `found`. If `watched`, it pauses after the rules of each node, and yields the node, its
-    cotangent, and for each of its inputs what they made of it (None for what is not followed)."""
+    cotangent, and for each of its inputs what they made of it (None for what is not followed).
+
+    While it runs, the mode must say `recording` too.
+    """
     stop = None if wanted is None else set(wanted)
     anomaly, by = MODE.get().anomaly, observer()
     on_tensors = recording or by is not None  # an observer sees operations on tensors, not NumPy's on arrays
@@ -95,10 +104,11 @@ def walk(
         if by is not None:
             token = MODE.set(MODE.get().but(backward=node))
         rules = primitive.vjps_on_tensors if on_tensors else primitive.vjps
-        variadic, conjugated = primitive.variadic, node.dtype.kind == "c" and primitive.joint is None
+        variadic, joint, dtype = primitive.variadic, primitive.joint, node.dtype
+        conjugated = dtype is not float32 and dtype is not float64 and dtype.kind == "c" and joint is None
         if conjugated:  # rules multiply by the derivative; a gradient, the steepest ascent, needs its conjugate
             arrived, g = g, ops.conj(g)
-        together = None if primitive.joint is None else primitive.joint.pull_all(node, g, on_tensors)
+        together = None if joint is None else joint.pull_all(node, g, on_tensors)
         if watched:
             outgoing = [None] * len(parents)
         for i in primitive.positions or range(len(parents)):
@@ -151,6 +161,14 @@ def walk(
 
 def push(tangents: dict[Node, Any], outputs: Sequence[Node], *, recording: bool = False) -> list[Any]:
     """Forward mode: push tangents of some nodes through the recorded graph to the outputs (None where none arrives)."""
+    token = MODE.set(MODE.get().but(recording=recording))
+    try:
+        return _push(tangents, outputs, recording)
+    finally:
+        MODE.reset(token)
+
+
+def _push(tangents: dict[Node, Any], outputs: Sequence[Node], recording: bool) -> list[Any]:
     by = observer()
     on_tensors = recording or by is not None
     tangents = dict(tangents) if recording or by is None else {node: wrap(t, None) for node, t in tangents.items()}

@@ -162,7 +162,7 @@ def _hooked(hook: Callable[[Node, Tensor], None], ys: Sequence[Tensor]) -> dict[
         for node in order:
             node.hooks = {} if node.hooks is None else node.hooks
             node.hooks[_KEY] = partial(hook, node)
-        with mode(recording=True), np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):
             return pull(_ones(ys, recording=True), recording=True, retain=True)
     finally:
         for node in order:

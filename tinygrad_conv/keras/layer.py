@@ -52,6 +52,7 @@ class Layer(nn.Module):
     """
 
     _kinds = Weight, Variable
+    _called_on = True
     _training = False
     _trainable = True
     _takes: frozenset[str] = frozenset()  # the arguments of a subclass' own `call`

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import FloatDType, Sizes, afford, check
+from ..arguments import FloatDType, Sizes, afford, check, explained, held, stands
 from ..engine.modes import MODE, mode
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, ShapeError
@@ -111,12 +111,24 @@ class Layer(Module):
 
     # -- what follows ----------------------------------------------------------------------------------------------
 
+    @held
     def __call__(self, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
         """`forward`; with ``training=True`` or ``False`` in that mode, and so is everything inside."""
-        if training is None:
+        if training is not None:
+            with mode(training=check(bool, type(self).__name__, "training", training, True)):
+                return Layer.__call__(self, *args, **kwargs)
+        if self._called_on:
             return super().__call__(*args, **kwargs)
-        with mode(training=check(bool, type(self).__name__, "training", training, True)):
-            return super().__call__(*args, **kwargs)
+        token = self._enter()  # as Module does it: each operation looks at all frames between it and the user's
+        try:
+            return self.forward(*args, **kwargs)
+        except Exception as error:
+            if stands(error):
+                raise
+            given = {f"input {k}": x for k, x in enumerate(args)} | kwargs
+            raise explained(type(self).__name__, error, given) from error
+        finally:
+            MODE.reset(token)
 
     def output_shape(self, input_shape: Sizes) -> Shape:
         """The output's shape for an input's shape, both with the batch axis (which may be None).

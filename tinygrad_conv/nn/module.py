@@ -101,6 +101,7 @@ class Module(Checked):
     """
 
     _training: bool = True  # what `train` and `eval` said last
+    _called_on: ClassVar[bool] = False  # does a `__call__` of another base do more, as that of the Keras-shaped front?
     name: str | None = None  # what the module is called in its `Sequential`; elsewhere the attribute's name counts
     _kinds: ClassVar[tuple[type[Parameter], type[Buffer]]] = Parameter, Buffer  # what its layers' weights are made as
     # Caches. They hold modules weakly: what holds itself stays until the cycle collector runs.
