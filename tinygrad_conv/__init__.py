@@ -39,6 +39,7 @@ from .engine.primitive import NONDIFF, Primitive, bilinear, elementwise, linear,
 from .engine.tensor import Tensor
 from .engine.tensor import later as _later
 from .engine.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from .kernels.heap import keep as _keep
 from .kernels.registry import use_kernels
 from .ops import *
 
@@ -86,6 +87,7 @@ _later.update(
     shown_tensor="tinygrad_conv.displays.tensor",
 )
 neighbours.tell()
+_keep()
 
 
 def __getattr__(name: str) -> Any:
