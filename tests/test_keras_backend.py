@@ -169,6 +169,74 @@ def scaling(keras):
     return Scaled()
 
 
+@pytest.mark.parametrize("change", ["list", "dict", "tuple", "number in a list", "object of Keras'"])
+def test_what_containers_hold_is_compared(keras, change):
+    """Between two replays of a step."""
+
+    class Chosen(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.all = [twice(keras), twice(keras)]
+            self.named = {"one": [twice(keras)]}
+            self.pair = (twice(keras), (twice(keras),))
+            self.numbers = [[1.0]]
+            self.spare = twice(keras, 3.0)
+            self.scale = twice(keras, 1.0)
+            self.scale.trainable = True
+            self.penalty = keras.regularizers.L2(0.0)
+
+        def call(self, x):
+            for layer in (*self.all, *self.named["one"], self.pair[0], *self.pair[1]):
+                x = layer(x)
+            self.add_loss(self.penalty(x))
+            return self.scale(x * self.numbers[0][0])
+
+    model = Chosen()
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    x, y = np.ones((4, 1), np.float32), np.zeros((4, 1), np.float32)
+    assert [float(model.train_on_batch(x, y)) for _ in range(3)] == [1024.0] * 3
+    if change == "list":
+        model.all[1] = model.spare
+    elif change == "dict":
+        model.named["one"][0] = model.spare
+    elif change == "tuple":
+        model.pair = (model.pair[0], (model.spare,))
+    elif change == "number in a list":
+        model.numbers[0][0] = 1.5
+    else:
+        model.penalty.l2 = 1.25 / 4
+    assert [float(model.train_on_batch(x, y)) for _ in range(3)] == [1024 * 2.25] * 3
+
+
+def twice(keras, by=2.0):
+    """A layer that multiplies by a weight which stays."""
+    start = keras.initializers.Constant(by)
+    layer = keras.layers.Dense(1, use_bias=False, kernel_initializer=start, trainable=False)
+    layer.build((None, 1))
+    return layer
+
+
+def test_a_step_is_traced_once(keras):
+    """What a fit changes of a model by itself is none of a step's business."""
+    traced = []
+
+    class Told(keras.layers.Layer):
+        def call(self, x):
+            traced.append(x.shape)
+            self.last = x
+            return x * 1.0
+
+    model = keras.Sequential([keras.Input((2,)), Told(), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x, y = np.ones((8, 2), np.float32), np.ones((8, 1), np.float32)
+    fitted = []
+    for _ in range(3):
+        stop = keras.callbacks.EarlyStopping("loss", patience=0, baseline=0.0)
+        model.fit(x, y, batch_size=4, epochs=3, validation_data=(x, y), callbacks=[stop], verbose=0)
+        fitted.append(len(traced))
+    assert fitted[0] == fitted[-1]
+
+
 def test_a_step_of_ones_own(keras):
     """As on PyTorch: backward, and gradients from the values of variables."""
 

@@ -1,17 +1,25 @@
 """A model's step, compiled: a function of the values of all variables, which returns their new ones.
 
 Keras says of such a step that its Python code runs when it is traced. So nobody looks for what else the code can read,
-as `tg.compile` does elsewhere; but the plain attributes of layers and of the optimizer, and their functions, are
-compared before each replay, so that a rate or an activation which a callback sets has its effect.
+as `tg.compile` does elsewhere; but before each replay it is compared what the model and the objects of Keras' in it
+hold, in containers too: numbers, names, functions, variables, and such objects. So a rate or an activation which a
+callback sets has its effect, and so has another layer in a list.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from operator import is_
 from types import FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 
+from keras.src.backend.common import KerasVariable
 from keras.src.backend.common.stateless_scope import StatelessScope
+from keras.src.constraints.constraints import Constraint
+from keras.src.optimizers.schedules.learning_rate_schedule import LearningRateSchedule
+from keras.src.regularizers.regularizers import Regularizer
+from keras.src.saving.keras_saveable import KerasSaveable
 
 from ..engine.tensor import Tensor
 from ..plan.compiled import Compiled
@@ -27,24 +35,29 @@ class CompiledStep:
     Parameters
     ----------
     step : method of a model
-    variables : list of Keras variables
-        All that the step may read or assign.
-    owners : list
-        Objects whose plain attributes the step depends on.
+    variables : callable
+        Gives all Keras variables that the step may read or assign.
+    model : Keras model
+        With what it holds: what the step depends on.
     """
 
-    def __init__(self, step: Callable[[Any], Any], variables: Sequence[Any], owners: Sequence[Any]) -> None:
-        self._variables = list(variables)
-        self._attributes = [vars(owner) for owner in owners]
+    def __init__(self, step: Callable[[Any], Any], variables: Callable[[], Sequence[Any]], model: Any) -> None:
         self._step = step
+        self._gather = variables
+        self._model = model
+        self._parts: list[Iterable[Any]] = []  # where the model can change
+        self._held: list[Any] = [None]  # what was there when somebody looked last
+        self._states: dict[tuple[Any, ...], _State] = {}
+        self._state = _State(0, [], [])
 
-        def run(data: Any, values: Sequence[Any], settings: Any) -> Any:
-            mapping = list(zip(self._variables, values, strict=True))
+        def run(data: Any, values: Sequence[Any], number: int) -> Any:
+            variables = self._state.variables
+            mapping = list(zip(variables, values, strict=True))
             with StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
                 returned = step(data)
-            if len(scope.state_mapping) > len(self._variables):
+            if len(scope.state_mapping) > len(variables):
                 raise _UnknownError
-            now = map(scope.get_current_value, self._variables)
+            now = map(scope.get_current_value, variables)
             return returned, [new if new is old else stop_gradient(new) for new, old in zip(now, values, strict=True)]
 
         run.__name__ = step.__name__
@@ -54,23 +67,78 @@ class CompiledStep:
     def __call__(self, data: Any) -> Any:
         if self._eager:
             return self._step(data)
-        values = [variable._value for variable in self._variables]
-        settings = tuple(
-            tuple((name, value) for name, value in attributes.items() if type(value) in _PLAIN)
-            for attributes in self._attributes
-        )
+        held = [*chain.from_iterable(self._parts)]
+        if len(held) != len(self._held) or not all(map(is_, held, self._held)):
+            self._look()
+        number, variables, _ = self._state
+        values = [variable._value for variable in variables]
         try:
-            returned, new = self.compiled(data, values, settings)
+            returned, new = self.compiled(data, values, number)
         except _UnknownError:
             self._eager = True  # it has changed nothing yet
             return self._step(data)
-        for variable, before, after in zip(self._variables, values, new, strict=True):
+        for variable, before, after in zip(variables, values, new, strict=True):
             if after is not before:
                 variable._value.data = after
         return returned
 
+    def _look(self) -> None:
+        """What the step depends on: as it was once, or new."""
+        found, objects, self._parts = _held_by(self._model)
+        self._held = [*chain.from_iterable(self._parts)]
+        if found not in self._states:
+            self._states[found] = _State(len(self._states), list(self._gather()), objects)
+        self._state = self._states[found]
 
-_PLAIN = {int, float, str, bool, type(None), FunctionType}
+
+class _State(NamedTuple):
+    """The variables while the model is as it is, and the objects in it, held for their ids."""
+
+    number: int
+    variables: list[Any]
+    objects: list[Any]
+
+
+_PLAIN = {int, float, complex, str, bool, type(None)}
+_KNOWN = (KerasSaveable, LearningRateSchedule, Regularizer, Constraint)
+_CONTAINERS = (list, tuple, set, dict)
+_BESIDE = {  # what Keras' loops note in a model
+    "train_function", "test_function", "predict_function", "stop_training", "stop_evaluating", "stop_predicting",
+    "history", "_eval_epoch_iterator", "_initial_epoch",
+}  # fmt: skip
+
+
+def _held_by(model: Any) -> tuple[tuple[Any, ...], list[Any], list[Iterable[Any]]]:
+    """What a model holds, as a key; the objects whose ids are in that; and what to go through to see that it is so."""
+    key: list[Any] = []
+    objects: list[Any] = []
+    parts: list[Iterable[Any]] = []
+    seen = set()
+    left = [model]
+    while left:
+        value = left.pop()
+        if type(value) in _PLAIN:
+            key += type(value), value
+        elif isinstance(value, (*_KNOWN, *_CONTAINERS, KerasVariable, FunctionType)):
+            objects.append(value)
+            if isinstance(value, _CONTAINERS):
+                key += type(value), len(value)
+                inside = value
+            else:
+                key.append(id(value))
+                inside = vars(value) if isinstance(value, _KNOWN) else ()
+            if id(value) in seen:
+                continue
+            seen.add(id(value))
+            parts.append(inside)
+            if isinstance(inside, dict):
+                parts.append(inside.values())
+                inside = {name: item for name, item in inside.items() if name not in _BESIDE}
+                key += inside
+                left += inside.values()
+            else:
+                left += inside
+    return tuple(key), objects, parts
 
 
 class _UnknownError(Exception):

@@ -60,17 +60,20 @@ class NumpyTrainer(Stock):  # type: ignore[misc]
         if self.train_function is not None and not force:
             return self.train_function
 
-        more = self.optimizer.variables if self.optimizer is not None else ()
-        self.train_function = _last(self._compiled(self.train_step, more))
+        self.train_function = _last(self._compiled(self.train_step, optimizer=True))
         return self.train_function
 
-    def _compiled(self, step: Any, more: Any = ()) -> Any:
+    def _compiled(self, step: Any, optimizer: bool = False) -> Any:
         """A step as `compile` asks for it."""
         if self.run_eagerly or not self.jit_compile:
             return step
-        variables = {id(variable): variable for variable in (*self.variables, *self.metrics_variables, *more)}
-        owners = [*self._flatten_layers(), *filter(None, [getattr(self, "optimizer", None)])]
-        return CompiledStep(step, list(variables.values()), owners)
+
+        def variables() -> list[Any]:
+            more = self.optimizer.variables if optimizer and self.optimizer is not None else ()
+            found = *self.variables, *self.metrics_variables, *more
+            return list({id(variable): variable for variable in found}.values())
+
+        return CompiledStep(step, variables, self)
 
     def make_test_function(self, force: bool = False) -> Any:
         if self.test_function is not None and not force:
