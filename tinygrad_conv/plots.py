@@ -230,6 +230,10 @@ def plot_feature_maps(maps: Array, example: Count = 0, most: Size = 64) -> Figur
         Which of the N.
     most : int
         Channels at most.
+
+    >>> figure = plot_feature_maps(np.random.default_rng(0).normal(size=(1, 14, 14, 8)))
+    >>> figure.get_suptitle()
+    '8 feature maps of 14x14'
     """
     y = _array("plot_feature_maps", maps, 4, "maps (N, H, W, C)")
     if not -len(y) <= example < len(y):
@@ -363,6 +367,13 @@ class LayerStatistics:
     ----------
     gradients : parameter -> its gradient's norm after each epoch
     activations : layer -> (mean, standard deviation, share of zeros) of its output after each epoch
+
+    >>> import tinygrad_conv as tg
+    >>> net = tg.nn.Sequential([tg.nn.Dense(4, seed=0), tg.nn.Activation("relu")])
+    >>> watch = LayerStatistics(np.ones((8, 3), np.float32))
+    >>> watch.measure(net)
+    >>> list(watch.gradients), list(watch.activations)
+    (['0.weight', '0.bias'], ['0', '1'])
     """
 
     model: Any

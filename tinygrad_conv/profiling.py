@@ -47,6 +47,10 @@ class Machine:
     ----------
     bandwidth : bytes read and written per second, copying an array that is too large for the caches
     flops : FLOPs per second of a large matrix product, in float32 and in float64
+
+    >>> small = Machine(bandwidth=1e10, flops=(1e11, 5e10))
+    >>> small.floor(flops=1e9, moved=1e6, itemsize=4)
+    0.01
     """
 
     bandwidth: float
@@ -59,7 +63,11 @@ class Machine:
 
 @cache
 def machine() -> Machine:
-    """This machine's speeds: measured when first asked for, in a fraction of a second."""
+    """This machine's speeds: measured when first asked for, in a fraction of a second.
+
+    >>> machine().bandwidth > 1e6, machine() is machine()
+    (True, True)
+    """
     source = np.ones(1 << 24, np.float32)  # 64 MiB
     target = source.copy()
     pieces = [partial(np.copyto, *piece) for piece in zip(np.split(target, 32), np.split(source, 32), strict=True)]
@@ -109,6 +117,13 @@ class Row:
         Floating-point operations; bytes of the arrays read and written. A view moves nothing.
     floor : float or None
         The seconds these take at the machine's measured speeds; None where neither is known (effects).
+
+    >>> import tinygrad_conv as tg
+    >>> with tg.profile() as p:
+    ...     y = tg.matmul(np.ones((4, 3)), np.ones((3, 2)))
+    >>> row = p.table().rows[0]
+    >>> row.name, row.calls, row.flops
+    ('matmul', 1, 48)
     """
 
     name: str
@@ -140,6 +155,12 @@ class Table:
     """The rows of a profile, the slowest first, and last the rest, so that the shares add up to 1.
 
     Shows itself as a table when printed and in a notebook.
+
+    >>> import tinygrad_conv as tg
+    >>> with tg.profile() as p:
+    ...     y = tg.exp(tg.ones(3)) + tg.exp(tg.zeros(3))
+    >>> sorted((row.name, row.calls) for row in p.table().rows if row.calls)
+    [('add', 1), ('exp', 2)]
     """
 
     by: By
@@ -234,6 +255,12 @@ class Profile:
     ----------
     total : float
         Seconds in the block, so far if it is still open; if it was entered several times, of all of them.
+
+    >>> import tinygrad_conv as tg
+    >>> with Profile() as p:
+    ...     y = tg.exp(np.ones(3))
+    >>> p.total > 0
+    True
     """
 
     def __init__(self) -> None:

@@ -67,6 +67,10 @@ class MNIST:
     """Images of handwritten digits, ``uint8 (N, 28, 28)`` from 0 to 255, and labels, ``uint8 (N,)``, 0 to 9.
 
     Unpacks in Keras' style, ``(x_train, y_train), (x_test, y_test) = mnist()``.
+
+    >>> (x_train, y_train), (x_test, y_test) = mnist()
+    >>> x_test.shape, x_test.dtype, y_test[:3]
+    ((2000, 28, 28), dtype('uint8'), array([9, 0, 1], dtype=uint8))
     """
 
     train_images: NDArray[np.uint8]

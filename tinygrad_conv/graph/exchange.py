@@ -61,6 +61,11 @@ def from_json(text: str) -> Graph:
     ------
     DataError
         The text is not such JSON, or not that of a graph: names the value that cannot be.
+
+    >>> from_json("{}")
+    Traceback (most recent call last):
+        ...
+    tinygrad_conv.errors.DataError: from_json: expected what to_json wrote, got '{}'
     """
     expected = Expected("from_json", "what to_json wrote")
     it = parsed(text, expected)
@@ -98,6 +103,12 @@ def to_networkx(graph: Graph) -> MultiDiGraph:
     """The graph for networkx's algorithms; an edge's ``argument`` is its place among the inputs.
 
     Raises MissingExtraError without networkx.
+
+    >>> import networkx
+    >>> import tinygrad_conv as tg
+    >>> graph = to_networkx(tg.graph.snapshot(lambda x: tg.exp(x) * x, 1.0))
+    >>> networkx.dag_longest_path(graph)
+    ['x', 'exp_1', 'multiply_1', 'output']
     """
     try:
         import networkx

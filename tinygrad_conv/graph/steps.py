@@ -28,6 +28,12 @@ class Step(NamedTuple):
         The gradient of the operation's output: complete, since everything that used it has had its step.
     outgoing : tuple of Tensor or None
         For each of the node's inputs what this operation adds to its gradient; None for an input that is not followed.
+
+    >>> import tinygrad_conv as tg
+    >>> x = tg.Tensor(3.0, requires_grad=True, name="x")
+    >>> (step,) = (x * x).backward_steps()
+    >>> step.node.name, step.incoming, step.outgoing
+    ('multiply_1', Tensor(1.), (Tensor(3.), Tensor(3.)))
     """
 
     node: GraphNode

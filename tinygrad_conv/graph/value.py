@@ -199,6 +199,11 @@ class GraphNode(_Alive):
         How many operations it stands for, in a folded graph.
     mark : str
         In a picture of differences: "added", "removed" or "changed: ..." with what changed.
+
+    >>> import tinygrad_conv as tg
+    >>> node = tg.graph.snapshot(lambda x: tg.sum(x, axis=0), np.ones((2, 3)))["sum_1"]
+    >>> node.inputs, node.shape, node.changed, node.flops
+    (('x',), (3,), ('axis',), 3)
     """
 
     name: str
@@ -234,6 +239,10 @@ class GraphModule:
     """A module with nodes in a `Graph`: its path, its class (if known), its number of parameters.
 
     In a folded graph ``repeat`` says for how many equal ones it stands, and ``label`` what to print for its path.
+
+    >>> import tinygrad_conv as tg
+    >>> tg.graph.snapshot(tg.nn.Sequential([tg.nn.Dense(10)]), np.ones((1, 4))).modules
+    (GraphModule(path='0', kind='Dense', n_params=50, repeat=1, label=''),)
     """
 
     path: str

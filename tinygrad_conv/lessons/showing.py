@@ -65,7 +65,11 @@ def pictures(images: Array, titles: Sequence[str] = (), columns: Size = 10, sign
 
 
 class Slider:
-    """A picture of several, chosen by a slider: shows itself in a notebook, and in a page made of one."""
+    """A picture of several, chosen by a slider: shows itself in a notebook, and in a page made of one.
+
+    >>> Slider([("small", "a.png"), ("large", "b.png")], "how large")
+    Slider over 2 pictures: how large
+    """
 
     def __init__(self, frames: Sequence[tuple[str, str]], about: str) -> None:
         self.frames, self.about = frames, about

@@ -304,13 +304,21 @@ class Conv2DTranspose(ConvTranspose):
 
 
 class Conv1DTranspose(ConvTranspose):
-    """`Conv2DTranspose` along one axis: x (N, L, C), y (N, ol, filters)."""
+    """`Conv2DTranspose` along one axis: x (N, L, C), y (N, ol, filters).
+
+    >>> Conv1DTranspose(8, 3, stride=2, padding="same").output_shape((None, 7, 16))
+    (None, 14, 8)
+    """
 
     rank, operation = 1, ops.conv1d_transpose
 
 
 class Conv3DTranspose(ConvTranspose):
-    """`Conv2DTranspose` over three axes: x (N, D, H, W, C), y (N, od, oh, ow, filters)."""
+    """`Conv2DTranspose` over three axes: x (N, D, H, W, C), y (N, od, oh, ow, filters).
+
+    >>> Conv3DTranspose(8, 3, stride=2, padding="same").output_shape((None, 7, 7, 7, 16))
+    (None, 14, 14, 14, 8)
+    """
 
     rank, operation = 3, ops.conv3d_transpose
 

@@ -37,7 +37,11 @@ __all__ = ["Layer", "Weight"]
 
 @dataclass(frozen=True)
 class Weight:
-    """What a parameter or buffer will be: its shape, initialiser, the fans it scales with, and is it learned?"""
+    """What a parameter or buffer will be: its shape, initialiser, the fans it scales with, and is it learned?
+
+    >>> Weight((784, 10), "glorot_uniform").size
+    7840
+    """
 
     shape: tuple[int, ...]
     init: str | init.Initializer
@@ -60,6 +64,15 @@ class Layer(Module):
         Of its parameters.
     seed : int or numpy.random.Generator, optional
         For its first weights (and dropout's masks); without one the package's generator is used (`nn.seed`).
+
+    >>> class Scale(Layer):
+    ...     def weights_for(self, shape):
+    ...         return {"factor": Weight((shape[-1],), "ones")}
+    ...     def forward(self, x):
+    ...         return self.ready(x) * self.factor
+    >>> layer = Scale()
+    >>> layer.count_parameters((None, 3)), layer([[1.0, 2.0, 3.0]]).shape
+    (3, (1, 3))
     """
 
     built: bool = False

@@ -107,13 +107,21 @@ class MaxPool2D(Pool):
 
 
 class MaxPool1D(Pool):
-    """`MaxPool2D` along one axis: x (N, L, C)."""
+    """`MaxPool2D` along one axis: x (N, L, C).
+
+    >>> MaxPool1D(2)([[[1.0], [5.0], [2.0], [3.0]]]).reshape(2)
+    Tensor([5., 3.])
+    """
 
     rank, operation = 1, ops.max_pool1d
 
 
 class MaxPool3D(Pool):
-    """`MaxPool2D` over three axes: x (N, D, H, W, C)."""
+    """`MaxPool2D` over three axes: x (N, D, H, W, C).
+
+    >>> MaxPool3D(2).output_shape((None, 8, 28, 28, 16))
+    (None, 4, 14, 14, 16)
+    """
 
     rank, operation = 3, ops.max_pool3d
 
@@ -148,13 +156,21 @@ class AvgPool2D(AvgPool):
 
 
 class AvgPool1D(AvgPool):
-    """`AvgPool2D` along one axis: x (N, L, C)."""
+    """`AvgPool2D` along one axis: x (N, L, C).
+
+    >>> AvgPool1D(2)([[[1.0], [5.0], [2.0], [3.0]]]).reshape(2)
+    Tensor([3. , 2.5])
+    """
 
     rank, operation = 1, ops.avg_pool1d
 
 
 class AvgPool3D(AvgPool):
-    """`AvgPool2D` over three axes: x (N, D, H, W, C)."""
+    """`AvgPool2D` over three axes: x (N, D, H, W, C).
+
+    >>> AvgPool3D(2).output_shape((None, 8, 28, 28, 16))
+    (None, 4, 14, 14, 16)
+    """
 
     rank, operation = 3, ops.avg_pool3d
 
@@ -188,13 +204,21 @@ class GlobalMaxPool2D(GlobalPool):
 
 
 class GlobalMaxPool1D(GlobalPool):
-    """`GlobalMaxPool2D` along one axis: (N, L, C) to (N, C)."""
+    """`GlobalMaxPool2D` along one axis: (N, L, C) to (N, C).
+
+    >>> GlobalMaxPool1D()([[[1.0], [5.0], [3.0]]])
+    Tensor([[5.]])
+    """
 
     rank, operation = 1, ops.global_max_pool
 
 
 class GlobalMaxPool3D(GlobalPool):
-    """`GlobalMaxPool2D` over three axes: (N, D, H, W, C) to (N, C)."""
+    """`GlobalMaxPool2D` over three axes: (N, D, H, W, C) to (N, C).
+
+    >>> GlobalMaxPool3D().output_shape((None, 4, 7, 7, 64))
+    (None, 64)
+    """
 
     rank, operation = 3, ops.global_max_pool
 
@@ -212,12 +236,20 @@ class GlobalAvgPool2D(GlobalPool):
 
 
 class GlobalAvgPool1D(GlobalPool):
-    """`GlobalAvgPool2D` along one axis: (N, L, C) to (N, C)."""
+    """`GlobalAvgPool2D` along one axis: (N, L, C) to (N, C).
+
+    >>> GlobalAvgPool1D()([[[1.0], [5.0], [3.0]]])
+    Tensor([[3.]])
+    """
 
     rank, operation = 1, ops.global_avg_pool
 
 
 class GlobalAvgPool3D(GlobalPool):
-    """`GlobalAvgPool2D` over three axes: (N, D, H, W, C) to (N, C)."""
+    """`GlobalAvgPool2D` over three axes: (N, D, H, W, C) to (N, C).
+
+    >>> GlobalAvgPool3D().output_shape((None, 4, 7, 7, 64))
+    (None, 64)
+    """
 
     rank, operation = 3, ops.global_avg_pool

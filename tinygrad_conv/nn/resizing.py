@@ -65,13 +65,21 @@ class AdaptiveAvgPool2D(AdaptivePool):
 
 
 class AdaptiveAvgPool1D(AdaptivePool):
-    """`AdaptiveAvgPool2D` along one axis: x (N, L, C)."""
+    """`AdaptiveAvgPool2D` along one axis: x (N, L, C).
+
+    >>> AdaptiveAvgPool1D(2)([[[1.0], [2.0], [6.0]]]).reshape(2)
+    Tensor([1.5, 4. ])
+    """
 
     rank, operation = 1, adaptive.adaptive_avg_pool1d
 
 
 class AdaptiveAvgPool3D(AdaptivePool):
-    """`AdaptiveAvgPool2D` over three axes: x (N, D, H, W, C)."""
+    """`AdaptiveAvgPool2D` over three axes: x (N, D, H, W, C).
+
+    >>> AdaptiveAvgPool3D((1, 7, 7)).output_shape((None, 5, 10, 16, 8))
+    (None, 1, 7, 7, 8)
+    """
 
     rank, operation = 3, adaptive.adaptive_avg_pool3d
 
@@ -80,19 +88,30 @@ class AdaptiveMaxPool2D(AdaptivePool):
     """Maxima over windows that cut an image of any size to `output_size`: see `tinygrad_conv.adaptive_max_pool2d`.
 
     Shapes: x (N, H, W, C), y (N, oh, ow, C).
+
+    >>> AdaptiveMaxPool2D(7).output_shape((None, 10, 16, 8))
+    (None, 7, 7, 8)
     """
 
     rank, operation = 2, adaptive.adaptive_max_pool2d
 
 
 class AdaptiveMaxPool1D(AdaptivePool):
-    """`AdaptiveMaxPool2D` along one axis: x (N, L, C)."""
+    """`AdaptiveMaxPool2D` along one axis: x (N, L, C).
+
+    >>> AdaptiveMaxPool1D(2)([[[1.0], [2.0], [6.0]]]).reshape(2)
+    Tensor([2., 6.])
+    """
 
     rank, operation = 1, adaptive.adaptive_max_pool1d
 
 
 class AdaptiveMaxPool3D(AdaptivePool):
-    """`AdaptiveMaxPool2D` over three axes: x (N, D, H, W, C)."""
+    """`AdaptiveMaxPool2D` over three axes: x (N, D, H, W, C).
+
+    >>> AdaptiveMaxPool3D((1, 7, 7)).output_shape((None, 5, 10, 16, 8))
+    (None, 1, 7, 7, 8)
+    """
 
     rank, operation = 3, adaptive.adaptive_max_pool3d
 
@@ -139,13 +158,21 @@ class UpSampling2D(UpSampling):
 
 
 class UpSampling1D(UpSampling):
-    """`UpSampling2D` along one axis: x (N, L, C)."""
+    """`UpSampling2D` along one axis: x (N, L, C).
+
+    >>> UpSampling1D(2)([[[1.0], [5.0]]]).reshape(4)
+    Tensor([1., 1., 5., 5.])
+    """
 
     rank = 1
 
 
 class UpSampling3D(UpSampling):
-    """`UpSampling2D` over three axes: x (N, D, H, W, C)."""
+    """`UpSampling2D` over three axes: x (N, D, H, W, C).
+
+    >>> UpSampling3D(2).output_shape((None, 4, 7, 7, 8))
+    (None, 8, 14, 14, 8)
+    """
 
     rank = 3
 

@@ -36,6 +36,11 @@ class Row:
         Bytes of the weights.
     note : str
         A remark.
+
+    >>> from tinygrad_conv.nn import Dense
+    >>> row = rows(Dense(10), (None, 784))[0]
+    >>> row.parameters, row.formula, row.output_shape
+    (7850, '784*10 + 10', (None, 10))
     """
 
     name: str
@@ -55,6 +60,11 @@ def rows(model: Layer, input_shape: Sizes) -> list[Row]:
     """A row for each layer of a `Sequential` (nested ones flattened), or for a single layer.
 
     Raises ShapeError when the shapes do not fit.
+
+    >>> from tinygrad_conv.nn import Conv2D, Flatten
+    >>> model = Sequential([Conv2D(8, 3), Flatten()])
+    >>> [(row.kind, row.parameters, row.output_shape) for row in rows(model, (None, 28, 28, 1))]
+    [('Conv2D', 80, (None, 26, 26, 8)), ('Flatten', 0, (None, 5408))]
     """
     model.compute_output_shape(input_shape)
     if isinstance(model, Sequential):

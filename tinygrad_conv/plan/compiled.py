@@ -95,6 +95,11 @@ class Compiled(Generic[P, T]):
         The last one that was used.
     reasons : list of str
         Why some signatures run as they are.
+
+    >>> import tinygrad_conv as tg
+    >>> step = tg.compile(lambda x: tg.exp(x) * 2)
+    >>> [step(np.zeros(n)).shape for n in (3, 3, 5, 5)], len(step.plans)
+    ([(3,), (3,), (5,), (5,)], 2)
     """
 
     _ignored = None

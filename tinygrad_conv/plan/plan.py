@@ -50,6 +50,13 @@ class Plan:
     steps : the same calls, those of a program together
     updates : what runs in the place of an optimiser's step
     source : the Python function that runs
+
+    >>> import tinygrad_conv as tg
+    >>> step = tg.compile(lambda x: tg.exp(x) * 2)
+    >>> for _ in range(2):
+    ...     y = step(np.zeros(3))
+    >>> print(step.plan)
+    <plan of <lambda>: 2 calls of 2 recorded, 0.00 MB laid out>
     """
 
     def __init__(self, name: str, tape: Tape, outputs: Sequence[Slot]) -> None:

@@ -138,6 +138,12 @@ def from_autograd(f: Function) -> Function:
     """A function written in `autograd.numpy`, as an operation of any order, in both modes.
 
     Raises MissingExtraError without autograd.
+
+    >>> import autograd.numpy as anp
+    >>> import tinygrad_conv as tg
+    >>> square = from_autograd(lambda x: anp.square(x))
+    >>> tg.grad(lambda x: square(x).sum())(np.array([1.0, 3.0]))
+    Tensor([2., 6.])
     """
     autograd = _library("autograd", "autograd")
     numpy = importlib.import_module("autograd.numpy")
@@ -166,6 +172,12 @@ def from_jax(f: Function) -> Function:
     Functions are compiled (`jax.jit`), if they can be.
 
     Raises MissingExtraError without JAX.
+
+    >>> import jax
+    >>> import tinygrad_conv as tg
+    >>> square = from_jax(jax.numpy.square)
+    >>> tg.grad(lambda x: square(x).sum())(np.array([1.0, 3.0]))
+    Tensor([2., 6.])
     """
     jax = _library("jax", "jax")
     enable_x64 = (jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")).enable_x64
@@ -206,6 +218,12 @@ def from_torch(f: Any) -> Function:
     of a module are checked too, and are then float64 as its inputs are.
 
     Raises MissingExtraError without PyTorch.
+
+    >>> import torch
+    >>> import tinygrad_conv as tg
+    >>> square = from_torch(torch.square)
+    >>> tg.grad(lambda x: square(x).sum())(np.array([1.0, 3.0]))
+    Tensor([2., 6.])
     """
     torch = _library("torch", "torch")
     base = torch.autograd.Function
@@ -284,6 +302,12 @@ def from_mygrad(f: Function) -> Function:
     """A function of MyGrad tensors, as an operation of first order in reverse mode, which is what MyGrad has.
 
     Raises MissingExtraError without MyGrad.
+
+    >>> import mygrad
+    >>> import tinygrad_conv as tg
+    >>> square = from_mygrad(mygrad.square)
+    >>> tg.grad(lambda x: square(x).sum())(np.array([1.0, 3.0]))
+    Tensor([2., 6.])
     """
     mygrad = _library("mygrad", "mygrad")
 

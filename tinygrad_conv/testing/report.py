@@ -47,6 +47,14 @@ class Report:
         What the error looks like: a sign, a factor, a transpose, ... ("" if like nothing known)
     test : str
         Python code that fails by itself ("" if none could be written).
+
+    >>> import numpy as np
+    >>> from tinygrad_conv.testing import GradientError, check_vjp
+    >>> try:
+    ...     check_vjp(np.tanh, lambda g, x: 2 * g * (1 - np.tanh(x) ** 2), np.ones(3))
+    ... except GradientError as error:
+    ...     print(f"{error.report.wrong} of {error.report.total} wrong; {error.report.pattern}")
+    3 of 3 wrong; a factor: analytic = 2 * numeric in every element
     """
 
     name: str

@@ -72,7 +72,14 @@ def draws(*, ties: bool = False, extremes: bool = False) -> Strategy:
 
 
 def samples(primitive: Primitive, *, ties: bool = False, extremes: bool = False) -> Strategy:
-    """``(args, keywords)`` for a primitive, as its declaration draws them; tied or extreme values on demand."""
+    """``(args, keywords)`` for a primitive, as its declaration draws them; tied or extreme values on demand.
+
+    >>> from hypothesis import find
+    >>> from tinygrad_conv import primitives
+    >>> (x,), keywords = find(samples(primitives()["sum"]), lambda sample: sample[0][0].ndim == 2)
+    >>> x.shape, keywords
+    ((0, 0), {'axis': None, 'keepdims': False})
+    """
 
     def build(draw: Draw) -> Sample:
         draw.ties, draw.extremes = ties, extremes
@@ -86,12 +93,23 @@ def samples(primitive: Primitive, *, ties: bool = False, extremes: bool = False)
 
 
 def shapes(min_ndim: int = 0, max_ndim: int = 3, min_side: int = 0, max_side: int = 4) -> Strategy:
-    """Shapes, 0-d and empty ones among them."""
+    """Shapes, 0-d and empty ones among them.
+
+    >>> from hypothesis import find
+    >>> find(shapes(max_side=9), lambda shape: len(shape) == 2 and shape[0] > 4)
+    (5, 0)
+    """
     return _from(lambda d: d.shape(min_ndim, max_ndim, min_side, max_side))
 
 
 def broadcastable_shapes(n: int = 2, max_ndim: int = 3, max_side: int = 4) -> Strategy:
-    """Tuples of n shapes that broadcast together; one of them is the shape of the result."""
+    """Tuples of n shapes that broadcast together; one of them is the shape of the result.
+
+    >>> from hypothesis import find
+    >>> a, b = find(broadcastable_shapes(), lambda pair: pair[0] != pair[1])
+    >>> np.broadcast_shapes(a, b) in (a, b)
+    True
+    """
 
     def build(d: Draw) -> tuple[Shape, ...]:
         whole, full = d.shape(max_ndim=max_ndim, max_side=max_side), d.integer(0, n - 1)
@@ -101,12 +119,22 @@ def broadcastable_shapes(n: int = 2, max_ndim: int = 3, max_side: int = 4) -> St
 
 
 def dtypes() -> Strategy:
-    """float64 and float32."""
+    """float64 and float32.
+
+    >>> from hypothesis import find
+    >>> find(dtypes(), lambda dtype: dtype.itemsize < 8)
+    dtype('float32')
+    """
     return st.sampled_from([np.dtype(np.float64), np.dtype(np.float32)])
 
 
 def layouts() -> Strategy:
-    """Names of memory layouts, for `draw.laid_out`: contiguous, transposed, strided, negative stride, read-only."""
+    """Names of memory layouts, for `draw.laid_out`: contiguous, transposed, strided, negative stride, read-only.
+
+    >>> from hypothesis import find
+    >>> find(layouts(), lambda layout: layout != "contiguous")
+    'transposed'
+    """
     return st.sampled_from(LAYOUTS)
 
 
@@ -131,7 +159,13 @@ def arrays(
     shape: Any = None, domain: tuple[float, float] = (-3.0, 3.0), *, dtype: Any = np.float64, ties: bool = False,
     extremes: bool = False,
 ) -> Strategy:  # fmt: skip
-    """Arrays of a shape (or of a drawn one), in any memory layout, filled by `values`."""
+    """Arrays of a shape (or of a drawn one), in any memory layout, filled by `values`.
+
+    >>> from hypothesis import find
+    >>> x = find(arrays((2, 3), domain=(0, 1)), lambda x: not x.flags.c_contiguous)
+    >>> x.shape, bool(((x > 0) & (x < 1)).all())
+    ((2, 3), True)
+    """
     shape = shapes() if shape is None else shape if isinstance(shape, st.SearchStrategy) else st.just(tuple(shape))
 
     def build(parts: Any) -> Array:
@@ -143,17 +177,31 @@ def arrays(
 
 
 def tensor_of(shape: Sequence[int], layout: str, seed: int) -> Tensor:
-    """A tensor of a shape, in one of the `layouts`, filled by `values`."""
+    """A tensor of a shape, in one of the `layouts`, filled by `values`.
+
+    >>> tensor_of((2, 3), "transposed", seed=0).numpy().flags.c_contiguous
+    False
+    """
     return Tensor(laid_out(values(seed, shape=tuple(shape)), layout))
 
 
 def tensors() -> Strategy:
-    """Tensors of drawn shapes: what ``from_type(tg.Tensor)`` of Hypothesis gives, and its ghostwriter writes."""
+    """Tensors of drawn shapes: what ``from_type(tg.Tensor)`` of Hypothesis gives, and its ghostwriter writes.
+
+    >>> from hypothesis import find
+    >>> find(tensors(), lambda x: x.size == 2).shape
+    (2,)
+    """
     return st.builds(tensor_of, shape=st.lists(st.integers(0, 4), max_size=3), layout=layouts(), seed=SEEDS)
 
 
 def axes(ndim: int) -> Strategy:
-    """What an ``axis`` argument may be for so many axes: None, a number from either end, a tuple of them."""
+    """What an ``axis`` argument may be for so many axes: None, a number from either end, a tuple of them.
+
+    >>> from hypothesis import find
+    >>> find(axes(2), lambda axis: isinstance(axis, tuple) and len(axis) == 2)
+    (0, 1)
+    """
 
     def build(d: Draw) -> Any:
         some = tuple(k - ndim * d.integer(0, 1) for k in range(ndim) if d.boolean())
@@ -163,7 +211,13 @@ def axes(ndim: int) -> Strategy:
 
 
 def indices(shape: Shape) -> Strategy:
-    """Index expressions for a shape: integers, slices, None, ..., integer and bool arrays."""
+    """Index expressions for a shape: integers, slices, None, ..., integer and bool arrays.
+
+    >>> from hypothesis import find
+    >>> x = np.arange(12).reshape(3, 4)
+    >>> x[find(indices((3, 4)), lambda index: x[index].ndim == 1)].ndim
+    1
+    """
     return _from(lambda d: d.index(tuple(shape)))
 
 
@@ -176,6 +230,11 @@ class Configuration:
     """A legal call of `conv2d` or `max_pool2d`: the shapes of its arrays, and its keywords.
 
     ``classes`` names the boundary classes it falls in: "remainder", "k = 1", "depthwise", ...
+
+    >>> from hypothesis import find
+    >>> c = find(conv_configs(), lambda c: "depthwise" in c.classes)
+    >>> [x.shape for x in c.arrays()] == list(c.shapes), c.keywords["groups"]
+    (True, 2)
     """
 
     shapes: tuple[Shape, ...]
@@ -190,7 +249,12 @@ class Configuration:
 
 
 def conv_configs(rank: int = 2) -> Strategy:
-    """Configurations of `conv1d`, `conv2d` or `conv3d` (by rank), among them all boundary cases."""
+    """Configurations of `conv1d`, `conv2d` or `conv3d` (by rank), among them all boundary cases.
+
+    >>> from hypothesis import find
+    >>> find(conv_configs(), lambda c: c.keywords["stride"] == (2, 1)).shapes
+    ((1, 1, 1, 1), (1, 1, 1, 1))
+    """
 
     def build(d: Draw) -> Configuration:
         c = d.conv_config(rank)
@@ -203,7 +267,12 @@ def conv_configs(rank: int = 2) -> Strategy:
 
 
 def pool_configs(rank: int = 2) -> Strategy:
-    """Configurations of `max_pool2d` and `avg_pool2d` (or those of another rank)."""
+    """Configurations of `max_pool2d` and `avg_pool2d` (or those of another rank).
+
+    >>> from hypothesis import find
+    >>> find(pool_configs(), lambda c: c.keywords["dilation"] == (2, 1)).keywords
+    {'pool_size': (1, 1), 'stride': (1, 1), 'padding': 'valid', 'dilation': (2, 1)}
+    """
 
     def build(d: Draw) -> Configuration:
         c = d.pool_config(rank)
@@ -214,7 +283,12 @@ def pool_configs(rank: int = 2) -> Strategy:
 
 
 def einsum_strings(max_operands: int = 3) -> Strategy:
-    """``(subscripts, shapes)`` for `einsum`: repeated axes within and between operands, axes summed and kept."""
+    """``(subscripts, shapes)`` for `einsum`: repeated axes within and between operands, axes summed and kept.
+
+    >>> from hypothesis import find
+    >>> find(einsum_strings(), lambda drawn: drawn[0].endswith("->j"))
+    ('j->j', ((1,),))
+    """
 
     def build(d: Draw) -> tuple[str, tuple[Shape, ...]]:
         sizes = {c: d.integer(1, 3) for c in "ijk"}
@@ -233,7 +307,13 @@ def einsum_strings(max_operands: int = 3) -> Strategy:
 
 @dataclass(frozen=True)
 class Network:
-    """A small network: a function of an image batch and its parameters, and arrays to call it with."""
+    """A small network: a function of an image batch and its parameters, and arrays to call it with.
+
+    >>> from hypothesis import find
+    >>> network = find(networks(), lambda network: "conv" in network.layers)
+    >>> network.layers, network(*network.arrays).shape
+    (('conv', 'tanh', 'flatten', 'dense'), (1, 1))
+    """
 
     layers: tuple[str, ...]
     arrays: tuple[Array, ...] = field(repr=False)

@@ -49,7 +49,15 @@ def diff(a: Any, b: Any) -> Diff:
 
 @checked
 class Diff(Comparison):
-    """The differences between two graphs (see `Comparison`), which can be drawn."""
+    """The differences between two graphs (see `Comparison`), which can be drawn.
+
+    >>> import tinygrad_conv as tg
+    >>> found = tg.graph.diff(tg.graph.snapshot(tg.exp, 1.0), tg.graph.snapshot(tg.sin, 1.0))
+    >>> print(found)
+    - exp_1: exp scalar <- x
+    + sin_1: sin scalar <- x
+    ~ output: computed from exp_1 -> sin_1
+    """
 
     @cached_property
     def drawing(self) -> Drawing:

@@ -65,7 +65,14 @@ def _noted(graph: Graph, note: str, replacing: str = "\0") -> Graph:
 
 @checked
 def as_modules(graph: Graph) -> Graph:
-    """Each innermost module as one node, one for each of its calls; what runs between modules stays."""
+    """Each innermost module as one node, one for each of its calls; what runs between modules stays.
+
+    >>> import numpy as np
+    >>> import tinygrad_conv as tg
+    >>> net = tg.nn.Sequential([tg.nn.Dense(10), tg.nn.Activation("relu")])
+    >>> [node.label for node in as_modules(tg.graph.snapshot(net, np.ones((1, 4)))).nodes]
+    ['x', 'Dense', 'Activation', 'output']
+    """
     graph = one_per_call(graph)
     outer = {around for module in graph.modules for around in _arounds(module.path)}
     return _collapsed(graph, lambda node: node.module if node.module not in outer else "")

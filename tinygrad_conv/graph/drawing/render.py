@@ -146,6 +146,11 @@ class Drawing:
         What is drawn, unfolded.
     shown : Graph
         What the picture shows: `graph` at the level asked for, folded.
+
+    >>> import tinygrad_conv as tg
+    >>> drawing = tg.draw(lambda x: tg.relu(x * 2), 1.0)
+    >>> [node.label for node in drawing.shown.nodes]
+    ['x', '2', '*', 'relu', 'output']
     """
 
     def __init__(

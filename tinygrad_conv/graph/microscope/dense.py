@@ -130,6 +130,11 @@ class DenseView:
         The entries that are not cut, by row.
     weights : array of the same length
         Which element of the (raveled) kernel each entry is: equal numbers are the same, shared weight.
+
+    >>> import tinygrad_conv as tg
+    >>> dense = tg.graph.as_dense(tg.nn.Conv1D(1, 2, seed=0), (None, 3, 1))
+    >>> dense.shape, list(zip(dense.rows.tolist(), dense.columns.tolist(), dense.weights.tolist()))
+    ((2, 3), [(0, 0, 0), (0, 1, 1), (1, 1, 0), (1, 2, 1)])
     """
 
     def __init__(self, lens: Lens, bias: ShapeLike | None = None) -> None:

@@ -43,6 +43,21 @@ class Explanation:
         The gradient of this element.
     then : tuple of (operation, value)
         Activations that followed, with what they made of it.
+
+    >>> import tinygrad_conv as tg
+    >>> scope = tg.microscope(tg.nn.Conv1D(1, 2, weight_init="ones"), np.array([[[1.0], [3.0], [2.0]]]))
+    >>> print(scope.explain(x=1))
+    conv y[n=0, x=1, channel=0], y of shape (1, 2, 1)
+    kernel 2, stride 1, padding 0, dilation 1, groups 1
+      x[0, 1, 0] * w[0, 0, 0] = 3.0 * 1.0 = 3.0
+      x[0, 2, 0] * w[1, 0, 0] = 2.0 * 1.0 = 2.0
+      sum of 2 products = 5.0
+      + bias[0] = 0.0
+      = 5.0, which the tensor holds
+    backward, for g = dL/dy = 1.0:
+      dL/dx[0, 1, 0] += g * 1.0 = 1.0   dL/dw[0, 0, 0] += g * 3.0 = 3.0
+      dL/dx[0, 2, 0] += g * 1.0 = 1.0   dL/dw[1, 0, 0] += g * 2.0 = 2.0
+      dL/dbias[0] += g = 1.0
     """
 
     of: Scope

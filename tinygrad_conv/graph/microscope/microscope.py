@@ -102,7 +102,13 @@ def _of_snapshot(node: GraphNode) -> Microscope:
 
 @checked
 class Microscope(Scope):
-    """A `Scope`: `explain` one element, or `render` a page on which the window moves."""
+    """A `Scope`: `explain` one element, or `render` a page on which the window moves.
+
+    >>> import tinygrad_conv as tg
+    >>> scope = tg.microscope(lambda x: tg.max_pool1d(x, 2), np.array([[[1.0], [3.0], [2.0], [0.0]]]))
+    >>> float(scope.explain(x=0).held), float(scope.explain(x=1).held)
+    (3.0, 2.0)
+    """
 
     def explain(self, n: int = 0, y: int = 0, x: int = 0, channel: int = 0, z: int = 0) -> Explanation:
         """Every term of one element of the output, forward and backward.
