@@ -100,6 +100,7 @@ def whole(folder):
     model = build("dense")
     model.build(INPUT)
     small().save_weights(folder / "weights")
+    tg.save(small(), folder / "weights.safetensors").rename(folder / "tensors")
     files.write_arrays(folder / "packed weights", model.state_dict(), compressed=True)
     checkpoint().save(folder / "checkpoint")
     Settings.of({"model": "dense"}).save(folder / "settings")
@@ -119,6 +120,7 @@ def whole(folder):
 SMALL = small()
 READERS = {
     "weights": lambda path: into(SMALL, path),
+    "tensors": lambda path: into(SMALL, path),
     "packed weights": weights,
     "checkpoint": run_of,
     "settings": Settings.load,
@@ -131,7 +133,7 @@ READERS = {
     "bmp": read_digit,
     "jpeg": read_digit,
 }
-IMAGES, PACKINGS = {"png", "gif", "bmp", "jpeg"}, {"idx", "gz", "xz"}  # a file of one is good for another's reader
+ALIKE = {"png", "gif", "bmp", "jpeg"}, {"idx", "gz", "xz"}, {"weights", "tensors"}  # one's reader reads another's
 CHECKED = {
     "weights",
     "packed weights",
@@ -270,7 +272,7 @@ def test_a_damaged_file_is_refused_or_harmless(kind, how, times, seed, good, tmp
 def test_a_file_of_another_kind_is_refused(kind, good, tmp_path):
     path = tmp_path / kind
     for other, blob in [*good.items(), ("empty", b""), ("zeros", bytes(100_000))]:
-        if other != kind and not {kind, other} <= IMAGES and not {kind, other} <= PACKINGS:
+        if other != kind and not any({kind, other} <= alike for alike in ALIKE):
             path.write_bytes(blob)
             assert isinstance(attempt(READERS[kind], path), ArgumentError | ShapeError), other
 

@@ -57,10 +57,16 @@ if TYPE_CHECKING:
     from .graph.microscope.microscope import microscope as microscope
     from .plan import compile as compile
     from .profiling import profile as profile
+    from .saving import load as load
+    from .saving import save as save
 
 __version__ = "0.1.0"
 
 _LAZY = {"array_api", "data", "distributed", "fft", "graph", "keras", "linalg", "nn", "optim", "testing"}
+_FUNCTIONS = {
+    "compile": "plan", "draw": "graph", "load": "saving", "microscope": "graph.microscope", "profile": "profiling",
+    "save": "saving",
+}  # fmt: skip
 
 __all__ = [
     "NONDIFF", "Primitive", "Tensor", "bilinear", "checkpoint", "detect_anomaly", "elementwise", "enable_grad",
@@ -93,22 +99,8 @@ _keep()
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return import_module(f"{__name__}.{name}")
-    if name == "draw":
-        from .graph import draw
-
-        return draw
-    if name == "compile":
-        from .plan import compile
-
-        return compile
-    if name == "microscope":
-        from .graph.microscope import microscope
-
-        return microscope
-    if name == "profile":
-        from .profiling import profile
-
-        return profile
+    if name in _FUNCTIONS:
+        return getattr(import_module(f"{__name__}.{_FUNCTIONS[name]}"), name)
     array_api = import_module(f"{__name__}.array_api")
     if name in array_api.__all__:  # ``tg`` is a namespace of the Array API
         return getattr(array_api, name)
@@ -116,6 +108,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(
-        {*__all__, *_LAZY, *import_module(f"{__name__}.array_api").__all__, "compile", "draw", "microscope", "profile"}
-    )
+    return sorted({*__all__, *_LAZY, *import_module(f"{__name__}.array_api").__all__, *_FUNCTIONS})

@@ -5,6 +5,8 @@
 `reading`      the one way in which it opens one that it reads
 `packed`       gzip and xz, unpacked as far as one asks
 `arrays`       arrays by name, as npz
+`safetensors`  the same as safetensors
+`hdf5`         arrays by path, as Keras keeps weights
 `records`      JSON, each value of a declared kind
 `holding`      a folder that one process has for itself
 `targets`      what words of the command line name: code in a file, a shape
@@ -14,13 +16,16 @@ What is promised, and how it is tested: ``docs/reliability.md``.
 """
 
 from .arrays import arrays_in, write_arrays
+from .hdf5 import datasets_in, is_of_keras, is_zipped, write_datasets
 from .holding import holding
 from .packed import unpacking
 from .reading import Expected, exactly
 from .records import parsed, record, value
+from .safetensors import tensors_in, write_tensors
 from .writing import UNFINISHED, Content, folder_for, name_of, unfinished, write
 
 __all__ = [
-    "UNFINISHED", "Content", "Expected", "arrays_in", "exactly", "folder_for", "holding", "name_of", "parsed", "record",
-    "unfinished", "unpacking", "value", "write", "write_arrays",
+    "UNFINISHED", "Content", "Expected", "arrays_in", "datasets_in", "exactly", "folder_for", "holding", "is_of_keras",
+    "is_zipped", "name_of", "parsed", "record", "tensors_in", "unfinished", "unpacking", "value", "write",
+    "write_arrays", "write_datasets", "write_tensors",
 ]  # fmt: skip

@@ -70,15 +70,17 @@ class Expected:
         """
         name = name_of(path, self.where)
         try:
-            with open(name, "rb", opener=_at_once) as file:
+            with self._open(name) as file:
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                     raise self.error("what is no regular file")
                 yield file
         except OSError as error:
             raise self.error(f": {error.strerror or error}") from None
+
+    def _open(self, name: str) -> IO[bytes]:
+        try:
+            return open(name, "rb", opener=_at_once)
         except ValueError as error:  # a zero byte, or what no file name can hold
-            if isinstance(error, DataError):
-                raise
             raise self.error(f": {error}") from None
 
     def read(self, path: str | os.PathLike[str], most: int) -> bytes:

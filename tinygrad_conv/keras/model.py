@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Annotated, Any, NoReturn, TypeAlias
 
 import numpy as np
@@ -12,8 +14,9 @@ from ..arguments import Count, Fraction, Path, Size, check, one_of
 from ..engine.modes import no_grad
 from ..engine.tensor import Array, Tensor, wrap
 from ..errors import ArgumentError, DTypeError, GraphError, ShapeError
-from ..files import Expected, arrays_in, name_of, write_arrays
+from ..files import name_of
 from ..nn.fixes import Shape
+from ..saving.weights import WRITERS, load_into, save_as
 from . import losses, metrics, optimizers
 from .callback import History
 from .feeding import as_batch, feed_of, feeds_of
@@ -284,24 +287,27 @@ class Model(Layer):
 
     @strict
     def save_weights(self, filepath: Path) -> None:
-        """Write all weights to a NumPy ``.npz`` file of any name; an older file stays until this one is whole.
+        """Write all weights to a file, which Keras can read too; an older file stays until this one is whole.
+
+        It has Keras' own format if it is called ``.h5`` and h5py is there (``pip install 'tinygrad-conv[keras]'``),
+        that of safetensors if it is called so, and else NumPy's ``.npz``.
 
         Raises DataError when that is not possible.
         """
         self._make("save_weights")
-        write_arrays(filepath, self.state_dict(), "save_weights")
+        ending = os.path.splitext(name_of(filepath, "save_weights"))[1]
+        known = ending in WRITERS and (ending != ".h5" or find_spec("h5py") is not None)
+        save_as(ending if known else ".npz", self, filepath, "save_weights")
 
     @strict
     def load_weights(self, filepath: Path) -> None:
-        """Take over weights that `save_weights` wrote.
+        """Take over weights that `save_weights` wrote, here or in Keras (``.weights.h5``, ``.keras``).
 
         Raises DataError when there is no such file or it is another kind, ArgumentError or ShapeError when it was
         written by another model.
         """
         self._make("load_weights")
-        expected = Expected(f"load_weights: {name_of(filepath, 'load_weights')}", "a file that save_weights wrote")
-        with arrays_in(filepath, expected) as entries:
-            self.load_state_dict(entries)
+        load_into(self, filepath, "load_weights", "a file that save_weights wrote")
 
     def save(self, *args: Any, **options: Any) -> NoReturn:
         """Refused: see `save_weights`."""

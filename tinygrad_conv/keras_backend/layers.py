@@ -15,8 +15,9 @@ __all__ = ["known_to_graphs"]
 
 
 def known_to_graphs(layer: Any) -> None:
-    """Give Keras' class `Layer` what pictures and profiles ask of a `Module`."""
+    """Give Keras' class `Layer` what pictures and profiles, `save` and `load` ask of a `Module`."""
     layer.__call__ = _noted(layer.__call__)
+    layer._own_weights, layer._saved_attributes = _own_weights, _saved_attributes
     layer._path_of, layer.named_modules, layer.named_parameters = _path_of, _named_modules, _named_parameters
 
 
@@ -58,3 +59,19 @@ def _named_parameters(self: Any, prefix: str = "") -> Iterator[tuple[str, Tensor
             if id(variable) not in seen:
                 seen.add(id(variable))
                 yield (f"{path}.{variable.name}" if path else variable.name), variable.value
+
+
+def _own_weights(self: Any) -> Iterator[tuple[str, Tensor]]:
+    """(name, value) of each variable of a layer itself, in Keras' order: by its attribute, else by its own name."""
+    variables = self._trainable_variables + self._non_trainable_variables
+    attributes = {id(value): name for name, value in vars(self).items() if not name.startswith("_")}
+    names = [attributes.get(id(variable), variable.name) for variable in variables]
+    for k, (name, variable) in enumerate(zip(names, variables, strict=True)):
+        yield (f"{name}_{k}" if name in names[:k] else name), variable._value
+
+
+def _saved_attributes(self: Any) -> Iterator[tuple[str, Any]]:
+    """(name, value) of each attribute that Keras looks for layers in, in its order."""
+    from keras.src.saving.saving_lib import _walk_saveable
+
+    return _walk_saveable(self)

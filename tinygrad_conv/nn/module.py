@@ -295,29 +295,7 @@ class Module(Checked):
         ArgumentError, DTypeError
             Numbers that the model's dtype cannot hold, such as complex ones, or 1e300 for float32. Nothing is changed.
         """
-        own = dict(self._state())
-        missing = [name for name in own if name not in state]
-        unexpected = [name for name in state if name not in own]
-        if strict and (missing or unexpected):
-            parts = [
-                f"{what} {_listed(names)}"
-                for what, names in (("missing", missing), ("unexpected", unexpected))
-                if names
-            ]
-            unbuilt = "" if own else "; the model has no weights yet: build it or call it once before loading"
-            raise ArgumentError(
-                f"load_state_dict: expected the paths of {type(self).__name__}, got {' and '.join(parts)}{unbuilt}"
-                "; strict=False loads what fits"
-            )
-        shapes = {name: np.shape(state[name]) for name in own if name in state}
-        wrong = [name for name, shape in shapes.items() if shape != own[name].shape]
-        if wrong:  # found out before an array is read: it may lie in a file, and be as large as that says
-            pairs = "; ".join(f"{name}: {own[name].shape} and {shapes[name]}" for name in wrong[:6])
-            raise ShapeError(f"load_state_dict: expected the model's shapes, got others ({pairs})")
-        read = {name: np.array(_plain(name, state[name])) for name in shapes}
-        arrays = {name: cast(f"load_state_dict: {name}", array, own[name].dtype) for name, array in read.items()}
-        for name, array in arrays.items():
-            own[name]._array = array
+        take_over("load_state_dict", type(self).__name__, dict(self._state()), state, strict)
 
     # -- description -----------------------------------------------------------------------------------------------
 
@@ -350,6 +328,29 @@ class Module(Checked):
                 if around:
                     lines.append(f"{'  ' * (len(around) - 1)})")
         return "\n".join(lines)
+
+
+def take_over(what: str, of: str, own: Mapping[str, Tensor], state: Mapping[str, Array], strict: bool = True) -> None:
+    """Give tensors the values that `state` has for them, all or none; raises what `load_state_dict` says."""
+    missing = [name for name in own if name not in state]
+    unexpected = [name for name in state if name not in own]
+    if strict and (missing or unexpected):
+        parts = [
+            f"{kind} {_listed(names)}" for kind, names in (("missing", missing), ("unexpected", unexpected)) if names
+        ]
+        unbuilt = "" if own else "; the model has no weights yet: build it or call it once before loading"
+        raise ArgumentError(
+            f"{what}: expected the paths of {of}, got {' and '.join(parts)}{unbuilt}; strict=False loads what fits"
+        )
+    shapes = {name: np.shape(state[name]) for name in own if name in state}
+    wrong = [name for name, shape in shapes.items() if shape != own[name].shape]
+    if wrong:  # found out before an array is read: it may lie in a file, and be as large as that says
+        pairs = "; ".join(f"{name}: {own[name].shape} and {shapes[name]}" for name in wrong[:6])
+        raise ShapeError(f"{what}: expected the model's shapes, got others ({pairs})")
+    read = {name: np.array(_plain(what, name, state[name])) for name in shapes}
+    arrays = {name: cast(f"{what}: {name}", array, own[name].dtype) for name, array in read.items()}
+    for name, array in arrays.items():
+        own[name]._array = array
 
 
 def _filled(module: Module, state: Any) -> Module:
@@ -410,10 +411,10 @@ def _named(value: Any) -> Iterator[tuple[Any, Any]]:
     return iter(enumerate(value)) if isinstance(value, (list, tuple)) else iter(())
 
 
-def _plain(name: str, value: Any) -> Any:
-    array = value._array if isinstance(value, Tensor) else as_array(value, f"load_state_dict: {name}")
+def _plain(what: str, name: str, value: Any) -> Any:
+    array = value._array if isinstance(value, Tensor) else as_array(value, f"{what}: {name}")
     if array.dtype.kind not in "fiubc":
-        raise DTypeError(f"load_state_dict: expected numbers for {name!r}, got dtype {array.dtype}")
+        raise DTypeError(f"{what}: expected numbers for {name!r}, got dtype {array.dtype}")
     return array
 
 
