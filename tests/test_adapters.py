@@ -436,6 +436,8 @@ def test_what_rounding_does_near_singularities_is_no_wrong_gradient():
     check_vjp(norm, lambda g, x: g * x / max(norm(x), 1e-300), np.zeros(2))  # 1e-300 is 0 in float32
     check_gradients(lambda x: tg.std(x), np.array([8.5e-10, -1.6e-12]))
     check_gradients(lambda x: tg.gelu(x), np.array(-34.2))  # its derivative is 1e-254
+    check_gradients(lambda x: x - tg.tanh(x), np.array([1.1e-12, 4.2e-9]))  # of 1 - (1 - tanh(x)²) nothing is left
+    dies(check_vjp, lambda x: x**2, lambda g, x: 2.2 * g * x, np.array([1.1e-12]))
     wrong = lambda g, x, y: (g * np.log(y), g * x / y * [1, 1, 1.1])  # noqa: E731
     dies(check_vjp, lambda x, y: x * np.log(y), wrong, np.abs(x), np.array([[0.5, 1.5, 2.5]]))
 

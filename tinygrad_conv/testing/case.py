@@ -29,6 +29,7 @@ BOTH = ("forward", "reverse")
 DOUBLE, SINGLE = (float(np.finfo(dtype).eps) for dtype in (np.float64, np.float32))
 
 _UNDERFLOW = 2.0**-511  # products of smaller numbers are 0
+_TINY = 2.0**-20  # of numbers this close to 0 the leading term of a derivative may be lost in rounding
 
 # Per dtype, (rtol, atol) beyond the error bar. What can be told apart is the error bar's business, not theirs.
 TOLERANCES: Mapping[str, tuple[float, float]] = {"float64": (1e-9, 0.0), "float32": (5e-4, 5e-4)}
@@ -475,7 +476,10 @@ class Case:
             labels=[*self.labels, *labels], kind=self.kind, rtol=self.rtol, atol=self.atol, explain=self.explain,
             foreign=self.foreign, unit=self.unit,
         )  # fmt: skip
-        case.base, case.before = self, self.scale / min(1.0, *map(numeric.unit, self.inputs))
+        size = min(1.0, *map(numeric.unit, self.inputs))
+        case.base, case.before = self, self.scale / size
+        if size < _TINY:  # 1 - (1 - tanh(x)²), the derivative of x - tanh(x), is 0 for all x below 1e-8
+            case.before = max(case.before, *(float(np.abs(v).max(initial=0.0)) for v in more))
         if self.truth.kinks.any():
             # The derivative jumps here. It is smooth in what it is linear in; and in a primitive no tie breaks where
             # all inputs move together. Along other directions any of many branches may be met, or none.

@@ -120,7 +120,7 @@ def _say(case: Case) -> None:
     left_out = [f"left out: {what}" for what in case.left_out]
     rough = bool((case.truth.error > 1e-8 * np.abs(case.truth.value).max(initial=0.0)).any())
     if case.unit > DOUBLE or (rough and case.resolution() > DOUBLE):
-        left_out.append("it computes in float32: checked to that precision")
+        left_out.append("it computes in float32, or as roughly: checked to that precision")
     for line in left_out:
         if (case.name, line) not in said:
             said.add((case.name, line))
