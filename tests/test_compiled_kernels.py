@@ -657,8 +657,9 @@ HITS = f"{POOL}\nfrom tinygrad_conv.kernels.compiled import pool\nprint(sum(pool
 
 
 @pytest.fixture
-def package(tmp_path):
+def package(tmp_path, monkeypatch):
     """A copy of the package, without machine code; the environment in which it is imported."""
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     copy = tmp_path / "tinygrad_conv"
     shutil.copytree(pathlib.Path(tg.__file__).parent, copy, ignore=lambda *_: {"__pycache__", "data"})
     environment = {"TINYGRAD_CONV_KERNELS": "compiled", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(tmp_path)}

@@ -61,7 +61,7 @@ def read_elements(name, shapes, k):
 
 @pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("name", SUBJECTS)
-@settings(max_examples=3)
+@settings(max_examples=2)
 @given(data=st.data())
 def test_the_wrong_element_is_named(name, order, data):
     f, shapes = SUBJECTS[name]
