@@ -3,6 +3,7 @@
 By day those that take no time; at night (`HYPOTHESIS_PROFILE=nightly`) all. The build of the site runs all of them too.
 """
 
+import ast
 import contextlib
 import io
 import os
@@ -61,6 +62,26 @@ def test_a_lesson_has_its_parts(path):
     for k in (1, 2):
         assert f"@check\ndef exercise_{k}():" in asked[3 * k - 2][1]
         assert f"\nexercise_{k}()" in asked[3 * k - 1][1]
+
+
+# What the lecture states, by the lesson that asserts it; what is below 0 without its sign.
+STATED = {
+    "01": {28, 784, 0, 9, 10, 7840, 100, 7960, 20},
+    "02": {40_000, 1.6e9, 1_000_000_000, 25_000_000_000},
+    "04": {40_000, 1.6e9, 100},
+    "05": {7, 3, 1, 100, 2},  # the volume, its padding, the shared patch, the worked example
+    "07": {3, 128, 24, 4, 96},
+    "08": {2, 0},  # pooling: the patch, the parameters
+}
+
+
+@pytest.mark.parametrize("number", STATED)
+def test_the_numbers_of_the_lecture_are_asserted(number):
+    (lesson,) = [path for path in LESSONS if path.name.startswith(number)]
+    code = [code for tags, code in cells(lesson) if not tags & {"check", "exercise", "solution"}]
+    asserts = [node for node in ast.walk(ast.parse("".join(code))) if isinstance(node, ast.Assert)]
+    stated = {node.value for it in asserts for node in ast.walk(it) if isinstance(node, ast.Constant)}
+    assert STATED[number] <= stated
 
 
 def test_the_engine_of_the_lesson_is_short():
