@@ -112,13 +112,13 @@ def test_a_run_stopped_and_resumed_is_the_run_that_never_stopped(model, folder, 
 
     epoch = Run.epoch
 
-    def interrupted(run, images, tell):
+    def interrupted(run, images, tell, *more):
         def stop(loss):
             if len(run.history) == 1:
                 raise KeyboardInterrupt
             tell(loss)
 
-        epoch(run, images, stop)
+        epoch(run, images, stop, *more)
 
     monkeypatch.setattr(Run, "epoch", interrupted)
     assert main([*common, "--epochs", "3", "--out", "parts"]) == 130

@@ -182,12 +182,15 @@ def mpiexec():
     return [found, *(["--oversubscribe", "--allow-run-as-root"] if is_open else [])]
 
 
+def environment():
+    return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MPIEXEC": shlex.join(mpiexec())}
+
+
 def run(program, ranks, *args, timeout=300):
     """A finished program on so many ranks."""
-    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
     python = [sys.executable, "-W", "error", str(program), *map(str, args)]
     command = [*mpiexec(), "-n", str(ranks), *python] if ranks > 1 else python
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=timeout, check=False)  # fmt: skip
+    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=timeout, check=False)
 
 
 def succeed(program, ranks, *args):
@@ -300,6 +303,87 @@ def test_sums_of_mpi_give_the_same_weights_within_rounding(program):
     for ranks in RANKS:
         for a, b in zip(plain, json.loads(succeed(path, ranks, "mean", *SEEDS).stdout), strict=True):
             np.testing.assert_allclose(a[1:], b[1:], rtol=2e-3, atol=2e-4)
+
+
+# `tinygrad-conv train`, killed on one rank before a step: each word of the first argument is START:RANK:STEP.
+KILLED = """
+import os, signal, sys
+import tinygrad_conv as tg
+from tinygrad_conv.cli import main
+from tinygrad_conv.train import stopping
+
+start = int(os.environ.get("TINYGRAD_CONV_RESTARTS", "0"))
+steps = [int(step) for at, rank, step in (word.split(":") for word in sys.argv[1].split(",") if word)
+         if (int(at), int(rank)) == (start, tg.distributed.rank())]
+count = 0
+
+def check(self):
+    global count
+    count += 1
+    if count in steps:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+stopping.Stopping.check = check
+sys.exit(main(sys.argv[2:]))
+"""
+KILLS = 30 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 3
+
+
+def training(out, *more):
+    size = ["--limit", "120", "--epochs", "2", "--batch-size", "16"]  # 7 steps in an epoch, the last one short
+    return ["train", "mnist", "--model", "keras-convnet", *size, "--quiet", "--no-plots", "--out", out, *more]
+
+
+def outcome(folder):
+    with np.load(folder / "checkpoint.npz") as arrays:
+        state = {name: arrays[name].tobytes() for name in arrays.files if name != "about"}
+        history = json.loads(str(arrays["about"]))["history"]
+    return state, history, [(folder / name).read_bytes() for name in ("weights.npz", "history.csv", "results.json")]
+
+
+@pytest.mark.mpi
+def test_a_run_that_is_killed_is_started_again_and_ends_with_the_same_bits(program, tmp_path):
+    path, rng = program(KILLED), np.random.default_rng(0)
+    succeed(path, 2, "", *training(tmp_path / "whole"))
+    expected = outcome(tmp_path / "whole" / "mnist-keras-convnet")
+    for number in range(KILLS):
+        kills = ",".join(f"{start}:{rng.integers(2)}:{rng.integers(1, 10)}" for start in range(rng.integers(1, 3)))
+        every = f"{rng.integers(1, 4)}"
+        supervised = ["-m", "tinygrad_conv", "run", "-n", "2", "--restart", "2", "--", path, kills]
+        done = subprocess.run(
+            [sys.executable, *map(str, [*supervised, *training(tmp_path / f"{number}", "--checkpoint-every", every)])],
+            env=environment(), capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "failed with" in done.stderr
+        assert outcome(tmp_path / f"{number}" / "mnist-keras-convnet") == expected, (kills, every)
+        assert len(list((tmp_path / f"{number}").iterdir())) == 1
+
+
+@pytest.mark.mpi
+def test_rank_0_alone_writes_and_prints(program, tmp_path):
+    done = succeed(program(KILLED), 2, "", *training(tmp_path / "runs"))
+    assert len(done.stdout.splitlines()) == 1
+    assert [folder.name for folder in (tmp_path / "runs").iterdir()] == ["mnist-keras-convnet"]
+
+
+FULL = """
+import resource, sys
+import tinygrad_conv as tg
+from tinygrad_conv.cli import main
+
+if tg.distributed.rank() == 0:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.mpi
+def test_a_full_disk_on_rank_0_ends_all(program, tmp_path):
+    done = run(program(FULL), 2, *training(tmp_path))
+    assert done.returncode != 0
+    assert "make room and try again" in done.stderr
+    assert not (tmp_path / "mnist-keras-convnet" / "checkpoint.npz").exists()
 
 
 # Rank 1 does something else at step 20.

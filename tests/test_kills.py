@@ -120,7 +120,9 @@ def do(tmp_path_factory):
     driver.wait()
 
 
-MODELS = {"dense": [], "cnn": ["--optimizer", "sgd"], "keras-convnet": []}  # dropout, and every state of optimisers
+MODELS = {  # dropout, every state of optimisers, checkpoints within epochs
+    "dense": [], "cnn": ["--optimizer", "sgd", "--checkpoint-every", "1"], "keras-convnet": ["--checkpoint-every", "2"],
+}  # fmt: skip
 
 
 def training(out, model, *more):

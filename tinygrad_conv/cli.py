@@ -1,4 +1,4 @@
-"""The command line: ``tinygrad-conv train mnist``, ``predict``, ``draw``, ``check``, ``summary``, ``lessons``.
+"""The command line: ``tinygrad-conv train mnist``, ``run``, ``predict``, ``draw``, ``check``, ``summary``, ``lessons``.
 
 Commands import what they need when they run, so that ``--help`` answers at once. Whatever is wrong with a call is said
 in one line, before any work, and exits with 2; Ctrl-C exits with 130. No traceback is shown, except with Python's own
@@ -25,6 +25,7 @@ EXAMPLES = """examples:
   tinygrad-conv train mnist                              the default network on the sample that comes along
   tinygrad-conv train mnist --model lenet --full         LeNet-5 on all 70,000 images, downloaded once
   tinygrad-conv train mnist --resume --epochs 20         go on with the newest run
+  mpiexec -n 4 tinygrad-conv train mnist                 on four processes
   tinygrad-conv predict digit.png                        which digit is this?
   tinygrad-conv predict *.png --weights runs/mnist-cnn   ask your own network
   tinygrad-conv report runs/mnist-cnn runs/mnist-lenet   two runs side by side
@@ -84,7 +85,18 @@ def train(options: argparse.Namespace) -> int:
     from .train.run import Settings
 
     given = {name: value for name, value in vars(options).items() if name in Settings.__annotations__}
-    return train(given, options.data_dir, options.out, options.name, options.resume, options.quiet, options.plots)
+    return train(
+        given, options.data_dir, options.out, options.name, options.resume, options.quiet, options.plots, options.every
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    from .distributed.supervising import run
+
+    program = options.program[1:] if options.program[:1] == ["--"] else options.program
+    if not program:
+        raise ArgumentError("run: expected a program after --, such as: tinygrad-conv run -n 4 -- script.py")
+    return run(program, options.processes, options.restart)
 
 
 def predict(options: argparse.Namespace) -> int:
@@ -196,8 +208,22 @@ def parser() -> argparse.ArgumentParser:
     it.add_argument("--name", metavar="NAME", help="the run's folder (default: mnist-MODEL, then -2, -3, ...)")
     it.add_argument("--resume", action="store_true", help="go on with the run --name, or with the model's newest")
     it.add_argument("--quiet", action="store_true", help="print the test accuracy only")
+    it.add_argument(
+        "--checkpoint-every", dest="every", type=every, default=every("60s"), metavar="N",
+        help="steps, or seconds as in 30s, after which a checkpoint is written, besides each epoch's (default: 60s)",
+    )  # fmt: skip
     it.add_argument("--no-plots", dest="plots", action="store_false", help="leave out the PNG pictures")
     it.add_argument("--limit", type=whole(20), metavar="N", help="for debugging: use the first N images only")
+
+    it = command(
+        "run", run, "run a Python program on several processes, and again when it has failed",
+        "Starts it under mpiexec (pip install 'tinygrad-conv[mpi]' mpich). A program that was started again asks\n"
+        "tg.distributed.restarted(), and goes on from its checkpoint, as 'train' does:\n"
+        "  tinygrad-conv run -n 4 --restart 3 -- -m tinygrad_conv train mnist",
+    )  # fmt: skip
+    it.add_argument("-n", dest="processes", type=whole(1), default=1, metavar="N", help="how many (default: 1)")
+    it.add_argument("--restart", type=whole(0), default=0, metavar="N", help="how often, at most (default: 0)")
+    it.add_argument("program", nargs=argparse.REMAINDER, metavar="-- PROGRAM", help="script.py, or -m module, ...")
 
     it = command(
         "predict", predict, "say which digit an image shows",
@@ -271,6 +297,16 @@ def whole(least: int) -> Callable[[str], int]:
         return number
 
     return parse
+
+
+def every(text: str) -> Any:
+    """How often to write a checkpoint."""
+    from .train.every import Every
+
+    try:
+        return Every.of(text)
+    except ArgumentError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def rate(text: str) -> float:

@@ -14,6 +14,7 @@ the same step. The same script runs alone::
 """
 
 from .optimizer import Optimizer
+from .supervising import restarted
 from .world import rank, size
 
-__all__ = ["Optimizer", "rank", "size"]
+__all__ = ["Optimizer", "rank", "restarted", "size"]

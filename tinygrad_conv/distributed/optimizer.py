@@ -21,6 +21,7 @@ from .world import world
 __all__ = ["Optimizer"]
 
 Reduction: TypeAlias = Annotated[str, one_of("mean", "ordered")]
+NOTES = 8  # numbers, at most, that travel with the gradients
 
 
 class Optimizer(Checked):
@@ -39,6 +40,11 @@ class Optimizer(Checked):
         parts and adds their gradients in one fixed order: the same to the bit on any number of ranks, 1 as well, if
         that is a power of two and at most `shards`. Each part is computed by itself, so it is slower.
     shards : int, a power of two
+
+    Attributes
+    ----------
+    noted : tuple of float
+        The means of the last batch that `note` was told of, over all parts and ranks.
 
     Raises
     ------
@@ -80,18 +86,21 @@ class Optimizer(Checked):
                 f"shards, got shards={shards} and {size} ranks: use shards=8 and 1, 2, 4 or 8 ranks"
             )
         self._shards = shards if reduction == "ordered" else size
-        self._is_alone = self._shards == 1
+        self.is_alone = self._shards == 1
         self._done = self._steps = self._examples = 0  # parts since the last step; steps; of the batch
         self._averaged = False
-        if self._is_alone:
+        self.noted: tuple[float, ...] = ()
+        self._notes: tuple[float, ...] = ()  # on the part that is being computed
+        if self.is_alone:
             return
         buffers = [] if model is None else [buffer for buffer in model.buffers() if buffer.dtype.kind in "fc"]
         self._tensors: list[Tensor] = [*inner.params, *buffers]
         self._generators = generators_of(model)
         if self._world.comm is not None:
             agree(self._world, inner, _names(self._tensors, model), self._tensors, (reduction, self._shards))
-            share(self._world, self._tensors, inner, self._generators)
-        self._said = np.zeros(1 + len(inner.params))  # weight of the parts; of each parameter, how many have a gradient
+            self.share()
+        # Besides gradients: the weight of the parts, how many notes, these, and who has a gradient of each parameter.
+        self._said = np.zeros(2 + NOTES + len(inner.params))
         self._buckets = buckets([(self._said.shape, self._said.dtype), *((t.shape, t.dtype) for t in self._tensors)])
         self._before: list[Array] = []  # of buffers
 
@@ -128,6 +137,14 @@ class Optimizer(Checked):
         """Take over what `state_dict` gave."""
         self._inner.load_state_dict(state)
 
+    def share(self) -> None:
+        """Give all ranks rank 0's weights, state of the optimiser and random numbers, as at the start.
+
+        Call it on all ranks after rank 0 has loaded a checkpoint.
+        """
+        if self._world.comm is not None:
+            share(self._world, self._tensors, self._inner, self._generators)
+
     # -- a step ----------------------------------------------------------------------------------------------------
 
     def parts(self, *arrays: Any) -> Iterator[Any]:
@@ -145,7 +162,7 @@ class Optimizer(Checked):
         lengths = {len(array) for array in arrays}
         if len(lengths) != 1 or 0 in lengths:
             raise ShapeError(f"parts: expected arrays of one length, at least 1, got {[len(a) for a in arrays]}")
-        if self._is_alone:
+        if self.is_alone:
             yield arrays[0] if len(arrays) == 1 else arrays
             return
         if self._done:
@@ -168,6 +185,22 @@ class Optimizer(Checked):
                     yield part[0] if len(part) == 1 else part
             self._add((rows.stop - rows.start) / n)
 
+    def note(self, *numbers: float) -> None:
+        """Means over the part that is being computed, such as its loss; after `step`, `noted` has those of the batch.
+
+        >>> import numpy as np
+        >>> import tinygrad_conv as tg
+        >>> optimizer = tg.distributed.Optimizer(tg.optim.SGD([tg.nn.Parameter([1.0])]))
+        >>> for part in optimizer.parts(np.arange(4.0)):
+        ...     optimizer.note(part.mean())
+        >>> optimizer.step()
+        >>> optimizer.noted
+        (1.5,)
+        """
+        if len(numbers) > NOTES:
+            raise ArgumentError(f"note: expected at most {NOTES} numbers, got {len(numbers)}")
+        self._notes = tuple(map(float, numbers))
+
     @effect
     def average(self) -> None:
         """Replace all gradients by their average over ranks, as `step` does; for what looks at them before a step.
@@ -181,7 +214,10 @@ class Optimizer(Checked):
         Tensor(10.)
         >>> optimizer.step()
         """
-        if self._is_alone or self._averaged:
+        if self._averaged:
+            return
+        if self.is_alone:
+            self.noted, self._notes = self._notes, ()
             return
         if not self._done:
             if self.reduction == "ordered":
@@ -204,7 +240,8 @@ class Optimizer(Checked):
         for bucket in self._buckets:
             bucket.take(totals)
         self._done, self._examples, self._averaged = 0, 0, True
-        (weight, *having), arrays = totals[0], totals[1:]
+        (weight, count, *notes), arrays = totals[0][: 2 + NOTES], totals[1:]
+        self.noted = tuple(map(float, notes[: round(count)]))
         if abs(weight - 1) > 1e-6:
             raise GraphError(
                 f"step: expected the parts of a whole batch, got {weight:.4g} of one: go through all of parts(x, y)"
@@ -216,8 +253,8 @@ class Optimizer(Checked):
                 tensor._array = array
             else:
                 node.grad = wrap(array, None)
-        for param, count in zip(self.params, having, strict=False):
-            if not count and param.node is not None:  # nobody has used it, so the optimiser leaves it alone
+        for param, having in zip(self.params, totals[0][2 + NOTES :], strict=True):
+            if not having and param.node is not None:  # nobody has used it, so the optimiser leaves it alone
                 param.node.grad = None
 
     def step(self) -> None:
@@ -233,17 +270,18 @@ class Optimizer(Checked):
     def _add(self, weight: float) -> None:
         """What this rank has computed is one part of the batch; its gradients are forgotten here."""
         arrays: list[Array | None] = [self._said]
-        self._said[0] = 1
-        for k, tensor in enumerate(self._tensors, 1):
+        self._said.fill(0)
+        self._said[: 2 + len(self._notes)] = 1, len(self._notes), *self._notes
+        for place, tensor in enumerate(self._tensors, 2 + NOTES):
             if (node := tensor.node) is None:
                 arrays.append(tensor._array)
                 continue
             arrays.append(None if node.grad is None else node.grad._array)
-            self._said[k] = node.grad is not None
+            self._said[place] = node.grad is not None
             node.grad = None
         for bucket in self._buckets:
             bucket.add(arrays, weight)
-        self._done += 1
+        self._done, self._notes = self._done + 1, ()
 
     def _assumed(self, named: Set[str]) -> Set[str]:
         """The attributes on which what a compiled step does depends."""

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,12 @@ from typing import Any
 import numpy as np
 
 from ..arguments import checked
+from ..distributed.supervising import began
+from ..distributed.world import world
 from ..errors import ArgumentError, DataError
 from ..files import holding, unfinished
 from . import outputs
+from .every import Every
 from .results import Results
 from .run import Images, Run, Settings, predict
 from .stopping import Stopped, Stopping
@@ -30,9 +33,12 @@ NO_PLOTS = (
 
 
 def train(
-    given: Mapping[str, Any], data_dir: str | None, out: str, name: str | None, resume: bool, quiet: bool, plots: bool
-) -> int:
+    given: Mapping[str, Any], data_dir: str | None, out: str, name: str | None, resume: bool, quiet: bool, plots: bool,
+    every: Every,
+) -> int:  # fmt: skip
     """Train, write the run's folder, and print the test accuracy; returns the exit code, 130 after Ctrl-C.
+
+    On several processes rank 0 alone reads and writes the folder, and prints.
 
     Parameters
     ----------
@@ -43,9 +49,17 @@ def train(
     resume : go on with the run of this name, or else with the model's newest
     quiet : print the last line only
     plots : draw PNG pictures
+    every : how often to write a checkpoint, besides after each epoch
     """
     base = Path(out, name or f"mnist-{given.get('model') or 'cnn'}")
+    ranks = world()
     with ExitStack() as held:
+        if ranks.rank:
+            settings = ranks.from_first("begins a run", None)
+            run, images = Run(settings), Images.of(settings, data_dir)
+            run.receive()
+            return work(run, images, None, True, False, every)
+        resume = resume or is_there(base, name, since=began())
         if resume:
             folder = base if name else newest(base)
             resumed(folder, given)  # for its errors: nothing is written before, not even who holds the folder
@@ -55,28 +69,38 @@ def train(
             settings = Settings.of(given)
         if data_dir is not None and not settings.full:
             raise ArgumentError("--data-dir: expected together with --full, as the sample comes with the package")
+        ranks.from_first("begins a run", settings)
         run = Run(settings)
         if resume:
             go_back(run, folder)
         images = Images.of(settings, data_dir)
+        run.receive()
         if not resume:
             folder = fresh(base, settings)
             held.enter_context(holding(folder, OTHERWISE))
         elif settings != Settings.load(folder / "settings.json"):
             settings.save(folder / "settings.json")
-        return work(run, images, folder, quiet, plots)
+        return work(run, images, folder, quiet, plots, every)
+
+
+def is_there(base: Path, name: str | None, since: float) -> bool:
+    """Was this program started again, and had its run begun?"""
+    if since:
+        with suppress(DataError, OSError):  # it may have failed before
+            return os.path.getmtime((base if name else newest(base)) / "settings.json") >= since - 1
+    return False
 
 
 def go_back(run: Run, folder: Path) -> None:
-    """To where the run in a folder was after its last whole epoch."""
-    if (folder / "checkpoint.npz").exists():  # else it was stopped in its first epoch
+    """To where the run in a folder was when its last checkpoint was written."""
+    if (folder / "checkpoint.npz").exists():  # else it was stopped before the first
         run.load(folder / "checkpoint.npz")
     if len(run.history) > run.settings.epochs:
         raise ArgumentError(f"--epochs: {folder} has had {len(run.history)} epochs, got {run.settings.epochs}")
 
 
-def work(run: Run, images: Images, folder: Path, quiet: bool, plots: bool) -> int:
-    """Train, write everything into the folder, and print the test accuracy."""
+def work(run: Run, images: Images, folder: Path | None, quiet: bool, plots: bool, every: Every) -> int:
+    """Train, write everything into the folder (if there is one), and print the test accuracy."""
     settings = run.settings
     note = NO_PLOTS if plots and find_spec("matplotlib") is None else ""
     if not quiet:
@@ -85,8 +109,10 @@ def work(run: Run, images: Images, folder: Path, quiet: bool, plots: bool) -> in
         if note:
             print(note, flush=True)
     with one_thread():
-        stopped = learn(run, images, folder / "checkpoint.npz", quiet)
+        stopped = learn(run, images, None if folder is None else folder / "checkpoint.npz", quiet, every)
         results = Results(predict(run.model, images.x_test), images.y_test)
+        if folder is None:
+            return 130 if stopped else 0
         outputs.write(run, images, results, folder, plots and not note, note)
     if stopped:
         where = f"stopped in epoch {min(len(run.history) + 1, settings.epochs)} of {settings.epochs}"
@@ -102,32 +128,41 @@ ANSWER = (
 )
 
 
-def learn(run: Run, images: Images, checkpoint: Path, quiet: bool) -> bool:
-    """Train to the last epoch, saving after each. Was it stopped by Ctrl-C?
+def learn(run: Run, images: Images, checkpoint: Path | None, quiet: bool, every: Every) -> bool:
+    """Train to the last epoch, saving after each, and as often as `every` says. Was it stopped by Ctrl-C?
 
-    The model is then as far as it came; the checkpoint, from which a run is resumed, is that of the last whole epoch.
+    The model is then as far as it came; a run is resumed from the last checkpoint.
     """
     from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
-    settings, done, stopping = run.settings, len(run.history), Stopping(ANSWER)
+    settings, done, stopping, due = run.settings, len(run.history), Stopping(ANSWER), every.begin()
     steps = -(-len(images.x) // settings.batch_size)
     bar = tqdm(
-        total=settings.epochs * steps, initial=done * steps, unit="step", leave=False, dynamic_ncols=True,
+        total=settings.epochs * steps, unit="step", leave=False, dynamic_ncols=True,
+        initial=done * steps + (run.within.seen // settings.batch_size if run.within else 0),
         disable=quiet or None,  # None: where there is no terminal
     )  # fmt: skip
 
     def tell(loss: float) -> None:
         bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
         bar.update()
-        stopping.check()
+        if checkpoint is not None and due():
+            run.save(checkpoint)
+
+    def asked() -> bool:
+        try:
+            stopping.check()
+        except Stopped:
+            return True
+        return False
 
     try:
         with stopping, bar, np.errstate(over="ignore", invalid="ignore"):  # a loss that is no number is said once
             for number in range(done + 1, settings.epochs + 1):
-                stopping.check()
                 bar.set_description(f"epoch {number}/{settings.epochs}", refresh=False)
-                run.epoch(images, tell)
-                run.save(checkpoint)
+                run.epoch(images, tell, asked)
+                if checkpoint is not None:
+                    run.save(checkpoint)
                 if not quiet:
                     bar.write(_line(run.history[-1], settings.epochs), file=sys.stdout)
     except Stopped:

@@ -1,7 +1,10 @@
 """`Run`: a model in training, with all it takes to go on later as if it had never stopped.
 
 Every epoch draws its random numbers (the order of the images, dropout's masks) from a generator of its own, started
-from the seed and the epoch's number. So weights, optimiser and what happened so far are the whole state.
+from the seed and the epoch's number. So weights, optimiser and what happened so far are the whole state; within an
+epoch also where its generator is.
+
+On several processes each computes a part of every batch. All have the same state after each step.
 """
 
 from __future__ import annotations
@@ -12,22 +15,25 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import files, nn, optim
+from .. import distributed, files, nn, optim
 from ..arguments import Count, Finite, NonNegative, Positive, Probability, Size, checked, one_of
 from ..arguments.kinds import integers, numbers
 from ..data import batches, mnist
+from ..distributed.world import world
 from ..engine.modes import no_grad
 from ..errors import ArgumentError, DataError
 from ..ops.activations import softmax
 from ..ops.losses import softmax_cross_entropy
 from ..plots import LayerStatistics
 from .recipes import INPUT, OPTIMIZERS, RECIPES, build
+from .stopping import Stopped
 
 HELD_OUT = 0.1  # the share of the training images, the last ones, that only validation sees
 ABOUT = 4_000  # characters that a checkpoint says of an epoch, at most; 850 are usual
@@ -91,12 +97,39 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class Within:
+    """How far an epoch is that has not ended: examples seen, their losses, how many were right, and the generator."""
+
+    seen: Size
+    total: Finite
+    right: Count
+    generator: str
+
+    @classmethod
+    def of(cls, seen: int, total: float, right: int) -> Within:
+        """So far, with the package's generator as it is now."""
+        found: Any = nn.init.generator().bit_generator.state
+        numbers = *found["state"].values(), found["has_uint32"], found["uinteger"]
+        return cls(seen, total, right, " ".join(f"{number:x}" for number in numbers))
+
+    def draw_on(self) -> None:
+        """Go on with the random numbers from there. Raises ValueError for what is no state of a generator."""
+        state, inc, has, half = (int(number, 16) for number in self.generator.split())
+        if max(state, inc) >> 128 or has > 1 or half >> 32 or min(state, inc, has, half) < 0:
+            raise ValueError
+        nn.init.generator().bit_generator.state = {
+            "bit_generator": "PCG64", "state": {"state": state, "inc": inc}, "has_uint32": has, "uinteger": half,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
 class About:
     """What a checkpoint says besides arrays."""
 
     history: Sequence[dict[str, Any]]
     layers: tuple[dict[str, Any], dict[str, Any]]
     seconds: NonNegative
+    within: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +168,8 @@ class Run:
         Gradient norms and activations of every layer after each epoch.
     seconds : float
         Time spent on training.
+    within : Within or None
+        How far the epoch is that goes on now.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -143,40 +178,52 @@ class Run:
         self.model = build(settings.model)
         self.model.build(INPUT)
         kinds = {name.lower(): getattr(optim, name) for name in optim.__all__}
-        self.optimizer: optim.Optimizer = kinds[settings.optimizer](self.model.parameters(), lr=settings.lr)
+        optimizer: optim.Optimizer = kinds[settings.optimizer](self.model.parameters(), lr=settings.lr)
+        self.optimizer = distributed.Optimizer(optimizer, self.model)
         self.history: list[dict[str, float]] = []
         self.layers = LayerStatistics(loss=lambda y, logits: softmax_cross_entropy(logits, y))
         self.seconds = 0.0
+        self.within: Within | None = None
 
-    def epoch(self, images: Images, tell: Callable[[float], Any]) -> None:
+    def epoch(self, images: Images, tell: Callable[[float], Any], asked: Callable[[], bool] = bool) -> None:
         """Go once through the training images, then look at the validation images and at the layers.
 
-        `tell` is called after each step with the loss so far.
+        `tell` is called after each step with the loss so far; `asked` says whether to stop. An epoch that was begun,
+        of which `within` tells, is ended.
 
-        Raises ArgumentError when the loss is no number any more.
+        Raises ArgumentError when the loss is no number any more; Stopped on all ranks when one was asked to stop.
         """
         start, settings = time.perf_counter(), self.settings
         number = len(self.history) + 1
         nn.seed(_number(settings.seed, number))
         self.optimizer.lr = settings.lr * settings.decay ** (number - 1)
         self.model.train()
-        seen, total, right = 0, 0.0, 0
-        for xb, yb in batches(images.x, images.y, batch_size=settings.batch_size, seed=nn.init.generator()):
-            logits = self.model(xb)
-            loss = softmax_cross_entropy(logits, yb)
+        begun, seen, total, right = self.within, 0, 0.0, 0
+        if begun is not None:
+            seen, total, right = begun.seen, begun.total, begun.right
+        every = batches(images.x, images.y, batch_size=settings.batch_size, seed=nn.init.generator())
+        for xb, yb in islice(every, seen // settings.batch_size, None):
+            if begun is not None:  # here, after the order was drawn
+                begun.draw_on()
+                begun = None
             self.optimizer.zero_grad()
-            loss.backward()
+            for x, y in self.optimizer.parts(xb, yb):
+                logits = self.model(x)
+                loss = softmax_cross_entropy(logits, y)
+                loss.backward()
+                self.optimizer.note(loss.item(), (logits.numpy().argmax(axis=1) == y).mean(), float(asked()))
             self.optimizer.step()
-            seen, total = seen + len(yb), total + loss.item() * len(yb)
-            right += int((logits.numpy().argmax(axis=1) == yb).sum())
+            batch_loss, accuracy, stop = self.optimizer.noted
+            seen, total, right = seen + len(yb), total + batch_loss * len(yb), right + round(accuracy * len(yb))
             if not math.isfinite(total):
-                raise ArgumentError(
-                    f"train: the loss is {loss.item()} in epoch {number}; try --lr {settings.lr / 10:g}"
-                )
+                raise ArgumentError(f"train: the loss is {batch_loss} in epoch {number}; try --lr {settings.lr / 10:g}")
+            self.within = Within.of(seen, total, right)
             tell(total / seen)
+            if stop:
+                raise Stopped
         val_loss, val_accuracy = self.judge(images.x_val, images.y_val)
         self.layers.measure(self.model.eval(), images.x[:LOOKED_AT], images.y[:LOOKED_AT])
-        self.seconds += time.perf_counter() - start
+        self.seconds, self.within = self.seconds + time.perf_counter() - start, None
         self.history.append(
             {"epoch": number, "loss": total / seen, "accuracy": right / seen, "val_loss": val_loss,
              "val_accuracy": val_accuracy}
@@ -192,7 +239,10 @@ class Run:
     def save(self, path: Path) -> None:
         """Write the whole state to a file."""
         layers = [self.layers.gradients, self.layers.activations]
-        about = json.dumps({"history": self.history, "layers": layers, "seconds": self.seconds})
+        about = json.dumps(
+            {"history": self.history, "layers": layers, "seconds": self.seconds}
+            | ({"within": dataclasses.asdict(self.within)} if self.within else {})
+        )
         model = {f"model/{name}": value for name, value in self.model.state_dict().items()}
         optimizer = {f"optimizer/{name}": value for name, value in self.optimizer.state_dict().items()}
         files.write_arrays(path, {"about": np.array(about), **model, **optimizer}, "train")
@@ -210,6 +260,14 @@ class Run:
             self.model.load_state_dict(parts["model"])
             self.optimizer.load_state_dict(parts["optimizer"])
 
+    def receive(self) -> None:
+        """Take over all that rank 0 has, which may have loaded it."""
+        self.optimizer.share()
+        state = self.history, self.layers.gradients, self.layers.activations, self.seconds, self.within
+        self.history, self.layers.gradients, self.layers.activations, self.seconds, self.within = world().from_first(
+            "takes rank 0's history", state
+        )
+
     def _recall(self, about: About, expected: files.Expected) -> None:
         """Take over what happened so far."""
         epochs = [files.record(Epoch, row, expected) for row in about.history]
@@ -223,15 +281,21 @@ class Run:
                     raise expected.error(f"other content ({len(rows)} rows for {name!r} after {len(epochs)} epochs)")
         self.history, self.seconds = list(map(dataclasses.asdict, epochs)), about.seconds
         self.layers.gradients, self.layers.activations = about.layers
+        self.within = None if about.within is None else files.record(Within, about.within, expected)
+        if self.within is not None:
+            self.within.draw_on()  # for its errors: the epoch starts its generator anew
 
 
 @checked
 def predict(model: nn.Module, x: NDArray[Any], batch_size: Size = 500) -> NDArray[Any]:
-    """The probabilities (N, 10) of the digits in images (N, 28, 28, 1)."""
+    """The probabilities (N, 10) of the digits in images (N, 28, 28, 1), of which each rank computes some batches."""
     model.eval()
+    ranks = world()
     with no_grad():
-        parts = [softmax(model(x[k : k + batch_size])).numpy() for k in range(0, len(x), batch_size)]
-    return np.concatenate(parts)
+        own = range(ranks.rank * batch_size, len(x), ranks.size * batch_size)
+        parts = [softmax(model(x[k : k + batch_size])).numpy() for k in own]
+    found = ranks.gathered("predicts", parts)
+    return np.concatenate([part for parts in zip_longest(*found) for part in parts if part is not None])
 
 
 @checked
