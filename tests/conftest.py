@@ -64,7 +64,7 @@ def rng():
 def nothing_is_left_set():
     """A test that leaves another mode or other kernels to the next one fails, not the next one."""
     from tinygrad_conv.engine.modes import MODE
-    from tinygrad_conv.kernels.registry import choice
+    from tinygrad_conv.kernels.wanted import choice
 
     before = MODE.get(), choice()
     yield

@@ -16,7 +16,7 @@ import tinygrad_conv as tg
 from tinygrad_conv import keras, nn
 from tinygrad_conv.data import Dataset
 from tinygrad_conv.keras import callbacks, layers
-from tinygrad_conv.kernels import registry
+from tinygrad_conv.kernels import wanted
 
 MODULES = {
     "tg": tg, "nn": tg.nn, "init": tg.nn.init, "optim": tg.optim, "data": tg.data, "layers": keras.layers,
@@ -124,7 +124,7 @@ for name, more in {
     "tg.grad": lambda g, *a, **k: g(1.5, 2.5), "tg.value_and_grad": lambda g, *a, **k: g(1.5, 2.5),
     "tg.hessian": lambda g, *a, **k: g(1.5, 2.5), "tg.jacobian": lambda g, *a, **k: g(array(2), array(2)),
     "tg.checkpoint": lambda g, *a, **k: g(2.0), "tg.vjp": lambda r, *a, **k: (r[0], r[1](1.0)),
-    "tg.use_kernels": lambda *a, **k: registry.choice(), "tg.detect_anomaly": lambda *a, **k: None,
+    "tg.use_kernels": lambda *a, **k: wanted.choice(), "tg.detect_anomaly": lambda *a, **k: None,
     "optim.clip_grad_norm": gradients, "optim.clip_grad_value": gradients, "nn.seed": drawn, "init.seed": drawn,
     "utils.set_random_seed": drawn, "callbacks.CSVLogger": logger,
 }.items():  # fmt: skip
@@ -343,7 +343,7 @@ GIVEN = NUMPY | {
     "tg.vjp": {"f": FUNCTIONS, "primals": PRIMALS["primals"]}, "tg.checkpoint": {"f": [tg.exp, tg.sin]},
     "tg.no_grad": {"f": [lambda k: tg.Tensor([1.0 * k], requires_grad=True) * 2]},
     "tg.enable_grad": {"f": [lambda k: tg.Tensor([1.0 * k], requires_grad=True) * 2]},
-    "tg.use_kernels": {"choice": ["plain", "compiled"]}, "tg.arange": {"args": [[4], [2, 5]]},
+    "tg.use_kernels": {"choice": ["plain", "compiled", "exact"]}, "tg.arange": {"args": [[4], [2, 5]]},
     "tg.equal": BOOLS, "tg.not_equal": BOOLS, "tg.logical_or": BOOLS,
     "tg.einsum": {"subscripts": ["ij->ji", "ij->i"], "operands": [[array(2, 3)]]},
     "tg.hinge": {"target": SIGNS, "labels": SIGNS}, "tg.squeeze": {"x": [array(1, 3, 1)]},

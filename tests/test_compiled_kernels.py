@@ -19,7 +19,7 @@ from test_kernels import LAYOUTS, geometries
 
 import tinygrad_conv as tg
 from tinygrad_conv.errors import ArgumentError, MissingExtraError
-from tinygrad_conv.kernels import registry
+from tinygrad_conv.kernels import registry, wanted
 from tinygrad_conv.kernels.geometry import conv_window, pool_window
 from tinygrad_conv.kernels.registry import get
 from tinygrad_conv.testing import checks
@@ -558,7 +558,7 @@ def test_choices_nest_and_end(monkeypatch):
 
 def test_a_bare_call_takes_effect_until_the_next_one():
     def chosen():
-        return registry.choice()
+        return wanted.choice()
 
     def in_a_thread():
         said = []
@@ -610,7 +610,7 @@ def test_four_axes_are_plain():
 
 
 def test_an_unknown_choice_or_kernel():
-    with pytest.raises(ArgumentError, match=r"expected one of 'auto', 'plain', 'compiled', got 'fast'"):
+    with pytest.raises(ArgumentError, match=r"expected one of 'auto', 'plain', 'compiled', 'exact', got 'fast'"):
         tg.use_kernels("fast")
     with pytest.raises(ArgumentError, match=r"expected one of adam, .*, got 'maxpool'"):
         get("maxpool")
@@ -619,7 +619,7 @@ def test_an_unknown_choice_or_kernel():
 
 
 def test_without_numba(monkeypatch):
-    monkeypatch.setattr(registry, "_installed", lambda: False)
+    monkeypatch.setattr(wanted, "_installed", lambda: False)
     with tg.use_kernels("auto"):
         assert get("max_pool").chosen(LARGE, pool_window("t", 2, LARGE.shape, 2, 2, 0, 1, None)) == "plain"
     with pytest.raises(MissingExtraError, match=r"^compiled kernels need numba: pip install 'tinygrad-conv\[fast\]'$"):

@@ -19,7 +19,7 @@ from tinygrad_conv.errors import DTypeError, GraphError
 
 BLOCKS = {
     "no_grad": (tg.no_grad, tg.is_grad_enabled, False),
-    "use_kernels": (lambda: tg.use_kernels("plain"), lambda: tg.kernels.registry.choice(), "plain"),
+    "use_kernels": (lambda: tg.use_kernels("plain"), lambda: tg.kernels.wanted.choice(), "plain"),
 }
 
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tinygrad_conv as tg
-from tinygrad_conv.kernels import loops, registry
+from tinygrad_conv.kernels import loops, wanted
 from tinygrad_conv.plan import instructions, programs
 from tinygrad_conv.plan.into import INTO
 from tinygrad_conv.plan.lowerings import LOWERINGS, elementwise
@@ -536,7 +536,7 @@ def test_without_numba_or_with_plain_kernels_nothing_is_lowered(monkeypatch):
     assert step.plan.steps is step.plan.calls
     assert not step.plan.updates
     assert "program" not in step.plan.source + step.plan.summary().split("runs in")[1]
-    monkeypatch.setattr(registry, "_installed", lambda: False)
+    monkeypatch.setattr(wanted, "_installed", lambda: False)
     _, _, step = mlp()
     for _ in range(3):
         step(X, T)
@@ -544,7 +544,7 @@ def test_without_numba_or_with_plain_kernels_nothing_is_lowered(monkeypatch):
 
 
 def test_a_numba_that_fails_is_reported_once_and_done_without(monkeypatch):
-    monkeypatch.setattr(registry, "_failures", [])
+    monkeypatch.setattr(wanted, "_failures", [])
     monkeypatch.setattr(programs, "_compiled", lambda: ValueError("no such instruction"))
     _, _, step = mlp()
     told = "a compiled step: expected a numba that compiles it, got ValueError: no"
@@ -553,7 +553,7 @@ def test_a_numba_that_fails_is_reported_once_and_done_without(monkeypatch):
             step(X, T)
         step(X, T)
         assert not lowered(step)
-    monkeypatch.setattr(registry, "_failures", [])
+    monkeypatch.setattr(wanted, "_failures", [])
     with tg.use_kernels("compiled"), pytest.raises(tg.errors.MissingExtraError, match="no such instruction"):
         tg.compile(lambda x: x * 2.0 + 1.0)(X)
 
@@ -562,7 +562,7 @@ def test_an_update_that_cannot_be_compiled_is_made_by_the_optimiser(monkeypatch)
     def broken(*args):
         raise ValueError("no such instruction")
 
-    monkeypatch.setattr(registry, "_failures", [])
+    monkeypatch.setattr(wanted, "_failures", [])
     monkeypatch.setitem(machine._UPDATES, "sgd", broken)
     net, optimizer, step = mlp()
     other, _, eager = mlp()

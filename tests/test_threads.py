@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import tinygrad_conv as tg
 from tinygrad_conv.errors import ArgumentError
-from tinygrad_conv.kernels import product, registry, threads
+from tinygrad_conv.kernels import product, registry, threads, wanted
 from tinygrad_conv.kernels.registry import KERNELS, get
 
 COUNT = 3
@@ -49,7 +49,7 @@ def agree(shares, name, *args, terms=None):
     `terms` is what the magnitudes of each result's terms sum up to, where the order of a sum may differ; None else.
     """
     kernel = get(name)
-    forms = ["plain"] + ["compiled"] * bool(kernel.module and registry._installed() and kernel.takes(*args))
+    forms = ["plain"] + ["compiled"] * bool(kernel.module and wanted._installed() and kernel.takes(*args))
     for choice in forms:
         with tg.use_kernels(choice), np.errstate(all="ignore"):
             expected = as_list(getattr(kernel, choice)(*args))
@@ -202,7 +202,7 @@ def test_works_run_at_the_same_time_and_results_keep_their_order():
 
 def test_shares_see_the_context_and_blas_on_one_thread():
     def seen():
-        return threads.threads(), np.geterr()["over"], registry.choice(), blas_threads()
+        return threads.threads(), np.geterr()["over"], wanted.choice(), blas_threads()
 
     with threadpool_limits(2):
         before = blas_threads()

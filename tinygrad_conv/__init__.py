@@ -40,7 +40,7 @@ from .engine.tensor import Tensor
 from .engine.tensor import later as _later
 from .engine.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from .kernels.heap import keep as _keep
-from .kernels.registry import use_kernels
+from .kernels.wanted import use_kernels
 from .ops import *
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 
 import tinygrad_conv as tg
 from tinygrad_conv import nn
-from tinygrad_conv.kernels import registry
+from tinygrad_conv.kernels import wanted
 
 from .. import networks as spec
 from ..cases import DEPTH, call, fit_mnist, links, small_conv
@@ -17,7 +17,7 @@ from ..networks import NETWORKS
 
 def start() -> None:
     """Start Numba, where it is used: it loads its own compiler with the first function."""
-    if registry.choice() != "plain":
+    if wanted.choice() != "plain":
         import numba
 
         numba.njit(lambda: None)()

@@ -1,17 +1,7 @@
 """The kernels by name, and the one place that chooses the form in which each runs.
 
 A kernel has one meaning and up to two forms: *plain*, in NumPy, which always works; and *compiled*, with Numba (the
-extra ``fast``), which takes float32 and float64, and up to three spatial axes. `use_kernels` says which is wanted:
-
-============  ==========================================================================================
-"auto"        the compiled form, where there is one that takes the arguments and is faster with them
-"plain"       the plain form
-"compiled"    the compiled form, wherever there is one that takes the arguments; for tests of it
-============  ==========================================================================================
-
-The environment variable ``TINYGRAD_CONV_KERNELS`` says what holds where nobody says anything; "auto" if it is not set.
-Numba is imported when a compiled form is first run, which compiles it, and keeps the code for the next process. If it
-cannot be imported, or fails to compile a form, "auto" warns once and is "plain" from then on; "compiled" raises.
+extra ``fast``), which takes float32 and float64, and up to three spatial axes. `wanted` says which is wanted.
 
 >>> y = get("bias_relu")(np.array([[1.0, -3.0]]), np.array([1.0, 1.0]))
 >>> y.tolist()
@@ -20,10 +10,7 @@ cannot be imported, or fails to compile a form, "auto" warns once and is "plain"
 
 from __future__ import annotations
 
-import os
-import warnings
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
 from functools import cache
 from importlib import import_module
 from math import prod
@@ -31,135 +18,24 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..arguments import checked
-from ..blocks import Block
-from ..errors import ArgumentError, MissingExtraError
+from ..errors import ArgumentError
 from . import conv as _conv
 from . import fused as _fused
 from . import norm as _norm
 from . import pool as _pool
 from . import update as _update
 from .threads import over_batch, worth
+from .wanted import choice, failed, needs_numba, noted
 from .window import Window
 
 __all__ = [
     "KERNELS", "Kernel", "adam", "avg_pool", "avg_pool_transpose", "bias_relu", "bias_relu_grad",
     "bias_relu_max_pool", "bias_relu_max_pool_grad", "conv", "conv_input_grad", "conv_kernel_grad", "get", "max_pool",
     "moments", "patches", "patches_transpose", "pool_gather", "pool_scatter", "rmsprop", "sgd",
-    "standardize", "standardize_grad", "use_kernels",
+    "standardize", "standardize_grad",
 ]  # fmt: skip
 
 Array: TypeAlias = np.ndarray[Any, Any]
-
-CHOICES = ("auto", "plain", "compiled")
-
-# ------------------------------------------------------------------------------------------------------------------
-# The choice
-
-
-def _checked(choice: str, what: str) -> str:
-    if choice not in CHOICES:
-        raise ArgumentError(f"{what}: expected one of {', '.join(map(repr, CHOICES))}, got {choice!r}")
-    if choice == "compiled" and not _installed():
-        raise MissingExtraError("compiled kernels need numba: pip install 'tinygrad-conv[fast]'")
-    return choice
-
-
-@cache
-def _installed() -> bool:
-    from importlib.util import find_spec  # here, so that importing the library stays quick
-
-    return find_spec("numba") is not None
-
-
-@cache
-def _from_environment() -> str:
-    return _checked(os.environ.get("TINYGRAD_CONV_KERNELS") or "auto", "TINYGRAD_CONV_KERNELS")
-
-
-_failures: list[str] = []  # of Numba, in this process
-
-_SETTING: ContextVar[use_kernels | None] = ContextVar("tinygrad_conv_kernels", default=None)
-
-
-def choice() -> str:
-    """What is wanted here and now: "auto", "plain" or "compiled"; without a Numba that works, "plain" for "auto"."""
-    setting = _SETTING.get()
-    wanted = _from_environment() if setting is None else setting.choice
-    return "plain" if not _installed() or (_failures and wanted == "auto") else wanted
-
-
-def failed(name: str, error: Exception) -> None:
-    """What is compiled for `name` could not be made: Numba is too old, too new, or not whole. Warns once, or raises."""
-    reason = (str(error).splitlines() or [""])[0]
-    message = (
-        f"{name}: expected a numba that compiles it, got {type(error).__name__}: {reason}: "
-        "pip install -U 'tinygrad-conv[fast]', or use_kernels(\"plain\")"
-    )
-    if choice() == "compiled":
-        raise MissingExtraError(message) from error
-    _failures.append(message)
-    if len(_failures) == 1:
-        warnings.warn(f"{message}. Plain kernels run instead, which are slower.", RuntimeWarning, stacklevel=3)
-
-
-class use_kernels(Block):  # noqa: N801  (used like a function)
-    """Say which form of the kernels runs: from now on, in a block, or in a decorated function.
-
-    It holds for this thread and async task only. A bare call ``tg.use_kernels("plain")`` takes effect at once,
-    until the next one; after a block, what held before holds again.
-
-    Parameters
-    ----------
-    choice : "auto", "plain" or "compiled"
-        Compiled where that is faster; nowhere; or wherever it is possible.
-
-    Attributes
-    ----------
-    ran : set of str
-        The kernels of which the compiled form ran.
-
-    Raises ArgumentError for another choice, MissingExtraError for "compiled" without Numba; a kernel raises it in the
-    block if Numba is installed and does not work.
-
-    >>> import tinygrad_conv as tg
-    >>> with tg.use_kernels("plain") as forms:
-    ...     y = tg.max_pool2d(np.ones((1, 4, 4, 1)), 2)
-    >>> forms.ran
-    set()
-    """
-
-    variable, entered = _SETTING, ContextVar("tinygrad_conv_kernels_before", default=None)
-    said: ContextVar[Any] = ContextVar("tinygrad_conv_kernels_said", default=None)  # what a bare call here has entered
-
-    @checked
-    def __init__(self, choice: str) -> None:
-        self.choice = _checked(choice, "use_kernels")
-        self.ran: set[str] = set()
-        last = self.entered.get()
-        if last is not None and last is self.said.get():  # a bare call before this one: nobody will leave it
-            self.entered.set(last[2])
-        super().__enter__()
-        self.said.set(self.entered.get())
-
-    def _value(self, before: use_kernels | None) -> use_kernels:
-        return self
-
-    def _is_said(self) -> bool:
-        """Was this the last bare call of this thread and task? It is one no more."""
-        last = self.entered.get()
-        if last is None or last is not self.said.get() or last[0] is not self:
-            return False
-        self.said.set(None)
-        return True
-
-    def __enter__(self) -> use_kernels:
-        return self if self._is_said() else super().__enter__()
-
-    def __call__(self, f: Any) -> Any:
-        if self._is_said():
-            self.__exit__()
-        return super().__call__(f)
 
 
 class Kernel:
@@ -201,9 +77,7 @@ class Kernel:
         except Exception as error:
             failed(self.name, error)
             return self._run(self.plain, args, options, out)
-        setting = _SETTING.get()
-        if setting is not None:
-            setting.ran.add(self.name)
+        noted(self.name)
         return result
 
     def _run(self, form: Callable[..., Any], args: Sequence[Any], options: dict[str, Any], out: Any) -> Any:
@@ -226,7 +100,7 @@ class Kernel:
         """The compiled form. Raises MissingExtraError without Numba, ArgumentError if there is no such form."""
         if self.module is None:
             raise ArgumentError(f"{self.name}: expected a kernel with a compiled form, and it has none")
-        _checked("compiled", self.name)
+        needs_numba()
         return _compiled(self.module, self.name)
 
     def __repr__(self) -> str:

@@ -21,6 +21,7 @@ import numpy as np
 from ..kernels import registry as kernels
 from ..kernels.scratch import blocks, scratch
 from ..kernels.threads import shared, worth
+from ..kernels.wanted import choice
 from .calls import Call, Slot, parts, replaced
 from .into import ROUNDED, into, is_ufunc
 from .ours import ours
@@ -114,7 +115,7 @@ def _piece(call: Call) -> Piece | None:
     if is_ufunc(call):
         return _elementwise(call)
     kernel, x = into(call), call.args[0].seen if call.args and isinstance(call.args[0], Slot) else None
-    if kernels.choice() == "plain" or kernel is None or x is None or not x.shape:
+    if choice() == "plain" or kernel is None or x is None or not x.shape:
         return None  # products by BLAS depend, in the last bit, on how many rows there are
     n, size = x.shape[0], prod(x.shape)
     if ours(call) == "sum_to":

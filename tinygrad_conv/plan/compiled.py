@@ -15,7 +15,7 @@ from ..arguments import checked, functions
 from ..engine.modes import MODE, OBSERVED, observed
 from ..engine.tensor import Tensor, ndarray
 from ..errors import CompileWarning, DTypeError, GraphError
-from ..kernels.registry import choice
+from ..kernels.wanted import choice
 from .loan import Loan
 from .plan import Plan
 from .reach import Reach

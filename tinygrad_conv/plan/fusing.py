@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels import registry as kernels
+from ..kernels.wanted import choice
 from .calls import Call, Path, Seen, Slot
 from .ours import ours
 
@@ -101,7 +102,7 @@ class _Fusing:
         dz = product.outputs[0]
         sums = [
             call for call in self.users.get(dz, [])
-            if ours(call) == "sum_to" and call.kwargs["shape"] == dz.seen.shape[-1:] and kernels.choice() != "plain"
+            if ours(call) == "sum_to" and call.kwargs["shape"] == dz.seen.shape[-1:] and choice() != "plain"
         ]  # fmt: skip
         if sums:
             db = sums[0].outputs[0]

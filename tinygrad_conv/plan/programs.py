@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..kernels.loops import known
-from ..kernels.registry import choice, failed
+from ..kernels.wanted import choice, failed
 from .calls import Call, Slot, replaced
 from .instructions import Instructions, machine
 from .into import is_view

@@ -10,6 +10,7 @@ import numpy as np
 from ..engine.guards import unshared
 from ..engine.tensor import ndarray
 from ..kernels import registry as kernels
+from ..kernels.wanted import failed
 from ..optim import Optimizer
 from .calls import Call
 from .instructions import machine
@@ -63,7 +64,7 @@ class Update:
         try:
             self._table.run(arrays)
         except Exception as error:  # Numba's, which compiles it now
-            kernels.failed(optimizer._kernel.name, error)
+            failed(optimizer._kernel.name, error)
             self._step(optimizer)
         else:
             optimizer.steps += 1

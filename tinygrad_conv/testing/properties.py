@@ -16,7 +16,7 @@ import numpy as np
 
 from ..engine import transforms
 from ..errors import ArgumentError, MissingExtraError
-from ..kernels.registry import use_kernels
+from ..kernels.wanted import use_kernels
 from . import coverage
 from . import kinks as _kinks
 from .case import BOTH, DOUBLE, SINGLE, TOLERANCES, Case

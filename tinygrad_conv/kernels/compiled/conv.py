@@ -32,10 +32,13 @@ import numpy as np
 
 from ..scratch import result, scratch
 from ..window import Window
+from ..winograd import tile
 from .arrays import array, per_window
 from .jit import jit
 from .places import Axis, axes_of, list_places, phase, seven, stage_images, twelve
 from .tiles import MOST_ROWS, TILES, one_step, panels_of, run
+from .weights import map_of, pack, packing
+from .winograd import correlate, kernel_gradient
 
 __all__ = ["conv", "conv_input_grad", "conv_kernel_grad"]
 
@@ -85,12 +88,25 @@ def _repeated(x: Array, channels: int) -> Array:
 
 
 def _correlate(window: Window, back: bool, x: Array, w: Array, y: Array, depthwise: bool) -> None:
+    forward = window.transposed if back else window
+    size = tile(len(x), x.shape[-1], y.shape[-1], forward) if forward is not None else 0
+    if not size or forward is None:
+        return _correlate_directly(window, back, x, w, y, depthwise)
+    left = correlate(size, back, x, w, forward, y)
+    if left.any():
+        some = y[left]
+        _correlate_directly(window, back, x[left], w, some, depthwise)
+        y[left] = some
+    return None
+
+
+def _correlate_directly(window: Window, back: bool, x: Array, w: Array, y: Array, depthwise: bool) -> None:
     x, w, y = array(x), array(w).reshape(-1), y.reshape(-1)
     works = _correlations(window, back, depthwise, len(x), x.shape[-1], w.size, x.itemsize)
     each, flat = 1 if depthwise else None, x.reshape(-1)
-    for packing, sizes, axes, parts, panels, weights, staged in works:
+    for taps, sizes, axes, parts, panels, weights, staged in works:
         packed, stage = scratch("packed", (weights,), x.dtype), scratch("stage", (staged,), x.dtype)
-        _pack(w, packing, panels, packed)
+        pack(w, taps, panels, packed)
         _correlate_blocks(each, flat, packed, sizes, axes, parts, panels, stage, y)
 
 
@@ -102,7 +118,7 @@ def _correlations(
     axes, groups = axes_of(window), 1 if depthwise else window.groups
     kernel = [axis.taps for axis in axes]
     k_in = 1 if depthwise else (elements * groups // (prod(kernel) * channels) if back else channels) // groups
-    memory = np.empty((*kernel, k_in, groups, elements // (prod(kernel) * k_in * groups)), np.int8)  # of w, for places
+    memory = map_of((*kernel, k_in, groups, elements // (prod(kernel) * k_in * groups)))
     phases: Any = [[(axis, slice(None))] for axis in axes]
     taps = memory
     if back:  # the kernel from its end: then what is read lies upwards
@@ -119,8 +135,6 @@ def _correlations(
 def _correlation(axes: list[Axis], taps: Array, memory: Array, n: int, channels: int, itemsize: int) -> tuple[Any, ...]:
     *kernel, k, groups, filters = taps.shape
     panels = panels_of(filters, itemsize)
-    start = (taps.ctypes.data - memory.ctypes.data) if taps.size else 0
-    packing = np.array((*taps.shape, start, *taps.strides, 0), np.intp)
     places = prod(axis.places for axis in axes)
     found = {}
     for staged in (False, True):
@@ -138,43 +152,13 @@ def _correlation(axes: list[Axis], taps: Array, memory: Array, n: int, channels:
     elements = block * prod(axis.reach for axis in axes) * channels if staged else 0
     weights = groups * prod(kernel) * k * int(panels[:, 3].sum())
     table = np.array([(*axis, axis.reach) for axis in axes], np.intp)
-    return packing, sizes, table, np.array(parts, np.intp).reshape(-1, 12), panels, weights, elements
+    return packing(taps, memory), sizes, table, np.array(parts, np.intp).reshape(-1, 12), panels, weights, elements
 
 
 def _images_at_once(axes: list[Axis], n: int, bytes_each: int, places: int, staged: bool) -> int:
     """How many images are a block."""
     sizes = prod(axis.reach if staged else axis.size for axis in axes)
     return max(1, min(n, BLOCK_BYTES // max(1, sizes * bytes_each), PLACES // places))
-
-
-@jit
-def _pack(w, packing, panels, packed):
-    """w as one panel (taps, width) after the other, filled up with zeros."""
-    kd, kh, kw, n, groups, _, first_source = seven(packing)
-    step_h, step_i, step_j, step_k, step_g, step_c, _ = seven(packing[7:])
-    at = 0
-    for group in range(groups):
-        for panel in range(panels.shape[0]):
-            first, count, width = panels[panel, 1], panels[panel, 2], panels[panel, 3]
-            for h in range(kd):
-                for i in range(kh):
-                    for j in range(kw):
-                        source = first_source + h * step_h + i * step_i + j * step_j + group * step_g + first * step_c
-                        to = packed[at : at + n * width]
-                        if step_c == 1:
-                            for k in range(n):
-                                row, line = w[source + k * step_k :], to[k * width :]
-                                for c in range(count):
-                                    line[c] = row[c]
-                        else:
-                            for c in range(count):
-                                column = w[source + c * step_c :]
-                                for k in range(n):
-                                    to[k * width + c] = column[k * step_k]
-                        for k in range(n if count < width else 0):
-                            for c in range(count, width):
-                                to[k * width + c] = 0
-                        at += n * width
 
 
 @jit
@@ -276,6 +260,9 @@ def _correlate_blocks(each, x, packed, sizes, axes, parts, panels, stage, y):
 def conv_kernel_grad(x: Array, g: Array, window: Window, *, out: Array | None = None) -> Array:
     """`kernels.conv.conv_kernel_grad`, compiled."""
     dw = result(out, (*window.kernel, x.shape[-1] // window.groups, g.shape[-1]), x.dtype)
+    size = tile(len(x), x.shape[-1], g.shape[-1], window)
+    if size and kernel_gradient(size, x, g, window, dw):
+        return dw
     depthwise = _is_depthwise(x.shape[-1], window)
     x = array(_repeated(x, g.shape[-1]) if depthwise else x)
     sizes, axes, panels, elements, most, staged = _kernel_gradient(

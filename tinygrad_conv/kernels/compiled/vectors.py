@@ -17,8 +17,8 @@ from numba.extending import models, register_model
 from .jit import VECTOR_BYTES
 
 __all__ = [
-    "add", "add_to", "equals", "fetch", "full", "item", "lanes", "load", "load_like", "multiply", "positive", "select",
-    "store", "wins", "zero_or_more",
+    "Vector", "add", "add_to", "equals", "fetch", "full", "item", "lanes", "lanes_of", "load", "load_lanes",
+    "load_like", "multiply", "positive", "select", "store", "store_lanes", "total", "wins", "zero_or_more",
 ]  # fmt: skip
 
 
@@ -40,7 +40,8 @@ class _Model(models.PrimitiveModel):  # type: ignore[misc, unused-ignore]
         super().__init__(manager, kind, ir.VectorType(element, kind.lanes))
 
 
-def _lanes(dtype: Any) -> int:
+def lanes_of(dtype: Any) -> int:
+    """How many elements of a dtype a vector has."""
     return VECTOR_BYTES * 8 // int(dtype.bitwidth)
 
 
@@ -75,7 +76,8 @@ def _masked(builder, verb, kind, *arguments):
     return builder.call(cgutils.get_or_insert_function(builder.module, function, name), arguments)
 
 
-def _load(context, builder, array, values, count, valid):
+def load_lanes(context, builder, array, values, count, valid):
+    """The instructions of `load`, for `count` lanes: `values` are an array, an index, and `valid`."""
     place, kind, size = _memory(context, builder, array, values, count)
     if valid is types.none:
         return builder.load(place, align=size)
@@ -83,7 +85,8 @@ def _load(context, builder, array, values, count, valid):
     return _masked(builder, "load", kind, place, align, mask, ir.Constant(kind, None))
 
 
-def _store(context, builder, array, values, vector, valid):
+def store_lanes(context, builder, array, values, vector, valid):
+    """The instructions of `store`."""
     place, kind, size = _memory(context, builder, array, values, vector.type.count)
     if valid is types.none:
         builder.store(vector, place, align=size)
@@ -95,7 +98,7 @@ def _store(context, builder, array, values, vector, valid):
 @intrinsic
 def lanes(typing, a):
     """How many elements of an array of floats a vector has."""
-    count = _lanes(a.dtype)
+    count = lanes_of(a.dtype)
     return types.intp(a), lambda context, builder, signature, values: context.get_constant(types.intp, count)
 
 
@@ -131,9 +134,9 @@ def load(typing, a, at, valid):
     """The elements of an array of floats from `at` on, 0 where there is none."""
 
     def generate(context, builder, signature, values):
-        return _load(context, builder, a, values, _lanes(a.dtype), valid)
+        return load_lanes(context, builder, a, values, lanes_of(a.dtype), valid)
 
-    return Vector(a.dtype, _lanes(a.dtype))(a, at, valid), generate
+    return Vector(a.dtype, lanes_of(a.dtype))(a, at, valid), generate
 
 
 @intrinsic
@@ -141,7 +144,7 @@ def load_like(typing, a, at, valid, v):
     """As `load`, of an array of another dtype: as many elements as v has."""
 
     def generate(context, builder, signature, values):
-        return _load(context, builder, a, values, v.lanes, valid)
+        return load_lanes(context, builder, a, values, v.lanes, valid)
 
     return Vector(a.dtype, v.lanes)(a, at, valid, v), generate
 
@@ -151,7 +154,7 @@ def store(typing, a, at, valid, v):
     """a[at:...] = v."""
 
     def generate(context, builder, signature, values):
-        _store(context, builder, a, values, values[3], valid)
+        store_lanes(context, builder, a, values, values[3], valid)
         return context.get_dummy_value()
 
     return types.void(a, at, valid, v), generate
@@ -162,9 +165,9 @@ def add_to(typing, a, at, valid, v):
     """a[at:...] += v, an array of float64."""
 
     def generate(context, builder, signature, values):
-        old = _load(context, builder, a, values, v.lanes, valid)
+        old = load_lanes(context, builder, a, values, v.lanes, valid)
         new = values[3] if v.dtype == a.dtype else builder.fpext(values[3], old.type)
-        _store(context, builder, a, values, builder.fadd(old, new), valid)
+        store_lanes(context, builder, a, values, builder.fadd(old, new), valid)
         return context.get_dummy_value()
 
     return types.void(a, at, valid, v), generate
@@ -227,3 +230,17 @@ def positive(typing, v):
         return builder.select(builder.fcmp_ordered(">", values[0], zero), one, zero)
 
     return v(v), generate
+
+
+@intrinsic
+def total(typing, v):
+    """The sum of a vector's elements."""
+
+    def generate(context, builder, signature, values):
+        element = values[0].type.element
+        kind = ir.FunctionType(element, [element, values[0].type])
+        name = f"llvm.vector.reduce.fadd.v{v.lanes}f{v.dtype.bitwidth}"
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        return builder.call(function, [ir.Constant(element, 0.0), values[0]], fastmath=("reassoc",))
+
+    return v.dtype(v), generate
