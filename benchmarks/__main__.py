@@ -15,7 +15,7 @@ import sys
 import time
 from fnmatch import fnmatch
 
-from . import growth, measure, tables
+from . import growth, guard, measure, tables
 from .contenders import CONTENDERS
 from .measure import all_cores
 from .workloads import AT_ALL_CORES, PACKAGES, WORKLOADS, Workload, quick
@@ -27,6 +27,8 @@ SECONDS = (2.0, 0.5)  # that a contender may use for a case: of a workload with 
 def main() -> None:
     if sys.argv[1:2] == ["--serve"]:
         return measure.serve(sys.argv[2], sys.argv[3], int(sys.argv[4]))
+    if sys.argv[1:2] == ["guard"]:
+        return guard.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("workload", nargs="*", help=f"of {', '.join(WORKLOADS)}; all by default")
     parser.add_argument("--threads", type=int, nargs="+", help="by default 1 and all cores, for what gains from them")

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from .contenders import CONTENDERS, Contender, Unsupported
@@ -76,12 +77,13 @@ def _build(contender: Contender, kind: str, case: str) -> tuple[Any, dict[str, A
     return step, {"results": results, "started": started, "seconds": seconds, "memory": memory}
 
 
-def _seconds(step: Any, repeat: int) -> float:
+def _seconds(step: Any, repeat: int) -> tuple[float, float]:
+    """By the clock, and by the processor."""
     step()  # not timed: caches, and threads that slept, are still as the contender before has left them
-    start = time.perf_counter()
+    start, worked = time.perf_counter(), time.process_time()
     for _ in range(repeat):
         step()
-    return (time.perf_counter() - start) / repeat
+    return (time.perf_counter() - start) / repeat, (time.process_time() - worked) / repeat
 
 
 def _resident(key: str) -> Any:
@@ -118,12 +120,14 @@ class Result:
 class Process:
     """A contender at work."""
 
-    def __init__(self, contender: Contender, kind: str, threads: int) -> None:
+    def __init__(self, contender: Contender, kind: str, threads: int, folder: Path | None = None) -> None:
         environment = os.environ | contender.environment | {variable: str(threads) for variable in THREADS}
+        if folder is not None:  # with a library and benchmarks of its own
+            environment["PYTHONPATH"] = str(folder)
         self.contender, self.asked = contender, time.time()
         self.child = subprocess.Popen(
             [sys.executable, "-m", "benchmarks", "--serve", contender.name, kind, str(threads)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=folder,
         )  # fmt: skip
 
     def ask(self, case: str = "") -> Any:
@@ -186,7 +190,7 @@ def compare(
                 for process, result in running:
                     if number < 3 or sum(result.times) < seconds:
                         time.sleep(PAUSE if threads > 1 else 0)
-                        result.times.append(process.ask())
+                        result.times.append(process.ask()[0])
     finally:
         for process in alive:
             process.end()
