@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from statistics import geometric_mean, median
 
+from tinygrad_conv.kernels.blas import chosen
+
 from .measure import Result, all_cores
 from .networks import NETWORKS, flops
 
@@ -196,7 +198,7 @@ def circumstances() -> str:
     for package in ("tinygrad-conv", "numpy", "numba", "torch", "jax", "keras", "mygrad", "autograd"):
         with suppress(importlib.metadata.PackageNotFoundError):
             versions.append(f"{package} {importlib.metadata.version(package)}")
-    return f"{time.strftime('%Y-%m-%d')}, {processor()} with {all_cores()} cores, {blas()}; {', '.join(versions)}."
+    return f"{time.strftime('%Y-%m-%d')}, {processor()} with {all_cores()} cores, {chosen()}; {', '.join(versions)}."
 
 
 def processor() -> str:
@@ -205,17 +207,6 @@ def processor() -> str:
         if found:
             return f"{found[1]} ({platform.machine()})"
     return platform.processor() or platform.machine()
-
-
-def blas() -> str:
-    """NumPy's BLAS and the kernels that it chose."""
-    import numpy  # noqa: F401  (loads it)
-    from threadpoolctl import threadpool_info
-
-    found = [it for it in threadpool_info() if it["user_api"] == "blas"]
-    return ", ".join(
-        f"{it['internal_api']} {it['version']} ({it.get('architecture', 'unknown')} kernels)" for it in found
-    )
 
 
 def write(text: str) -> None:

@@ -179,4 +179,4 @@ def test_a_child_answers_in_json():
     )  # fmt: skip
     built, seconds = map(json.loads, run.stdout.splitlines())
     assert len(built["results"]) == 1 + measure.WARM_UP
-    assert seconds > 0
+    assert min(seconds) > 0  # by the clock, and by the processor

@@ -18,6 +18,7 @@ from tinygrad_conv.engine import modes, primitive
 from tinygrad_conv.engine.plain import plain
 from tinygrad_conv.errors import ArgumentError, DeclarationError
 from tinygrad_conv.graph.drawing.looks import amount_text
+from tinygrad_conv.kernels import blas
 from tinygrad_conv.profiling import REST, Machine, Row
 from tinygrad_conv.testing.draw import Draw
 from tinygrad_conv.testing.samples import draw_sample
@@ -560,7 +561,8 @@ def test_print(clock, slow):
     calls = str(sum(row.calls for row in p.table().rows))
     assert [line.split() for line in lines if line.startswith("total")] == [["total", calls, "3.50", "s", "100.0%"]] * 2
     assert "(in no module)       forward" in str(p.table("module"))
-    assert lines[-1].endswith("this machine's 8 B/s and 4 FLOP/s (float32)")
+    assert lines[-2].endswith("this machine's 8 B/s and 4 FLOP/s (float32)")
+    assert lines[-1].startswith("BLAS: ")
 
 
 def test_html_is_escaped(clock):
@@ -600,3 +602,15 @@ def test_a_picture_of_a_gradient_takes_its_times_from_a_profile(clock, slow):
             slow(leaf(2)).sum().backward()
     graph = tg.draw(lambda x: slow(x).sum(), np.ones(2), show=("time",), backward=True, profile=p).graph
     assert [node.time for node in graph.nodes if node.primitive == "wait"] == [0.25, 0.25]
+
+
+@pytest.mark.parametrize(("kernels", "features", "said", "advice"), [
+    ("Haswell", ["X86_V4"], "Haswell", "OPENBLAS_CORETYPE=Haswell says so; without it, it may choose better"),
+    ("Zen", ["AVX2", "AVX512F"], None, "try OPENBLAS_CORETYPE=SkylakeX"),
+    ("SkylakeX", ["X86_V4"], "SkylakeX", ""), ("Haswell", ["X86_V3"], "Haswell", ""), ("neoversev1", ["SVE"], None, ""),
+])  # fmt: skip
+def test_advice_is_never_an_older_kind_of_processor(kernels, features, said, advice):
+    line = blas._line("openblas", "0.3", kernels, features, said)
+    assert line.startswith(f"BLAS: openblas 0.3, {kernels} kernels")
+    assert line.partition("; ")[2] == advice
+    assert line.count("AVX-512") == bool(advice)

@@ -188,7 +188,7 @@ def test_a_step_is_the_same_up_to_the_order_of_sums(shares, rng):
 
 def blas_threads():
     """Of the libraries that were loaded when first asked for: NumPy's, and not what other packages bring later."""
-    known = {library.filepath for library in threads._blas()}
+    known = {library.filepath for library in threads.libraries()}
     return [pool["num_threads"] for pool in threadpool_info() if pool["filepath"] in known]
 
 
@@ -214,7 +214,7 @@ def test_shares_see_the_context_and_blas_on_one_thread():
 
 
 def test_where_blas_does_not_tell_there_are_as_many_threads_as_cores_and_shares_do_not_share(monkeypatch):
-    monkeypatch.setattr(threads, "_blas", tuple)
+    monkeypatch.setattr(threads, "libraries", tuple)
     monkeypatch.setattr(threads.os, "cpu_count", lambda: 5)
     assert threads.threads() == 5
     assert threads.shared([threads.threads] * 3) == [1, 1, 1]

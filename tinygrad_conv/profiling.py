@@ -25,6 +25,7 @@ from .engine.modes import MODE, Observer, observed, observer
 from .engine.node import Node
 from .engine.primitive import Primitive
 from .errors import ArgumentError, DeclarationError
+from .kernels.blas import chosen
 
 __all__ = ["Machine", "Profile", "Row", "Table", "machine", "profile"]
 
@@ -382,7 +383,7 @@ class Profile:
         return (
             f"{self.table('primitive')}\n\n{self.table('module')}\n\n"
             "floor: the share of the time that as many bytes and FLOPs would take at this machine's "
-            f"{_amount(speeds.bandwidth, 'B/s')} and {_amount(speeds.flops[0], 'FLOP/s')} (float32)"
+            f"{_amount(speeds.bandwidth, 'B/s')} and {_amount(speeds.flops[0], 'FLOP/s')} (float32)\n{chosen()}"
         )
 
     def _repr_html_(self) -> str:

@@ -26,7 +26,7 @@ from .scratch import Array, blocks, result
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-__all__ = ["blas_on_one", "over_batch", "shared", "threads", "worth"]
+__all__ = ["blas_on_one", "libraries", "over_batch", "shared", "threads", "worth"]
 
 T = TypeVar("T")
 
@@ -36,17 +36,17 @@ _ALONE: ContextVar[bool] = ContextVar("tinygrad_conv_alone", default=False)  # i
 
 
 @cache
-def _blas() -> Sequence[Any]:
+def libraries() -> Sequence[Any]:
+    """The BLAS libraries of this process, as threadpoolctl knows them."""
     from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
-    libraries: Sequence[Any] = ThreadpoolController().select(user_api="blas").lib_controllers
-    return libraries
+    found: Sequence[Any] = ThreadpoolController().select(user_api="blas").lib_controllers
+    return found
 
 
 def _blas_threads() -> int:
     """How many threads BLAS has; where it does not tell, as on a Mac, as many as there are cores."""
-    libraries = _blas()
-    return max(int(library.num_threads) for library in libraries) if libraries else os.cpu_count() or 1
+    return max((int(library.num_threads) for library in libraries()), default=os.cpu_count() or 1)
 
 
 def worth(work: int, n: int, start: int = START) -> int:
@@ -89,7 +89,7 @@ def _can_start() -> bool:
 @contextmanager
 def blas_on_one() -> Iterator[None]:
     """Hold BLAS to one thread in a block, in the whole process; entering and leaving takes two microseconds."""
-    before = [(library, library.num_threads) for library in _blas()]
+    before = [(library, library.num_threads) for library in libraries()]
     many = [(library, count) for library, count in before if count > 1]  # a 1 may be another's hold: not to be restored
     for library, _ in many:
         library.set_num_threads(1)
