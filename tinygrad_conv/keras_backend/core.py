@@ -52,6 +52,11 @@ class Variable(KerasVariable):  # type: ignore[misc]
         if self._value is not None:
             self._value.requires_grad = self._follows()
 
+    @property
+    def grad(self) -> Any:
+        """What `backward` left at the value."""
+        return None if self._value is None else self._value.grad
+
     def numpy(self) -> Any:
         return convert_to_numpy(self.value)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from typing import Any
 from weakref import ref
 
+import numpy as np
+
 from ..engine.modes import MODE
 from ..engine.node import next_index
 from ..engine.tensor import Tensor
+from .summary import CALLS, Call, rows_of
 
 __all__ = ["known_to_graphs"]
 
@@ -18,6 +21,7 @@ def known_to_graphs(layer: Any) -> None:
     """Give Keras' class `Layer` what pictures and profiles, `save` and `load` ask of a `Module`."""
     layer.__call__ = _noted(layer.__call__)
     layer._own_weights, layer._saved_attributes = _own_weights, _saved_attributes
+    layer._rows, layer._with_parameters = rows_of, _with_parameters
     layer._path_of, layer.named_modules, layer.named_parameters = _path_of, _named_modules, _named_parameters
 
 
@@ -30,7 +34,12 @@ def _noted(call: Callable[..., Any]) -> Callable[..., Any]:
         calls = mode.calls if mode.watch is None else (*mode.calls, (next_index(), path))
         token = MODE.set(mode.but(module=ref(self), path=path, calls=calls))
         try:
-            return call(self, *args, **kwargs)
+            if (seen := CALLS.get()) is None:
+                return call(self, *args, **kwargs)
+            before, begin = len(seen), next_index()
+            y = call(self, *args, **kwargs)
+            seen.append(Call(before, path, self, range(begin, next_index()), y))
+            return y
         finally:
             MODE.reset(token)
 
@@ -75,3 +84,42 @@ def _saved_attributes(self: Any) -> Iterator[tuple[str, Any]]:
     from keras.src.saving.saving_lib import _walk_saveable
 
     return _walk_saveable(self)
+
+
+def _inputs(layer: Any) -> list[Any]:
+    """What says the dtype that a model makes of its inputs: an `InputLayer`, or a functional model's placeholders."""
+    if type(layer).__name__ == "InputLayer":
+        return [layer]
+    return list(getattr(getattr(layer, "_functional", layer), "_inputs", None) or ())
+
+
+def _with_parameters(self: Any, values: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+    """The layer's output with other values of its trainable variables, by the names of `_named_parameters`.
+
+    It is computed in their dtype, also in float64, which Keras' rules of promotion make float32 elsewhere. What is
+    assigned to variables meanwhile is forgotten: the next call gives the same.
+    """
+    from keras.src.backend.common.dtypes import BIT64_TO_BIT32_DTYPE as PROMOTED
+    from keras.src.backend.common.stateless_scope import StatelessScope
+    from keras.src.dtype_policies import DTypePolicy
+
+    dtype = next((value.dtype for value in values.values()), np.dtype("float32"))
+    given = {id(value): values[name] for name, value in self.named_parameters() if name in values}
+    layers = [layer for _, layer in self.named_modules()]
+    inputs = {id(x): x for layer in layers for x in _inputs(layer)}.values()
+    there = [(layer, "_dtype_policy", DTypePolicy(str(dtype))) for layer in layers]
+    there += [(x, "_dtype", str(dtype)) for x in inputs if x.dtype.startswith("float")]
+    before, promoted = [getattr(owner, name) for owner, name, _ in there], dict(PROMOTED)
+    try:
+        PROMOTED["float64"] = "float64"
+        for owner, name, value in there:
+            setattr(owner, name, value)
+        with StatelessScope() as scope:
+            for variable in self.variables:  # its constructor would cast them
+                value = given.get(id(variable._value), variable._value)
+                scope.state_mapping[id(variable)] = value.astype(dtype) if value.dtype.kind == "f" else value
+            return self(*args, **kwargs)
+    finally:
+        PROMOTED.update(promoted)
+        for (owner, name, _), value in zip(there, before, strict=True):
+            setattr(owner, name, value)

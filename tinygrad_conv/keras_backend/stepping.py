@@ -146,7 +146,9 @@ class _UnknownError(Exception):
 
 
 class _Traced(Reach):
-    """Nothing but tensors: what Python code reads is read when it is traced."""
+    """Nothing but tensors: what Python code reads is read when it is traced, and so is what it prints."""
+
+    prints = False  # messages that Keras' own code makes, and drops, among it
 
     def add(self, label: str, value: Any) -> None:
         if isinstance(value, Tensor):

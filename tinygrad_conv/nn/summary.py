@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from ..arguments import Sizes, checked
+from ..arguments import Sizes, check, checked
 from ..engine.tensor import ops
 from ..legible import legible
 from .fixes import Shape
@@ -56,8 +57,10 @@ class Row:
 
 
 @checked
-def rows(model: Layer, input_shape: Sizes) -> list[Row]:
+def rows(model: Any, input_shape: Sizes | Sequence[Sizes]) -> list[Row]:
     """A row for each layer of a `Sequential` (nested ones flattened), or for a single layer.
+
+    A model or layer of Keras on this engine runs once, on zeros; one of several inputs takes a list of shapes.
 
     Raises ShapeError when the shapes do not fit.
 
@@ -66,6 +69,14 @@ def rows(model: Layer, input_shape: Sizes) -> list[Row]:
     >>> [(row.kind, row.parameters, row.output_shape) for row in rows(model, (None, 28, 28, 1))]
     [('Conv2D', 80, (None, 26, 26, 8)), ('Flatten', 0, (None, 5408))]
     """
+    return _rows("rows", model, input_shape)
+
+
+def _rows(what: str, model: Any, input_shape: Any) -> list[Row]:
+    of_keras = None if isinstance(model, Layer) else getattr(type(model), "_rows", None)
+    if of_keras is not None:
+        return of_keras(model, input_shape)
+    model, input_shape = check(Layer, what, "model", model), check(Sizes, what, "input_shape", input_shape)
     model.compute_output_shape(input_shape)
     if isinstance(model, Sequential):
         model.shapes(input_shape)
@@ -99,7 +110,7 @@ class Summary(str):
 
 
 @checked
-def summary(model: Layer, input_shape: Sizes) -> str:
+def summary(model: Any, input_shape: Sizes | Sequence[Sizes]) -> str:
     """The table of `rows` as text, with totals; in a notebook it shows itself as a table.
 
     >>> import tinygrad_conv as tg
@@ -111,7 +122,7 @@ def summary(model: Layer, input_shape: Sizes) -> str:
     -------------------------------------------------------------------------
     total                          7,850 (30.7 KiB)      15.7 k          80 B
     """
-    table = rows(model, input_shape)
+    table = _rows("summary", model, input_shape)
     names = _columns([(row.name, row.kind if row.kind != row.name else "") for row in table])
     lines = [("layer", "output shape", "parameters", "FLOPs", "activations")]
     for name, row in zip(names, table, strict=True):

@@ -81,7 +81,10 @@ class Reach:
     tensors : those that it can read, by their ids
     refused : why no plan can be had, if something cannot be followed
     doubt : what may give something else each time
+    prints : is a text that the code makes of a tensor part of what it does?
     """
+
+    prints = True
 
     def __init__(self) -> None:
         self.places: list[Place] = []

@@ -338,7 +338,7 @@ class Tape:
             self._reach("a layer", module)
 
     def escape(self, why: str) -> None:
-        if self.broken is None:
+        if self.broken is None and (self.reach.prints or not why.startswith("a printed text")):
             self.broken = f"{why} at {describe_source(user_source(3))}"
 
     # -- the end ---------------------------------------------------------------------------------------------------

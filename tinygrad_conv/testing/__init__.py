@@ -28,14 +28,14 @@ From below, each file asking only those above it in this list:
 
 from typing import Any
 
-from .adapters import check_vjp, from_autograd, from_jax, from_mygrad, from_numpy, from_torch
+from .adapters import check_vjp, from_autograd, from_jax, from_keras, from_mygrad, from_numpy, from_torch
 from .checks import PROPERTIES, check_gradients, check_primitive
 from .draw import Draw
 from .report import GradientError, Report
 
 __all__ = [
-    "PROPERTIES", "Draw", "GradientError", "Report", "check_gradients", "check_primitive",
-    "check_vjp", "from_autograd", "from_jax", "from_mygrad", "from_numpy", "from_torch", "property_gradient",
+    "PROPERTIES", "Draw", "GradientError", "Report", "check_gradients", "check_primitive", "check_vjp", "from_autograd",
+    "from_jax", "from_keras", "from_mygrad", "from_numpy", "from_torch", "property_gradient",
 ]  # fmt: skip
 
 

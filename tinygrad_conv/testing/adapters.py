@@ -8,6 +8,7 @@ adapter               takes                                                     
 `from_torch`          a function of PyTorch tensors, or a ``torch.autograd.Function``             any     both
 `from_jax`            a function of JAX arrays                                                    any     both
 `from_mygrad`         a function of MyGrad tensors                                                1       reverse
+`from_keras`          a layer or model of Keras on this engine                                    any     both
 ====================  ==========================================================================  ======  ============
 
 What comes back is an ordinary operation: it takes arrays and tensors, records, composes with ours, and says in its
@@ -29,11 +30,11 @@ import numpy as np
 
 from ..arguments import NonNegative, SeedNumber, checked
 from ..engine.trees import flatten
-from ..errors import MissingExtraError
-from .adapting import Adapted, Library, called, leaves_like
+from ..errors import DTypeError, MissingExtraError
+from .adapting import Adapted, Library, Parametrized, called, leaves_like
 from .report import GradientError, Report
 
-__all__ = ["check_vjp", "from_autograd", "from_jax", "from_mygrad", "from_numpy", "from_torch"]
+__all__ = ["check_vjp", "from_autograd", "from_jax", "from_keras", "from_mygrad", "from_numpy", "from_torch"]
 
 Array = np.ndarray[Any, Any]
 Function = Callable[..., Any]
@@ -294,6 +295,31 @@ _NOT_AGAIN = "PyTorch differentiates its forward mode wrongly, and does not say 
 def _pure(f: Function) -> Function:
     """The form of a function that `torch.func` can go through."""
     return getattr(f, "pure", f)
+
+
+@checked
+@_remembered
+def from_keras(layer: Any) -> Function:
+    """A layer or model of Keras on this engine, as a function of what it is called with, in float64.
+
+    Its trainable variables are checked too, so it must be built. A call changes none of its variables: the states of
+    random numbers and of normalisations are the same at each. Keywords go to the layer, ``training=True`` among them.
+
+    Raises MissingExtraError where Keras does not run on this engine; DTypeError for what is none of its layers.
+
+    >>> import tinygrad_conv.keras_backend, keras  # doctest: +SKIP
+    >>> layer = keras.layers.Dense(2, activation="tanh")  # doctest: +SKIP
+    >>> layer.build((None, 3))  # doctest: +SKIP
+    >>> check_gradients(from_keras(layer), np.ones((4, 3)))  # doctest: +SKIP
+    """
+    if not hasattr(type(layer), "_with_parameters"):
+        if type(layer).__module__.partition(".")[0] == "keras" or not callable(layer):
+            raise MissingExtraError(
+                f"from_keras: expected a layer of Keras on this engine, got {type(layer).__name__}; write "
+                "import tinygrad_conv.keras_backend before import keras (pip install 'tinygrad-conv[keras]')"
+            )
+        raise DTypeError(f"from_keras: expected a layer of Keras, got {type(layer).__name__}")
+    return Parametrized(layer)
 
 
 @checked

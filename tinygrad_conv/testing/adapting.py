@@ -26,7 +26,7 @@ from ..errors import ArgumentError, DTypeError
 from ..ops.complex import conj
 from .report import GradientError
 
-__all__ = ["Adapted", "Form", "Library", "MissingRuleError", "called", "leaves_like"]
+__all__ = ["Adapted", "Form", "Library", "MissingRuleError", "Parametrized", "called", "leaves_like"]
 
 Array = np.ndarray[Any, Any]
 Function = Callable[..., Any]
@@ -201,6 +201,22 @@ class Adapted:
             made = _operation(form, self.library, self.__name__, ("forward" in self.modes, "reverse" in self.modes))
             self._operations[key] = form, made
         return self._operations[key]
+
+
+class Parametrized:
+    """A layer of Keras on this engine as a function, which is differentiated by its variables too."""
+
+    def __init__(self, layer: Any) -> None:
+        self.layer = self.__wrapped__ = layer
+        self.parameters = {name: np.array(value._array, np.float64) for name, value in layer.named_parameters()}
+        self.__name__ = self.__qualname__ = layer.name
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        return self.with_parameters(self.parameters, *args, **keywords)
+
+    def with_parameters(self, values: Mapping[str, Any], *args: Any, **keywords: Any) -> Any:
+        """The result with other values of the parameters."""
+        return self.layer._with_parameters(values, *args, **keywords)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ..engine.modes import no_grad
 from ..engine.tensor import Tensor
 from ..engine.trees import flatten
 from ..errors import ArgumentError, DTypeError, ShapeError
-from .adapting import Adapted
+from .adapting import Adapted, Parametrized
 from .case import SINGLE, Case, in_parts, joined
 
 __all__ = ["prepare"]
@@ -116,7 +116,7 @@ def _leaves(f: Function, args: Sequence[Any]) -> tuple[list[Any], list[int | str
         leaves += [library.array(x) if library and library.owns(x) else x for x in parts]
         owners += [k] * len(parts)
     rebuild = apart(tuple(args))[1]
-    if not isinstance(f, Adapted) or not f.parameters:
+    if not isinstance(f, (Adapted, Parametrized)) or not f.parameters:
         return leaves, owners, lambda leaves: f(*rebuild(leaves))
     n, names = len(leaves), list(f.parameters)
     leaves += f.parameters.values()
