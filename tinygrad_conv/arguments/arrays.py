@@ -56,7 +56,7 @@ def as_array(value: Any, what: str, dtype: Any = None) -> Any:
     >>> as_array([1, 2], "fit")
     array([1, 2])
     """
-    return asarray(bare_array(value, what), dtype)
+    return asarray(value if type(value) is ndarray else bare_array(value, what), dtype)
 
 
 def array_from(
@@ -70,6 +70,8 @@ def array_from(
     array([[1. , 2. ],
            [3. , 4.5]])
     """
+    if type(data) is ndarray and dtype is copy is None and data.dtype.kind in "fiubc" and data.dtype.isnative:
+        return data  # as most are
     try:
         data = _listed(data, of) if isinstance(data, (list, tuple)) else bare_array(data)
         if isinstance(data, range):

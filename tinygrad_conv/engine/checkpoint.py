@@ -13,7 +13,7 @@ from ..errors import GraphError, MutationError
 from .guards import checksum, fingerprint, reachable
 from .modes import MODE, Mode, mode, observer
 from .node import Leaf, Node, iter_parents, next_index
-from .primitive import Primitive
+from .primitive import NONDIFF, Primitive
 from .source import describe_source, user_source
 from .tensor import Tensor, ndarray, ops, wrap
 from .trees import flatten
@@ -95,15 +95,12 @@ class _Segment(Primitive):
         generators: dict[int, tuple[Any, Any]], before: int, used: Sequence[tuple[Callable[[], Any], ndarray]],
     ) -> None:  # fmt: skip
         self.name = self.label = f"checkpoint({getattr(f, '__name__', 'function')})"
-        self.kind, self.doc, self.flops = "opaque", "a checkpointed function", 0
+        self.kind, self.flops, self.joint, self.positions, self.rules = "opaque", 0, True, (), [(NONDIFF,)] * 4
         self.variadic, self.broadcasts, self.inputs, self.params = True, False, ("x",), ()
         self._again, self._generators, self._before, self._used = again, generators, before, used
         self._context = copy_context()  # the kernels chosen, for example
 
-    @property
-    def joint(self) -> Any:
-        """Its rules share their work. (An attribute would be a reference cycle.)"""
-        return self
+    doc = "a checkpointed function"
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise GraphError(f"{self.name} is a part of a graph, which is neither copied nor pickled")

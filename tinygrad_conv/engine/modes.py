@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cached_property, wraps
+from functools import wraps
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from ..blocks import Block
@@ -80,9 +80,11 @@ class Mode:
 
     def __init__(self, **fields: Any) -> None:
         self._fields = _DEFAULTS | fields
-        vars(self).update(self._fields)
+        for name, value in self._fields.items():
+            setattr(self, name, value)  # once vars(self) was asked for, every attribute takes three times as long
+        self._toggled: Mode | None = None
 
-    @cached_property
+    @property
     def is_watched(self) -> bool:
         """Must each operation run by itself, so that no plan may be replayed? A picture or a checkpoint wants that."""
         wanted = self.anomaly or self.generators is not None or self.replaying or self.as_written
@@ -91,12 +93,12 @@ class Mode:
     def but(self, **changes: Any) -> Mode:
         """The same with some fields changed."""
         if len(changes) == 1 and "recording" in changes:
-            return self if self.recording == changes["recording"] else self._toggled
+            if self.recording == changes["recording"]:
+                return self
+            if self._toggled is None:  # made once, as every backward pass and `no_grad` asks for it
+                self._toggled = Mode(**self._fields | changes)
+            return self._toggled
         return Mode(**self._fields | changes)
-
-    @cached_property
-    def _toggled(self) -> Mode:  # made once, as every backward pass and `no_grad` asks for it
-        return Mode(**self._fields | {"recording": not self.recording})
 
 
 _DEFAULTS: dict[str, Any] = {name: getattr(Mode, name) for name in Mode.__annotations__}

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache, wraps
 from textwrap import indent
-from types import FunctionType
+from types import FunctionType, NoneType
 from typing import Any, Protocol
 
 import numpy as np
@@ -122,7 +122,7 @@ elif type({x}) not in PLAIN:
 """
 _PARAMS = """\
 for value in params.values():
-    if type(value) is not ndarray and isinstance(value, (Tensor, ndarray)):
+    if type(value) not in BARE and isinstance(value, (Tensor, ndarray)):
         params = untracked(primitive, params)
         break
 """
@@ -273,9 +273,9 @@ def _keywords(primitive: Declared) -> str:
     lines = ""
     for name, kind in primitive.kinds.items():
         default = f"defaults[{name!r}]" if name in primitive.defaults else "MISSING"
+        if type(primitive.defaults.get(name, MISSING)) in (NoneType, bool):  # the common case, without looking it up
+            default = repr(primitive.defaults[name])
         given = f"(value := params.get({name!r}, {default})) is not {default}"
-        if primitive.defaults.get(name, MISSING) is None:  # the common case, without looking the default up
-            given = f"(value := params.get({name!r})) is not None"
         lines += f"    if {given}{f' and not ({kind.quick})'.format('value') if kind.quick else ''}:\n"
         lines += f"        params = {{**params, {name!r}: check_{name}(primitive.shown, {name!r}, value)}}\n"
     return f"if params:\n{lines}" if lines else ""
@@ -398,6 +398,7 @@ def _broadcast_fix(shapes: Sequence[Shape]) -> str:
 
 
 _NAMES: dict[str, Any] = {  # what the source means by its names
+    "BARE": FIXED | {ndarray, tuple, list, dict},  # types of keywords that are no tensor and no odd array
     "MISSING": MISSING, "MODE": MODE, "Node": Node, "OBSERVED": OBSERVED, "Tensor": Tensor, "all_params": _all_params,
     "check_finite": _check_finite, "data": _data, "explain": explain, "exposed": exposed, "fingerprint": fingerprint,
     "float32": np.dtype(np.float32), "float64": np.dtype(np.float64), "ndarray": ndarray, "new": object.__new__,

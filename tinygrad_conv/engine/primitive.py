@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, cached_property, partial
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, ParamSpec, TypeAlias
 
@@ -47,6 +47,7 @@ P = ParamSpec("P")
 Rule: TypeAlias = Callable[..., Any]
 _Written: TypeAlias = tuple[Any, str, str]  # a rule (None: the operation itself); its compiled forms, as source
 TIES = ("left", "right", "mean", "least", "greatest", "share", "first")
+VJPS, JVPS, ON_TENSORS = 0, 2, 1  # where `Primitive.rules` has them: each on bare arrays, and after it on tensors
 NONDIFF: Any = object()  # in place of a rule: an input that is data, such as the condition of `where`
 
 _registry: dict[str, Primitive] = {}
@@ -96,10 +97,12 @@ class Primitive:
     ('elementwise', ('x',), 'tanh')
     """
 
-    positions: tuple[int, ...] = ()  # of the inputs; none where their number varies
-    joint: Any = None  # an object with pull_all and push_all, where the rules of all inputs share their work
-    _vjps: tuple[_Written, ...] = ()
-    _jvps: tuple[_Written, ...] = ()
+    # Slots, for the walks look at these at each node: an attribute in a dictionary takes three times as long.
+    __slots__ = (
+        "__weakref__", "_jvps", "_vjps", "bad", "batch", "broadcasts", "by_position", "defaults", "domain", "flops",
+        "forward", "has_residual", "inputs", "joint", "kind", "kinks", "label", "name", "nondiff", "operation",
+        "ordered", "params", "positions", "reads", "rules", "samples", "signature", "tie", "variadic",
+    )  # fmt: skip
 
     @checked
     def __init__(
@@ -110,6 +113,8 @@ class Primitive:
     ) -> None:  # fmt: skip
         self.name = forward.__name__
         self.kind = kind
+        self.joint = False  # do the rules of all inputs share their work, in `pull_all` and `push_all`?
+        self.rules: list[tuple[Rule, ...]] = [(), (), (), ()]  # as far as they were asked for (see VJPS)
         self.forward = forward
         self.label = label or self.name
         self.flops, self.samples, self.bad, self.kinks = flops, samples, tuple(bad), kinks
@@ -203,20 +208,22 @@ class Primitive:
             forms.append(f"lambda t, n, s, p, i: rule({', '.join(fetched)})")
         return None, forms[0], forms[1]
 
-    def _compiled(self, written: Sequence[_Written], form: int) -> tuple[Rule, ...]:
-        rules = []
-        for each in written:
-            rule = self.operation if each[0] is None else each[0]
-            rules.append(rule if rule is NONDIFF else _evaluated(each[form])(rule, _lift, _zeros, _promoted))
-            if each[0] is None and self.variadic:
-                rules[-1].together = partial(_together, self)
-        return tuple(rules)
+    def compiled(self, form: int) -> tuple[Rule, ...]:
+        """The rules in a form (see VJPS), compiled when first asked for: most rules of most primitives never are."""
+        if not self.rules[form]:
+            made: list[Any] = []
+            for rule, *written in self._vjps if form < JVPS else self._jvps:
+                rule, derived = self.operation if rule is None else rule, rule is None
+                made.append(rule if rule is NONDIFF else _evaluated(written[form % 2])(rule, _lift, _zeros, _promoted))
+                if derived and self.variadic:
+                    made[-1].together = partial(_together, self)
+            self.rules[form] = tuple(made)
+        return self.rules[form]
 
-    # Compiled when they are first asked for: most rules of most primitives never are.
-    vjps = cached_property(lambda self: self._compiled(self._vjps, 1))
-    vjps_on_tensors = cached_property(lambda self: self._compiled(self._vjps, 2))
-    jvps = cached_property(lambda self: self._compiled(self._jvps, 1))
-    jvps_on_tensors = cached_property(lambda self: self._compiled(self._jvps, 2))
+    vjps = property(lambda self: self.compiled(VJPS))
+    vjps_on_tensors = property(lambda self: self.compiled(VJPS + ON_TENSORS))
+    jvps = property(lambda self: self.compiled(JVPS))
+    jvps_on_tensors = property(lambda self: self.compiled(JVPS + ON_TENSORS))
 
     def _fetch(self, name: str, k: int, *, lifted: bool) -> str:
         """The expression that fetches what a rule asks for by `name`; notes what has to be saved for it."""
@@ -274,7 +281,7 @@ class Primitive:
             return {}
         return {name: kind for name, kind in kinds_of(self.forward).items() if name in self.params}
 
-    @cached_property
+    @property
     def doc(self) -> str:
         """The docstring of the forward function."""
         return inspect.getdoc(self.forward) or ""

@@ -21,7 +21,7 @@ from ..errors import AnomalyError, DTypeError, GraphError, ShapeError
 from .guards import handed_out
 from .modes import MODE, observer
 from .node import FREED, Node, iter_parents
-from .primitive import Primitive
+from .primitive import JVPS, ON_TENSORS, VJPS, Primitive
 from .source import describe_source
 from .tensor import Tensor, ndarray, ops, wrap
 
@@ -70,6 +70,7 @@ def walk(
     stop = None if wanted is None else set(wanted)
     anomaly, by = MODE.get().anomaly, observer()
     on_tensors = recording or by is not None  # an observer sees operations on tensors, not NumPy's on arrays
+    form = VJPS + ON_TENSORS * on_tensors
     pending = dict(cotangents) if recording or by is None else {node: wrap(g, None) for node, g in cotangents.items()}
     owned: set[Node] = set()  # whose cotangent is an array of this walk's own, so that it may be added to in place
     outgoing: list[Any] = []
@@ -103,12 +104,12 @@ def walk(
             node.check_saved()
         if by is not None:
             token = MODE.set(MODE.get().but(backward=node))
-        rules = primitive.vjps_on_tensors if on_tensors else primitive.vjps
+        rules = primitive.rules[form] or primitive.compiled(form)
         variadic, joint, dtype = primitive.variadic, primitive.joint, node.dtype
-        conjugated = dtype is not float32 and dtype is not float64 and dtype.kind == "c" and joint is None
+        conjugated = dtype is not float32 and dtype is not float64 and dtype.kind == "c" and not joint
         if conjugated:  # rules multiply by the derivative; a gradient, the steepest ascent, needs its conjugate
             arrived, g = g, ops.conj(g)
-        together = None if joint is None else joint.pull_all(node, g, on_tensors)
+        together = primitive.pull_all(node, g, on_tensors) if joint else None
         if watched:
             outgoing = [None] * len(parents)
         for i in primitive.positions or range(len(parents)):
@@ -171,6 +172,7 @@ def push(tangents: dict[Node, Any], outputs: Sequence[Node], *, recording: bool 
 def _push(tangents: dict[Node, Any], outputs: Sequence[Node], recording: bool) -> list[Any]:
     by = observer()
     on_tensors = recording or by is not None
+    form = JVPS + ON_TENSORS * on_tensors
     tangents = dict(tangents) if recording or by is None else {node: wrap(t, None) for node, t in tangents.items()}
     for node in sorted(ancestors(outputs, tangents), key=creation):
         primitive = node.primitive
@@ -179,10 +181,10 @@ def _push(tangents: dict[Node, Any], outputs: Sequence[Node], recording: bool) -
         if node.freed:
             raise GraphError(f"{node.shown}: the graph was freed by a backward pass; compute the value again")
         node.check_saved()
-        if primitive.joint is not None:
-            tangents[node] = primitive.joint.push_all(node, tangents, on_tensors)
+        if primitive.joint:
+            tangents[node] = primitive.push_all(node, tangents, on_tensors)
             continue
-        rules = primitive.jvps_on_tensors if on_tensors else primitive.jvps
+        rules = primitive.rules[form] or primitive.compiled(form)
         total = None
         arriving = [None if parent is None else tangents.get(parent) for parent in node.parents]
         if primitive.variadic and hasattr(rules[0], "together") and any(t is not None for t in arriving):
@@ -231,7 +233,8 @@ def ancestors(outputs: Iterable[Node], stop: Iterable[Node]) -> set[Node]:
 def _unbroadcast(primitive: Primitive, g: Any, parent: Node) -> Any:
     """Undo broadcasting: sum a cotangent over the axes along which the input was repeated."""
     if primitive.broadcasts:
-        return ops.sum_to(g, parent.shape)
+        sum_to = ops.sum_to.primitive.forward if type(g) is ndarray else ops.sum_to
+        return sum_to(g, parent.shape)
     if g.shape == ():  # one number for all elements
         return ops.broadcast_to(g, parent.shape)
     raise ShapeError(

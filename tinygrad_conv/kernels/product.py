@@ -57,7 +57,7 @@ def einsum(subscripts: str, a: Array, b: Array) -> Array:
 
 def sum_rows(x: Array, *, out: Array | None = None) -> Array:
     """The sum over all axes but the last, (..., C) to (C,): BLAS does it ten times as fast as NumPy."""
-    table = x.reshape(prod(x.shape[:-1]), x.shape[-1])
+    table = x if x.ndim == 2 else x.reshape(prod(x.shape[:-1]), x.shape[-1])
     if len(table) > FEW_ROWS and x.dtype.char in "fd":
         return matmul(np.ones(len(table), x.dtype), table, out=out)
     total: Array = np.add.reduce(table, 0, None, out)  # type: ignore[arg-type]  # None or an array

@@ -64,6 +64,8 @@ _SETTING: ContextVar[use_kernels | None] = ContextVar("tinygrad_conv_kernels", d
 def choice() -> str:
     """What is wanted here and now, one of `CHOICES`; "plain" for "auto" and "exact" without a Numba that works."""
     wanted = _wanted()
+    if wanted == "plain":
+        return wanted
     return "plain" if not _installed() or (_failures and wanted != "compiled") else wanted
 
 

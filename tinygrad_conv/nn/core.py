@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, TypeAlias
 
-from ..arguments import FloatDType, NewShape, Size, check, numbers
+from ..arguments import FloatDType, NewShape, Size, check, numbers, unchecked
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..kernels.spatial import DataFormat
@@ -18,6 +18,8 @@ from .layer import Layer, Weight
 from .module import Parameter
 
 __all__ = ["Activation", "Dense", "Dropout", "Embedding", "Flatten", "Reshape"]
+
+_matmul = unchecked(linalg.matmul)  # of what `ready` has looked at
 
 
 class Dense(Layer):
@@ -97,7 +99,7 @@ class Dense(Layer):
         lead = x.shape[:-1]
         if len(lead) > 1:
             x = shapes.reshape(x, (math.prod(lead), x.shape[-1]))  # one product of matrices instead of many
-        y = linalg.matmul(x, self.weight)
+        y = _matmul(x, self.weight)
         if self.bias is not None:
             y = y + self.bias
         y = self.activated(y)

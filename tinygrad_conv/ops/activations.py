@@ -214,6 +214,14 @@ def hard_sigmoid(x: Array) -> Array:
     return np.clip(floats(x) / 6 + 0.5, 0, 1)
 
 
+def _top(x: Any, axis: int) -> Any:
+    """The largest element along an axis, which stays as one of size 1; -inf where it has no elements."""
+    if axis not in (-1, x.ndim - 1) or x.size < 64 * x.shape[-1] or not x.size:
+        return np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
+    rows = x.reshape(-1, x.shape[-1])  # of many short rows: to find where it is takes NumPy a fifth of the time
+    return rows[np.arange(len(rows)), rows.argmax(-1)].reshape(*x.shape[:-1], 1)
+
+
 @opaque(
     vjp=lambda g, y, axis: y * (g - sum(g * y, axis=axis, keepdims=True)),
     jvp=lambda t, y, axis: y * (t - sum(t * y, axis=axis, keepdims=True)),
@@ -227,7 +235,7 @@ def softmax(x: Array, axis: int = -1) -> Array:
     """
     given = np.asarray(x)
     x = wide(given)
-    e = np.exp(x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf))
+    e = np.exp(x - _top(x, axis))
     return narrow(e / np.add.reduce(e, axis=axis, keepdims=True), given)
 
 
@@ -249,8 +257,7 @@ def log_softmaxed(x: Any, axis: int = -1, *, out: Any = None) -> Any:
     """`log_softmax`, into `out` if that is given."""
     given = np.asarray(x)
     x = wide(given)
-    top = np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
-    y = np.subtract(x, top, out if x is given else None)
+    y = np.subtract(x, _top(x, axis), out if x is given else None)
     if y.size:
         np.subtract(y, np.log(np.add.reduce(np.exp(y), axis=axis, keepdims=True)), y)
     if out is None or x is given:

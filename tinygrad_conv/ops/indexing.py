@@ -311,7 +311,7 @@ def _one_hot(labels: Any, num_classes: int | None, dtype: Any) -> Any:
     index = _integers("one_hot", labels)
     top = int(index.max()) + 1 if index.size else 0
     n = top if num_classes is None else num_classes
-    check_labels("one_hot", index, n)
+    refuse_labels("one_hot", index, n)
     afford("one_hot", (*index.shape, n), np.dtype(dtype).itemsize)
     out = np.zeros((*index.shape, n), dtype)
     np.put_along_axis(out, index[..., None], 1, axis=-1)
@@ -329,6 +329,11 @@ def check_labels(what: str, labels: Any, num_classes: int) -> None:
     ...     print(str(error).split(";")[0])
     my loss: expected labels from 0 to 2, got 3 at index 1
     """
+    refuse_labels(what, labels, num_classes)
+
+
+def refuse_labels(what: str, labels: Any, num_classes: int) -> None:
+    """`check_labels` of an array."""
     if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
         wrong = (labels < 0) | (labels >= num_classes)
         where_ = tuple(int(k) for k in np.argwhere(wrong)[0])

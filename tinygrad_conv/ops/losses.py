@@ -18,11 +18,11 @@ from ..engine.plain import plain
 from ..engine.primitive import opaque
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
-from .activations import log_softmax, softmax, softplus
+from .activations import log_softmax, log_softmaxed, softmax, softplus
 from .elementwise import abs, exp, greater, less_equal, log, maximum, multiply, square, where
-from .indexing import check_labels, one_hot, pick, place
+from .indexing import one_hot, pick, picked, place, refuse_labels
 from .reductions import mean, sum
-from .shape import astype, expand_dims
+from .shape import astype, reshape
 
 Reduction: TypeAlias = Annotated[str, one_of("mean", "sum", "none")]
 
@@ -78,7 +78,7 @@ def _sample_labels(d: Any) -> Any:
 
 @opaque(
     vjp=lambda g, x, residual, labels: (
-        _probabilities(x, residual) * expand_dims(g, -1) - place(g, labels, x.shape[-1])
+        _probabilities(x, residual) * reshape(g, (*g.shape, 1)) - place(g, labels, x.shape[-1])
     ),
     jvp=lambda t, x, residual, labels: sum(_probabilities(x, residual) * t, axis=-1) - pick(t, labels),
     residual=True, flops=lambda x, y, labels: 14 * math.prod(x), samples=_sample_labels,
@@ -88,8 +88,8 @@ def cross_entropy(x: Array, labels: Any) -> Array:
 
     A primitive for speed: rows with one label each need no table of zeros and ones.
     """
-    log_p = log_softmax(x, axis=-1)
-    return np.negative(pick(log_p, labels)), log_p
+    log_p = log_softmaxed(x)
+    return np.negative(picked(log_p, labels)), log_p
 
 
 @checked
@@ -180,7 +180,7 @@ def _class_numbers(labels: Any, classes: int) -> Any:
         if labels.dtype.kind != "f" or not (labels == np.floor(labels)).all():
             raise DTypeError(f"softmax_cross_entropy: expected integer labels, got dtype {labels.dtype}")
         labels = labels.astype(np.intp)
-    check_labels("softmax_cross_entropy", labels, classes)
+    refuse_labels("softmax_cross_entropy", labels, classes)
     return labels
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -70,10 +71,7 @@ def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 def _count(x: Array, axis: Axis) -> int:
     shape = shape_of(x)
-    n = 1
-    for k in normalize_axes(axis, len(shape)):
-        n *= shape[k]
-    return n
+    return math.prod(shape if axis is None else [shape[k] for k in normalize_axes(axis, len(shape))])
 
 
 @checked

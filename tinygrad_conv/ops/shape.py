@@ -188,7 +188,8 @@ def broadcast_to(x: Array, shape: ShapeLike) -> Array:
     Tensor([[1., 2.],
             [1., 2.]])
     """
-    if type(x) is np.ndarray and x.shape == ():  # as the gradient of every mean does; NumPy takes 2 µs
+    x = np.asarray(x)
+    if x.shape == ():  # as the gradient of every mean has; NumPy takes 3 µs
         y = np.ndarray(shape, x.dtype, x, strides=(0,) * len(shape))
         y.flags.writeable = False
         return y
@@ -216,8 +217,9 @@ def summed_to(x: Any, shape: tuple[int, ...], *, out: Any = None) -> Any:
         axes += tuple(k + lead for k, n in enumerate(shape) if n == 1 and x.shape[k + lead] != 1)
         leading = tuple(range(len(axes)))
     if axes == leading and x.flags.c_contiguous and x.size:
-        rows = math.prod(x.shape[: len(axes)])  # leading axes of a contiguous array are one long axis
-        y = sum_rows(x.reshape(rows, -1), out=None if out is None else out.reshape(-1))
+        if x.ndim != 2 or len(axes) != 1:
+            x = x.reshape(math.prod(x.shape[: len(axes)]), -1)  # leading axes of a contiguous array are one long axis
+        y = sum_rows(x, out=None if out is None else out.reshape(-1))
         return y.reshape(shape) if out is None else out
     y = np.sum(x, axis=axes, keepdims=True, out=None if out is None else out.reshape((1,) * lead + shape))
     return y.reshape(shape)

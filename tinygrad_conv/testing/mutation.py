@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.modes import enable_grad
-from ..engine.primitive import NONDIFF, Primitive, Rule, primitives
+from ..engine.primitive import JVPS, NONDIFF, ON_TENSORS, VJPS, Primitive, Rule, primitives
 from ..engine.tensor import Tensor
 from ..engine.walk import pull
 from ..errors import ArgumentError
@@ -116,18 +116,18 @@ def planted(mutant: Mutant) -> Iterator[None]:
     """
     primitive, k = mutant.primitive, 0 if mutant.primitive.variadic else mutant.k
     with _planting:
-        modes = {"vjp": ("vjps",), "jvp": ("jvps",), "both": ("vjps", "jvps")}[mutant.site]
-        before = {name: getattr(primitive, name) for mode in modes for name in (mode, f"{mode}_on_tensors")}
+        modes = {"vjp": (VJPS,), "jvp": (JVPS,), "both": (VJPS, JVPS)}[mutant.site]
+        before = {form: primitive.compiled(form) for mode in modes for form in (mode, mode + ON_TENSORS)}
         token = _planted.set((*_planted.get(), mutant))
         try:
-            for name, rules in before.items():
-                constants = before[name.removesuffix("_on_tensors")][k]
-                wrong = _spoiled(mutant, rules[k], constants, reverse=name.startswith("vjp"))
-                setattr(primitive, name, (*rules[:k], wrong, *rules[k + 1 :]))
+            for form, rules in before.items():
+                constants = before[form - form % 2][k]
+                wrong = _spoiled(mutant, rules[k], constants, reverse=form < JVPS)
+                primitive.rules[form] = (*rules[:k], wrong, *rules[k + 1 :])
             yield
         finally:
-            for name, rules in before.items():
-                setattr(primitive, name, rules)
+            for form, rules in before.items():
+                primitive.rules[form] = rules
             _planted.reset(token)
 
 
