@@ -130,18 +130,18 @@ class Layer(Module):
         if training is not None:
             with mode(training=check(bool, type(self).__name__, "training", training, True)):
                 return Layer.__call__(self, *args, **kwargs)
-        if self._called_on:
-            return super().__call__(*args, **kwargs)
-        token = self._enter()  # as Module does it: each operation looks at all frames between it and the user's
+        # As Module does it, and not by its call: each operation looks at all frames between it and the user's.
+        token = None if self._called_on else self._enter()
         try:
-            return self.forward(*args, **kwargs)
+            return super().__call__(*args, **kwargs) if token is None else self.forward(*args, **kwargs)
         except Exception as error:
             if stands(error):
                 raise
             given = {f"input {k}": x for k, x in enumerate(args)} | kwargs
             raise explained(type(self).__name__, error, given) from error
         finally:
-            MODE.reset(token)
+            if token is not None:
+                MODE.reset(token)
 
     def output_shape(self, input_shape: Sizes) -> Shape:
         """The output's shape for an input's shape, both with the batch axis (which may be None).
