@@ -1,7 +1,7 @@
 """`Drawing`: a picture of a graph, as text and as SVG, PNG or PDF.
 
 Layout is done by Graphviz's `dot` program where there is one, else by `graphviz-pure`, which the wheel of
-that name brings along, and whose SVG `pdf` makes a PDF of. Writing DOT text needs neither.
+that name brings along, else by `without_program`; of SVG from these, `pdf` makes a PDF.
 """
 
 from __future__ import annotations
@@ -237,7 +237,7 @@ class Drawing:
         ArgumentError
             Another suffix. A DataError, which is one too, for a path that cannot be written.
         MissingExtraError
-            No layout program is installed.
+            A .png, and no layout program is installed. Other pictures the library then lays out itself, which they say.
         GraphError
             The graph is too large for a picture.
         """
@@ -260,9 +260,7 @@ class Drawing:
 
             return svg_to_tikz(self.svg)
         if self._style == "volumes" and suffix == "pdf":
-            from .pdf import svg_to_pdf
-
-            return svg_to_pdf(self.svg)
+            return _as_pdf(self.svg)
         return self.svg if suffix == "svg" else self._laid_out(suffix)
 
     def _laid_out(self, format: str) -> bytes:
@@ -277,11 +275,8 @@ class Drawing:
         """What a notebook shows: the picture, or why there is none."""
         try:
             return {"image/svg+xml": self.svg, "text/plain": repr(self)}
-        except (MissingExtraError, GraphError) as error:
-            told = {"text/plain": f"{self!r}\n{error}"}
-            if isinstance(error, MissingExtraError) and self._level != "units":
-                told["text/html"] = self.interactive()._repr_html_()  # a page lays itself out
-            return told
+        except GraphError as error:
+            return {"text/plain": f"{self!r}\n{error}"}
 
     def interactive(self, height: Size = 600) -> Inline:
         """The page that `render` writes as .html, inside a notebook's own page; it asks for nothing from the network.
@@ -396,16 +391,28 @@ def _with_fewer_boxes(source: str) -> Iterator[str]:
 
 def _run_engine(source: str, format: str) -> bytes:
     engine = find_engine()
+    if engine is None and format == "png":
+        raise MissingExtraError(
+            "render: a .png needs a layout program: pip install graphviz-pure; or write .svg or .pdf"
+        )
+    if engine is None and format == "svg":
+        from .without_program import dot_to_svg
+
+        return dot_to_svg(source).encode()
     if engine is None:
-        raise MissingExtraError("drawing needs a layout program: pip install graphviz-pure")
+        return _as_pdf(_run_engine(source, "svg"))
     resolution = ["-Gdpi=144"] if format == "png" else []
     done = subprocess.run([engine, f"-T{format}", *resolution], input=source.encode(), capture_output=True)
     if done.returncode == 0:
         return done.stdout
     complaint = done.stderr.decode(errors="replace").strip()
     if format == "pdf" and "not recognized" in complaint:
-        from .pdf import svg_to_pdf
-
-        return svg_to_pdf(_run_engine(source, "svg"))
+        return _as_pdf(_run_engine(source, "svg"))
     errors = [line for line in complaint.splitlines() if "arning" not in line] or ["it did not say why"]
     raise GraphError(f"render: {engine} could not lay the graph out: {errors[0][:200]}")
+
+
+def _as_pdf(svg: str | bytes) -> bytes:
+    from .pdf import svg_to_pdf  # here, so that importing this package stays cheap
+
+    return svg_to_pdf(svg)
