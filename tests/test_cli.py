@@ -4,6 +4,7 @@ import csv
 import json
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from tinygrad_conv import data
-from tinygrad_conv.cli import main
+from tinygrad_conv.cli import EXAMPLES, main, parser
 from tinygrad_conv.plots import LayerStatistics
 from tinygrad_conv.train.images import read_digit
 from tinygrad_conv.train.outputs import PICTURES
@@ -27,6 +28,16 @@ def folder(tmp_path, monkeypatch):
     """Every test has a working folder of its own."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def test_every_command_has_an_example_in_the_help():
+    lines = [re.split("   +", line.strip())[0] for line in EXAMPLES.splitlines()[1:]]
+    examples = [shlex.split(line.partition("tinygrad-conv ")[2]) for line in lines]
+    for words in examples:
+        parser().parse_args(words)
+    commands = re.findall(r"^    (\w+)  ", parser().format_help(), re.M)
+    assert len(commands) > 7
+    assert {words[0] for words in examples} == set(commands)
 
 
 def python(*arguments):

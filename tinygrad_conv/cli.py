@@ -1,4 +1,4 @@
-"""The command line: ``tinygrad-conv train mnist``, ``run``, ``predict``, ``draw``, ``check``, ``summary``, ``lessons``.
+"""The command line: ``tinygrad-conv train mnist``, ``predict``, ``draw``, ``check`` and the others of `EXAMPLES`.
 
 Commands import what they need when they run, so that ``--help`` answers at once. Whatever is wrong with a call is said
 in one line, before any work, and exits with 2; Ctrl-C exits with 130. No traceback is shown, except with Python's own
@@ -26,6 +26,7 @@ EXAMPLES = """examples:
   tinygrad-conv train mnist --model lenet --full         LeNet-5 on all 70,000 images, downloaded once
   tinygrad-conv train mnist --resume --epochs 20         go on with the newest run
   mpiexec -n 4 tinygrad-conv train mnist                 on four processes
+  tinygrad-conv run -n 4 --restart 3 -- train.py         a program of yours on four, again when it has failed
   tinygrad-conv predict digit.png                        which digit is this?
   tinygrad-conv predict *.png --weights runs/mnist-cnn   ask your own network
   tinygrad-conv report runs/mnist-cnn runs/mnist-lenet   two runs side by side
