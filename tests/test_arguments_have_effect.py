@@ -379,6 +379,7 @@ for name in SUBJECTS:
     if name in FRONT:
         GIVEN[name] = COMMON | GIVEN.get(name, {})
 GIVEN["layers.Embedding"]["input_dim"] = [5, 4]
+GIVEN["Model.fit"] = {"distributed": ["ordered"]}
 
 USUAL = {
     "tg.resize_images": {"size": 3},

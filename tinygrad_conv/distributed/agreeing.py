@@ -16,7 +16,7 @@ from ..errors import GraphError
 from ..nn import init
 from .world import World
 
-__all__ = ["agree", "generators_of", "share"]
+__all__ = ["agree", "generators_of", "share", "share_randomness"]
 
 Line: TypeAlias = tuple[str, str]
 
@@ -68,17 +68,20 @@ def _checksum(files: Sequence[Path]) -> int:
 
 def share(world: World, tensors: Sequence[Tensor], optimizer: Any, generators: Sequence[np.random.Generator]) -> None:
     """Give all ranks the values, the optimiser's state and the random numbers of rank 0."""
-    states = [generator.bit_generator.state for generator in generators]
-    given = world.from_first(
-        "takes rank 0's weights", ([tensor._array for tensor in tensors], optimizer.state_dict(), states)
-    )
+    given = world.from_first("takes rank 0's weights", ([tensor._array for tensor in tensors], optimizer.state_dict()))
     if world.rank:
-        arrays, state, states = given
+        arrays, state = given
         for tensor, array in zip(tensors, arrays, strict=True):
             tensor._array = array
         optimizer.load_state_dict(state)
-        for generator, state in zip(generators, states, strict=True):
-            generator.bit_generator.state = state
+    share_randomness(world, generators)
+
+
+def share_randomness(world: World, generators: Sequence[np.random.Generator]) -> None:
+    """From here on all ranks draw the same numbers."""
+    states = world.from_first("takes rank 0's random numbers", [one.bit_generator.state for one in generators])
+    for generator, state in zip(generators, states, strict=True):
+        generator.bit_generator.state = state
 
 
 def generators_of(model: nn.Module | None) -> list[np.random.Generator]:

@@ -167,10 +167,10 @@ class Optimizer(Checked):
             return
         if self._done:
             raise GraphError("parts: expected step() after each batch, got another batch: call step() in between")
-        n = self._examples = lengths.pop()
+        n, self._averaged = lengths.pop(), False
+        self._examples = n
         own, rank = self._shards // self._world.size, self._world.rank
         cuts = [n * k // self._shards for k in range(self._shards + 1)]
-        numbers = [int(generator.integers(1 << 62)) for generator in self._generators]
         if any(param.node is not None and param.node.grad is not None for param in self.params):
             raise GraphError("parts: expected no gradients before a batch, got some: call zero_grad() before")
         buffers = self._tensors[len(self.params) :]
@@ -180,7 +180,7 @@ class Optimizer(Checked):
             for buffer, array in zip(buffers, before, strict=True):
                 buffer._array = array
             if rows.start < rows.stop:
-                with _started(self._generators, numbers, k), _as_anywhere(self.reduction):
+                with _started(self._generators, self.steps, k), _as_anywhere(self.reduction):
                     part = tuple(array[rows] for array in arrays)
                     yield part[0] if len(part) == 1 else part
             self._add((rows.stop - rows.start) / n)
@@ -292,12 +292,16 @@ class Optimizer(Checked):
 
 
 @contextmanager
-def _started(generators: Sequence[np.random.Generator], numbers: Sequence[int], part: int) -> Iterator[None]:
-    """In this block random numbers are those of a part. The generators stay the same objects, as compiled steps ask."""
+def _started(generators: Sequence[np.random.Generator], step: int, part: int) -> Iterator[None]:
+    """In this block random numbers are those of a part of a step; afterwards they go on as if none had been drawn.
+
+    So all ranks draw the same orders of examples later, those of a process alone. The generators stay the same objects,
+    as compiled steps ask.
+    """
     before = [generator.bit_generator.state for generator in generators]
-    for generator, number in zip(generators, numbers, strict=True):
+    for generator in generators:
         kind: Any = type(generator.bit_generator)
-        generator.bit_generator.state = kind([number, part]).state
+        generator.bit_generator.state = kind([int(generator.bit_generator.random_raw()), step, part]).state
     try:
         yield
     finally:

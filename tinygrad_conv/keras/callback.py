@@ -28,6 +28,7 @@ class Callback(Checked):
     """
 
     model: Any = None
+    writes = False  # files, so that one of several processes is enough for it
     params: dict[str, Any] = {}  # noqa: RUF012  (set anew for each run, never changed)
 
     def set_model(self, model: Any) -> None:
@@ -103,6 +104,13 @@ class CallbackList:
             callback.set_model(model)
         for callback in self.callbacks:
             callback.set_params(params)
+
+    def leave_to_first(self) -> None:
+        """On another rank than the first: write and print nothing here."""
+        self.callbacks = [callback for callback in self.callbacks if not callback.writes]
+        for callback in self.callbacks:
+            if hasattr(callback, "verbose"):
+                callback.verbose = 0
 
     def tell(self, event: str, *args: Any) -> None:
         """Call one method of each callback."""

@@ -163,6 +163,8 @@ class ModelCheckpoint(_Watching):
     Raises DataError, before any training, where no file can be written there.
     """
 
+    writes = True
+
     @strict
     def __init__(
         self, filepath: Path, monitor: str = "val_loss", verbose: Count = 0, save_best_only: bool = False,
@@ -208,6 +210,8 @@ class CSVLogger(Callback):
     With `append` the lines of an earlier training stay. Raises DataError, before any training, where the file cannot
     be written.
     """
+
+    writes = True
 
     @strict
     def __init__(self, filename: Path, separator: Character = ",", append: bool = False) -> None:

@@ -27,6 +27,7 @@ from .training import Trainer
 __all__ = ["Model"]
 
 Verbose: TypeAlias = Annotated[Any, one_of("auto", 0, 1, 2)]
+Distributed: TypeAlias = Annotated[Any, one_of(False, True, "ordered")]
 
 _LOOP = "write the loop: optimizer.zero_grad(); loss.backward(); optimizer.step(), with an optimizer of tg.optim"
 
@@ -111,7 +112,7 @@ class Model(Layer):
         callbacks: Any = None, validation_split: Fraction = 0.0, validation_data: Any = None, shuffle: bool = True,
         class_weight: dict[int, float] | None = None, sample_weight: Any = None, initial_epoch: Count = 0,
         steps_per_epoch: Size | None = None, validation_steps: Size | None = None,
-        validation_batch_size: Size | None = None, validation_freq: Size = 1,
+        validation_batch_size: Size | None = None, validation_freq: Size = 1, distributed: Distributed = False,
     ) -> History:  # fmt: skip
         """Train.
 
@@ -147,6 +148,10 @@ class Model(Layer):
             the beginning of its data, or, of a generator, the next ones.
         validation_batch_size, validation_freq : int
             Evaluate in batches of this size (`batch_size` by default), every so many epochs.
+        distributed : bool or "ordered"
+            On several processes (``mpiexec -n 4 python script.py``) each computes a part of every batch; rank 0 alone
+            prints, and writes what callbacks of this library write. With "ordered" weights are the same to the bit
+            however many there are: see `tg.distributed.Optimizer`. All must be given the same data.
 
         Returns
         -------
@@ -170,7 +175,15 @@ class Model(Layer):
             validation_batch_size, validation_steps, epochs - initial_epoch,
         )  # fmt: skip
         return Trainer(self, "fit").fit(
-            feed, held_out, epochs, verbose, callbacks, class_weight, initial_epoch, validation_freq
+            feed,
+            held_out,
+            epochs,
+            verbose,
+            callbacks,
+            class_weight,
+            initial_epoch,
+            validation_freq,
+            distributed,
         )
 
     @strict

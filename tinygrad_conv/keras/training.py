@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import sys
 import warnings
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterator, Set
+from itertools import count, islice
 from typing import Any, Protocol, TypeAlias
 from weakref import ref
 
 import numpy as np
 
-from .. import nn
+from .. import distributed, nn
+from ..distributed.agreeing import share_randomness
+from ..distributed.world import World, world
 from ..engine.modes import MODE, effect, mode, no_grad
 from ..engine.tensor import Tensor, wrap
 from ..errors import AnomalyError, ArgumentError, DTypeError, ShapeError
@@ -98,6 +101,12 @@ class Step:
         optimizer.step()
         return outputs, loss
 
+    def pull(self, x: Array, y: Array, weights: Array | None) -> tuple[Tensor, Tensor]:
+        """`forward` and backward, on a part of a batch, of which each rank has another."""
+        outputs, loss = self.forward(x, y, weights)
+        loss.backward()
+        return outputs, loss
+
 
 class Trainer:
     """One call of `fit`, `evaluate` or `predict` (`what`, for messages) on a model."""
@@ -107,7 +116,10 @@ class Trainer:
     def __init__(self, model: Trained, what: str, eagerly: bool = False) -> None:
         self.model, self.what = model, what
         self.one = Step(model)
-        self.learns = self.one.learn if eagerly or model.run_eagerly else compile(self.one.learn, warn=False)
+        self.runs: Callable[..., Any] = (lambda step: step) if eagerly or model.run_eagerly else _compiled
+        self.learns = self.runs(self.one.learn)
+        self.ranks = World()
+        self.together: distributed.Optimizer | None = None  # the model's optimiser, with the gradients of all ranks
         self._outputs: dict[Any, Shape] = {}  # the output's shape, by that of the inputs
         self.forgives_nan = False
         self._modes: tuple[Any, Any, Any] = (None, None, None)  # a mode, a layer, and the mode in which it is left out
@@ -195,7 +207,7 @@ class Trainer:
 
     def run(self, what: Callable[..., tuple[Tensor, Tensor]], batch: Batch) -> tuple[Tensor, Tensor]:
         """`forward`, or what learns, on a batch; the model leaves out a last activation that the loss makes up for."""
-        last = self.one.last = None if self.loss.from_logits else self.model.ending(self.loss.activation)
+        last = self.one.last = self._left_out()
         here = MODE.get()
         if self._modes[0] is not here or self._modes[1] is not last:  # kept, as modules know modes by identity
             self._modes = here, last, here.but(bare=None if last is None else ref(last))
@@ -204,6 +216,10 @@ class Trainer:
             return what(batch.x, batch.targets, batch.weights)
         finally:
             MODE.reset(token)
+
+    def _left_out(self) -> nn.Layer | None:
+        """The layer that leaves out its activation."""
+        return None if self.loss.from_logits else self.model.ending(self.loss.activation)
 
     def count(self, batch: Batch, outputs: Tensor) -> None:
         """Update the metrics. Accuracies read logits as they are; the others get probabilities."""
@@ -221,6 +237,8 @@ class Trainer:
     def step(self, batch: Batch, class_weight: dict[int, float] | None, where: str) -> float:
         """Forward, backward, and the optimiser's step; the loss before it."""
         batch = self.ready(batch, class_weight)
+        if self.together is not None:
+            return self._step_together(self.together, batch, where)
         try:
             outputs, loss = self.run(self.learns, batch)
         except _NotFiniteError as error:
@@ -229,6 +247,27 @@ class Trainer:
             raise self._not_finite(error.args[0], batch.x, where) from None
         self.count(batch, outputs)
         return float(loss._array)
+
+    def _step_together(self, optimizer: distributed.Optimizer, batch: Batch, where: str) -> float:
+        """A step of all ranks, each with its parts of the batch. All count the metrics of the whole batch."""
+        optimizer.zero_grad()
+        own = []
+        for part in optimizer.parts(batch):
+            outputs, loss = self.run(self.pulls, part)
+            own.append(outputs._array)
+            optimizer.note(float(loss._array))
+        optimizer.average()
+        (value,) = optimizer.noted
+        if not math.isfinite(value):
+            if self.forgives_nan:
+                return value
+            raise self._not_finite(value, batch.x, where)
+        optimizer.step()
+        if self.metrics:
+            found = self.ranks.gathered("counts a batch", own)
+            self.one.last = self._left_out()  # a rank may have had no part
+            self.count(batch, wrap(np.concatenate([array for arrays in found for array in arrays]), None))
+        return value
 
     def _not_finite(self, value: float, x: Array, where: str) -> AnomalyError:
         cause = f"often the learning rate is too high (it is {self.model.optimizer.learning_rate:g})"
@@ -260,25 +299,52 @@ class Trainer:
             raise ArgumentError(f"{self.what}: the model has nothing to learn: no layer with trainable weights")
         self.model.optimizer.bind(params)
 
+    def begin(self, shared: bool | str) -> None:
+        """On all ranks, before anything is drawn: the same random numbers everywhere."""
+        if shared:
+            self.ranks = world()
+            share_randomness(self.ranks, [nn.init.generator()])
+
+    def share(self, shared: bool | str) -> None:
+        """From here on steps are those of all ranks."""
+        if not shared:
+            return
+        if self.loss.reduction in ("sum", "none", None, "mean_with_sample_weight"):
+            raise ArgumentError(
+                f"{self.what}: distributed=True takes the mean over the examples of all ranks, got a loss with "
+                f"reduction={self.loss.reduction!r}: use reduction='sum_over_batch_size'"
+            )
+        model: Any = self.model
+        how = "ordered" if shared == "ordered" else "mean"
+        optimizer = distributed.Optimizer(model.optimizer, model, reduction=how)
+        if not optimizer.is_alone:
+            self.together, self.pulls = optimizer, self.runs(self.one.pull)
+
     # -- whole runs ------------------------------------------------------------------------------------------------
 
     def calls(self, callbacks: Any, bar: Bar, epochs: int = 1) -> CallbackList:
         """Who is told of this run."""
         params = {"epochs": epochs, "steps": bar.steps, "verbose": bar.verbose}
-        return CallbackList(self.what, callbacks, self.model, params)
+        found = CallbackList(self.what, callbacks, self.model, params)
+        if self.ranks.rank:
+            found.leave_to_first()
+        return found
 
     def fit(
         self, feed: Feed, held_out: Feed | None, epochs: int, verbose: Any, callbacks: Any,
-        class_weight: dict[int, float] | None, initial_epoch: int, validation_freq: int,
+        class_weight: dict[int, float] | None, initial_epoch: int, validation_freq: int, shared: bool | str,
     ) -> History:  # fmt: skip
         model, what = self.model, self.what
+        self.begin(shared)
         self.settle(feed, class_weight)
         tester = Trainer(model, f"{what}, validation")
+        tester.ranks = self.ranks
         if held_out is not None:
             tester.settle(held_out)
         model.metrics = self.metrics
         self.bind()
-        bar = Bar(what, verbose, feed.batches)
+        self.share(shared)
+        bar = Bar(what, 0 if self.ranks.rank else verbose, feed.batches)
         calls = self.calls(callbacks, bar, epochs)
         history = model.history = calls.history
         self.forgives_nan = any(getattr(callback, "forgives_nan", False) for callback in calls.callbacks)
@@ -345,12 +411,8 @@ class Trainer:
         total, seen = 0.0, 0
         self.reset()
         with mode(training=False), no_grad():
-            for number, batch in enumerate(feed.epoch(anew=True)):
-                if begins:
-                    calls.tell("on_test_batch_begin", number, {})
-                batch = self.ready(batch)
-                outputs, loss = self.run(self.one.forward, batch)
-                total += float(loss._array) * len(batch)
+            for number, (batch, loss, outputs) in enumerate(self._tested(feed, calls if begins else None)):
+                total += loss * len(batch)
                 seen += len(batch)
                 self.count(batch, outputs)
                 if ends:
@@ -364,6 +426,21 @@ class Trainer:
         logs = self.logs(total / seen)
         calls.tell("on_test_end", logs)
         return {f"{prefix}{name}": value for name, value in logs.items()}
+
+    def _tested(self, feed: Feed, told: CallbackList | None) -> Iterator[tuple[Batch, float, Tensor]]:
+        """Each batch with its loss and outputs; of as many as there are ranks, each rank computes one."""
+        numbers, batches = count(), map(self.ready, feed.epoch(anew=True))
+        while some := list(islice(batches, self.ranks.size)):
+            for number in islice(numbers, len(some)):
+                if told is not None:
+                    told.tell("on_test_batch_begin", number, {})
+            own = None
+            if self.ranks.rank < len(some):
+                outputs, loss = self.run(self.one.forward, some[self.ranks.rank])
+                own = float(loss._array), outputs._array
+            self.one.last = self._left_out()
+            for batch, found in zip(some, self.ranks.gathered("evaluates", own), strict=False):
+                yield batch, found[0], wrap(found[1], None)
 
     def evaluate(self, feed: Feed, verbose: Any, callbacks: Any) -> Logs:
         self.settle(feed)
@@ -397,6 +474,10 @@ class Trainer:
         self.reset()
         with mode(training=True):
             return self.logs(self.step(batch, class_weight, "on this batch"))
+
+
+def _compiled(step: Callable[..., Any]) -> Callable[..., Any]:
+    return compile(step, warn=False)
 
 
 class _NotFiniteError(Exception):
