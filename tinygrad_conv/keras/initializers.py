@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from inspect import signature
 from typing import Any, TypeAlias
@@ -106,34 +107,38 @@ class Orthogonal(_Known):
         super().__init__(seed, gain=gain)
 
 
+def _named(cls: Any, of: Callable[..., Any]) -> Any:
+    """A class for a function, with its words; in the example, options come before the shape."""
+    name = "".join(part.capitalize() for part in of.__name__.split("_"))
+    cls.__name__ = cls.__qualname__ = name
+    cls.__doc__ = re.sub(rf"\b{of.__name__}\((\(.*?\))(?:, )?(.*?)\)", rf"{name}(\2)(\1)", of.__doc__ or "")
+    return cls
+
+
 def _seeded(of: Callable[..., Any]) -> Any:
     """A class for a function that takes no more than a seed."""
 
     class Seeded(_Known):
-        __doc__ = of.__doc__
         function = of
 
         @strict
         def __init__(self, seed: init.Seed = None) -> None:
             super().__init__(seed)
 
-    Seeded.__name__ = Seeded.__qualname__ = "".join(part.capitalize() for part in of.__name__.split("_"))
-    return Seeded
+    return _named(Seeded, of)
 
 
 def _fixed(of: Callable[..., Any]) -> Any:
     """A class for a function that takes nothing."""
 
     class Fixed(_Known):
-        __doc__ = of.__doc__
         function = of
 
         @strict
         def __init__(self) -> None:
             super().__init__()
 
-    Fixed.__name__ = Fixed.__qualname__ = of.__name__.capitalize()
-    return Fixed
+    return _named(Fixed, of)
 
 
 GlorotUniform, GlorotNormal = _seeded(init.glorot_uniform), _seeded(init.glorot_normal)
