@@ -41,12 +41,10 @@ FAILING = {
     r"Flash attention is not supported": "there is no such kernel for a CPU",
     r"test_is_tensor": "a NumPy array counts as a tensor here, as on Keras' NumPy backend",
     r"QrOpTest::test_jvp": "Keras' function for this asks JAX",
-    r"MathOpsCorrectnessTest::test_istft": "Keras' NumPy backend, which computes it, differs at the ends",
     r"object has no attribute 'trainable'": "the test writes an attribute to a value, which only PyTorch lets one do",
     r"'train_one_step'": "the test has a step of its own for each backend that it knows",
     r"KeyError: 'tinygrad_conv'": "the test has a table of the backends that it knows",
     r"test_export": "there is no format to export to",
-    r"test_backend_consistency": "not all functions of this backend have Keras' signatures to the letter",
 }
 
 

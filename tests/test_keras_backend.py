@@ -293,6 +293,25 @@ def test_a_gradient_of_ones_own(keras):
     assert tg.grad(lambda x: (clipped(x) * np.array([0.5, 7.0])).sum())(np.ones(2)).tolist() == [0.5, 1.0]
 
 
+def test_a_gradient_of_ones_own_is_asked_for_once(keras):
+    calls = []
+
+    @keras.ops.custom_gradient
+    def scaled(x, y):
+        def grad(g):
+            calls.append(g)
+            return g * y, g * x
+
+        return x * y, grad
+
+    x, y, g = np.array([1.0, 2.0]), np.array([3.0, 5.0]), np.array([1.0, 10.0])
+    pull = tg.vjp(scaled, x, y)[1]
+    for turn in (1, 2):
+        assert [one.tolist() for one in pull(g)] == [[3.0, 50.0 * turn], [1.0, 20.0 * turn]]
+        assert len(calls) == turn
+        g[1] = 20.0
+
+
 def test_a_gradient_is_not_lost_on_the_way(keras):
     """Where one would be, it is refused."""
 
@@ -333,6 +352,59 @@ def test_functions_that_write_in_place_elsewhere(keras):
     ):
         tg.testing.check_gradients(f, more, order=1)
     assert np.array_equal(x, np.arange(6.0).reshape(3, 2))
+
+
+MODES = ("constant", "nearest", "wrap", "mirror", "reflect")
+
+
+@settings(max_examples=40)
+@given(
+    st.sampled_from(MODES), st.sampled_from(["nearest", "bilinear"]), st.booleans(), st.booleans(), st.integers(0, 99)
+)
+def test_images_of_tensors_are_moved_as_images_of_arrays(keras, mode, interpolation, first, one, seed):
+    rng, image = np.random.default_rng(seed), keras.ops.image
+    side = tuple(rng.integers(1, 6, 2))
+    x = rng.random((*side, 2) if one else (3, *side, 2)).astype(np.float32)
+    x = np.moveaxis(x, -1, -3) if first else x
+    by = np.array([1, 0, 0, 0, 1, 0, 0, 0]) + rng.uniform(-2, 2, (1 if one else 3, 8)) * ([1] * 6 + [0] * 2)
+    named = {"interpolation": interpolation, "fill_mode": mode, "fill_value": 0.5}
+    at = rng.uniform(-9, 9, (x.ndim, 4, 3)).astype(np.float32)
+    corners = np.array([[0, 0], [3, 0], [0, 3], [3, 3]], np.float32) + rng.uniform(0, 1, (2, 4, 2)).astype(np.float32)
+    how = {"data_format": "channels_first" if first else "channels_last"}
+    calls = [
+        lambda x: image.affine_transform(x, by[0] if one else by, **named, **how),
+        lambda x: image.map_coordinates(x, at, int(interpolation == "bilinear"), mode, 0.5),
+        lambda x: image.gaussian_blur(x, (3, 5), (0.5, 1.5), **how),
+        lambda x: image.perspective_transform(x, *corners, interpolation, 0.5, **how),
+        lambda x: image.sobel_edges(x[None] if one else x, **how),
+    ]
+    if not one and min(side) > 1:  # Keras' own squeezes axes of length 1 away
+        calls.append(lambda x: image.elastic_transform(x, 2.0, 0.5, **named, seed=seed, **how))
+    for f in calls:
+        np.testing.assert_allclose(f(tg.Tensor(x)), f(x), rtol=1e-4, atol=2e-5)
+
+
+def test_losses_of_sequences_have_gradients(keras):
+    """Keras' CTC loss writes in place, which makes new tensors here."""
+    x = np.random.default_rng(0).normal(size=(2, 6, 4))
+    labels, lengths = np.array([[1, 2, 0], [3, 1, 2]]), (np.array([2, 3]), np.array([6, 5]))
+    tg.testing.check_gradients(lambda x: keras.ops.ctc_loss(labels, x, *lengths), x, order=1)
+
+
+@pytest.mark.parametrize("name", ["erf", "erfinv", "erfc"])
+def test_error_functions_have_gradients(keras, name):
+    tg.testing.check_gradients(getattr(keras.ops, name), np.array([0.1, -0.5, 0.7]))
+
+
+def test_spectra_come_back(keras):
+    x = np.random.default_rng(0).normal(size=(2, 40)).astype(np.float32)
+    for window in ("hann", "hamming"):
+        options = {"sequence_length": 12, "sequence_stride": 4, "fft_length": 16, "window": window}
+        there = keras.ops.stft(tg.Tensor(x), **options)
+        for mine, theirs in zip(there, keras.ops.stft(x, **options), strict=True):
+            np.testing.assert_allclose(mine, theirs, atol=1e-5)
+        back = keras.ops.istft(there, **options, length=40)
+        np.testing.assert_allclose(np.asarray(back)[:, 8:32], x[:, 8:32], atol=1e-5)
 
 
 def test_variables_in_numpy_keep_their_gradient(keras):

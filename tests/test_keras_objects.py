@@ -31,7 +31,7 @@ def residual(keras, dropout=0.3):
     x = layers.BatchNormalization(name="norm")(layers.Conv2D(4, 3, padding="same", name="conv")(image))
     x = layers.Dropout(dropout, name="drop")(x)
     x = layers.Add(name="add")([x, layers.Conv2D(4, 1, name="one")(x)])
-    inner = keras.Sequential([layers.Flatten(), layers.Dense(5, name="inner")], name="seq")
+    inner = keras.Sequential([layers.Flatten(name="flatten"), layers.Dense(5, name="inner")], name="seq")
     return keras.Model(image, layers.Dense(2, activation="softmax", name="out")(inner(x)))
 
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from ..engine.plain import plain
 from ..engine.tensor import Tensor
+from ..ops.indexing import set_at
 
-__all__ = ["array", "asarray", "astype", "empty", "ones_like", "random", "zeros_like"]
+__all__ = ["array", "asarray", "astype", "empty", "ones_like", "put_at", "random", "zeros_like"]
 
 
 def __getattr__(name: str) -> Any:
@@ -38,6 +39,14 @@ def asarray(x: Any, dtype: Any = None) -> Any:
 def astype(x: Any, dtype: Any) -> Any:
     """``x.astype(dtype)``; a tensor of that dtype is returned as it is, for nobody writes to it."""
     return x if isinstance(x, Tensor) and x.dtype == dtype else x.astype(dtype)
+
+
+def put_at(x: Any, index: Any, value: Any) -> Any:
+    """What a variable holds after ``x[index] = value``."""
+    if isinstance(x, Tensor) or (isinstance(x, np.ndarray) and isinstance(value, Tensor)):
+        return set_at(x, index, value)
+    x[index] = value
+    return x
 
 
 def zeros_like(x: Any, dtype: Any = None) -> Any:

@@ -15,7 +15,8 @@ from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.metadata import PackageNotFoundError, version
-from types import CodeType, ModuleType
+from inspect import signature
+from types import CodeType, FunctionType, ModuleType
 
 from ..errors import MissingExtraError
 from .layers import known_to_graphs
@@ -30,6 +31,7 @@ OURS = {  # modules of Keras that get what is public in one of ours
     f"{STOCK}.nn": "nn",
     f"{STOCK}.math": "math",
     f"{STOCK}.numpy": "numeric",
+    f"{STOCK}.image": "images",
     f"{STOCK}.trainer": "trainer",
     "keras.src.trainers.data_adapters.data_adapter_utils": "feeding",
     "keras.src.utils.backend_utils": "switching",
@@ -109,18 +111,39 @@ class _Adapted(SourceFileLoader):
             vars(module)["np"] = import_module(f"{__package__}.arrays")
         if module.__name__ in OURS:
             ours = import_module(f"{__package__}.{OURS[module.__name__]}")
-            vars(module).update({public: getattr(ours, public) for public in ours.__all__})
+            for public in ours.__all__:
+                function = getattr(ours, public)
+                if isinstance(function, FunctionType) and public in vars(module):
+                    function.__signature__ = signature(vars(module)[public])  # type: ignore[attr-defined]
+                setattr(module, public, function)
 
 
 class _Conversions(ast.NodeTransformer):
-    """``x.astype(dtype)`` becomes ``np.astype(x, dtype)``: with our `np`, a tensor of that dtype is not copied."""
+    """What a tensor cannot do as an array does, done by a function of our `np`.
+
+    ``x.astype(dtype)`` becomes ``np.astype(x, dtype)``, which copies no tensor of that dtype; ``x[k] = y`` becomes
+    ``x = np.put_at(x, np.s_[k], y)``, which makes a new tensor.
+    """
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         if isinstance(node.func, ast.Attribute) and node.func.attr == "astype":
-            function = ast.Attribute(ast.Name("np", ast.Load()), "astype", ast.Load())
-            return ast.copy_location(ast.Call(function, [node.func.value, *node.args], node.keywords), node)
+            call = ast.Call(_of_np("astype"), [node.func.value, *node.args], node.keywords)
+            return ast.copy_location(call, node)
         return node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST:
+        self.generic_visit(node)
+        target = node.targets[-1]
+        if not (isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name)):
+            return node
+        name, index = target.value.id, ast.Subscript(_of_np("s_"), target.slice, ast.Load())
+        call = ast.Call(_of_np("put_at"), [ast.Name(name, ast.Load()), index, node.value], [])
+        return ast.copy_location(ast.Assign([ast.Name(name, ast.Store())], call), node)
+
+
+def _of_np(name: str) -> ast.Attribute:
+    return ast.Attribute(ast.Name("np", ast.Load()), name, ast.Load())
 
 
 def _imports_jax(statement: ast.stmt) -> bool:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from scipy import signal, special
 
+from ..engine.primitive import elementwise
 from ..ops.elementwise import erf as _erf
+from ..ops.elementwise import exp, square
 from ..ops.indexing import scatter
 from ..ops.reductions import logsumexp as _logsumexp
 from .arrays import astype
 from .core import convert_to_numpy, convert_to_tensor
 
-__all__ = ["erf", "fft", "fft2", "logsumexp", "segment_max", "segment_min", "segment_sum"]
+__all__ = ["erf", "fft", "fft2", "istft", "logsumexp", "scipy", "segment_max", "segment_min", "segment_sum"]
 
 
 def erf(x: Any) -> Any:
@@ -63,3 +68,53 @@ def _of_pair(transform: Any, x: Any) -> Any:
     real, imaginary = map(convert_to_tensor, x)
     y = transform(real + 1j * imaginary)
     return np.real(y).astype(real.dtype), np.imag(y).astype(real.dtype)
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# What the module asks SciPy for
+
+
+@elementwise(lambda x: -2 / math.sqrt(math.pi) * exp(-square(x)))
+def _erfc(x: Any) -> Any:
+    return special.erfc(x)
+
+
+@elementwise(lambda y: math.sqrt(math.pi) / 2 * exp(square(y)), domain=(-0.9, 0.9))
+def _erfinv(x: Any) -> Any:
+    return special.erfinv(x)
+
+
+def _stft(x: Any, window: Any, nperseg: int, noverlap: int, nfft: int, **_: Any) -> tuple[Any, ...]:
+    """The spectra of windows along the last axis, scaled as SciPy has them: (..., frequencies, windows)."""
+    starts = np.arange(0, x.shape[-1] - nperseg + 1, nperseg - noverlap)
+    parts = x[..., starts[:, None] + np.arange(nperseg)] * (window / np.sum(window))
+    return (np.swapaxes(np.fft.rfft(parts, nfft), -2, -1),)
+
+
+scipy = SimpleNamespace(
+    signal=SimpleNamespace(stft=_stft, get_window=signal.get_window),
+    special=SimpleNamespace(erfc=_erfc, erfinv=_erfinv),
+)
+
+
+def istft(
+    x: Any, sequence_length: int, sequence_stride: int, fft_length: int, length: int | None = None,
+    window: Any = "hann", center: bool = True,
+) -> Any:  # fmt: skip
+    real, imaginary = map(convert_to_tensor, x)
+    parts = np.fft.irfft(real + 1j * imaginary, fft_length).astype(real.dtype)
+    if window is not None:
+        shape = convert_to_tensor(signal.get_window(window, sequence_length) if isinstance(window, str) else window)
+        if shape.shape != (sequence_length,):
+            raise ValueError(
+                f"The shape of `window` must be equal to [sequence_length]. Received: window shape={shape.shape}"
+            )
+        before = (fft_length - sequence_length) // 2
+        shape = np.pad(shape.astype(real.dtype), (before, fft_length - sequence_length - before))
+        place = np.arange(fft_length) % sequence_stride
+        parts = parts * (shape / scatter(np.square(shape), (place,), (sequence_stride,))[place])
+    places = np.arange(parts.shape[-2])[:, None] * sequence_stride + np.arange(fft_length)
+    y = scatter(parts, (..., places), (*parts.shape[:-2], int(places[-1, -1]) + 1))
+    start = fft_length // 2 if center else 0
+    end = start + length if length is not None else y.shape[-1] - start
+    return y[..., start:end]

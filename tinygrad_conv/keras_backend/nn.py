@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from keras.src import backend
 from keras.src.backend.common.backend_utils import check_conv_input_channels, check_conv_transpose_input_channels
+from keras.src.backend.numpy import nn as stock
 
 from ..kernels.spatial import ints_of
 from ..ops import activations, adaptive, convolution, pooling
@@ -19,9 +20,10 @@ from .arrays import astype
 from .core import convert_to_tensor
 
 __all__ = [
-    "adaptive_average_pool", "adaptive_max_pool", "average_pool", "batch_normalization", "binary_crossentropy", "conv",
-    "conv_transpose", "depthwise_conv", "elu", "fold", "gelu", "leaky_relu", "log_softmax", "max_pool", "moments",
-    "one_hot", "relu", "relu6", "sigmoid", "silu", "softmax", "softplus", "unfold",
+    "adaptive_average_pool", "adaptive_max_pool", "average_pool", "batch_normalization", "binary_crossentropy",
+    "conv", "conv_transpose", "depthwise_conv", "dot_product_attention", "elu", "fold", "gelu", "leaky_relu",
+    "log_softmax", "max_pool", "moments", "one_hot", "relu", "relu6", "sigmoid", "silu", "softmax", "softplus",
+    "unfold",
 ]  # fmt: skip
 
 
@@ -207,6 +209,20 @@ class _Window:
 
 def _channels(x: Any, data_format: str) -> int:
     return x.shape[-1] if data_format == "channels_last" else x.shape[1]
+
+
+_attention = stock.dot_product_attention
+
+
+def dot_product_attention(
+    query: Any, key: Any, value: Any, bias: Any = None, mask: Any = None, scale: Any = None, is_causal: bool = False,
+    flash_attention: Any = None, attn_logits_soft_cap: Any = None,
+) -> Any:  # fmt: skip
+    """Each head of keys and values serves several of queries, if there are fewer (as on PyTorch)."""
+    query, key, value = map(convert_to_tensor, (query, key, value))
+    if query.ndim == key.ndim == 4 and query.shape[2] % key.shape[2] == 0:
+        key, value = (np.repeat(x, query.shape[2] // x.shape[2], axis=2) for x in (key, value))
+    return _attention(query, key, value, bias, mask, scale, is_causal, flash_attention, attn_logits_soft_cap)
 
 
 # ------------------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from keras.src.backend import config
 from keras.src.backend.numpy.trainer import NumpyTrainer as Stock
 from keras.src.trainers.data_adapters import array_slicing, data_adapter_utils
 from keras.src.trainers.epoch_iterator import EpochIterator
+from keras.src.trainers.trainer import Trainer
 from keras.src.utils import traceback_utils
 from keras.src.utils.python_utils import pythonify_logs
 
@@ -114,7 +115,8 @@ class NumpyTrainer(Stock):  # type: ignore[misc]
             x=x, y=y, sample_weight=sample_weight, batch_size=batch_size, steps_per_epoch=steps_per_epoch,
             shuffle=shuffle, class_weight=class_weight, steps_per_execution=self.steps_per_execution,
         )  # fmt: skip
-        self._build_on(batches)
+        self._symbolic_build(iterator=batches)
+        batches.reset()
         if not isinstance(callbacks, callbacks_module.CallbackList):
             callbacks = callbacks_module.CallbackList(
                 callbacks, add_history=True, add_progbar=verbose != 0, verbose=verbose, epochs=epochs,
@@ -148,19 +150,9 @@ class NumpyTrainer(Stock):  # type: ignore[misc]
         callbacks.on_train_end(logs=epoch_logs)
         return self.history
 
-    def _build_on(self, batches: Any) -> None:
-        """Make all variables, with the shapes of the first batch."""
-        parts = *self._flatten_layers(), self._compile_metrics, self._compile_loss
-        if not all(part is None or part.built for part in parts):
-            for _, _, data in batches:
-                self._symbolic_build(data[0])
-                break
-            batches.reset()
-        self._build_optimizer()
-
-    def _build_optimizer(self) -> None:
-        if self.optimizer is not None and not self.optimizer.built:
-            self.optimizer.build(self.trainable_variables)
+    def _symbolic_build(self, data_batch: Any = None, iterator: Any = None) -> None:
+        """Make all variables, with the shapes of a batch: as on the backends that train."""
+        Trainer._symbolic_build(self, iterator, data_batch)
 
     def _validate(self, data: Any, batch_size: Any, steps: Any, callbacks: Any) -> dict[str, Any]:
         x, y, sample_weight = data_adapter_utils.unpack_x_y_sample_weight(data)
@@ -188,7 +180,6 @@ class NumpyTrainer(Stock):  # type: ignore[misc]
             sample_weight = data_adapter_utils.class_weight_to_sample_weights(y, class_weight)
         data = (x, y, sample_weight)
         self._symbolic_build(data)
-        self._build_optimizer()
         self.make_train_function()
         self.reset_metrics()
         logs = pythonify_logs(self.train_function([data]))
