@@ -20,7 +20,7 @@ def legible(text: str) -> str:
     >>> legible("a\x00b")
     'a\\x00b'
     """
-    return _ILLEGIBLE.sub(_escape, text)
+    return text if text.isprintable() and "&" not in text else _ILLEGIBLE.sub(_escape, text)
 
 
 def _escape(match: re.Match[str]) -> str:

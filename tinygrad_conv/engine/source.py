@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import islice
 from types import CodeType
 from typing import TypeAlias
 
@@ -36,8 +37,7 @@ def describe_source(source: Source | None) -> str:
     import linecache  # only when something is wrong
 
     code, lasti = source
-    lines = [entry[0] for entry in code.co_positions()]
-    line = lines[lasti // 2] if 0 <= lasti // 2 < len(lines) else None
-    number = line or code.co_firstlineno
+    position = next(islice(code.co_positions(), lasti // 2, None), None) if lasti >= 0 else None
+    number = (position and position[0]) or code.co_firstlineno
     text = linecache.getline(code.co_filename, number).strip()
     return f"{os.path.basename(code.co_filename)}:{number}" + (f": {text}" if text else "")

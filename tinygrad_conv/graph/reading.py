@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import unchecked
 from ..digits import number
 from ..engine.node import Leaf, Node, Shape, iter_parents
 from ..engine.primitive import Primitive
@@ -195,11 +196,11 @@ class Reader:
             for k, parent in enumerate(node.parents)
         )
         read = [self._sizes[name] for name in inputs]
-        options = list(_options(node, primitive))
+        options = list(_options(node, primitive)) if node.params else []
         name = self._add(
             primitive.name.lstrip("_"), "operation", primitive.label.lstrip("_"), numbered=True,
             inputs=inputs, primitive=primitive.name, shape=node.shape, dtype=_dtype_name(node.dtype),
-            params=tuple((name, _text(value)) for name, value, _ in options),
+            params=tuple((name, text) for name, text, _ in options),
             changed=tuple(name for name, _, plain in options if not plain),
             module=home, flops=_flops(node, primitive, [shape for shape, _ in read]),
             bytes=_total([*(size for _, size in read), prod(node.shape) * node.dtype.itemsize]),
@@ -255,7 +256,9 @@ class Reader:
         self._used.add(name)
         shape, dtype = details.get("shape"), details.get("dtype")
         self._sizes[name] = shape, prod(shape) * _itemsize(dtype) if shape is not None and dtype else None
-        self._nodes.append(GraphNode(name, kind, label, **details))
+        node = GraphNode.__new__(GraphNode)
+        _set(node, name, kind, label, **details)
+        self._nodes.append(node)
         return name
 
     def _source(self, node: Node) -> str:
@@ -331,8 +334,8 @@ def _around(a: str, b: str) -> str:
 # Details
 
 
-def _options(node: Node, primitive: Primitive) -> Iterator[tuple[str, Any, bool]]:
-    """Keyword parameters as (name, value, is it plain?); one that is a dataclass counts as its fields.
+def _options(node: Node, primitive: Primitive) -> Iterator[tuple[str, str, bool]]:
+    """Keyword parameters as (name, text, is it plain?); one that is a dataclass counts as its fields.
 
     Plain is what stands at its default, what the output's shape tells, and arrays, which are data. The fields of a
     window have no defaults: there, no padding and a step of 1 are plain, and so are the sizes of what it moves over.
@@ -341,14 +344,14 @@ def _options(node: Node, primitive: Primitive) -> Iterator[tuple[str, Any, bool]
     for name, value in node.params.items():
         if is_dataclass(value):
             for part in fields(value):
-                text = _text(inner := getattr(value, part.name))
+                text = _text(getattr(value, part.name))
                 numbers = set(text) - set("(), ")
-                yield part.name, inner, numbers == _PLAIN.get(part.name) or part.name.endswith("_sizes")
+                yield part.name, text, numbers == _PLAIN.get(part.name) or part.name.endswith("_sizes")
         elif name in primitive.params:  # else it is the engine's
             text = _text(value)
             at_default = name in defaults and text == _text(defaults[name])
             told = text == str(node.shape) or name == "cuts" or _holds_array(value)  # by shapes, or data
-            yield name, value, at_default or told
+            yield name, text, at_default or told
 
 
 _PLAIN = {"stride": {"1"}, "dilation": {"1"}, "pads": {"0"}, "groups": {"1"}}  # of a window: all of its numbers
@@ -386,6 +389,7 @@ def _flops(node: Node, primitive: Primitive, shapes: Sequence[Shape | None]) -> 
         return None
 
 
+_set = unchecked(GraphNode.__init__)  # nothing here comes from a caller
 _dtype_name, _itemsize = cache(str), cache(lambda name: np.dtype(name).itemsize)
 
 

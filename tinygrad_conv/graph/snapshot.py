@@ -85,8 +85,8 @@ def snapshot(
         reader, outputs = _called(thing, example_args or own_example(thing), watch)
     else:
         raise DTypeError(f"snapshot: expected a Tensor, a function or a Module, got {type(thing).__name__}")
-    order = topological(y.node for _, y in outputs if y.node is not None)
-    refuse_freed(order)
+    order = topological(y.node for _, y in outputs if y.node is not None) if known or backward else []
+    refuse_freed(order)  # what is only read is asked while it is
     ys = [y for _, y in outputs]
     leaves = [node for node in reversed(order) if node.primitive is None]  # as backward reaches them: the last first
     for depth in range(1, int(backward) + 1):

@@ -281,12 +281,14 @@ class Graph:
     notes: tuple[str, ...] = ()  # what a folded graph leaves out, in words
 
     def __post_init__(self) -> None:
-        for part in (self, *self.nodes, *self.modules):
-            for name in ("title", "label", "module", "source", "path", "params"):
-                text = getattr(part, name, "")
-                shown = legible(text) if isinstance(text, str) else tuple((key, legible(value)) for key, value in text)
-                if shown != text:
-                    object.__setattr__(part, name, shown)
+        of_nodes = self.nodes, ("label", "module", "source", "params")
+        for parts, names in (((self,), ("title",)), of_nodes, (self.modules, ("path", "label"))):
+            for part in parts:
+                for name in names:
+                    text = getattr(part, name)
+                    shown = legible(text) if isinstance(text, str) else tuple((key, legible(it)) for key, it in text)
+                    if shown != text:
+                        object.__setattr__(part, name, shown)
 
     @property
     def edges(self) -> tuple[tuple[str, str], ...]:

@@ -380,7 +380,9 @@ def _counts(top: Module) -> dict[int, int]:
 def items(module: Module) -> Iterator[tuple[str, Any]]:
     """(name, value) of every attribute, and of what lists, tuples and dictionaries among them hold."""
     for name, value in vars(module).items():
-        if name not in ("_paths", "_entered"):
+        if isinstance(value, (Tensor, Module)):
+            yield name, value
+        elif isinstance(value, (list, tuple, dict)) and value and name not in ("_paths", "_entered"):
             yield from unpacked(name, value)
 
 

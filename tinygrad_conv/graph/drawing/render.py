@@ -144,8 +144,6 @@ class Drawing:
     ----------
     graph : Graph
         What is drawn, unfolded.
-    shown : Graph
-        What the picture shows: `graph` at the level asked for, folded.
 
     >>> import tinygrad_conv as tg
     >>> drawing = tg.draw(lambda x: tg.relu(x * 2), 1.0)
@@ -161,17 +159,22 @@ class Drawing:
         self.graph = graph
         self._details, self._theme = details, theme
         self._detailed: Graph | None = None
-        plain = graph if "plumbing" in show else without_plumbing(graph)
-        at_level = as_modules(plain) if level == "modules" or style == "volumes" else plain
-        folded_ = folded(at_level) if fold else at_level
-        self.shown = folded_ if "exact" in show else _with_short_numbers(folded_)
         self._direction, self._level, self._unit, self._style = direction, level, unit, style
         self._show, self._color, self._fold = show, color, fold
         if style == "volumes":
             _refuse_without_effect(level, color, direction, show)
         if level == "units":
-            self.shown = graph
             self._written("LR")  # what cannot be drawn so is refused now
+
+    @cached_property
+    def shown(self) -> Graph:
+        """What the picture shows: `graph` at the level asked for, folded."""
+        if self._level == "units":
+            return self.graph
+        plain = self.graph if "plumbing" in self._show else without_plumbing(self.graph)
+        at_level = as_modules(plain) if self._level == "modules" or self._style == "volumes" else plain
+        folded_ = folded(at_level) if self._fold else at_level
+        return folded_ if "exact" in self._show else _with_short_numbers(folded_)
 
     def _written(self, direction: Direction, rows: int = 0) -> str:
         if self._level == "units":
