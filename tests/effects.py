@@ -14,6 +14,7 @@ import io
 import itertools
 import pathlib
 import tempfile
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -253,6 +254,7 @@ LOOKS = [
     (Dataset, lambda data: [seen(a) for a in data.arrays]),
     (dict, lambda d: [(k, seen(v)) for k, v in d.items()]),
     ((tuple, list), lambda items: [seen(item) for item in items]),
+    (tg.data.stream(np.ones(2)).__class__, lambda b: [(seen(batch), threading.active_count()) for batch in b]),
     (tg.data.batches(np.ones(2)).__class__, lambda b: [[seen(batch) for batch in b] for _ in range(2)]),
     ((int, float, str, bytes, bool, type(None), np.generic), lambda x: (type(x).__name__, repr(x))),
     (SimpleNamespace, lambda space: seen(vars(space))),

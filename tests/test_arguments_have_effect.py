@@ -40,6 +40,7 @@ LEFT_OUT = {
     **dict.fromkeys(["optim.Optimizer", "optimizers.Optimizer"], "bases"),
     **dict.fromkeys(["callbacks.Callback", "initializers.Initializer"], "bases without arguments"),
     **dict.fromkeys(["data.mnist", "data.read_idx"], "what they read is in tests/test_data.py"),
+    "data.Shards": "what it reads is in tests/test_streaming.py",
     "tg.check_labels": "it gives nothing; tests/test_edges.py has what it refuses",
 }  # fmt: skip
 
@@ -363,7 +364,10 @@ GIVEN = NUMPY | {
     "callbacks.LearningRateScheduler": {"schedule": [lambda epoch: 0.1 * epoch, lambda epoch: 0.2]},
     "callbacks.ModelCheckpoint": {"filepath": ["w.npz", "v-{epoch}.npz"]},
     "data.Dataset": {"arrays": [[array(4, 2), np.arange(4)]]}, "data.write_idx": {"array": [np.arange(6, dtype="u1")]},
-    "data.batches": {"arrays": [[array(7, 2), np.arange(7)]]}, "Dataset.split": {"fraction": [0.5, 0.25]},
+    "data.batches": {"arrays": [[array(7, 2), np.arange(7)]]},
+    "data.stream": {"arrays": [[array(70, 2), np.arange(70)]], "block_size": [3, 7],
+                    "window": [2, 4], "prefetch": [0, 2]},
+    "Dataset.split": {"fraction": [0.5, 0.25]},
     **{f"Model.{name}": DATA for name in ("fit", "evaluate", "predict", "train_on_batch", "test_on_batch")},
     "Model.predict_on_batch": DATA,
     "Model.summary": {"line_length": [20], "print_fn": [lambda text: print("fn", text)]},

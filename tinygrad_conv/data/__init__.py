@@ -1,4 +1,4 @@
-"""MNIST, embedded or in full, and batches of any arrays.
+"""MNIST, embedded or in full, and batches of any arrays, also of some that do not fit in memory.
 
 >>> from tinygrad_conv import data
 >>> (x_train, y_train), (x_test, y_test) = data.mnist()
@@ -11,5 +11,7 @@
 from tinygrad_conv.data._mnist import MNIST, mnist
 from tinygrad_conv.data.batching import Dataset, batches
 from tinygrad_conv.data.idx import read_idx, write_idx
+from tinygrad_conv.data.shards import Shards
+from tinygrad_conv.data.streaming import stream
 
-__all__ = ["MNIST", "Dataset", "batches", "mnist", "read_idx", "write_idx"]
+__all__ = ["MNIST", "Dataset", "Shards", "batches", "mnist", "read_idx", "stream", "write_idx"]

@@ -15,7 +15,7 @@
 What is promised, and how it is tested: ``docs/reliability.md``.
 """
 
-from .arrays import arrays_in, write_arrays
+from .arrays import Header, arrays_in, write_arrays
 from .hdf5 import datasets_in, is_of_keras, is_zipped, write_datasets
 from .holding import holding
 from .packed import unpacking
@@ -25,7 +25,7 @@ from .safetensors import tensors_in, write_tensors
 from .writing import UNFINISHED, Content, folder_for, name_of, unfinished, write
 
 __all__ = [
-    "UNFINISHED", "Content", "Expected", "arrays_in", "datasets_in", "exactly", "folder_for", "holding", "is_of_keras",
+    "UNFINISHED", "Content", "Expected", "Header", "arrays_in", "datasets_in", "exactly", "folder_for", "holding", "is_of_keras",
     "is_zipped", "name_of", "parsed", "record", "tensors_in", "unfinished", "unpacking", "value", "write",
     "write_arrays", "write_datasets", "write_tensors",
 ]  # fmt: skip

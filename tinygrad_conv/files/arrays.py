@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .reading import CHUNK, Expected
 from .writing import write
 
-__all__ = ["Entry", "arrays_in", "write_arrays"]
+__all__ = ["Entry", "Header", "arrays_in", "write_arrays"]
 
 _ENCRYPTED = 0x1
 _LONGEST_NAME = 1_000  # characters
