@@ -30,11 +30,11 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from types import MappingProxyType
-from typing import Any, ParamSpec, TypeAlias
+from typing import Annotated, Any, ParamSpec, TypeAlias
 
 import numpy as np
 
-from ..arguments import Kind, checked, described, kinds_of, several, unchecked
+from ..arguments import Kind, checked, described, integers, kinds_of, several, unchecked
 from ..errors import DeclarationError, DTypeError
 from .modes import OBSERVED, constant
 from .node import Node
@@ -208,7 +208,8 @@ class Primitive:
             forms.append(f"lambda t, n, s, p, i: rule({', '.join(fetched)})")
         return None, forms[0], forms[1]
 
-    def compiled(self, form: int) -> tuple[Rule, ...]:
+    @checked
+    def compiled(self, form: Annotated[int, integers(0, 3)]) -> tuple[Rule, ...]:
         """The rules in a form (see VJPS), compiled when first asked for: most rules of most primitives never are."""
         if not self.rules[form]:
             made: list[Any] = []

@@ -25,7 +25,7 @@ from .safetensors import tensors_in, write_tensors
 from .writing import UNFINISHED, Content, folder_for, name_of, unfinished, write
 
 __all__ = [
-    "UNFINISHED", "Content", "Expected", "Header", "arrays_in", "datasets_in", "exactly", "folder_for", "holding", "is_of_keras",
-    "is_zipped", "name_of", "parsed", "record", "tensors_in", "unfinished", "unpacking", "value", "write",
-    "write_arrays", "write_datasets", "write_tensors",
+    "UNFINISHED", "Content", "Expected", "Header", "arrays_in", "datasets_in", "exactly", "folder_for", "holding",
+    "is_of_keras", "is_zipped", "name_of", "parsed", "record", "tensors_in", "unfinished", "unpacking", "value",
+    "write", "write_arrays", "write_datasets", "write_tensors",
 ]  # fmt: skip
