@@ -331,3 +331,13 @@ def test_a_derivative_is_not_computed_in_the_precision_of_another_input(primitiv
         small = [x if j == k else (np.ceil(x) if dtype == "int8" else x).astype(dtype) for j, x in enumerate(given)]
         f = tg.grad(lambda *xs: tg.sum(primitive(*xs)), argnums=k)
         np.testing.assert_allclose(f(*small), f(*(x.astype(float) for x in small)), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("char", "?bhilBHILefdFD")
+def test_a_dtype_that_is_given_is_numpys_one_object(char):
+    """Dtypes are compared by `is` first, wherever that has to be quick."""
+    one = np.dtype(char)
+    for spelled in (one, one.name, one.type, one.newbyteorder("="), one.newbyteorder(">")):
+        assert tg.zeros(2, dtype=spelled).numpy().dtype is one
+    if one.kind == "f":
+        assert tg.nn.Dense(2, in_features=2, dtype=one.name).weight.numpy().dtype is one

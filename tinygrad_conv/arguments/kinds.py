@@ -191,7 +191,7 @@ def _dtype(kinds: str, value: Any) -> Any:
     dtype = np.dtype(value)
     if value is None or dtype.kind not in kinds:
         raise TypeError
-    return dtype.newbyteorder("=")
+    return np.dtype(dtype.type)  # in the machine's byte order, and NumPy's one object for it, which is found by `is`
 
 
 _MOST = 1_000_000  # items of an argument that is a sequence and no array

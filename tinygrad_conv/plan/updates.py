@@ -50,7 +50,7 @@ class Update:
 
     def __call__(self) -> None:
         optimizer = self.optimizer
-        arrays = self._arrays()
+        arrays = self._arrays() or self._anew()  # (not one in the other, which would hold arrays that are to be alone)
         if arrays is None:
             self._step(optimizer)
             return
@@ -70,31 +70,31 @@ class Update:
             optimizer.steps += 1
 
     def _arrays(self) -> tuple[Array, ...] | None:
-        """Each parameter, its gradient and its state; None where the optimiser had better do it."""
+        """Each parameter, its gradient and its state; None where the table was written for others."""
         optimizer = self.optimizer
         if len(self._kinds) != len(optimizer.params):
-            return self._anew()
+            return None
         arrays: list[Array] = []
         for param, state, kind in zip(optimizer.params, optimizer.state, self._kinds, strict=True):
             gradient = None if param.node is None else param.node.grad
             if gradient is None or kind is None:
                 if gradient is not kind:
-                    return self._anew()
+                    return None
                 continue
             p, g = unshared(param), gradient._array
-            if p is None or p.dtype is not kind.dtype or p.nbytes != kind.nbytes:
-                return self._anew()
-            if g.dtype is not kind.dtype or g.nbytes != kind.nbytes or type(g) is not ndarray or not g.flags.carray:
-                return self._anew()
+            if p is None or p.nbytes != kind.nbytes or g.nbytes != kind.nbytes or type(g) is not ndarray:
+                return None
+            if not (p.dtype is kind.dtype is g.dtype or p.dtype == kind.dtype == g.dtype) or not g.flags.carray:
+                return None
             arrays += (p, g)
             for name, array in kind.state:
                 if state.get(name) is not array:
-                    return self._anew()
+                    return None
                 arrays.append(array)
         return tuple(arrays)
 
     def _anew(self) -> tuple[Array, ...] | None:
-        """The same with all checks, and the table written for them."""
+        """The same with all checks, and the table written for them; None where the optimiser had better do it."""
         optimizer, self._kinds = self.optimizer, []
         arrays: list[Array] = []
         kinds: list[Kind | None] = []
