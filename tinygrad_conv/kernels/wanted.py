@@ -122,7 +122,7 @@ class use_kernels(Block):  # noqa: N801  (used like a function)
 
     >>> import tinygrad_conv as tg
     >>> with tg.use_kernels("plain") as forms:
-    ...     y = tg.max_pool2d(np.ones((1, 4, 4, 1)), 2)
+    ...     y = tg.max_pool2d(tg.ones((1, 4, 4, 1)), 2)
     >>> forms.ran
     set()
     """

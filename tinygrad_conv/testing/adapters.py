@@ -307,10 +307,11 @@ def from_keras(layer: Any) -> Function:
 
     Raises MissingExtraError where Keras does not run on this engine; DTypeError for what is none of its layers.
 
-    >>> import tinygrad_conv.keras_backend, keras  # doctest: +SKIP
-    >>> layer = keras.layers.Dense(2, activation="tanh")  # doctest: +SKIP
-    >>> layer.build((None, 3))  # doctest: +SKIP
-    >>> check_gradients(from_keras(layer), np.ones((4, 3)))  # doctest: +SKIP
+    >>> import tinygrad_conv.keras_backend, keras
+    >>> from tinygrad_conv.testing import check_gradients
+    >>> layer = keras.layers.Dense(2, activation="tanh")
+    >>> layer.build((None, 3))
+    >>> check_gradients(from_keras(layer), np.ones((4, 3)))
     """
     if not hasattr(type(layer), "_with_parameters"):
         if type(layer).__module__.partition(".")[0] == "keras" or not callable(layer):
