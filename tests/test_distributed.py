@@ -376,6 +376,54 @@ def test_fit_on_several_ranks_is_that_on_one_within_rounding(program, tmp_path):
                 np.testing.assert_allclose(values, of_b[name], rtol=1e-3, atol=1e-3)
 
 
+# Stock Keras on this engine; on one process by a plain fit.
+KERAS = """
+import json, sys
+from zlib import crc32
+import numpy as np
+import tinygrad_conv.keras_backend
+import tinygrad_conv as tg
+import keras
+from keras import layers
+
+many = tg.distributed.size() > 1
+keras.utils.set_random_seed(tg.distributed.rank())  # which rank 0's replaces
+more = [layers.BatchNormalization(), layers.Dropout(0.3)] if sys.argv[1] == "norm" else []
+net = [keras.Input((6, 6, 1)), layers.Conv2D(4, 3, activation="relu"), *more, layers.Flatten(), layers.Dense(3)]
+model = keras.Sequential([*net, layers.Softmax()])
+model.compile(keras.optimizers.Adam(0.01, clipnorm=0.5), "sparse_categorical_crossentropy", metrics=["accuracy"])
+rng = np.random.default_rng(0)
+x, y = rng.normal(size=(50, 6, 6, 1)).astype("f"), rng.integers(0, 3, 50)
+calls = [keras.callbacks.ModelCheckpoint(f"{sys.argv[2]}/{tg.distributed.rank()}.weights.h5")] if more else []
+how = {"verbose": 2, "distributed": many, "validation_split": 0.2, "callbacks": calls}
+history = model.fit(x, y, batch_size=16, epochs=3, **how).history
+weights = np.concatenate([w.ravel() for w in model.get_weights() if w.dtype.kind == "f"])
+if many:
+    from mpi4py import MPI
+    found = crc32(weights.tobytes()), history
+    assert all(other == found for other in MPI.COMM_WORLD.allgather(found)), "ranks differ"
+if not tg.distributed.rank():
+    print(json.dumps([weights.tolist(), history]))
+"""
+
+
+@pytest.mark.mpi
+@pytest.mark.skipif(find_spec("keras") is None, reason="pip install 'tinygrad-conv[keras]'")
+def test_stock_keras_fits_on_several_ranks_as_on_one(program, tmp_path):
+    path = program(KERAS)
+    (a, of_a), *others = (
+        json.loads(succeed(path, ranks, "plain", tmp_path).stdout.splitlines()[-1]) for ranks in (1, 2)
+    )
+    for b, of_b in others:
+        np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4)
+        assert of_a.keys() == of_b.keys()
+        for name, values in of_a.items():
+            np.testing.assert_allclose(values, of_b[name], rtol=1e-3, atol=1e-3)
+    done = succeed(path, 2, "norm", tmp_path)
+    assert done.stdout.count("Epoch 1/3") == 1
+    assert [path.name for path in tmp_path.glob("*.h5")] == ["0.weights.h5"]
+
+
 # `tinygrad-conv train`, killed on one rank before a step: each word of the first argument is START:RANK:STEP.
 KILLED = """
 import os, signal, sys

@@ -20,8 +20,11 @@ from keras.src.trainers.trainer import Trainer
 from keras.src.utils import traceback_utils
 from keras.src.utils.python_utils import pythonify_logs
 
+from ..distributed.joining import mean_over_ranks, own_rows, rows_of_all
+from ..distributed.world import world
 from ..engine.backward import gradients
 from ..engine.modes import no_grad
+from .ranks import average_variables, leave_to_first, share_legacy_randomness, share_variables
 from .stepping import CompiledStep
 
 __all__ = ["NumpyTrainer"]
@@ -34,28 +37,41 @@ class NumpyTrainer(Stock):  # type: ignore[misc]
     test_function: Any
     predict_function: Any
 
+    _together = False  # does each of several processes compute a part of every batch?
+
     def __init__(self) -> None:
         super().__init__()
         self.train_function = None
 
     def train_step(self, data: Any) -> Any:
         """One step on a batch, and its metrics. Write it anew for a step of your own."""
-        x, y, sample_weight = data_adapter_utils.unpack_x_y_sample_weight(data)
+        x, y, sample_weight = whole = data_adapter_utils.unpack_x_y_sample_weight(data)
+        if self._together:
+            rows = own_rows(_size(x))
+            x, y, sample_weight = tree.map_structure(lambda part: None if part is None else part[rows], whole)
         y_pred = self(x, training=True) if self._call_has_training_arg else self(x)
         loss = self._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
-        self._loss_tracker.update_state(backend.core.stop_gradient(loss), sample_weight=_size(x))
+        tracked = backend.core.stop_gradient(loss)
+        if self._together:
+            (tracked,) = mean_over_ranks(tracked, count=_size(x))
+        self._loss_tracker.update_state(tracked, sample_weight=_size(whole[0]))
         if self.optimizer is not None:
             loss = self.optimizer.scale_loss(loss)
         weights = self.trainable_weights
         if weights:
             found = gradients(loss, [weight.value for weight in weights])
+            if self._together:
+                there = iter(mean_over_ranks(*(g for g in found if g is not None), count=_size(x)))
+                found = [g if g is None else next(there) for g in found]
             with no_grad():
                 self.optimizer.apply(found, weights)
         else:
             warnings.warn("The model does not have any trainable weights.", stacklevel=2)
         with no_grad():
             y_pred = tree.map_structure(backend.core.stop_gradient, y_pred)
-            return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+            if self._together:
+                y_pred = tree.map_structure(rows_of_all, y_pred)
+            return self.compute_metrics(whole[0], whole[1], y_pred, sample_weight=whole[2])
 
     def make_train_function(self, force: bool = False) -> Any:
         if self.train_function is not None and not force:
@@ -100,8 +116,13 @@ class NumpyTrainer(Stock):  # type: ignore[misc]
         callbacks: Any = None, validation_split: float = 0.0, validation_data: Any = None, shuffle: bool = True,
         class_weight: Any = None, sample_weight: Any = None, initial_epoch: int = 0, steps_per_epoch: Any = None,
         validation_steps: Any = None, validation_batch_size: Any = None, validation_freq: Any = 1,
+        distributed: bool = False,
     ) -> Any:  # fmt: skip
         self._assert_compile_called("fit")
+        before, self._together = self._together, distributed and world().size > 1
+        if self._together:
+            share_legacy_randomness()
+            verbose, callbacks = leave_to_first(verbose, callbacks)
         most = config.max_epochs()
         if most and most < epochs:
             warnings.warn(f"Limiting epochs to {most}", stacklevel=2)
@@ -117,13 +138,16 @@ class NumpyTrainer(Stock):  # type: ignore[misc]
         )  # fmt: skip
         self._symbolic_build(iterator=batches)
         batches.reset()
+        more = self.optimizer.variables if self.optimizer is not None else []
+        if self._together:
+            share_variables([*self.variables, *more])
         if not isinstance(callbacks, callbacks_module.CallbackList):
             callbacks = callbacks_module.CallbackList(
                 callbacks, add_history=True, add_progbar=verbose != 0, verbose=verbose, epochs=epochs,
                 steps=batches.num_batches, model=self,
             )  # fmt: skip
         self.stop_training = False
-        self.make_train_function()
+        self.make_train_function(force=before != self._together)
         callbacks.on_train_begin()
         epoch_logs: dict[str, Any] = {}
         for epoch in range(self._initial_epoch or initial_epoch, epochs):
@@ -136,6 +160,8 @@ class NumpyTrainer(Stock):  # type: ignore[misc]
                 callbacks.on_train_batch_end(end, logs)
                 if self.stop_training:
                     break
+            if self._together:
+                average_variables(self.non_trainable_variables)
             epoch_logs = dict(pythonify_logs(self._get_metrics_result_or_logs(logs)))
             if validation_data is not None and self._should_eval(epoch, validation_freq):
                 epoch_logs |= self._validate(
