@@ -72,8 +72,9 @@ OF_IMAGES = (
     "Conv2D(3, 3)", "Conv2D(4, 2, strides=2, padding='same', activation='relu')", "Conv2D(2, 3, dilation_rate=2)",
     "Conv2D(4, (2, 3), groups=2, use_bias=False)", "Conv2DTranspose(3, 3, strides=2, padding='same')",
     "Conv2DTranspose(2, 2, activation='tanh')", "MaxPooling2D(2, padding='same')",
-    "AveragePooling2D((2, 1), strides=1)", "AveragePooling2D(3, strides=2, padding='same')", "MaxPooling2D(3, strides=1)",
-    "BatchNormalization()", "BatchNormalization(momentum=0.5, scale=False)", "LayerNormalization()", "Rescaling(0.5, -1.0)",
+    "AveragePooling2D((2, 1), strides=1)", "AveragePooling2D(3, strides=2, padding='same')",
+    "MaxPooling2D(3, strides=1)", "BatchNormalization()", "BatchNormalization(momentum=0.5, scale=False)",
+    "LayerNormalization()", "Rescaling(0.5, -1.0)",
 )  # fmt: skip
 OF_SERIES = (
     "Conv1D(3, 2)", "Conv1D(4, 3, padding='causal', dilation_rate=2)", "MaxPooling1D(2)",
