@@ -156,8 +156,9 @@ def computed(K, case):
     if y.dtype.kind == "f":
         y = y.astype(np.float32).astype(np.float64)
     weights = rng.uniform(0.5, 2.0, 5 * n).astype(np.float32) if case["weighted"] else None
-    start = [
-        rng.uniform(0.1, 0.6, w.shape) * rng.choice([1, 1 if w.ndim == 1 else -1], w.shape) for w in model.get_weights()
+    start = [  # small, so that no probability is one that Keras clips
+        rng.uniform(0.1, 0.6, w.shape) if w.ndim == 1 else rng.uniform(-0.15, 0.15, w.shape)
+        for w in model.get_weights()
     ]
 
     def batch(k):

@@ -328,6 +328,14 @@ def test_accuracy_is_chosen_by_shapes(units, activation, labels, loss, kind):
     assert model.evaluate(x, labels, return_dict=True)["accuracy"] == pytest.approx(hits.mean())
 
 
+def test_thresholds_are_those_of_what_the_model_puts_out():
+    """Keras compares logits with 0.5, too, if the model puts out logits."""
+    model = keras.Sequential([keras.Input((1,)), layers.Dense(1, kernel_initializer="ones")])
+    model.compile("sgd", losses.BinaryCrossentropy(from_logits=True), metrics=["accuracy"])
+    x = np.array([[-1.0], [0.2], [0.4], [0.6]])
+    assert model.evaluate(x, x > 0, return_dict=True)["accuracy"] == 0.5
+
+
 def test_binary_accuracy_asks_for_the_label_itself():
     assert metrics.BinaryAccuracy()([[1.0], [0.0], [0.7]], [[0.9], [0.9], [0.9]]) == pytest.approx(1 / 3)
 

@@ -222,12 +222,13 @@ class Trainer:
         return None if self.loss.from_logits else self.model.ending(self.loss.activation)
 
     def count(self, batch: Batch, outputs: Tensor) -> None:
-        """Update the metrics. Accuracies read logits as they are; the others get probabilities."""
+        """Update the metrics with what the model puts out. Where its last activation was left out, accuracies read the
+        logits, and the others get probabilities."""
         raw, probabilities = outputs._array, None
         for metric in self.metrics:
             given: dict[str, Any] = {"sample_weight": batch.weights} if metric in self.weighted else {}
             if isinstance(metric, metrics.OfOutputs) and metric.on_logits:
-                metric.update_state(batch.y, raw, **given, logits=self.one.on_logits)
+                metric.update_state(batch.y, raw, **given, logits=self.one.last is not None)
                 continue
             if probabilities is None:
                 activation = _ACTIVATIONS[self.loss.activation] if self.one.last is not None else np.asarray
