@@ -117,22 +117,27 @@ class Tensor(ArrayMethods["Tensor"]):
 
     @property
     def shape(self) -> Shape:
+        """The sizes along the axes."""
         return self._array.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """The numbers' dtype, NumPy's."""
         return self._array.dtype
 
     @property
     def ndim(self) -> int:
+        """How many axes there are."""
         return self._array.ndim
 
     @property
     def size(self) -> int:
+        """How many elements there are."""
         return self._array.size
 
     @property
     def nbytes(self) -> int:
+        """How many bytes the elements take."""
         return self._array.nbytes
 
     @property

@@ -50,6 +50,7 @@ class Weight:
 
     @property
     def size(self) -> int:
+        """How many numbers it will hold."""
         return math.prod(self.shape)
 
 

@@ -93,10 +93,12 @@ class Draw:
     # -- structure -------------------------------------------------------------------------------------------------
 
     def integer(self, low: int, high: int) -> int:
+        """An integer from low to high, both possible; the least is the simplest."""
         self.choices.append(self._integer(low, high))
         return self.choices[-1]
 
     def boolean(self) -> bool:
+        """False or True."""
         return bool(self.integer(0, 1))
 
     def choice(self, options: Annotated[Sequence[T], LATER]) -> T:
@@ -104,6 +106,7 @@ class Draw:
         return options[self.integer(0, len(options) - 1)]
 
     def shape(self, min_ndim: Axes = 0, max_ndim: Axes = 3, min_side: Count = 0, max_side: Count = 4) -> Shape:
+        """A shape: the number of its axes, and each size, are from the least to the most given."""
         return tuple(self.integer(min_side, max_side) for _ in range(self.integer(min_ndim, max_ndim)))
 
     def broadcastable(self, shape: ShapeLike) -> Shape:
@@ -220,41 +223,50 @@ class Draw:
         return tuple(self.array(s, low, high) for s, (low, high) in zip(shapes, domains, strict=True)), {}
 
     def plain_sample(self, **params: Any) -> Sample:
+        """An array of any shape, with these keywords."""
         return (self.array(self.shape()),), params
 
     def axis(self, ndim: Size) -> int:
+        """An axis of so many, counted from either end."""
         return self.integer(-ndim, ndim - 1)
 
     def axis_sample(self, **params: Any) -> Sample:
+        """An array of at least one axis, and an `axis` of it."""
         shape = self.shape(min_ndim=1, min_side=1)
         return (self.array(shape),), {**params, "axis": self.axis(len(shape))}
 
     def reduction_sample(self, nonempty: bool = False) -> Sample:
+        """An array, and the `axis` and `keepdims` of a reduction; with `nonempty` no size is 0."""
         shape = self.shape(min_side=1 if nonempty else 0)
         axes = tuple(k - len(shape) * self.integer(0, 1) for k in range(len(shape)) if self.boolean())
         axis: Any = self.choice([None, axes, axes[0] if axes else None])
         return (self.array(shape),), {"axis": axis, "keepdims": self.boolean()}
 
     def reshape_sample(self) -> Sample:
+        """An array, and a `shape` for as many elements, with -1 or without."""
         shape = self.shape(max_ndim=4, min_side=1)
         order = [shape[k] for k in range(len(shape)) if not self.boolean()]
         rest = math.prod(shape) // math.prod(order) if order else math.prod(shape)
         return (self.array(shape),), {"shape": self.choice([(*order, rest), (rest, *order), (-1,)])}
 
     def permutation_sample(self) -> Sample:
+        """An array, and its `axes` in another order, or None."""
         shape = self.shape()
         axes: Any = tuple(int(k) for k in self.rng.permutation(len(shape)))
         return (self.array(shape),), {"axes": self.choice([axes, None])}
 
     def broadcast_sample(self) -> Sample:
+        """An array, and a `shape` to which it broadcasts."""
         whole = self.shape()
         return (self.array(self.broadcastable(whole)),), {"shape": whole}
 
     def sum_to_sample(self) -> Sample:
+        """An array, and a `shape` that broadcasts to its own."""
         whole = self.shape()
         return (self.array(whole),), {"shape": self.broadcastable(whole)}
 
     def concat_sample(self) -> Sample:
+        """One to three arrays that can be joined along an `axis`."""
         shape = self.shape(min_ndim=1)
         axis = self.axis(len(shape))
         parts = []
@@ -265,6 +277,7 @@ class Draw:
         return tuple(parts), {"axis": axis}
 
     def pad_sample(self) -> Sample:
+        """An array, and `pairs`: how much comes before and behind, along each axis."""
         shape = self.shape()
         return (self.array(shape),), {"pairs": tuple((self.integer(0, 2), self.integer(0, 2)) for _ in shape)}
 
@@ -293,21 +306,25 @@ class Draw:
         return tuple(parts)
 
     def index_sample(self) -> Sample:
+        """An array, and an `index` of it."""
         shape = self.shape(min_ndim=1)
         return (self.array(shape),), {"index": self.index(shape)}
 
     def scatter_sample(self) -> Sample:
+        """Values for the places that an `index` picks of an array of `shape`."""
         shape = self.shape(min_ndim=1)
         index = self.index(shape)
         return (self.array(np.empty(shape)[index].shape),), {"index": index, "shape": shape}
 
     def set_sample(self) -> Sample:
+        """An array, and values that broadcast to the places that an `index` picks."""
         shape = self.shape(min_ndim=1)
         index = self.index(shape)
         value = self.broadcastable(np.empty(shape)[index].shape)
         return (self.array(shape), self.array(value)), {"index": index}
 
     def matrix_sample(self) -> Sample:
+        """Matrices, and the number `k` of a diagonal."""
         shape = (*self.shape(max_ndim=1), self.integer(1, 4), self.integer(1, 4))
         return (self.array(shape),), {"k": self.integer(-2, 2)}
 
@@ -317,14 +334,17 @@ class Draw:
         return self.laid_out(matmul(u * self.rng.uniform(1, 2, (*batch, 1, n)), v))
 
     def square_sample(self) -> Sample:
+        """Well-conditioned square matrices."""
         return (self.well_conditioned(self.integer(1, 3), self.shape(max_ndim=1)),), {}
 
     def solve_sample(self) -> Sample:
+        """Well-conditioned square matrices, and right-hand sides."""
         n, batch = self.integer(1, 3), self.shape(max_ndim=1)
         b = self.array((*self.broadcastable(batch), n, self.integer(1, 3)))
         return (self.well_conditioned(n, batch), b), {}
 
     def matmul_sample(self) -> Sample:
+        """Two stacks of matrices that can be multiplied."""
         batch, (n, k, m) = self.shape(max_ndim=2), (self.integer(0, 3) for _ in range(3))
         left, right = batch, self.broadcastable(batch)
         if self.boolean():
@@ -332,6 +352,7 @@ class Draw:
         return (self.array((*left, n, k)), self.array((*right, k, m))), {}
 
     def contract_sample(self) -> Sample:
+        """Two arrays, and `terms`: the letters of their axes, and of the result's."""
         sizes = {c: self.integer(1, 3) for c in "abcd"}
         a = "".join(c for c in "abc" if self.boolean())
         b = "".join(c for c in "dcb" if self.boolean())
@@ -339,6 +360,7 @@ class Draw:
         return (self.array(tuple(sizes[c] for c in a)), self.array(tuple(sizes[c] for c in b))), {"terms": (a, b, out)}
 
     def standardize_sample(self) -> Sample:
+        """An array, the `axes` to normalise along, and `epsilon`."""
         shape = self.shape(min_ndim=1, min_side=2)
         axes = tuple(k for k in range(len(shape)) if self.boolean()) or (len(shape) - 1,)
         return (self.array(shape),), {"axes": axes, "epsilon": 0.01}
