@@ -10,7 +10,7 @@ from .networks import BATCHES, SIDES
 OURS = ("plain", "plain compiled", "fast", "compiled")
 COMPILER = ("torch.compile",)  # takes a quarter of a minute to start, so for two workloads only
 TORCH = ("torch", "torch channels_last")
-AT_ALL_CORES = {"cnn", "resblock", "vgg", "epoch"}  # run so too, besides at one thread
+AT_ALL_CORES = {"cnn", "resblock", "vgg", "epoch", "keras"}  # run so too, besides at one thread
 OTHERS = ("jax", "keras torch", "keras jax", "mygrad", "autograd", "floor")
 
 
@@ -54,6 +54,10 @@ WORKLOADS = {
     "epoch": Workload(
         "Keras' simple convnet through the 60,000 images of MNIST, batch 128: a whole process, data loading included",
         "epoch", ("60000",), ("plain", "fast", "keras torch", "keras jax"),
+    ),
+    "keras": Workload(
+        "the same epoch by stock Keras, on [this engine](keras-backend.md) and on its own backends",
+        "epoch", ("60000",), ("keras plain", "keras fast", "keras torch", "keras jax"),
     ),
     "gradcheck": Workload(
         "a small convolution checked to second order, each library with its own checker", "gradcheck", ("gradcheck",),

@@ -16,7 +16,7 @@ import tinygrad_conv as tg
 from tinygrad_conv.errors import ArgumentError, DTypeError, ShapeError
 from tinygrad_conv.kernels import conv as conv_kernels
 from tinygrad_conv.kernels import pool as pool_kernels
-from tinygrad_conv.kernels import scratch
+from tinygrad_conv.kernels import scratch, selecting
 from tinygrad_conv.kernels.geometry import conv_window, pool_window, transpose_window
 from tinygrad_conv.kernels.window import Window
 from tinygrad_conv.testing.checks import check_gradients
@@ -1012,3 +1012,34 @@ def test_any_pooling_works_or_its_advice_does(n, k, s, d, before, after):
         assert options
         for advice in options:
             tg.max_pool1d(**follow(advice, arguments))
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# One of two numbers
+
+
+OTHERS = (
+    0, 0.0, -0.0, False, 0j, 1.5, 10**4, np.float32(0), np.float64(0), np.float32(-0.0), np.int64(3), np.array(0),
+    np.array(0.0, "f"), [0.0], np.arange(90.0), np.arange(90.0, dtype="f"), np.ones((3, 1, 120, 90), "f"),
+)  # fmt: skip
+
+
+@settings(max_examples=100)
+@given(
+    st.sampled_from(["float32", "float64", "float16", ">f4", "int64", "complex64"]),
+    st.sampled_from(range(len(OTHERS))),
+    st.sampled_from(sorted(LAYOUTS)), st.booleans(), st.booleans(), st.integers(0, 99),
+)  # fmt: skip
+def test_where_is_numpys_to_the_bit(dtype, other, layout, first, wide, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((120, 90)).astype(dtype)
+    if x.dtype.kind == "f":
+        x[rng.random(x.shape) < 0.2] = rng.choice([np.nan, -np.nan, np.inf, -np.inf, -0.0], 1)
+    x = LAYOUTS[layout](x)
+    condition = LAYOUTS[layout](rng.random((120, 90)) < 0.5)
+    condition = np.broadcast_to(condition, (2, 120, 90)) if wide else condition
+    pair = (OTHERS[other], x) if first else (x, OTHERS[other])
+    expected, found = np.where(condition, *pair), selecting.where(condition, *pair)
+    assert found.dtype == expected.dtype
+    assert found.shape == expected.shape
+    assert found.tobytes() == expected.tobytes()

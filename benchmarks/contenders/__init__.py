@@ -27,7 +27,7 @@ class Contender:
 
     @property
     def ours(self) -> bool:
-        return self.module == "ours"
+        return self.module == "ours" or self.environment.get("KERAS_BACKEND") == "tinygrad_conv"
 
     @property
     def plain(self) -> bool:
@@ -60,6 +60,14 @@ CONTENDERS = {
         Contender("torch channels_last", "torch", "channels_last", ("torch",)),
         Contender("torch.compile", "torch", "compiled", ("torch",), {"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}),
         Contender("jax", "jax", "", ("jax",), {"JAX_PLATFORMS": "cpu"}),
+        Contender(
+            "keras plain",
+            "keras",
+            "",
+            ("keras",),
+            {"KERAS_BACKEND": "tinygrad_conv", "TINYGRAD_CONV_KERNELS": "plain"},
+        ),
+        Contender("keras fast", "keras", "", ("keras", "numba"), {"KERAS_BACKEND": "tinygrad_conv"}),
         Contender("keras torch", "keras", "", ("keras", "torch"), {"KERAS_BACKEND": "torch"}),
         Contender("keras jax", "keras", "", ("keras", "jax"), {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}),
         Contender("mygrad", "mygrad", "", ("mygrad",)),

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
+
+if os.environ.get("KERAS_BACKEND") == "tinygrad_conv":
+    import tinygrad_conv.keras_backend  # noqa: F401  (before Keras)
 
 import keras
 from keras import layers

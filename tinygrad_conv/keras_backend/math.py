@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from scipy import signal, special
+from keras.src.utils.module_utils import scipy as whole  # imported when it is asked
 
 from ..engine.primitive import elementwise
 from ..ops.elementwise import erf as _erf
@@ -76,12 +76,16 @@ def _of_pair(transform: Any, x: Any) -> Any:
 
 @elementwise(lambda x: -2 / math.sqrt(math.pi) * exp(-square(x)))
 def _erfc(x: Any) -> Any:
-    return special.erfc(x)
+    return whole.special.erfc(x)
 
 
 @elementwise(lambda y: math.sqrt(math.pi) / 2 * exp(square(y)), domain=(-0.9, 0.9))
 def _erfinv(x: Any) -> Any:
-    return special.erfinv(x)
+    return whole.special.erfinv(x)
+
+
+def _get_window(name: str, length: int) -> Any:
+    return whole.signal.get_window(name, length)
 
 
 def _stft(x: Any, window: Any, nperseg: int, noverlap: int, nfft: int, **_: Any) -> tuple[Any, ...]:
@@ -92,7 +96,7 @@ def _stft(x: Any, window: Any, nperseg: int, noverlap: int, nfft: int, **_: Any)
 
 
 scipy = SimpleNamespace(
-    signal=SimpleNamespace(stft=_stft, get_window=signal.get_window),
+    signal=SimpleNamespace(stft=_stft, get_window=_get_window),
     special=SimpleNamespace(erfc=_erfc, erfinv=_erfinv),
 )
 
@@ -104,7 +108,7 @@ def istft(
     real, imaginary = map(convert_to_tensor, x)
     parts = np.fft.irfft(real + 1j * imaginary, fft_length).astype(real.dtype)
     if window is not None:
-        shape = convert_to_tensor(signal.get_window(window, sequence_length) if isinstance(window, str) else window)
+        shape = convert_to_tensor(_get_window(window, sequence_length) if isinstance(window, str) else window)
         if shape.shape != (sequence_length,):
             raise ValueError(
                 f"The shape of `window` must be equal to [sequence_length]. Received: window shape={shape.shape}"
