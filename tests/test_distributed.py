@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 import tinygrad_conv as tg
 from tinygrad_conv.distributed.totals import Bucket, buckets
+from tinygrad_conv.engine.backward import LISTENERS
 from tinygrad_conv.errors import ArgumentError, DTypeError, GraphError, ShapeError
 
 ROOT = Path(__file__).parents[1]
@@ -142,6 +143,37 @@ def test_dropout_of_a_part_is_its_own_and_later_draws_do_not_depend_on_it():
     assert len({mask.tobytes() for mask in masks[:4]}) == 4
 
 
+@given(st.integers(0, 2**32))
+def test_a_pass_tells_each_gradient_once_and_whole(seed):
+    """In a drawn graph that uses leaves several times, or not: what is told is what ends in .grad."""
+    rng = np.random.default_rng(seed)
+    leaves = [tg.Tensor(rng.normal(size=3), requires_grad=True) for _ in range(5)]
+    values = list(leaves)
+    for _ in range(rng.integers(1, 12)):
+        a, b = (values[k] for k in rng.integers(len(values), size=2))
+        values.append([tg.multiply, tg.add, lambda a, b: tg.where(a > 0, a, b), tg.maximum][rng.integers(4)](a, b))
+    told = {}
+
+    class Listening:
+        def complete(self, leaf, gradient):
+            assert leaf not in told
+            assert leaf.grad is None
+            told[leaf] = gradient.copy()
+
+        def over(self):
+            assert all(leaf.grad is not None for leaf in told)
+
+    listener = Listening()
+    LISTENERS.append(listener)
+    try:
+        values[-1].sum().backward()
+    finally:
+        LISTENERS.remove(listener)
+    found = {leaf.node: leaf.grad.numpy() for leaf in leaves if leaf.grad is not None}
+    assert told.keys() == found.keys()
+    assert all(np.array_equal(told[node], found[node]) for node in told)
+
+
 def test_wrong_use_is_refused():
     w = tg.nn.Parameter([1.0])
     with pytest.raises(DTypeError, match=r"an optimizer of tg\.optim with its parameters, got"):
@@ -217,6 +249,7 @@ from zlib import crc32
 import numpy as np
 import tinygrad_conv as tg
 from tinygrad_conv import nn, optim
+from tinygrad_conv.distributed import totals
 
 def net(rng, exact):
     layers = []
@@ -247,9 +280,10 @@ def weights(seed, how):
         lambda p: optim.RMSprop(p, lr=0.01), lambda p: optim.Adagrad(p, lr=0.05),
     ]
     optimizer = kinds[rng.integers(len(kinds))](params)
+    totals.LARGEST = int(rng.choice([64, 1 << 22]))  # bytes of a bucket: many, or one
     if how != "plain":
         optimizer = tg.distributed.Optimizer(optimizer, model, reduction=how)
-    clip, compiled = rng.random() < 0.5, rng.random() < 0.5
+    clip, compiled, twice = rng.random(3) < 0.5
 
     def backward(x, y):
         loss = tg.softmax_cross_entropy(model(x), y)
@@ -263,6 +297,8 @@ def weights(seed, how):
         optimizer.zero_grad()
         for xs, ys in optimizer.parts(xb, yb) if how != "plain" else [(xb, yb)]:
             learn(xs, ys)
+            if twice:  # more is added to gradients that may be on their way already
+                (params[0] * params[0]).sum().backward()
             share = float((ys == 0).mean())
             if share:
                 (sometimes.sum() * share).backward()

@@ -15,6 +15,7 @@ from ..engine.tensor import Tensor, wrap
 from ..errors import ArgumentError, DTypeError, GraphError, ShapeError
 from ..kernels.threads import blas_on_one
 from .agreeing import agree, generators_of, share
+from .sending import Sending
 from .totals import Array, buckets
 from .world import world
 
@@ -93,16 +94,22 @@ class Optimizer(Checked):
         self._notes: tuple[float, ...] = ()  # on the part that is being computed
         if self.is_alone:
             return
-        buffers = [] if model is None else [buffer for buffer in model.buffers() if buffer.dtype.kind in "fc"]
-        self._tensors: list[Tensor] = [*inner.params, *buffers]
+        self._buffers: list[Tensor] = []
+        if model is not None:
+            self._buffers += [buffer for buffer in model.buffers() if buffer.dtype.kind in "fc"]
+        self._tensors: list[Tensor] = [*self._buffers, *inner.params]  # backward ends with the first parameters
         self._generators = generators_of(model)
         if self._world.comm is not None:
             agree(self._world, inner, _names(self._tensors, model), self._tensors, (reduction, self._shards))
             self.share()
-        # Besides gradients: the weight of the parts, how many notes, these, and who has a gradient of each parameter.
-        self._said = np.zeros(2 + NOTES + len(inner.params))
+        # Besides gradients: the weight of the parts, were gradients changed after they were sent, how many notes there
+        # are, these, and who has a gradient of each parameter.
+        self._said = np.zeros(3 + NOTES + len(inner.params))
         self._buckets = buckets([(self._said.shape, self._said.dtype), *((t.shape, t.dtype) for t in self._tensors)])
-        self._before: list[Array] = []  # of buffers
+        self._part: list[Array | None] = []  # the last one
+        first = 1 + len(self._buffers)
+        numbers = {param.node: first + k for k, param in enumerate(inner.params) if param.node is not None}
+        self._sending = Sending(self._world, self._buckets, numbers)
 
     @property
     def params(self) -> list[Tensor]:
@@ -173,17 +180,30 @@ class Optimizer(Checked):
         cuts = [n * k // self._shards for k in range(self._shards + 1)]
         if any(param.node is not None and param.node.grad is not None for param in self.params):
             raise GraphError("parts: expected no gradients before a batch, got some: call zero_grad() before")
-        buffers = self._tensors[len(self.params) :]
-        before = [buffer._array for buffer in buffers]
+        before = [buffer._array for buffer in self._buffers]
         for k in range(rank * own, (rank + 1) * own):
             rows = slice(cuts[k], cuts[k + 1])
-            for buffer, array in zip(buffers, before, strict=True):
+            for buffer, array in zip(self._buffers, before, strict=True):
                 buffer._array = array
-            if rows.start < rows.stop:
-                with _started(self._generators, self.steps, k), _as_anywhere(self.reduction):
+            weight = (rows.stop - rows.start) / n
+            if weight:
+                with _started(self._generators, self.steps, k), self._while_computed(weight):
                     part = tuple(array[rows] for array in arrays)
                     yield part[0] if len(part) == 1 else part
-            self._add((rows.stop - rows.start) / n)
+            self._add(weight)
+
+    @contextmanager
+    def _while_computed(self, weight: float) -> Iterator[None]:
+        """A part of an ordered sum is rounded in one way: on one thread, and as a step is written, since replays of a
+        compiled one may be rounded differently than its first call. Of another, gradients are sent as they come."""
+        if self.reduction == "ordered":
+            with blas_on_one(), mode(as_written=True):
+                yield
+        elif len(self._buckets) == 1:
+            yield
+        else:
+            with self._sending.during(weight):
+                yield
 
     def note(self, *numbers: float) -> None:
         """Means over the part that is being computed, such as its loss; after `step`, `noted` has those of the batch.
@@ -230,17 +250,12 @@ class Optimizer(Checked):
         if self._world.comm is not None:
             of = f" with {self._examples} examples" if self._examples else ""
             self._world.meet(f"makes step {self._steps}{of}")
-            if self.reduction == "mean":
-                for request in [bucket.begin(self._world) for bucket in self._buckets]:
-                    request.Wait()
-            else:
-                for bucket in self._buckets:
-                    bucket.over_ranks(self._world)
-        totals: list[Any] = [None] * (1 + len(self._tensors))
-        for bucket in self._buckets:
-            bucket.take(totals)
+        totals = self._totals()
+        if totals[0][1]:  # on some rank
+            self._sending.add(self._part, self._weight)
+            totals = self._totals()
         self._done, self._examples, self._averaged = 0, 0, True
-        (weight, count, *notes), arrays = totals[0][: 2 + NOTES], totals[1:]
+        (weight, _, count, *notes), arrays = totals[0][: 3 + NOTES], totals[1:]
         self.noted = tuple(map(float, notes[: round(count)]))
         if abs(weight - 1) > 1e-6:
             raise GraphError(
@@ -253,7 +268,7 @@ class Optimizer(Checked):
                 tensor._array = array
             else:
                 node.grad = wrap(array, None)
-        for param, having in zip(self.params, totals[0][2 + NOTES :], strict=True):
+        for param, having in zip(self.params, totals[0][3 + NOTES :], strict=True):
             if not having and param.node is not None:  # nobody has used it, so the optimiser leaves it alone
                 param.node.grad = None
 
@@ -267,20 +282,29 @@ class Optimizer(Checked):
     def _begin_anew(self) -> None:
         self._averaged = False
 
+    def _totals(self) -> list[Any]:
+        """The sums over all ranks."""
+        if self._world.comm is not None and self.reduction == "mean":
+            self._sending.finish()
+        elif self._world.comm is not None:
+            for bucket in self._buckets:
+                bucket.over_ranks(self._world)
+        totals: list[Any] = [None] * (1 + len(self._tensors))
+        for bucket in self._buckets:
+            bucket.take(totals)
+        return totals
+
     def _add(self, weight: float) -> None:
         """What this rank has computed is one part of the batch; its gradients are forgotten here."""
-        arrays: list[Array | None] = [self._said]
         self._said.fill(0)
-        self._said[: 2 + len(self._notes)] = 1, len(self._notes), *self._notes
-        for place, tensor in enumerate(self._tensors, 2 + NOTES):
-            if (node := tensor.node) is None:
-                arrays.append(tensor._array)
-                continue
-            arrays.append(None if node.grad is None else node.grad._array)
+        self._said[: 3 + len(self._notes)] = 1, self._sending.is_stale(), len(self._notes), *self._notes
+        self._part, self._weight = [self._said, *(buffer._array for buffer in self._buffers)], weight
+        for place, param in enumerate(self.params, 3 + NOTES):
+            node: Any = param.node
+            self._part.append(None if node.grad is None else node.grad._array)
             self._said[place] = node.grad is not None
             node.grad = None
-        for bucket in self._buckets:
-            bucket.add(arrays, weight)
+        self._sending.add(self._part, weight)
         self._done, self._notes = self._done + 1, ()
 
     def _assumed(self, named: Set[str]) -> Set[str]:
@@ -307,17 +331,6 @@ def _started(generators: Sequence[np.random.Generator], step: int, part: int) ->
     finally:
         for generator, state in zip(generators, before, strict=True):
             generator.bit_generator.state = state
-
-
-@contextmanager
-def _as_anywhere(reduction: str) -> Iterator[None]:
-    """In this block a part of an ordered sum is rounded in one way: on one thread, and as a step is written, since
-    replays of a compiled one may be rounded differently than its first call."""
-    if reduction == "mean":
-        yield
-    else:
-        with blas_on_one(), mode(as_written=True):
-            yield
 
 
 def _names(tensors: Sequence[Tensor], model: nn.Module | None) -> list[str]:

@@ -23,6 +23,11 @@ LARGEST = 1 << 22  # bytes of a bucket: its message travels while the next one i
 class Bucket:
     """Some arrays of one dtype, each called by a number.
 
+    Attributes
+    ----------
+    places : number -> where it lies, and its shape
+    missing : those that were not put yet, of the part that is being added
+
     The parts are added as a balanced tree: 1 + 2, 3 + 4, then both, and so on. With a power of two of parts on each
     rank this is a subtree of the tree over all parts, which `over_ranks` completes. So the sum is the same to the bit
     however many ranks share the parts.
@@ -30,28 +35,36 @@ class Bucket:
 
     def __init__(self, arrays: Sequence[tuple[int, tuple[int, ...], np.dtype[Any]]]) -> None:
         self.dtype = _carried(arrays[0][2])
-        self._places: list[tuple[int, slice, tuple[int, ...]]] = []
+        self.places: dict[int, tuple[slice, tuple[int, ...]]] = {}
         start = 0
         for number, shape, _ in arrays:
             count = int(np.prod(shape))
-            self._places.append((number, slice(start, start + count), shape))
+            self.places[number] = slice(start, start + count), shape
             start += count
+        self.missing = set(self.places)  # of the part that is being added
         self._size, self._parts = start, 0
         self._sums: list[Array] = []  # of 1, 2, 4, ... parts
         self._free = np.empty(start, self.dtype)
 
+    def put(self, number: int, array: Array | None, weight: float) -> bool:
+        """One array of a part, times `weight`; zeros for None. Is the part complete?"""
+        place, shape = self.places[number]
+        here = self._free[place].reshape(shape)
+        if array is None:
+            here.fill(0)
+        elif weight == 1:
+            np.copyto(here, array)
+        else:
+            np.multiply(array, weight, out=here, dtype=self.dtype)
+        self.missing.discard(number)
+        return not self.missing
+
     def add(self, arrays: Sequence[Array | None], weight: float) -> None:
-        """One part: each array times `weight`; zeros for None."""
-        total = self._free
-        for number, place, shape in self._places:
-            here, array = total[place].reshape(shape), arrays[number]
-            if array is None:
-                here.fill(0)
-            elif weight == 1:
-                np.copyto(here, array)
-            else:
-                np.multiply(array, weight, out=here, dtype=self.dtype)
-        level = 0
+        """One part: those of its arrays that were not put yet."""
+        for number in list(self.missing):
+            self.put(number, arrays[number], weight)
+        self.missing = set(self.places)
+        level, total = 0, self._free
         while self._parts >> level & 1:
             np.add(self._sums[level], total, out=total)
             level += 1
@@ -67,7 +80,7 @@ class Bucket:
 
     def begin(self, world: World) -> Any:
         """Start the sum over ranks, in the order that MPI likes; what is returned is to be waited for."""
-        return world.comm.Iallreduce(world.in_place, self.total)
+        return world.background.Iallreduce(world.in_place, self.total)
 
     def over_ranks(self, world: World) -> None:
         """The sum over ranks, as the upper part of the tree. Their number is a power of two."""
@@ -80,7 +93,7 @@ class Bucket:
 
     def take(self, into: list[Array | None]) -> None:
         """Copy the sums out, and begin anew."""
-        for number, place, shape in self._places:
+        for number, (place, shape) in self.places.items():
             into[number] = self.total[place].reshape(shape).copy()
         self._parts = 0
 

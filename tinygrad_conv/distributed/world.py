@@ -30,15 +30,18 @@ class World:
     ----------
     rank, size : int
         This process' number, from 0, and how many there are.
-    comm : mpi4py's communicator, this library's own; None alone
+    comm, background : mpi4py's communicators, this library's own; None alone
+        The second is for sums that are under way while other messages are exchanged.
     """
 
     def __init__(self, mpi: Any = None) -> None:
         self.rank, self.size, self._mpi = 0, 1, mpi
         self.comm: Any = None
+        self.background: Any = None
         if mpi is None or mpi.COMM_WORLD.size == 1:
             return
         self.comm = mpi.COMM_WORLD.Dup()  # the user's own messages are none of ours
+        self.background = mpi.COMM_WORLD.Dup()
         self.rank, self.size = self.comm.rank, self.comm.size
         self._both = np.zeros(2, np.int64)  # given to MPI: it lives as long as the world
         self._ends_all()

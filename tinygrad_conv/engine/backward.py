@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..arguments import checked
 from ..errors import DTypeError, GraphError, ShapeError
-from .modes import constant, mode
-from .node import Node, accumulate_grad
+from .modes import constant, mode, observer
+from .node import Node, accumulate_grad, iter_parents
 from .tensor import Array, Tensor, ndarray, ops, wrap
-from .walk import pull, walk
+from .walk import ancestors, pull, walk
 
-__all__ = ["backward", "cotangent", "gradients", "steps"]
+__all__ = ["LISTENERS", "Listener", "backward", "cotangent", "gradients", "steps"]
 
 
 @checked
@@ -22,7 +23,48 @@ def backward(y: Tensor, gradient: Array | None = None, retain_graph: bool = Fals
     """`Tensor.backward`: see there."""
     node, seed = _seeded("backward", y, gradient)
     g = seed if create_graph else seed._array
-    _accumulate(pull({node: g}, recording=create_graph, retain=retain_graph or create_graph))
+    if LISTENERS and not create_graph and observer() is None:
+        _accumulate(_told(node, g, retain_graph))
+        for listener in LISTENERS:
+            listener.over()
+    else:
+        _accumulate(pull({node: g}, recording=create_graph, retain=retain_graph or create_graph))
+
+
+class Listener(Protocol):
+    """Who sends gradients away while a backward pass still runs."""
+
+    def complete(self, leaf: Node, gradient: Any) -> None:
+        """Nothing more will be added, in this pass, to the gradient of a leaf without hooks."""
+
+    def over(self) -> None:
+        """The pass has ended, and gradients are in ``.grad``."""
+
+
+LISTENERS: list[Listener] = []
+
+
+def _told(node: Node, g: Any, retain: bool) -> dict[Node, Any]:
+    """`pull`, which tells the listeners of each leaf's gradient when all operations that use the leaf have run."""
+    left = Counter(
+        parent for child in ancestors([node], ()) for parent in iter_parents(child)
+        if parent.primitive is None and not parent.hooks
+    )  # fmt: skip
+    found: dict[Node, Any] = {}
+    sums: dict[Node, Any] = {}
+    with mode(recording=False):
+        for child, _, outgoing in walk({node: g}, found, None, False, retain, watched=True):
+            for parent, part in zip(child.parents, outgoing, strict=True):
+                if parent is None or parent not in left:
+                    continue
+                left[parent] -= 1
+                if part is not None:
+                    sums[parent] = sums[parent] + part if parent in sums else part
+                if not left[parent] and parent in sums:
+                    for listener in LISTENERS:
+                        listener.complete(parent, sums[parent])
+                    del sums[parent]
+    return found
 
 
 def gradients(y: Tensor, leaves: Sequence[Tensor]) -> list[Tensor | None]:
