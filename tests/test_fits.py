@@ -11,7 +11,7 @@ import browser
 import numpy as np
 import pytest
 from graph_models import DRAWINGS, IMAGE, SMALL, convnet, lenet, resnet
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_conv as tg
@@ -239,3 +239,42 @@ def test_what_has_no_effect_on_volumes_is_refused_and_what_is_shown_can_be_chose
         assert text in plain
         others = tuple({"shape", "params", "options", "legend"} - {name})
         assert text not in draw(lenet(), IMAGE, style="volumes", show=others).svg
+
+
+ACTIVATIONS = (tg.relu, tg.tanh, tg.sin, tg.exp, lambda y: y * y, lambda y: tg.sqrt(tg.abs(y) + 1.0))
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**32), st.integers(20, 80), st.sampled_from(["ops", "modules"]))
+def test_many_different_branches_fit(seed, n, level):
+    """Whatever each of them does, with whatever options: in 25 boxes, and none of them is lost."""
+    rng = np.random.default_rng(seed)
+    layers = [tg.nn.Dense(int(rng.integers(1, 9)), seed=0) for _ in range(n)]
+    chosen = [[ACTIVATIONS[k] for k in rng.integers(0, 6, rng.integers(0, 4))] for _ in layers]
+
+    class Wide(tg.nn.Module):
+        def __init__(self):
+            self.branches = layers
+
+        def forward(self, x):
+            ends = []
+            for layer, functions in zip(self.branches, chosen, strict=True):
+                y = layer(x)
+                for function in functions:
+                    y = function(y)
+                ends.append(y)
+            return tg.concat(ends, axis=-1)
+
+    drawing = draw(Wide(), np.ones((2, 3), "float32"), level=level, direction="auto")
+    whole, shown = drawing.graph, drawing.shown
+    assert len(shown.nodes) <= 25
+    if any(module.repeat > 1 for module in shown.modules):
+        return
+    for total in ("n_params", "flops", "bytes"):
+        assert getattr(shown, total) == getattr(whole, total)
+    assert (
+        sum(node.count for node in shown.nodes if node.kind in ("operation", "module", "group")) == whole.n_operations
+    )
+    width, height = (float(side) for side in re.findall(r'(?:width|height)="([\d.]+)pt"', drawing.svg)[:2])
+    assert width <= 1200
+    assert height <= 1200

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import tinygrad_conv as tg
 from tinygrad_conv import graph, nn
 from tinygrad_conv.engine.primitive import primitives
-from tinygrad_conv.graph.drawing.folding import one_per_call
+from tinygrad_conv.graph.drawing.groups import one_per_call
 
 STEPS = 40
 DOES = ("operation", "module", "group")

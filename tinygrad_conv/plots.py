@@ -18,7 +18,7 @@ import numpy as np
 from .arguments import Count, Size, as_array, checked
 from .engine.tensor import Array, Tensor
 from .errors import ArgumentError, MissingExtraError, ShapeError
-from .graph.drawing.folding import as_modules
+from .graph.drawing.groups import as_modules
 from .graph.snapshot import snapshot
 from .palette import COSTS, INKS, SERIES, SIGNED, TWINS, tint
 

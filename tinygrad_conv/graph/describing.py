@@ -6,7 +6,7 @@ import re
 
 from .value import Graph, GraphNode, counted
 
-__all__ = ["describe", "options"]
+__all__ = ["describe", "options", "written"]
 
 
 def describe(node: GraphNode, graph: Graph) -> str:
@@ -33,7 +33,12 @@ def options(node: GraphNode) -> str:
     >>> options(GraphNode("conv_1", "operation", "conv", params=window, changed=("kernel", "stride", "pads", "groups")))
     '3×3, stride 2, padding 1, groups 4'
     """
-    return ", ".join(_written(name, value) for name, value in node.params if name in node.changed)
+    return ", ".join(text for _, text in written(node))
+
+
+def written(node: GraphNode) -> list[tuple[str, str]]:
+    """The same, each with the name of the parameter."""
+    return [(name, _written(name, value)) for name, value in node.params if name in node.changed]
 
 
 _WORDS = {"call", "with", "used", "reads", "groups"}  # which are read as words
@@ -41,7 +46,7 @@ _WORDS = {"call", "with", "used", "reads", "groups"}  # which are read as words
 
 def _written(name: str, value: str) -> str:
     numbers = re.findall(r"-?\d+", value)
-    if name == "then":  # what a module ends with
+    if name in ("then", "told"):  # what a module ends with; what branches of one kind have
         return value
     if name == "kernel":
         return "×".join(numbers) if len(numbers) > 1 else f"kernel {value}"

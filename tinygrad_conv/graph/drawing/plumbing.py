@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..value import Graph, GraphNode, counted
-from .folding import with_nodes
+from .groups import with_nodes
 
 __all__ = ["without_plumbing"]
 

@@ -28,9 +28,9 @@ from ...palette import dark_style, darkened, tint
 from ..snapshot import Order, snapshot
 from ..value import Graph, GraphNode, counted
 from .dot import DEFAULT_SHOW, Direction, Shown, to_dot
-from .folding import as_modules
 from .folding import fold as folded
 from .fonts import fitted
+from .groups import as_modules
 from .looks import Color
 from .plumbing import without_plumbing
 from .tree import tree

@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import ceil
 
 from ..value import Graph, GraphNode
-from .folding import with_nodes
+from .groups import with_nodes
 
 __all__ = ["in_rows"]
 

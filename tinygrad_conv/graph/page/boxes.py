@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil, isqrt
 
-from ..drawing.folding import around_all, blocks, is_inside, one_per_call
+from ..drawing.groups import around_all, is_inside, one_per_call
+from ..drawing.repeats import blocks
 from ..value import Graph, GraphNode
 
 __all__ = ["Box", "boxes"]

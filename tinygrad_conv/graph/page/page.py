@@ -17,7 +17,7 @@ from ...engine.primitive import primitives
 from ...files import write
 from ..describing import options
 from ..drawing.dot import DEFAULT_SHOW, Shown
-from ..drawing.folding import as_modules
+from ..drawing.groups import as_modules
 from ..drawing.looks import Color, Painter
 from ..value import Graph, GraphNode, Values, counted
 from .boxes import Box, boxes
