@@ -8,6 +8,8 @@ from pathlib import Path
 import browser
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import tinygrad_conv as tg
 from tinygrad_conv.graph import draw, snapshot
@@ -15,6 +17,7 @@ from tinygrad_conv.graph.drawing.looks import Painter
 from tinygrad_conv.graph.page import html
 from tinygrad_conv.graph.page.boxes import boxes
 from tinygrad_conv.graph.page.rules import rule
+from tinygrad_conv.train.report import page, table
 
 pytestmark = browser.needed
 CHECKS = (Path(__file__).parent / "page_checks.js").read_text(encoding="utf-8")
@@ -202,6 +205,43 @@ def test_scalars_show_data_and_grad_and_end_at_grad(tab, tmp_path):
         assert np.isclose(eval(left, {"np": np}), float(right), rtol=0.02), text
     assert any("²) × " in text for text in filled)
     assert "`" not in tab.run("document.body.innerText")
+
+
+# Where each number of a column has its point, or its end if it has none; in pixels.
+POINTS = """
+((rows, c) => rows.map((row) => row.cells[c]).filter((e) => /^[−-]?\\d+([.]\\d*)?\\s*$/.test(e.innerText)).map((td) => {
+  const text = [...td.querySelectorAll("span"), td].find((e) => getComputedStyle(e).display !== "none").firstChild;
+  const range = document.createRange(), end = text.data.match(/^[−-]?\\d+/)[0].length;
+  range.setStart(text, end - 1); range.setEnd(text, end);
+  return range.getBoundingClientRect().right;
+}))
+"""
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_decimals_are_under_decimals(tab, tmp_path, seed):
+    """In the tables of a page and of a report, in four digits and in all."""
+    rng = np.random.default_rng(seed)
+    x = (rng.normal(size=(5, 3)) * 10.0 ** rng.integers(-3, 4, (5, 3))).round(rng.integers(0, 6))
+    tab.open(draw(lambda x: tg.tanh(x), x, show=("values", "shape")).render(tmp_path / "net.html"))
+    tab.run("select(nodes[0]).then(() => 0)")
+    report = page("report", [table(("a", "b", "c"), [[*map(float, row)] for row in x], (0, 1, 2))])
+    (tmp_path / "report.html").write_text(report + "<script>document.documentElement.dataset.ready = true</script>")
+    for exact in (False, True):
+        if exact:
+            tab.run("document.getElementById('exact').click()")
+        for column in range(3):
+            places = tab.run(f"{POINTS}([...document.querySelector('.numbers').rows], {column})")
+            assert np.ptp(places or [0.0]) < 1.0, places
+    assert np.ptp(tab.run(f"{POINTS}([...document.querySelector('.right').rows].slice(0, 5), 1)")) < 1.0
+    tab.open(tmp_path / "report.html")
+    for exact in (False, True):
+        tab.run("document.querySelector('input').checked = " + str(exact).lower())
+        for column in range(3):
+            places = tab.run(f"{POINTS}([...document.querySelectorAll('tbody tr')], {column})")
+            assert np.ptp(places or [0.0]) < 1.0, places
+    assert repr(float(x[0, 0])) in tab.run("document.body.innerText")
 
 
 def test_the_formula_of_tanh():

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["aligned", "amount_text", "number", "short"]
+__all__ = ["aligned", "amount_text", "number", "padded", "short"]
 
 _LONG = re.compile(r"(?<![\w.])-?\d+\.\d+(?:e[+-]?\d+)?(?![\w.])")
 
@@ -45,6 +45,20 @@ def aligned(texts: Sequence[str]) -> list[str]:
     shifted = [" " * (left - n) + text for n, text in zip(before, texts, strict=True)]
     wide = max(map(len, shifted), default=0)
     return [text.ljust(wide) for text in shifted]
+
+
+def padded(texts: Sequence[str]) -> list[str]:
+    """Numbers that stand at the right of a column, with spaces after them as wide as what they lack behind their point.
+
+    >>> [text.replace("\u2007", "_").replace("\u2008", "-") for text in padded(["3.25", "7.5", "12"])]
+    ['3.25', '7.5_', '12-__']
+    """
+    ends = [re.fullmatch(r"-?\d+(\.\d*)?", text) for text in texts]
+    most = max((len(end[1] or "") for end in ends if end), default=0)  # with the point
+    return [
+        text + ("\u2008" * (not end[1]) + "\u2007" * (most - max(len(end[1] or ""), 1)) if end and most else "")
+        for text, end in zip(texts, ends, strict=True)
+    ]
 
 
 def amount_text(amount: float, color: str) -> str:

@@ -82,11 +82,11 @@ def _page(runs: dict[str, _Told]) -> str:
     return report.page(title, [f"<h1>{escape(title)}</h1>", body, report.columns(*plots)])
 
 
-def _row(name: str, run: _Told, differing: Sequence[Any]) -> list[str]:
+def _row(name: str, run: _Told, differing: Sequence[Any]) -> list[str | float]:
     at_best = best(run.history)
     row = min(run.history, key=lambda row: row["val_loss"]) if at_best else {}
-    held = [f"{row['val_loss']:.4f}", f"{row['val_accuracy']:.2%}"] if row else ["–", "–"]
+    held = [float(row["val_loss"]), f"{row['val_accuracy']:.2%}"] if row else ["–", "–"]
     told = run.results
-    tested = [f"{told['loss']:.4f}", f"{told['accuracy']:.2%}"] if {"loss", "accuracy"} <= told.keys() else ["–", "–"]
+    tested = [float(told["loss"]), f"{told['accuracy']:.2%}"] if {"loss", "accuracy"} <= told.keys() else ["–", "–"]
     epochs = [str(len(run.history)), at_best[0][1] if at_best else "–"]
-    return [escape(text) for text in (name, run.settings.model, *map(str, differing), *epochs, *held, *tested)]
+    return [*map(escape, (name, run.settings.model, *map(str, differing), *epochs)), *held, *tested]

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__, files, nn
+from ..digits import number
 from ..errors import MissingExtraError
 from ..plots import darkened, plot_confusion, plot_filters, plot_history, plot_mistakes
 from . import report
@@ -120,7 +121,7 @@ def write_report(
     speed = epochs * len(images.x) / seconds if seconds else 0
     numbers = [
         ("Test accuracy", f"{results.accuracy:.2%}", f"{results.right:,} of {len(results.labels):,} test images"),
-        ("Test loss", f"{results.loss:.4f}", "mean cross-entropy"),
+        ("Test loss", number(results.loss), "mean cross-entropy"),
         *best(run.history),
         ("Parameters", f"{run.model.count_parameters():,}", f"in {len(layers)} layers"),
         ("Cost", f"{sum(row.flops for row in layers) / 1e6:.2f} MFLOPs", "forward, per image"),
@@ -150,7 +151,7 @@ def best(history: Sequence[Mapping[str, float]]) -> list[tuple[str, str, str]]:
     if not known:
         return []
     row = min(known, key=lambda row: row["val_loss"])
-    return [("Best epoch", f"{row['epoch']:.0f}", f"of {len(history)}: validation loss {row['val_loss']:.4f}")]
+    return [("Best epoch", f"{row['epoch']:.0f}", f"of {len(history)}: validation loss {number(row['val_loss'])}")]
 
 
 def command(settings: Settings) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import files, palette
+from ..digits import number, padded
 from ..displays import curve
 from .results import Results
 
@@ -42,6 +43,8 @@ th, td { padding: .36rem .9rem .36rem 0; border-bottom: 1px solid var(--rule); v
 tbody tr:last-child th, tbody tr:last-child td { border-bottom: 0; }
 tfoot td { border-top: 2px solid var(--rule); border-bottom: 0; font-weight: 600; }
 .right { text-align: right; }
+.exact, .scroll:has(:checked) .brief { display: none; }
+.scroll:has(:checked) .exact { display: inline; }
 code, .mono { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: .92em;
   white-space: nowrap; }
 figure { margin: .6rem 0 0; background: var(--paper); border-radius: 8px; padding: .8rem; overflow-x: auto;
@@ -186,19 +189,30 @@ def _graph(path: Path, pages: Mapping[str, str]) -> str:
     return section("The graph", f"{more}<figure>{svg}</figure>", text)
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int], foot: Sequence[str] = ()) -> str:
-    """A table of HTML cells; the columns in `right` are numbers."""
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[str | float]], right: Sequence[int], foot: Sequence[str] = ()
+) -> str:  # fmt: skip
+    """A table of HTML cells; the columns in `right` are numbers. A float is shown in four digits, in all on demand."""
+    cells = [list(row) for row in rows]
+    switch = ""
+    for k in right:
+        places = [place for place, row in enumerate(cells) if isinstance(row[k], float)]
+        values = [cells[place][k] for place in places]
+        both = zip(places, padded([*map(number, values)]), padded([*map(repr, values)]), strict=True)
+        for place, brief, exact in both:
+            cells[place][k] = f"<span class=brief>{brief}</span><span class=exact>{exact}</span>"
+            switch = "<label class=quiet><input type=checkbox> all digits</label>"
 
-    def row(cells: Sequence[str], tag: str) -> str:
+    def row(cells: Sequence[Any], tag: str) -> str:
         return "".join(
             f"<{tag} class=right>{cell}</{tag}>" if k in right else f"<{tag}>{cell}</{tag}>"
             for k, cell in enumerate(cells)
         )
 
-    lines = "".join(f"<tr>{row(cells, 'td')}</tr>" for cells in rows)
+    lines = "".join(f"<tr>{row(line, 'td')}</tr>" for line in cells)
     end = f"<tfoot><tr>{row(foot, 'td')}</tr></tfoot>" if foot else ""
     top = f"<thead><tr>{row(head, 'th')}</tr></thead>" if head else ""
-    return f"<div class=scroll><table>{top}<tbody>{lines}</tbody>{end}</table></div>"
+    return f"<div class=scroll>{switch}<table>{top}<tbody>{lines}</tbody>{end}</table></div>"
 
 
 def _layers(layers: Sequence[Any]) -> str:
@@ -235,7 +249,7 @@ def _settings(settings: Mapping[str, Any]) -> str:
 def _history(history: Sequence[Mapping[str, float]]) -> str:
     rows = [
         (
-            str(row["epoch"]), f"{row['loss']:.4f}", f"{row['accuracy']:.2%}", f"{row['val_loss']:.4f}",
+            str(row["epoch"]), float(row["loss"]), f"{row['accuracy']:.2%}", float(row["val_loss"]),
             f"{row['val_accuracy']:.2%}",
         )
         for row in history

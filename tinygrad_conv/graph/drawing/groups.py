@@ -83,6 +83,7 @@ def modules_from(graph: Graph, depth: int) -> Graph:
 
 
 def arounds(path: str) -> list[str]:
+    """The paths of the modules around one, the outermost first."""
     parts = path.split(".")
     return [".".join(parts[:k]) for k in range(1, len(parts))]
 

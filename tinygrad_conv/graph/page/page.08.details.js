@@ -78,6 +78,14 @@ function details(item) {
   }
   $("details").replaceChildren(...out);
 }
+function inColumns(rows) {  // decimals under decimals
+  const columns = rows[0].map((_, c) => padded(rows.map((line) => line[c])));
+  return rows.map((line, r) => line.map((_, c) => columns[c][r]));
+}
+function padded(texts) {  // with spaces as wide as what numbers lack behind their point
+  const ends = texts.map((text) => (text.match(/^-?\d+(\.\d*)?$/) || [, null])[1]), most = Math.max(0, ...ends.map((end) => end ? end.length : 0));
+  return texts.map((text, k) => ends[k] === null ? text : text + (most && !ends[k] ? "\u2008" : "") + "\u2007".repeat(Math.max(0, most - Math.max(1, (ends[k] || "").length))));
+}
 function numbers(name, item, which) {
   const section = make("section", {class: which});
   let k = item[which];
@@ -99,13 +107,16 @@ function numbers(name, item, which) {
   else {
     const img = make("img", {src: paintPicture(p), alt: `${name} of ${item.name} as an image: ${p.caption}`, width: Math.min(300, Math.max(p.w * Math.max(1, Math.floor(300 / p.w)), 60))});
     section.append(make("figure", {}, img, scale(p), make("figcaption", {}, p.caption)));
-    if (p.grid) { const t = make("table", {class: "numbers"}); for (const line of exact ? p.exact : p.grid) t.append(make("tr", {}, ...line.map((v) => make("td", {}, minus(v))))); section.append(make("div", {class: "wide"}, t)); }
+    if (p.grid) { const t = make("table", {class: "numbers"}); for (const line of inColumns(exact ? p.exact : p.grid)) t.append(make("tr", {}, ...line.map((v) => make("td", {}, minus(v))))); section.append(make("div", {class: "wide"}, t)); }
   }
   if (p.histogram) {
     const top = Math.max(...p.histogram), h = make("svg", {class: "hist", viewBox: `0 0 ${p.histogram.length} 20`, preserveAspectRatio: "none", role: "img", "aria-label": `Histogram from ${p.least} to ${p.most}`});
     p.histogram.forEach((n, b) => h.append(make("rect", {x: b + 0.06, width: 0.88, y: 20 - 20 * n / top, height: 20 * n / top})));
     section.append(h, make("div", {class: "bar"}, p.least, make("span", {style: "flex:1;text-align:center"}, "histogram"), p.most));
   }
-  if (p.statistics) section.append(make("table", {}, ...p.statistics.map(([a, b]) => row(a, minus(b)))));
+  if (p.statistics) {
+    const said = padded(p.statistics.map(([, b]) => b));
+    section.append(make("table", {class: "right"}, ...p.statistics.map(([a], k) => row(a, minus(said[k])))));
+  }
   return section;
 }
