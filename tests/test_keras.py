@@ -46,32 +46,24 @@ TWINS = [
     (layers.Conv2D(6, 3, (2, 1), "same", groups=3), nn.Conv2D(6, 3, (2, 1), "same", groups=3), (2, 7, 8, 3)),
     (layers.Conv2D(4, 3, channels_last=False), nn.Conv2D(4, 3, data_format="channels_first"), (2, 3, 7, 8)),
     (layers.Conv2D(nb_filter=4, kernel_size=3, border_mode="same"), nn.Conv2D(4, 3, 1, "same"), (2, 7, 7, 1)),
-    (layers.Conv3D(2, 2), nn.Conv3D(2, 2), (1, 4, 4, 4, 2)),
-    (layers.Conv1DTranspose(4, 3, strides=2), nn.Conv1DTranspose(4, 3, 2), (2, 5, 3)),
     (layers.Conv2DTranspose(4, 3, strides=2, padding="same"), nn.Conv2DTranspose(4, 3, 2, "same"), (2, 3, 4, 2)),
-    (layers.Conv3DTranspose(2, 2), nn.Conv3DTranspose(2, 2), (1, 2, 2, 2, 3)),
-    (layers.DepthwiseConv2D(3, depth_multiplier=2), nn.DepthwiseConv2D(3, multiplier=2), (2, 5, 5, 3)),
-    (layers.SeparableConv2D(4, 3, depth_multiplier=2), nn.SeparableConv2D(4, 3, multiplier=2), (2, 5, 5, 3)),
-    (layers.LocallyConnected2D(4, 2, strides=2), nn.LocallyConnected2D(4, 2, 2), (2, 4, 5, 3)),
     (layers.MaxPooling2D((3, 2), strides=2, padding="same"), nn.MaxPool2D((3, 2), 2, "same"), (2, 7, 8, 3)),
     (layers.AveragePooling2D(2, 1, "same"), nn.AvgPool2D(2, 1, "same"), (2, 7, 7, 3)),
     (layers.GlobalAveragePooling2D(), nn.GlobalAvgPool2D(), (2, 7, 8, 3)),
     (layers.GlobalMaxPooling1D(keepdims=True), nn.GlobalMaxPool1D(True), (2, 7, 3)),
     *((getattr(layers, f"{ours}{rank}D")(*options), getattr(nn, f"{theirs}{rank}D")(*options),
        (2, *(5, 6, 4)[:rank], 3))
-      for rank in (1, 2, 3) for ours, theirs, options in (
+      for rank in (1, 2) for ours, theirs, options in (
           ("MaxPooling", "MaxPool", (2,)), ("AveragePooling", "AvgPool", (2, 1)),
           ("GlobalMaxPooling", "GlobalMaxPool", ()), ("GlobalAveragePooling", "GlobalAvgPool", ()))),
     (layers.BatchNormalization(momentum=0.5, epsilon=0.1), nn.BatchNorm(0.5, 0.1), (8, 3)),
     (layers.LayerNormalization(), nn.LayerNorm(), (2, 7)),
-    (layers.GroupNormalization(2), nn.GroupNorm(2), (2, 7, 4)),
     (layers.Flatten(), nn.Flatten(), (2, 3, 4)),
     (layers.Reshape((4, 3)), nn.Reshape((4, 3)), (2, 12)),
     (layers.LeakyReLU(alpha=0.1), nn.Activation(lambda x: tg.leaky_relu(x, negative_slope=0.1)), (2, 3)),
     (layers.ReLU(2, 0.5), nn.Activation(lambda x: tg.clip(tg.where(x > 0, x, x / 2), None, 2)), (2, 9)),
     (layers.ReLU(), nn.Activation("relu"), (2, 3)),
     (layers.Activation("tanh"), nn.Activation("tanh"), (2, 3)),
-    (layers.ELU(0.5), nn.Activation(lambda x: tg.elu(x, alpha=0.5)), (2, 3)),
     (layers.Softmax(axis=1), nn.Activation(lambda x: tg.softmax(x, axis=1)), (2, 3, 4)),
     (layers.Rescaling(1 / 2, offset=-1), nn.Activation(lambda x: x / 2 - 1), (2, 3)),
     (layers.Dropout(0.5, seed=3), nn.Dropout(0.5, 3), (2, 30)),
@@ -81,9 +73,7 @@ TWINS = [
 def test_every_layer_has_a_twin():
     kinds = {kind for name, kind in vars(layers).items() if name in layers.__all__ and isinstance(kind, type)}
     kinds = {kind for kind in kinds if issubclass(kind, nn.Layer)} - {layers.Layer}
-    assert kinds == {type(layer) for layer, *_ in TWINS} | {layers.Embedding}  # whose input is integers
-    layer = layers.Embedding(5, 3)
-    np.testing.assert_array_equal(layer(np.array([[4, 0]])).numpy(), layer.get_weights()[0][[[4, 0]]])
+    assert kinds == {type(layer) for layer, *_ in TWINS}
 
 
 @pytest.mark.parametrize(
@@ -116,7 +106,7 @@ def test_initializers():
     assert layer([[1.0, 2.0]]).tolist() == [[2.5, 2.5, 2.5]]
     seeded = [layers.Dense(3, kernel_initializer=keras.initializers.GlorotUniform(seed=1)) for _ in range(2)]
     np.testing.assert_array_equal(*(layer(X).numpy() for layer in seeded))
-    for make in ("RandomNormal", "RandomUniform", "TruncatedNormal", "Orthogonal", "Zeros", "LecunUniform"):
+    for make in ("RandomNormal", "RandomUniform", "Zeros", "HeUniform"):
         assert getattr(keras.initializers, make)()((4, 4)).shape == (4, 4)
 
 
@@ -137,7 +127,6 @@ def test_names_and_input_shapes():
     with pytest.raises(ArgumentError, match=r"expected one of conv2d, .*, got 'other'"):
         model.get_layer("other")
     assert model.pop().name == "conv2d_1"
-    assert keras.Sequential([layers.Embedding(5, 2, input_length=3)]).input_shape == (None, 3)
     with pytest.raises(ArgumentError, match="Input as the first"):
         keras.Sequential([layers.Dense(2), keras.Input((3,))])
     with pytest.raises(ArgumentError, match="sizes of at least 1"):
@@ -226,7 +215,6 @@ def test_other_losses():
     error = y - p
     expected = {
         "mse": (error**2).mean(), "mean_absolute_error": abs(error).mean(),
-        "huber": np.where(abs(error) < 1, error**2 / 2, abs(error) - 0.5).mean(),
     }  # fmt: skip
     for name, value in expected.items():
         assert losses.get(name)(y, p).item() == pytest.approx(value, rel=1e-5)
@@ -234,7 +222,6 @@ def test_other_losses():
     entropy = -(t * np.log(q) + (1 - t) * np.log(1 - q)).mean()
     assert losses.BinaryCrossentropy()(t, q).item() == pytest.approx(entropy, rel=1e-5)
     assert losses.BinaryCrossentropy(from_logits=True)(t, p).item() == pytest.approx(entropy, rel=1e-5)
-    assert losses.get("hinge")(t, p).item() == pytest.approx(np.maximum(0, 1 - (2 * t - 1) * p).mean(), rel=1e-5)
     a, b = softmax(y), softmax(p)
     assert losses.get("kld")(a, b).item() == pytest.approx((a * np.log(a / b)).sum(-1).mean(), rel=1e-5)
     assert losses.get(losses.MeanSquaredError).name == "mean_squared_error"
@@ -282,9 +269,6 @@ def test_metrics():
     y = np.random.default_rng(2).integers(0, 6, 50)
     assert metrics.CategoricalAccuracy()(to_categorical(y, 6), p) == pytest.approx((p.argmax(-1) == y).mean())
     assert metrics.SparseCategoricalAccuracy()(y[:, None], p) == pytest.approx((p.argmax(-1) == y).mean())
-    top = (np.argsort(-p, -1)[:, :2] == y[:, None]).any(-1).mean()
-    assert metrics.SparseTopKCategoricalAccuracy(k=2)(y, p) == pytest.approx(top)
-    assert metrics.TopKCategoricalAccuracy(k=2)(to_categorical(y, 6), p) == pytest.approx(top)
     q, t = p[:, :2], np.eye(2)[y % 2]
     assert metrics.BinaryAccuracy(threshold=0.2)(t, q) == pytest.approx(((q > 0.2) == t).mean())
     images = np.eye(3)[np.random.default_rng(0).integers(0, 3, (4, 5))]
@@ -455,7 +439,7 @@ def test_inputs_become_float32_unscaled(dtype):
 
 
 def test_embedding_keeps_integers_and_images_may_be_lists():
-    model = keras.Sequential([layers.Embedding(10, 4), layers.GlobalAveragePooling1D(), layers.Dense(1)])
+    model = keras.Sequential([nn.Embedding(10, 4), layers.GlobalAveragePooling1D(), layers.Dense(1)])
     model.compile("adam", "mse")
     x = np.random.default_rng(0).integers(0, 10, (16, 6))
     model.fit(x, x[:, 0], verbose=0)
@@ -594,8 +578,6 @@ def test_clipping_decay_and_schedules():
         assert w.item() == pytest.approx(2 + moved)
     schedule = optimizers.schedules.ExponentialDecay(0.1, decay_steps=10, decay_rate=0.5, staircase=True)
     assert [schedule(k) for k in (9, 10)] == [0.1, 0.05]
-    assert optimizers.schedules.CosineDecay(0.1, 10, alpha=0.5)(10) == pytest.approx(0.05)
-    assert [optimizers.schedules.PiecewiseConstantDecay([2], [1.0, 0.5])(k) for k in (2, 3)] == [1.0, 0.5]
     model = classifier(optimizer=optimizers.SGD(schedule))
     model.fit(X, ONE_HOT, batch_size=4, verbose=0)
     assert model.optimizer.learning_rate == 0.05
@@ -739,13 +721,6 @@ def test_learning_rates_by_callback(capsys):
     assert "Epoch 2: learning rate 0.005" in capsys.readouterr().out
     by_epoch = callbacks.LearningRateScheduler(lambda epoch: 0.1 / (epoch + 1))
     assert model.fit(X, ONE_HOT, epochs=2, verbose=0, callbacks=[by_epoch]).history["learning_rate"] == [0.1, 0.05]
-    model = classifier(optimizer=optimizers.SGD(1.0))
-    plateau = callbacks.ReduceLROnPlateau(factor=0.5, patience=2, cooldown=1, min_lr=0.2)
-    scripted = Scripted(val_loss=[5.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0])
-    history = model.fit(X, ONE_HOT, epochs=10, verbose=0, callbacks=[scripted, plateau]).history
-    assert history["learning_rate"] == [1.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.25, 0.2, 0.2, 0.2]
-    with pytest.raises(ArgumentError, match=r"factor to be a number in \(0, 1\)"):
-        callbacks.ReduceLROnPlateau(factor=1.0)
 
 
 @pytest.mark.parametrize("event", ["on_train_batch_end", "on_epoch_end", "on_epoch_begin"])
@@ -923,7 +898,7 @@ def test_bad_calls_are_refused_with_a_fix(call, error, message):
         (lambda: keras.Sequential(layer=[]), "Sequential: .*'layer': use 'layers'"),
         (lambda: keras.Input(shap=(3,)), "Input: .*'shap': use 'shape'"),
         (lambda: callbacks.EarlyStopping(patienc=3), "EarlyStopping: .*'patienc': use 'patience'"),
-        (lambda: losses.Huber(delt=1.0), "Huber: .*'delt': use 'delta'"),
+        (lambda: losses.MeanSquaredError(nam="a"), "MeanSquaredError: .*'nam': use 'name'"),
         (lambda: metrics.BinaryAccuracy(treshold=0.5), "BinaryAccuracy: .*'treshold': use 'threshold'"),
         (lambda: to_categorical([0], nb_classes=3), "to_categorical: .*'nb_classes': use 'num_classes'"),
     ],

@@ -98,7 +98,7 @@ LOSSES = (
     ("K.losses.CategoricalCrossentropy(label_smoothing=0.1)", 3, "softmax", "one-hot"),
     ("'categorical_crossentropy'", 3, "sigmoid", "one-hot"), ("'binary_crossentropy'", 1, "sigmoid", "yes or no"),
     ("K.losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.2)", 1, None, "yes or no"),
-    ("K.losses.MeanSquaredError(reduction='sum')", 2, None, "numbers"),
+    ("K.losses.MeanSquaredError(reduction='mean_with_sample_weight')", 2, None, "numbers"),
 )  # fmt: skip
 OPTIMIZERS = (
     "SGD(0.1)", "SGD(0.1, momentum=0.9)", "SGD(0.1, momentum=0.5, nesterov=True, weight_decay=0.01)", "Adam()",

@@ -81,9 +81,8 @@ KERAS_DEFAULTS = {  # of Keras 3
 LAYER_DEFAULTS = {  # of the numbers, in Keras 3
     "BatchNormalization": {"axis": -1, "momentum": 0.99, "epsilon": 0.001, "center": True, "scale": True},
     "LayerNormalization": {"axis": -1, "epsilon": 0.001, "center": True, "scale": True},
-    "GroupNormalization": {"groups": 32, "axis": -1, "epsilon": 0.001, "center": True, "scale": True},
-    "ReLU": {"negative_slope": 0.0, "threshold": 0.0}, "LeakyReLU": {"negative_slope": 0.3}, "ELU": {"alpha": 1.0},
-    "Softmax": {"axis": -1}, "SeparableConv2D": {"depth_multiplier": 1}, "DepthwiseConv2D": {"depth_multiplier": 1},
+    "ReLU": {"negative_slope": 0.0, "threshold": 0.0}, "LeakyReLU": {"negative_slope": 0.3},
+    "Softmax": {"axis": -1},
     "Rescaling": {"offset": 0.0}, "GlobalAveragePooling2D": {"keepdims": False},
 }  # fmt: skip
 
@@ -173,10 +172,11 @@ def test_settings_that_keras_does_not_have_are_refused_by_name():
         (lambda: optimizers.SGD(clipnorm=1.0, clipvalue=1.0), "one limit, got clipnorm and clipvalue"),
         (lambda: optimizers.SGD(learning_rate=float("nan")), "learning_rate to be a finite number >= 0, got nan"),
         (lambda: optimizers.Adam(beta_1=1.0), r"beta_1 to be a number in \[0, 1\), got 1.0"),
-        (lambda: optimizers.schedules.CosineDecay(float("nan"), 10), "initial_learning_rate to be a finite number"),
+        (
+            lambda: optimizers.schedules.ExponentialDecay(float("nan"), 10, 0.5),
+            "initial_learning_rate to be",
+        ),
         (lambda: optimizers.schedules.ExponentialDecay(0.1, 0, 0.5), "decay_steps to be an int >= 1, got 0"),
-        (lambda: optimizers.schedules.CosineDecay(0.1, 10, warmup_steps=3), "expected warmup_target"),
-        (lambda: optimizers.schedules.PiecewiseConstantDecay([1], [0.1]), "one value more than boundaries"),
         (lambda: tg.optim.CosineDecay(float("nan"), 10), "lr to be a finite number"),
     ):
         with pytest.raises((ArgumentError, DTypeError), match=message):
@@ -184,9 +184,6 @@ def test_settings_that_keras_does_not_have_are_refused_by_name():
 
 
 def test_schedules():
-    cosine = optimizers.schedules.CosineDecay(0.1, 10, alpha=0.1, warmup_target=0.5, warmup_steps=4)
-    assert [cosine(k) for k in (0, 2, 4, 14, 99)] == pytest.approx([0.1, 0.3, 0.5, 0.05, 0.05])
-
     class Halves(optimizers.schedules.LearningRateSchedule):
         def __call__(self, step):
             return 0.5**step
@@ -212,8 +209,6 @@ EACH = {
     "binary_crossentropy": lambda y, p: -(y * np.log(clipped(p)) + (1 - y) * np.log(1 - clipped(p))).mean(-1),
     "mean_squared_error": lambda y, p: ((y - p) ** 2).mean(-1),
     "mean_absolute_error": lambda y, p: abs(y - p).mean(-1),
-    "huber": lambda y, p: np.where(abs(y - p) <= 1, (y - p) ** 2 / 2, abs(y - p) - 0.5).mean(-1),
-    "hinge": lambda y, p: np.maximum(0, 1 - (2 * y - 1) * p).mean(-1),
 }
 
 
@@ -449,10 +444,9 @@ def test_dropout_drops_together_along_axes_of_1(noise_shape, seed):
 def test_weights_by_the_names_of_keras():
     for layer, shape, names in (
         (layers.Dense(2), (3,), ["kernel", "bias"]), (layers.Conv2D(2, 3), (5, 5, 1), ["kernel", "bias"]),
-        (layers.Conv1DTranspose(2, 3), (5, 1), ["kernel"]), (layers.DepthwiseConv2D(2), (4, 4, 3), ["kernel"]),
-        (layers.SeparableConv2D(2, 3), (5, 5, 2), ["depthwise_kernel", "pointwise_kernel", "bias"]),
+        (layers.Conv2DTranspose(2, 3), (5, 5, 1), ["kernel"]),
         (layers.BatchNormalization(), (3,), ["gamma", "beta", "moving_mean", "moving_variance"]),
-        (layers.Embedding(5, 2), (3,), ["embeddings"]), (layers.LayerNormalization(), (3,), ["gamma", "beta"]),
+        (layers.LayerNormalization(), (3,), ["gamma", "beta"]),
     ):  # fmt: skip
         if names[0] not in ("gamma", "beta"):
             with pytest.raises(AttributeError, match="made for its first input"):
@@ -468,10 +462,10 @@ def test_weights_by_the_names_of_keras():
 
 
 def test_separable_convolutions_draw_each_step_by_itself():
-    layer = layers.SeparableConv2D(3, 2, depthwise_initializer="ones", pointwise_initializer="zeros")
+    layer = nn.SeparableConv2D(3, 2, weight_init="ones", pointwise_init="zeros")
     layer.build((None, 4, 4, 2))
-    assert (layer.depthwise_kernel.numpy() == 1).all()
-    assert (layer.pointwise_kernel.numpy() == 0).all()
+    assert (layer.depthwise.numpy() == 1).all()
+    assert (layer.pointwise.numpy() == 0).all()
 
 
 def test_rescaling_by_channel():
@@ -484,7 +478,7 @@ def test_rescaling_by_channel():
 
 def test_group_norm_over_another_axis():
     x = np.random.default_rng(0).normal(size=(2, 6, 4)).astype("float32")
-    layer = layers.GroupNormalization(3, axis=1)
-    moved = layers.GroupNormalization(3)(x.transpose(0, 2, 1)).numpy().transpose(0, 2, 1)
+    layer = nn.GroupNorm(3, axis=1)
+    moved = nn.GroupNorm(3)(x.transpose(0, 2, 1)).numpy().transpose(0, 2, 1)
     np.testing.assert_allclose(layer(x).numpy(), moved, rtol=1e-5, atol=1e-6)
     assert layer.gamma.shape == (6,)

@@ -58,6 +58,7 @@ LAYERS = {
     "pool": (lambda L: L.MaxPooling2D(2, padding="same"), lambda: nn.MaxPool2D(2, padding="same")),
     "dense": (lambda L: L.Dense(4, "relu"), lambda: nn.Dense(4, activation="relu")),
 }
+ELSEWHERE = {"depthwise", "separable", "group norm"}  # the front has none of these
 WAYS = ("weights.h5", "npz", "safetensors")
 NAMES = ("keras", "front", "nn")
 
@@ -104,6 +105,8 @@ def filled(model, seed):
 def test_weights_travel(keras, tmp_path_factory, kinds, split, source, target, way, seed):
     """From any of the three to any, as a file of each kind: the outputs are those of the source."""
     path = tmp_path_factory.getbasetemp() / f"model.{way if source == 'keras' or way != 'keras' else 'npz'}"
+    if "front" in (source, target):
+        kinds = [kind for kind in kinds if kind not in ELSEWHERE]
     x = np.random.default_rng(seed).random((2, *SHAPE), np.float32)
     model, other = (
         filled(built(source, keras, kinds, split), seed),
@@ -119,7 +122,7 @@ def test_weights_travel(keras, tmp_path_factory, kinds, split, source, target, w
 
 @pytest.mark.parametrize("name", ["front", "nn"])
 def test_keras_itself_reads_and_writes_the_files(keras, tmp_path, name):
-    kinds, x = ["conv", "batch norm", "separable", "group norm"], np.ones((2, *SHAPE), np.float32)
+    kinds, x = ["conv", "batch norm", "transposed", "layer norm"], np.ones((2, *SHAPE), np.float32)
     model, stock = filled(built(name, keras, kinds, 2), 0), built("keras", keras, kinds, 2)
     stock.load_weights(tg.save(model, tmp_path / "ours.weights.h5"))
     np.testing.assert_allclose(output(stock, x), output(model, x), rtol=1e-5)

@@ -34,7 +34,6 @@ from .callbacks import (
     LambdaCallback,
     LearningRateScheduler,
     ModelCheckpoint,
-    ReduceLROnPlateau,
     TerminateOnNaN,
 )
 from .initializers import Initializer
@@ -43,8 +42,6 @@ from .layers import __all__ as _layers
 from .losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
-    Hinge,
-    Huber,
     KLDivergence,
     Loss,
     MeanAbsoluteError,
@@ -58,9 +55,9 @@ from .utils import set_random_seed, to_categorical
 
 __all__ = [
     "SGD", "Adagrad", "Adam", "AdamW", "BinaryCrossentropy", "CSVLogger", "Callback", "CategoricalCrossentropy",
-    "EarlyStopping", "Hinge", "History", "Huber", "Initializer", "KLDivergence", "LambdaCallback",
+    "EarlyStopping", "History", "Initializer", "KLDivergence", "LambdaCallback",
     "LearningRateScheduler", "Loss", "MeanAbsoluteError", "MeanSquaredError", "Metric", "Model", "ModelCheckpoint",
-    "Optimizer", "RMSprop", "ReduceLROnPlateau", "Sequential",
+    "Optimizer", "RMSprop", "Sequential",
     "SparseCategoricalCrossentropy", "TerminateOnNaN", "activations", "callbacks", "initializers", "layers", "losses",
     "metrics", "models", "optimizers", "set_random_seed", "to_categorical", "utils",
 ]  # fmt: skip

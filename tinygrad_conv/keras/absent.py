@@ -1,6 +1,6 @@
-"""What Keras has and this front does not: each name is refused with a sentence that says what serves.
+"""What Keras has and this front does not: each name is refused with what serves, stock Keras on this engine among it.
 
-A name from the tables can be imported, so that ``from tinygrad_conv.keras.layers import Conv2D, LSTM`` gets as far as
+A name from the table can be imported, so that ``from tinygrad_conv.keras.layers import Conv2D, LSTM`` gets as far as
 the use of it; ``dir`` and ``*`` do not have it.
 """
 
@@ -11,97 +11,83 @@ from typing import Any, NoReturn
 
 from ..errors import ArgumentError, MissingError
 
-__all__ = ["instead"]
+__all__ = ["STOCK", "instead"]
 
-_CALL = "derive from keras.layers.Layer (or keras.Model) and write it in call(self, x): "
-_DATA = "change the arrays before fit, or in a generator of batches"
+STOCK = (
+    "stock Keras runs on this engine, too: pip install 'tinygrad-conv[keras]', and write "
+    "import tinygrad_conv.keras_backend before import keras"
+)
 
-# For each module of the front: the sentence, and the names of Keras' that it answers.
-_INSTEAD: dict[str, dict[str, str]] = {
-    "keras.layers": {
-        _CALL + "tg.repeat(tg.repeat(x, 2, axis=1), 2, axis=2), or Conv2DTranspose": "UpSampling1D UpSampling2D "
-        "UpSampling3D",
-        "use padding= of the next layer, or "
-        + _CALL
-        + "tg.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))": "ZeroPadding1D ZeroPadding2D ZeroPadding3D",
-        _CALL + "x[:, 1:-1, 1:-1]": "Cropping1D Cropping2D Cropping3D CenterCrop",
-        _CALL + "x + y, x * y, tg.maximum(x, y), tg.concat([x, y], axis=-1)": "Add Subtract Multiply Average Maximum "
-        "Minimum Concatenate Dot",
-        "use Activation(function)": "Lambda",
-        "use Dropout(rate, noise_shape=(None, 1, 1, None))": "SpatialDropout1D SpatialDropout2D SpatialDropout3D",
-        _CALL + "a loop over x[:, t] with weights of its own": "RNN SimpleRNN LSTM GRU Bidirectional ConvLSTM1D "
-        "ConvLSTM2D ConvLSTM3D SimpleRNNCell LSTMCell GRUCell StackedRNNCells TimeDistributed",
-        _CALL + "tg.softmax(q @ tg.swapaxes(k, -1, -2)) @ v": "Attention AdditiveAttention MultiHeadAttention "
-        "GroupQueryAttention",
-        _CALL + "tg.permute_dims, tg.repeat": "Permute RepeatVector",
-        _CALL + "x + noise from a numpy.random.Generator": "GaussianNoise GaussianDropout AlphaDropout",
-        _DATA: "RandomFlip RandomRotation RandomZoom RandomCrop RandomTranslation RandomContrast RandomBrightness "
-        "RandomHeight RandomWidth Resizing Normalization CategoryEncoding Discretization Hashing IntegerLookup "
-        "StringLookup TextVectorization RandAugment MixUp CutMix AugMix AutoContrast "
-        "RandomColorDegeneration RandomColorJitter RandomElasticTransform RandomErasing RandomGaussianBlur "
-        "RandomGrayscale RandomHue RandomInvert RandomPerspective RandomPosterization RandomSaturation "
-        "RandomSharpness RandomShear Equalization Solarization HashedCrossing MelSpectrogram STFTSpectrogram Pipeline",
-        "use GlobalAveragePooling or GlobalMaxPooling, or a pooling of the size that fits": "AdaptiveAveragePooling1D "
-        "AdaptiveAveragePooling2D AdaptiveAveragePooling3D AdaptiveMaxPooling1D AdaptiveMaxPooling2D "
-        "AdaptiveMaxPooling3D",
-        "layers of other libraries do not run here": "FlaxLayer JaxLayer TFSMLayer TorchModuleWrapper",
-        _CALL + "an nn.Parameter, and tg operations": "PReLU EinsumDense SpectralNormalization UnitNormalization "
-        "RMSNormalization SeparableConv1D DepthwiseConv1D Masking ActivityRegularization Wrapper",
-        "use Conv2D on an image with one axis of size 1": "LocallyConnected1D",
-    },
-    "keras.losses": {
-        "write a function of (y_true, y_pred) that gives the loss of each example": "BinaryFocalCrossentropy "
-        "CategoricalFocalCrossentropy CategoricalHinge SquaredHinge CosineSimilarity Dice Tversky Circle CTC LogCosh "
-        "MeanAbsolutePercentageError MeanSquaredLogarithmicError Poisson poisson log_cosh cosine_similarity "
-        "categorical_hinge squared_hinge "
-        "binary_focal_crossentropy categorical_focal_crossentropy dice tversky circle ctc",
-    },
-    "keras.metrics": {
-        'use its name, as in metrics=["mse"]': "MeanSquaredError MeanAbsoluteError BinaryCrossentropy Hinge "
-        "CategoricalCrossentropy SparseCategoricalCrossentropy KLDivergence",
-        "derive from keras.metrics.Metric, or give a function of (y_true, y_pred)": "AUC Accuracy CosineSimilarity "
-        "F1Score FBetaScore FalseNegatives FalsePositives IoU MeanIoU BinaryIoU OneHotIoU ConcordanceCorrelation "
-        "PearsonCorrelation "
-        "OneHotMeanIoU Precision Recall PrecisionAtRecall RecallAtPrecision SensitivityAtSpecificity "
-        "SpecificityAtSensitivity TrueNegatives TruePositives R2Score RootMeanSquaredError LogCoshError Poisson "
-        "MeanAbsolutePercentageError MeanSquaredLogarithmicError CategoricalHinge SquaredHinge Sum MeanMetricWrapper",
-    },
-    "keras.callbacks": {
-        "use CSVLogger, and history.plot()": "TensorBoard RemoteMonitor ProgbarLogger",
-        "use ModelCheckpoint and load_weights": "BackupAndRestore SwapEMAWeights",
-    },
-    "keras.optimizers": {
-        "use Adam": "Adadelta Adamax Nadam Ftrl Lion Lamb Adafactor Muon LossScaleOptimizer "
-        "ScheduleFreeAdamW MultiOptimizer",
-    },
-    "keras.optimizers.schedules": {
-        "write a function of the step": "PolynomialDecay InverseTimeDecay CosineDecayRestarts",
-    },
-    "keras.initializers": {
-        "give a function of the shape that makes an array": "Identity IdentityInitializer VarianceScaling STFT",
-    },
-    "keras.models": {
-        "make the model by the same code, and use save_weights(path) and load_weights(path)": "load_model save_model "
-        "clone_model model_from_json",
-    },
-    "keras.utils": {
-        "use tg.draw(model, x).render('model.svg')": "plot_model model_to_dot",
-        "make arrays or batches of them: see tg.data": "image_dataset_from_directory text_dataset_from_directory "
-        "timeseries_dataset_from_array split_dataset pad_sequences get_file load_img img_to_array",
-        "write x / np.linalg.norm(x, axis=-1, keepdims=True)": "normalize",
-    },
-    "keras": {
-        "use operations of tg, such as tg.exp": "ops backend random",
-        "use weight_decay= of the optimizer": "regularizers constraints",
-        "use tg.data.mnist()": "datasets",
-        "write the model with layers": "applications",
-        _DATA: "preprocessing tree",
-        "make models by code, and use save_weights and load_weights": "saving export",
-        "models compute in float32": "mixed_precision dtype_policies DTypePolicy distribution",
-        "derive from keras.Model and define call(self, x)": "Function Operation KerasTensor",
-        "use tg.nn.Parameter": "Variable Quantizer",
-    },
-}  # fmt: skip
+# For each module of the front: what serves without Keras, and the names of Keras' that are not here.
+_NAMES: dict[str, tuple[str, str]] = {
+    "keras.layers": (
+        "derive from keras.layers.Layer and write it with operations of tg in call(self, x)",
+        "ActivityRegularization AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D "
+        "AdaptiveMaxPooling1D AdaptiveMaxPooling2D AdaptiveMaxPooling3D Add AdditiveAttention AlphaDropout Attention "
+        "AugMix AutoContrast Average AveragePooling3D AvgPool3D Bidirectional CategoryEncoding CenterCrop Concatenate "
+        "Conv1DTranspose Conv3D Conv3DTranspose ConvLSTM1D ConvLSTM2D ConvLSTM3D Convolution3D Cropping1D Cropping2D "
+        "Cropping3D CutMix DepthwiseConv1D DepthwiseConv2D Discretization Dot ELU EinsumDense Embedding Equalization "
+        "FlaxLayer GRU GRUCell GaussianDropout GaussianNoise GlobalAveragePooling3D GlobalAvgPool3D GlobalMaxPool3D "
+        "GlobalMaxPooling3D GroupNormalization GroupQueryAttention HashedCrossing Hashing IntegerLookup JaxLayer LSTM "
+        "LSTMCell Lambda LocallyConnected1D LocallyConnected2D Masking MaxPool3D MaxPooling3D Maximum MelSpectrogram "
+        "Minimum MixUp MultiHeadAttention Multiply Normalization PReLU Permute Pipeline RMSNormalization RNN "
+        "RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop "
+        "RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHeight RandomHue "
+        "RandomInvert RandomPerspective RandomPosterization RandomRotation RandomSaturation RandomSharpness "
+        "RandomShear RandomTranslation RandomWidth RandomZoom RepeatVector Resizing STFTSpectrogram SeparableConv1D "
+        "SeparableConv2D SimpleRNN SimpleRNNCell Solarization SpatialDropout1D SpatialDropout2D SpatialDropout3D "
+        "SpectralNormalization StackedRNNCells StringLookup Subtract TFSMLayer TextVectorization TimeDistributed "
+        "TorchModuleWrapper UnitNormalization UpSampling1D UpSampling2D UpSampling3D Wrapper ZeroPadding1D "
+        "ZeroPadding2D ZeroPadding3D",
+    ),
+    "keras.losses": (
+        "write a function of (y_true, y_pred) that gives the loss of each example",
+        "BinaryFocalCrossentropy CTC CategoricalFocalCrossentropy CategoricalHinge Circle CosineSimilarity Dice Hinge "
+        "Huber LogCosh MeanAbsolutePercentageError MeanSquaredLogarithmicError Poisson SquaredHinge Tversky "
+        "binary_focal_crossentropy categorical_focal_crossentropy categorical_hinge circle cosine_similarity ctc dice "
+        "hinge huber log_cosh poisson squared_hinge tversky",
+    ),
+    "keras.metrics": (
+        "derive from keras.metrics.Metric, or give a function of (y_true, y_pred); losses by name, as 'mse'",
+        "AUC Accuracy BinaryCrossentropy BinaryIoU CategoricalCrossentropy CategoricalHinge ConcordanceCorrelation "
+        "CosineSimilarity F1Score FBetaScore FalseNegatives FalsePositives Hinge IoU KLDivergence LogCoshError "
+        "MeanAbsoluteError MeanAbsolutePercentageError MeanIoU MeanMetricWrapper MeanSquaredError "
+        "MeanSquaredLogarithmicError OneHotIoU OneHotMeanIoU PearsonCorrelation Poisson Precision PrecisionAtRecall "
+        "R2Score Recall RecallAtPrecision RootMeanSquaredError SensitivityAtSpecificity SparseCategoricalCrossentropy "
+        "SparseTopKCategoricalAccuracy SpecificityAtSensitivity SquaredHinge Sum TopKCategoricalAccuracy "
+        "TrueNegatives TruePositives",
+    ),
+    "keras.callbacks": (
+        "derive from keras.callbacks.Callback; fit returns a history",
+        "BackupAndRestore ProgbarLogger ReduceLROnPlateau RemoteMonitor SwapEMAWeights TensorBoard",
+    ),
+    "keras.optimizers": (
+        "use Adam, or an optimizer of tg.optim in a loop of your own",
+        "Adadelta Adafactor Adamax Ftrl Lamb Lion LossScaleOptimizer MultiOptimizer Muon Nadam ScheduleFreeAdamW",
+    ),
+    "keras.optimizers.schedules": (
+        "write a function of the step, or use one of tg.optim",
+        "CosineDecay CosineDecayRestarts InverseTimeDecay PiecewiseConstantDecay PolynomialDecay",
+    ),
+    "keras.initializers": (
+        "give a function of the shape that makes an array, or a name such as 'orthogonal'",
+        "Identity IdentityInitializer LecunNormal LecunUniform Orthogonal STFT TruncatedNormal VarianceScaling",
+    ),
+    "keras.models": (
+        "make the model by the same code, and use save_weights(path) and load_weights(path)",
+        "clone_model load_model model_from_json save_model",
+    ),
+    "keras.utils": (
+        "draw with tg.draw(model, x).render('model.svg'); make batches with tg.data or a generator",
+        "get_file image_dataset_from_directory img_to_array load_img model_to_dot normalize pad_sequences plot_model "
+        "split_dataset text_dataset_from_directory timeseries_dataset_from_array",
+    ),
+    "keras": (
+        "use operations of tg, tg.nn and tg.data; write models with keras.Sequential, or call(self, x)",
+        "DTypePolicy Function KerasTensor Operation Quantizer Variable applications backend constraints datasets "
+        "distribution dtype_policies export mixed_precision ops preprocessing random regularizers saving tree",
+    ),
+}
 
 
 def instead(module: str, name: str, own: list[str]) -> Any:
@@ -109,11 +95,11 @@ def instead(module: str, name: str, own: list[str]) -> Any:
 
     Raises MissingError (an AttributeError) for a name that Keras does not have either, with the nearest that is here.
     """
-    for sentence, names in _INSTEAD.get(module, {}).items():
-        if name in names.split():
-            return _stand_in(f"{module}.{name}", sentence)
+    serves, names = _NAMES.get(module, ("", ""))
+    if name in names.split():
+        return _stand_in(f"{module}.{name}", f"{serves}; {STOCK}")
     near = get_close_matches(name, own, 1)
-    raise MissingError(f"{module} has no {name!r}" + (f": use {near[0]}" if near else ""))
+    raise MissingError(f"{module} has no {name!r}" + (f": use {near[0]}" if near else f"; {STOCK}"))
 
 
 def _stand_in(name: str, sentence: str) -> Any:

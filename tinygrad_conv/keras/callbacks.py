@@ -11,8 +11,7 @@ from inspect import signature
 from string import Formatter
 from typing import Annotated, Any, TypeAlias
 
-from ..arguments import Count, Finite, Kind, NonNegative, Path, checked, one_of
-from ..arguments.kinds import numbers
+from ..arguments import Count, Finite, Kind, Path, checked, one_of
 from ..errors import AnomalyError, ArgumentError
 from ..files import Expected, folder_for, name_of, write
 from .absent import instead
@@ -21,7 +20,7 @@ from .spelling import strict
 
 __all__ = [
     "CSVLogger", "Callback", "EarlyStopping", "History", "LambdaCallback", "LearningRateScheduler",
-    "ModelCheckpoint", "ReduceLROnPlateau", "TerminateOnNaN",
+    "ModelCheckpoint", "TerminateOnNaN",
 ]  # fmt: skip
 
 
@@ -34,7 +33,6 @@ def _character(value: Any) -> str:
 
 
 Mode: TypeAlias = Annotated[str, one_of("auto", "min", "max")]
-Within: TypeAlias = Annotated[float, numbers("a number in (0, 1)", 0, 1, to_low=False)]
 Character: TypeAlias = Annotated[str, Kind("a string of one character", _character)]
 
 
@@ -270,43 +268,6 @@ def _takes(function: Callable[..., Any], count: int) -> bool:
     except ValueError:
         return True
     return True
-
-
-class ReduceLROnPlateau(_Watching):
-    """Multiply the learning rate by `factor` when a number has not improved for `patience` epochs.
-
-    After that, `cooldown` epochs pass before epochs are counted again; the rate does not go below `min_lr`. The number
-    has improved if it is better by more than `min_delta`; see `EarlyStopping` for `mode`.
-    """
-
-    @strict
-    def __init__(
-        self, monitor: str = "val_loss", factor: Within = 0.1, patience: Count = 10, verbose: Count = 0,
-        mode: Mode = "auto", min_delta: Finite = 1e-4, cooldown: Count = 0, min_lr: NonNegative = 0.0,
-    ) -> None:  # fmt: skip
-        super().__init__(monitor, mode, min_delta)
-        self.factor, self.patience, self.verbose = factor, patience, verbose
-        self.cooldown, self.min_lr = cooldown, min_lr
-
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        self.best, self.wait, self._cooling = None, 0, 0
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        value = self.watched(logs)
-        lr = self.model.optimizer.learning_rate
-        if logs is not None:
-            logs["learning_rate"] = lr
-        if self._cooling:
-            self._cooling, self.wait = self._cooling - 1, 0
-        if self.better(value, self.best):
-            self.best, self.wait = value, 0
-        elif not self._cooling:
-            self.wait += 1
-            if self.wait >= self.patience and lr > self.min_lr:
-                self.model.optimizer.learning_rate = max(lr * self.factor, self.min_lr)
-                self._cooling, self.wait = self.cooldown, 0
-                if self.verbose:
-                    print(f"Epoch {epoch + 1}: learning rate {self.model.optimizer.learning_rate:g}")
 
 
 class TerminateOnNaN(Callback):

@@ -24,6 +24,7 @@ from ..arguments import as_array as plain_array
 from ..engine.tensor import Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError, TinygradConvError
 from ..nn import init
+from .absent import STOCK
 
 __all__ = ["Batch", "Feed", "as_array", "feed_of", "gives_batches"]
 
@@ -280,12 +281,12 @@ def as_batch(what: str, x: Any, y: Any, weights: Any, labelled: bool) -> Batch:
     if isinstance(x, dict) or _are_several(x, y):
         raise ArgumentError(
             f"{what}: expected x as one array, got {len(x)} inputs: a model here has one input; put them side by side, "
-            "x = np.concatenate([a, b], axis=-1), and take them apart in call(self, x)"
+            f"x = np.concatenate([a, b], axis=-1), and take them apart in call(self, x); or {STOCK}"
         )
     if isinstance(y, dict) or _are_several(y, x):
         raise ArgumentError(
             f"{what}: expected y as one array, got {len(y)} outputs: a model here has one output; to train several, "
-            "add up their losses and call backward(), as the loop of tg.optim does"
+            f"add up their losses and call backward(), as the loop of tg.optim does; or {STOCK}"
         )
     x = as_array(what, "x", x)
     if not labelled:

@@ -16,8 +16,8 @@ from .absent import instead
 from .spelling import strict
 
 __all__ = [
-    "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Initializer", "LecunNormal", "LecunUniform",
-    "Ones", "Orthogonal", "RandomNormal", "RandomUniform", "TruncatedNormal", "Zeros", "get",
+    "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Initializer", "Ones", "RandomNormal",
+    "RandomUniform", "Zeros", "get",
 ]  # fmt: skip
 
 WeightShape: TypeAlias = Count | tuple[Count, ...]
@@ -77,16 +77,6 @@ class RandomNormal(_Known):
         super().__init__(seed, mean=mean, std=stddev)
 
 
-class TruncatedNormal(_Known):
-    """Normally distributed, values beyond two standard deviations drawn again."""
-
-    function = init.truncated_normal
-
-    @strict
-    def __init__(self, mean: Finite = 0.0, stddev: NonNegative = 0.05, seed: init.Seed = None) -> None:
-        super().__init__(seed, mean=mean, std=stddev)
-
-
 class RandomUniform(_Known):
     """Evenly distributed."""
 
@@ -95,16 +85,6 @@ class RandomUniform(_Known):
     @strict
     def __init__(self, minval: Finite = -0.05, maxval: Finite = 0.05, seed: init.Seed = None) -> None:
         super().__init__(seed, low=minval, high=maxval)
-
-
-class Orthogonal(_Known):
-    """Orthonormal rows or columns."""
-
-    function = init.orthogonal
-
-    @strict
-    def __init__(self, gain: Finite = 1.0, seed: init.Seed = None) -> None:
-        super().__init__(seed, gain=gain)
 
 
 def _named(cls: Any, of: Callable[..., Any]) -> Any:
@@ -143,14 +123,12 @@ def _fixed(of: Callable[..., Any]) -> Any:
 
 GlorotUniform, GlorotNormal = _seeded(init.glorot_uniform), _seeded(init.glorot_normal)
 HeUniform, HeNormal = _seeded(init.he_uniform), _seeded(init.he_normal)
-LecunUniform, LecunNormal = _seeded(init.lecun_uniform), _seeded(init.lecun_normal)
 Zeros, Ones = _fixed(init.zeros), _fixed(init.ones)
 
 # Keras has its classes under these names, too.
-zeros, ones, constant, orthogonal = Zeros, Ones, Constant, Orthogonal
+zeros, ones, constant = Zeros, Ones, Constant
 glorot_uniform, glorot_normal = GlorotUniform, GlorotNormal
-he_uniform, he_normal, lecun_uniform, lecun_normal = HeUniform, HeNormal, LecunUniform, LecunNormal
-random_normal, random_uniform, truncated_normal = RandomNormal, RandomUniform, TruncatedNormal
+he_uniform, he_normal, random_normal, random_uniform = HeUniform, HeNormal, RandomNormal, RandomUniform
 
 _ALIASES = {"random_normal": "normal", "random_uniform": "uniform", "zero": "zeros", "one": "ones"}
 

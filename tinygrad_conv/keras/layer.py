@@ -19,6 +19,7 @@ from ..engine.tensor import Array, Tensor, cast
 from ..errors import ArgumentError, DTypeError, MissingError, NotDefinedError, ShapeError
 from ..nn.module import items
 from . import initializers
+from .absent import STOCK
 from .input import InputLayer
 from .spelling import strict
 from .variables import Variable, Weight
@@ -82,7 +83,7 @@ class Layer(nn.Module):
         if isinstance(x, InputLayer):
             raise DTypeError(
                 f"{type(self).__name__}: expected data, got a keras.Input: Input begins a Sequential; to call layers "
-                "on tensors, derive from keras.Model and define call(self, x)"
+                f"on tensors, derive from keras.Model and define call(self, x); or {STOCK}"
             )
         if mask is not None:
             if "mask" not in self._takes:

@@ -30,14 +30,12 @@ from .input import Input, InputLayer
 from .layer import Layer, variable
 
 __all__ = [
-    "ELU", "Activation", "AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "AvgPool1D", "AvgPool2D",
-    "AvgPool3D", "BatchNormalization", "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Conv3D",
-    "Conv3DTranspose", "Convolution1D", "Convolution2D", "Convolution3D", "Dense", "DepthwiseConv2D", "Dropout",
-    "Embedding", "Flatten", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D",
-    "GlobalAvgPool1D", "GlobalAvgPool2D", "GlobalAvgPool3D", "GlobalMaxPool1D", "GlobalMaxPool2D", "GlobalMaxPool3D",
-    "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D", "GroupNormalization", "Input", "InputLayer",
-    "Layer", "LayerNormalization", "LeakyReLU", "LocallyConnected2D", "MaxPool1D", "MaxPool2D", "MaxPool3D",
-    "MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "ReLU", "Rescaling", "Reshape", "SeparableConv2D", "Softmax",
+    "Activation", "AveragePooling1D", "AveragePooling2D", "AvgPool1D", "AvgPool2D", "BatchNormalization", "Conv1D",
+    "Conv2D", "Conv2DTranspose", "Convolution1D", "Convolution2D", "Dense", "Dropout", "Flatten",
+    "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAvgPool1D", "GlobalAvgPool2D", "GlobalMaxPool1D",
+    "GlobalMaxPool2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Input", "InputLayer", "Layer",
+    "LayerNormalization", "LeakyReLU", "MaxPool1D", "MaxPool2D", "MaxPooling1D", "MaxPooling2D", "ReLU", "Rescaling",
+    "Reshape", "Softmax",
 ]  # fmt: skip
 
 
@@ -55,10 +53,7 @@ _KINDS: Mapping[str, Any] = {
     "data_format": _lower,
     **{
         name: partial(initializer, argument=name)
-        for name in (
-            "kernel_initializer", "bias_initializer", "depthwise_initializer", "pointwise_initializer",
-            "embeddings_initializer",
-        )
+        for name in ("kernel_initializer", "bias_initializer")
     },
 }  # fmt: skip
 
@@ -129,15 +124,6 @@ class LeakyReLU(nn.Activation, Layer):
 
 
 @_spelled()
-class ELU(nn.Activation, Layer):
-    """x for x > 0, else alpha (eˣ - 1)."""
-
-    def __init__(self, alpha: NonNegative = 1.0) -> None:
-        self.alpha = alpha
-        super().__init__(partial(ops.elu, alpha=alpha))
-
-
-@_spelled()
 class Softmax(nn.Activation, Layer):
     """Softmax along an axis."""
 
@@ -168,21 +154,6 @@ class Dropout(nn.Dropout, Layer):
 
     def __init__(self, rate: float, noise_shape: Sequence[int | None] | None = None, seed: nn.init.Seed = None) -> None:
         super().__init__(rate, seed, noise_shape=noise_shape)
-
-
-@_spelled()
-class Embedding(nn.Embedding, Layer):
-    """`nn.Embedding`; ``input_length`` is the length of the rows of integers that a first layer takes."""
-
-    spelling = {"weight_init": "embeddings_initializer"}  # noqa: RUF012
-    embeddings = variable("weight")
-
-    def __init__(
-        self, input_dim: int, output_dim: int, embeddings_initializer: Any = "uniform", input_length: int | None = None
-    ) -> None:
-        super().__init__(input_dim, output_dim, embeddings_initializer)
-        if input_length is not None:
-            self.batch_input_shape = (None, *spelling.as_shape("Embedding", input_length))
 
 
 @_spelled()
@@ -252,90 +223,28 @@ def _causal(what: str, kernel_size: Any, dilation: Any) -> tuple[tuple[int, int]
     return ((d * (k - 1), 0),)
 
 
-def _conv_transpose(base: Any, name: str) -> Any:
-    @_spelled(**_OLD)
-    class ConvTranspose(base, Layer):  # type: ignore[misc]
-        spelling = _CONV
-        kernel = variable("weight")
-
-        def __init__(
-            self, filters: int, kernel_size: IntOrInts, strides: IntOrInts = 1, padding: Any = "valid",
-            output_padding: Any = None, data_format: str | None = None, dilation_rate: IntOrInts = 1,
-            activation: Any = None, use_bias: bool = True, kernel_initializer: Any = "glorot_uniform",
-            bias_initializer: Any = "zeros",
-        ) -> None:  # fmt: skip
-            base.__init__(
-                self, filters, kernel_size, strides, padding, output_padding, dilation_rate, 1, None, activation,
-                use_bias, data_format, kernel_initializer, bias_initializer,
-            )  # fmt: skip
-
-    return _named(ConvTranspose, name, base)
-
-
-Conv1D, Conv2D, Conv3D = _conv(nn.Conv1D, "Conv1D"), _conv(nn.Conv2D, "Conv2D"), _conv(nn.Conv3D, "Conv3D")
+Conv1D, Conv2D = _conv(nn.Conv1D, "Conv1D"), _conv(nn.Conv2D, "Conv2D")
 Conv1D.__doc__ += """ With ``padding="causal"`` no output sees a later input."""
 Conv2D.__doc__ += " The lecture's ``filter_size=24`` and ``channels_last=True`` are understood."
-Convolution1D, Convolution2D, Convolution3D = Conv1D, Conv2D, Conv3D
-Conv1DTranspose = _conv_transpose(nn.Conv1DTranspose, "Conv1DTranspose")
-Conv2DTranspose = _conv_transpose(nn.Conv2DTranspose, "Conv2DTranspose")
-Conv3DTranspose = _conv_transpose(nn.Conv3DTranspose, "Conv3DTranspose")
-
-
-@_spelled(channels_last=_format)
-class DepthwiseConv2D(nn.DepthwiseConv2D, Layer):
-    """`nn.DepthwiseConv2D`."""
-
-    spelling = _CONV | {"multiplier": "depth_multiplier", "weight_init": "depthwise_initializer"}
-    kernel = variable("weight")
-
-    def __init__(
-        self, kernel_size: IntOrInts, strides: IntOrInts = (1, 1), padding: Any = "valid", depth_multiplier: int = 1,
-        data_format: str | None = None, dilation_rate: IntOrInts = (1, 1), activation: Any = None,
-        use_bias: bool = True, depthwise_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
-    ) -> None:  # fmt: skip
-        super().__init__(
-            kernel_size, strides, padding, depth_multiplier, dilation_rate, None, activation, use_bias, data_format,
-            depthwise_initializer, bias_initializer,
-        )  # fmt: skip
-
-
-@_spelled(channels_last=_format)
-class SeparableConv2D(nn.SeparableConv2D, Layer):
-    """`nn.SeparableConv2D`."""
-
-    spelling = _CONV | {
-        "multiplier": "depth_multiplier", "weight_init": "depthwise_initializer",
-        "pointwise_init": "pointwise_initializer",
-    }  # fmt: skip
-    depthwise_kernel, pointwise_kernel = variable("depthwise"), variable("pointwise")
-
-    def __init__(
-        self, filters: int, kernel_size: IntOrInts, strides: IntOrInts = (1, 1), padding: Any = "valid",
-        data_format: str | None = None, dilation_rate: IntOrInts = (1, 1), depth_multiplier: int = 1,
-        activation: Any = None, use_bias: bool = True, depthwise_initializer: Any = "glorot_uniform",
-        pointwise_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
-    ) -> None:  # fmt: skip
-        super().__init__(
-            filters, kernel_size, strides, padding, depth_multiplier, dilation_rate, None, activation, use_bias,
-            data_format, depthwise_initializer, bias_initializer, pointwise_init=pointwise_initializer,
-        )  # fmt: skip
+Convolution1D, Convolution2D = Conv1D, Conv2D
 
 
 @_spelled(**_OLD)
-class LocallyConnected2D(nn.LocallyConnected2D, Layer):
-    """`nn.LocallyConnected2D`, as in Keras 2."""
+class Conv2DTranspose(nn.Conv2DTranspose, Layer):
+    """`nn.Conv2DTranspose`."""
 
     spelling = _CONV
     kernel = variable("weight")
 
     def __init__(
         self, filters: int, kernel_size: IntOrInts, strides: IntOrInts = (1, 1), padding: Any = "valid",
-        data_format: str | None = None, activation: Any = None, use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
+        output_padding: Any = None, data_format: str | None = None, dilation_rate: IntOrInts = (1, 1),
+        activation: Any = None, use_bias: bool = True, kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
     ) -> None:  # fmt: skip
         super().__init__(
-            filters, kernel_size, strides, padding, 1, activation, use_bias, data_format, kernel_initializer,
-            bias_initializer,
+            filters, kernel_size, strides, padding, output_padding, dilation_rate, 1, None, activation, use_bias,
+            data_format, kernel_initializer, bias_initializer,
         )  # fmt: skip
 
 
@@ -367,16 +276,12 @@ def _global(base: Any, name: str) -> Any:
 
 MaxPooling1D = MaxPool1D = _pooling(nn.MaxPool1D, "MaxPooling1D")
 MaxPooling2D = MaxPool2D = _pooling(nn.MaxPool2D, "MaxPooling2D")
-MaxPooling3D = MaxPool3D = _pooling(nn.MaxPool3D, "MaxPooling3D")
 AveragePooling1D = AvgPool1D = _pooling(nn.AvgPool1D, "AveragePooling1D")
 AveragePooling2D = AvgPool2D = _pooling(nn.AvgPool2D, "AveragePooling2D")
-AveragePooling3D = AvgPool3D = _pooling(nn.AvgPool3D, "AveragePooling3D")
 GlobalMaxPooling1D = GlobalMaxPool1D = _global(nn.GlobalMaxPool1D, "GlobalMaxPooling1D")
 GlobalMaxPooling2D = GlobalMaxPool2D = _global(nn.GlobalMaxPool2D, "GlobalMaxPooling2D")
-GlobalMaxPooling3D = GlobalMaxPool3D = _global(nn.GlobalMaxPool3D, "GlobalMaxPooling3D")
 GlobalAveragePooling1D = GlobalAvgPool1D = _global(nn.GlobalAvgPool1D, "GlobalAveragePooling1D")
 GlobalAveragePooling2D = GlobalAvgPool2D = _global(nn.GlobalAvgPool2D, "GlobalAveragePooling2D")
-GlobalAveragePooling3D = GlobalAvgPool3D = _global(nn.GlobalAvgPool3D, "GlobalAveragePooling3D")
 
 # ------------------------------------------------------------------------------------------------------------------
 # Normalisation
@@ -400,16 +305,6 @@ class LayerNormalization(nn.LayerNorm, Layer):
 
     def __init__(self, axis: Any = -1, epsilon: float = 0.001, center: bool = True, scale: bool = True) -> None:
         super().__init__(epsilon, axis, None, center, scale)
-
-
-@_spelled()
-class GroupNormalization(nn.GroupNorm, Layer):
-    """`nn.GroupNorm`."""
-
-    def __init__(
-        self, groups: int = 32, axis: int = -1, epsilon: float = 0.001, center: bool = True, scale: bool = True
-    ) -> None:
-        super().__init__(groups, epsilon, None, center, scale, axis=axis)
 
 
 def __getattr__(name: str) -> Any:

@@ -13,24 +13,24 @@ from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
-from ..arguments import Checked, Fraction, Positive, as_array, checked, one_of
+from ..arguments import Checked, Fraction, as_array, checked, one_of
 from ..engine.tensor import Tensor, wrap
 from ..errors import ArgumentError, DTypeError, NotDefinedError, ShapeError
 from ..nn.fixes import brief
 from ..ops import losses as ops
 from ..ops.activations import softplus
-from ..ops.elementwise import abs, clip, log, square, where
+from ..ops.elementwise import abs, clip, log, square
 from ..ops.indexing import getitem
 from ..ops.leaving import followed, lost
 from ..ops.reductions import mean, sum
 from ..ops.shape import reshape
-from .absent import instead
+from .absent import STOCK, instead
 from .spelling import strict
 
 __all__ = [
-    "BinaryCrossentropy", "CategoricalCrossentropy", "Hinge", "Huber", "KLDivergence", "Loss", "MeanAbsoluteError",
+    "BinaryCrossentropy", "CategoricalCrossentropy", "KLDivergence", "Loss", "MeanAbsoluteError",
     "MeanSquaredError", "SparseCategoricalCrossentropy", "binary_crossentropy", "categorical_crossentropy", "get",
-    "hinge", "huber", "kl_divergence", "mean_absolute_error", "mean_squared_error", "sparse_categorical_crossentropy",
+    "kl_divergence", "mean_absolute_error", "mean_squared_error", "sparse_categorical_crossentropy",
 ]  # fmt: skip
 
 Array = Any
@@ -184,13 +184,6 @@ class MeanAbsoluteError(_OfOneShape):
         return _last(abs(y_pred - y_true))
 
 
-class Hinge(_OfOneShape):
-    """The mean of max(0, 1 - y p), y in {-1, 1} or {0, 1}."""
-
-    def call(self, y_true: Array, y_pred: Tensor) -> Tensor:
-        return ops.hinge(y_pred, y_true, reduction="none")
-
-
 class KLDivergence(_OfOneShape):
     """Σ y log(y / p), both kept at least 1e-7.
 
@@ -201,21 +194,6 @@ class KLDivergence(_OfOneShape):
     def call(self, y_true: Array, y_pred: Tensor) -> Tensor:
         y = clip(y_true, EPSILON, 1)
         return sum(y * log(y / clip(y_pred, EPSILON, 1)), axis=-1)
-
-
-class Huber(_OfOneShape):
-    """Half the square for errors up to delta, linear beyond."""
-
-    @strict
-    def __init__(
-        self, delta: Positive = 1.0, reduction: Reduction = "sum_over_batch_size", name: str | None = None
-    ) -> None:
-        super().__init__(reduction, name)
-        self.delta = delta
-
-    def call(self, y_true: Array, y_pred: Tensor) -> Tensor:
-        error = abs(y_pred - y_true)
-        return _last(where(error <= self.delta, 0.5 * error * error, self.delta * (error - 0.5 * self.delta)))
 
 
 class _Crossentropy(_OfOneShape):
@@ -381,8 +359,6 @@ def _function(kind: type[Loss], name: str) -> Callable[..., Tensor]:
 
 binary_crossentropy = _function(BinaryCrossentropy, "binary_crossentropy")
 categorical_crossentropy = _function(CategoricalCrossentropy, "categorical_crossentropy")
-hinge = _function(Hinge, "hinge")
-huber = _function(Huber, "huber")
 kl_divergence = _function(KLDivergence, "kl_divergence")
 mean_absolute_error = _function(MeanAbsoluteError, "mean_absolute_error")
 mean_squared_error = _function(MeanSquaredError, "mean_squared_error")
@@ -391,8 +367,6 @@ sparse_categorical_crossentropy = _function(SparseCategoricalCrossentropy, "spar
 _KINDS: dict[str, type[Loss]] = {
     "binary_crossentropy": BinaryCrossentropy,
     "categorical_crossentropy": CategoricalCrossentropy,
-    "hinge": Hinge,
-    "huber": Huber,
     "kl_divergence": KLDivergence,
     "mean_absolute_error": MeanAbsoluteError,
     "mean_squared_error": MeanSquaredError,
@@ -404,8 +378,6 @@ _SHORT: dict[str, type[Loss]] = {
 _BY_NAME = _KINDS | _SHORT
 _BY_FUNCTION: dict[Any, Callable[[], Loss]] = {globals()[name]: kind for name, kind in _KINDS.items()} | {
     ops.binary_cross_entropy: lambda: BinaryCrossentropy(from_logits=True),  # the library's, of (prediction, target)
-    ops.hinge: Hinge,
-    ops.huber: Huber,
     ops.kl_divergence: KLDivergence,
     ops.mae: MeanAbsoluteError,
     ops.mse: MeanSquaredError,
@@ -436,7 +408,7 @@ def get(loss: Any) -> Loss:
     if isinstance(loss, (list, tuple, dict)):
         raise ArgumentError(
             f"compile: expected one loss, got {len(loss)}: a model here has one output; to train several, add up their "
-            "losses and call backward(), as the loop of tg.optim does"
+            f"losses and call backward(), as the loop of tg.optim does; or {STOCK}"
         )
     raise DTypeError(f"compile: expected a loss by name, as an object or as a function, got {loss!r}")
 

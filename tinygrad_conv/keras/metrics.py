@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
-from ..arguments import Checked, DType, Size, bare_array, checked
+from ..arguments import Checked, DType, bare_array, checked
 from ..arguments.kinds import numbers
 from ..engine.tensor import Tensor, wrap
 from ..errors import ArgumentError, DTypeError, NotDefinedError
@@ -21,8 +21,7 @@ from .spelling import strict
 from .variables import Variable
 
 __all__ = [
-    "BinaryAccuracy", "CategoricalAccuracy", "Mean", "Metric", "SparseCategoricalAccuracy",
-    "SparseTopKCategoricalAccuracy", "TopKCategoricalAccuracy", "get",
+    "BinaryAccuracy", "CategoricalAccuracy", "Mean", "Metric", "SparseCategoricalAccuracy", "get",
 ]  # fmt: skip
 
 Array = Any
@@ -223,28 +222,6 @@ class BinaryAccuracy(OfOutputs):
         return labels == (outputs > cut)
 
 
-class TopKCategoricalAccuracy(OfOutputs):
-    """How often the label, one-hot or an integer, is among the k largest outputs."""
-
-    @strict
-    def __init__(self, k: Size = 5, name: str = "top_k_categorical_accuracy") -> None:
-        super().__init__(name)
-        self.k = k
-
-    def values(self, y: Array, outputs: Array, logits: bool) -> Any:
-        labels = _classes(y, outputs).astype(np.intp)
-        of_label = np.take_along_axis(outputs, labels[..., None], -1)
-        return (outputs > of_label).sum(-1) < self.k
-
-
-class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
-    """`TopKCategoricalAccuracy` by its name for integer labels."""
-
-    @strict
-    def __init__(self, k: Size = 5, name: str = "sparse_top_k_categorical_accuracy") -> None:
-        super().__init__(k, name)
-
-
 class _Function(Mean):
     """Any function of (y_true, y_pred) as a metric: the average of what it gives, over examples."""
 
@@ -272,11 +249,9 @@ _BY_NAME: dict[str, Callable[[], Metric]] = {
     "binary_accuracy": BinaryAccuracy,
     "categorical_accuracy": CategoricalAccuracy,
     "sparse_categorical_accuracy": SparseCategoricalAccuracy,
-    "sparse_top_k_categorical_accuracy": SparseTopKCategoricalAccuracy,
-    "top_k_categorical_accuracy": TopKCategoricalAccuracy,
 }
 _LOSSES = ("mse", "mae", "mean_squared_error", "mean_absolute_error", "binary_crossentropy", "categorical_crossentropy",
-           "sparse_categorical_crossentropy", "hinge", "huber", "kl_divergence")  # fmt: skip
+           "sparse_categorical_crossentropy", "kl_divergence")  # fmt: skip
 
 
 @checked

@@ -18,6 +18,7 @@ from ..files import name_of
 from ..nn.fixes import Shape
 from ..saving.weights import WRITERS, load_into, save_as
 from . import losses, metrics, optimizers
+from .absent import STOCK
 from .callback import History
 from .feeding import as_batch, feed_of, feeds_of
 from .layer import Layer
@@ -29,7 +30,10 @@ __all__ = ["Model"]
 Verbose: TypeAlias = Annotated[Any, one_of("auto", 0, 1, 2)]
 Distributed: TypeAlias = Annotated[Any, one_of(False, True, "ordered")]
 
-_LOOP = "write the loop: optimizer.zero_grad(); loss.backward(); optimizer.step(), with an optimizer of tg.optim"
+_LOOP = (
+    "write the loop: optimizer.zero_grad(); loss.backward(); optimizer.step(), with an optimizer of tg.optim; "
+    f"or {STOCK}"
+)
 
 
 class Model(Layer):
@@ -67,7 +71,7 @@ class Model(Layer):
         if args or {"inputs", "outputs"} & set(options):
             raise ArgumentError(
                 f"{type(self).__name__}: expected no inputs and outputs: there are no functional models here; derive "
-                "from keras.Model, make the layers in __init__ and define call(self, x), or use Sequential"
+                f"from keras.Model, make the layers in __init__ and define call(self, x), or use Sequential; or {STOCK}"
             )
         refuse_unknown(type(self).__name__, options, ["name", "dtype", "trainable"])
         super().__init__(**options)
@@ -326,7 +330,7 @@ class Model(Layer):
         """Refused: see `save_weights`."""
         raise ArgumentError(
             f"{type(self).__name__}.save: models are not saved whole: make the model by the same code, and use "
-            "save_weights(path) and load_weights(path)"
+            f"save_weights(path) and load_weights(path); or {STOCK}"
         )
 
     export = to_json = get_config = from_config = save

@@ -12,17 +12,13 @@ import numpy as np
 
 from ..arguments import called, checked, unchecked
 from ..errors import ArgumentError, DTypeError
+from .absent import STOCK
 
 C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
 
 COMMON = ("input_shape", "input_dim", "batch_input_shape", "name", "dtype", "trainable")
-UNSUPPORTED = (
-    "activity_regularizer", "beta_constraint", "beta_regularizer", "bias_constraint", "bias_regularizer",
-    "depthwise_constraint", "depthwise_regularizer", "embeddings_constraint", "embeddings_regularizer",
-    "gamma_constraint", "gamma_regularizer", "kernel_constraint", "kernel_regularizer", "pointwise_constraint",
-    "pointwise_regularizer",
-)  # fmt: skip
+UNSUPPORTED = ("_constraint", "_regularizer")  # how arguments end that Keras has
 
 
 def refuse_unknown(what: str, given: Iterable[str], accepted: Iterable[str]) -> None:
@@ -96,10 +92,10 @@ def spelled(
                     if name in kwargs:
                         raise DTypeError(f"{cls.__name__}: {old!r} and {name!r} are the same argument: use {name!r}")
                     kwargs[name] = value
-            for name in UNSUPPORTED:
-                if name in kwargs and kwargs.pop(name) is not None:
+            for name in [name for name in kwargs if name.endswith(UNSUPPORTED)]:
+                if kwargs.pop(name) is not None:
                     raise ArgumentError(
-                        f"{cls.__name__}: {name} is not supported: use weight_decay= of the optimizer instead"
+                        f"{cls.__name__}: {name} is not supported: use weight_decay= of the optimizer; or {STOCK}"
                     )
             refuse_unknown(cls.__name__, kwargs, [*parameters, *COMMON])
             try:

@@ -17,7 +17,7 @@ from ...arguments import Checked, Fraction, NonNegative, Positive, check, checke
 from ...engine.modes import effect
 from ...engine.tensor import Tensor
 from ...errors import ArgumentError, DTypeError
-from ..absent import instead
+from ..absent import STOCK, instead
 from ..spelling import strict
 from . import rules, schedules
 
@@ -125,7 +125,8 @@ class Optimizer(Checked):
         """Refused: loops of one's own are written with `optim`."""
         raise ArgumentError(
             f"{type(self).__name__}: gradients are not handed over here: in a loop of your own use an optimizer of "
-            "tg.optim, such as tg.optim.Adam(model.trainable_variables): zero_grad(), loss.backward(), step()"
+            "tg.optim, such as tg.optim.Adam(model.trainable_variables): zero_grad(), loss.backward(), step(); "
+            f"or {STOCK}"
         )
 
     apply = minimize = apply_gradients
