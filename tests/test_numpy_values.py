@@ -354,3 +354,70 @@ REFUSED = [
 def test_bad_calls_are_refused_in_words(call, words):
     with pytest.raises(tg.errors.TinygradConvError, match=words):
         call()
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Methods
+
+KEYWORDS = {
+    "axis": 0, "dtype": np.float32, "keepdims": True, "initial": 0.5, "where": ~np.eye(3, dtype=bool), "ddof": 1,
+    "correction": 1, "mean": np.array([[2.5, 1.0, 4.0]]), "stable": True, "kind": "stable", "order": "C",
+    "mode": "clip", "side": "right", "decimals": 1, "offset": 1, "axis1": 1, "axis2": 0, "copy": False, "subok": False,
+    "casting": "same_kind", "min": 0.0, "max": 4.0,
+}  # fmt: skip
+NEEDED = {
+    "take": ([0, 1],), "repeat": (2,), "dot": (np.ones((3, 2)),), "searchsorted": ([1.5],), "argpartition": (1,),
+    "astype": (np.float32,), "swapaxes": (0, 1), "reshape": ((9,),),
+}  # fmt: skip
+POSITIONS = [
+    ("sum", (0, np.float64)), ("sum", (0, None, None, True)), ("prod", (1, None, None, True, 2.0)), ("mean", (0, None)),
+    ("max", (0, None, True)), ("min", (1, None, False, 0.0)), ("var", (0, None, None, 1)), ("cumsum", (0, None)),
+    ("std", (1, "f8", None, 1, True)), ("argsort", (0, "stable")), ("take", ([0, 5], None, None, "clip")),
+    ("clip", (0.0, None)), ("trace", (1, 0, 1, None)), ("astype", (np.float32, "C", "same_kind", True, False)),
+    ("astype", (np.float32, False)),
+]  # fmt: skip
+
+
+def methods_of_both():
+    return [name for name in dir(np.ndarray) if name[0] != "_" and callable(getattr(tg.Tensor, name, None))]
+
+
+def calls_of(name, array):
+    """What NumPy's method takes: (arguments, keywords, its result)."""
+    for key, value in [("axis", None), *KEYWORDS.items()]:
+        for also in ({}, {"axis": 0}):
+            if key == "axis" and also:
+                continue
+            args, keywords = NEEDED.get(name, ()), {key: value, **also}
+            if (name, key) == ("clip", "where"):
+                continue  # NumPy leaves what is not there unwritten
+            try:
+                yield args, keywords, getattr(array, name)(*args, **keywords)
+            except (TypeError, ValueError):  # not a keyword of this one
+                continue
+
+
+@pytest.mark.parametrize("name", methods_of_both())
+def test_a_method_takes_what_the_method_of_arrays_takes(name):
+    if name in ("tolist", "item", "to_device"):
+        pytest.skip("gives no array")
+    array = np.array([[1.0, -2.0, 3.0], [4.0, 5.5, 6.0], [-1.5, 2.5, 0.5]])
+    if name == "searchsorted":
+        array = np.sort(array.ravel())
+    plainly = getattr(tg.Tensor(array, requires_grad=True), name)
+    for args, keywords, expected in calls_of(name, array):
+        found = plainly(*args, **keywords)
+        for a, b in zip(*((x,) if not isinstance(x, tuple) else x for x in (found, expected)), strict=True):
+            assert isinstance(a, tg.Tensor), keywords
+            np.testing.assert_allclose(np.asarray(a.detach()), b, rtol=1e-6, err_msg=str(keywords))
+            assert a.dtype == np.asarray(b).dtype, keywords
+            assert a.requires_grad == (a.dtype.kind == "f"), keywords
+
+
+@pytest.mark.parametrize(("name", "args"), POSITIONS)
+def test_a_method_takes_numpys_order(name, args):
+    array = np.array([[1.0, -2.0, 3.0], [4.0, 5.5, 6.0], [-1.5, 2.5, 0.5]])
+    found = getattr(tg.Tensor(array, requires_grad=True), name)(*args)
+    if args[-1] is not False or name != "astype":
+        np.testing.assert_allclose(np.asarray(found.detach()), getattr(array, name)(*args), rtol=1e-6)
+    assert found.requires_grad == (found.dtype.kind == "f")

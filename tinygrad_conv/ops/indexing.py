@@ -311,7 +311,7 @@ def _one_hot(labels: Any, num_classes: int | None, dtype: Any) -> Any:
     index = _integers("one_hot", labels)
     top = int(index.max()) + 1 if index.size else 0
     n = top if num_classes is None else num_classes
-    refuse_labels("one_hot", index, n)
+    check_labels("one_hot", index, n)
     afford("one_hot", (*index.shape, n), np.dtype(dtype).itemsize)
     out = np.zeros((*index.shape, n), dtype)
     np.put_along_axis(out, index[..., None], 1, axis=-1)

@@ -1,12 +1,17 @@
-"""Operators and NumPy's methods of `Tensor`, which `engine/methods.py` declares: each *is* an operation."""
+"""Operators and NumPy's methods of `Tensor`, which `engine/methods.py` declares: each operator *is* an operation."""
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache, wraps
+from inspect import signature
+from types import NoneType
+from typing import Any, Literal
 
 import numpy as np
 
+from ..arguments import DType, check
 from ..engine.tensor import Tensor, ops
+from ..errors import ArgumentError
 from .assignment import set_item
 
 __all__ = ["put_in_place"]
@@ -21,7 +26,7 @@ COMPARISONS = {
 }  # fmt: skip
 OTHERS = {"neg": "negative", "abs": "abs", "invert": "bitwise_invert", "round": "round", "getitem": "getitem"}
 METHODS = [
-    "all", "any", "argmax", "argmin", "argpartition", "argsort", "astype", "clip", "conj", "copy", "cumprod", "cumsum",
+    "all", "any", "argmax", "argmin", "argpartition", "argsort", "clip", "conj", "copy", "cumprod", "cumsum",
     "diagonal", "dot", "max", "mean", "min", "nonzero", "prod", "repeat", "round", "searchsorted", "squeeze", "std",
     "sum", "swapaxes", "take", "trace", "var",
 ]  # fmt: skip
@@ -30,15 +35,58 @@ _NUMPY: Any = np  # whose functions on tensors are the library's, with all of Nu
 
 def put_in_place() -> None:
     """Give `Tensor` its operators and methods, after all operations were declared."""
-    given: dict[str, Any] = {name: getattr(ops, name) for name in METHODS}
+    given: dict[str, Any] = {name: _method(name) for name in METHODS}
     given |= {f"__{operator}__": getattr(ops, name) for operator, name in (OPERATORS | COMPARISONS | OTHERS).items()}
     given |= {f"__r{operator}__": _reversed(getattr(ops, name)) for operator, name in OPERATORS.items()}
     given |= {"__pos__": _itself, "reshape": reshape, "transpose": transpose, "flatten": flatten, "ravel": flatten}
-    given |= {"conjugate": ops.conj, "T": property(_transposed)}
+    given |= {"astype": astype, "conjugate": ops.conj, "T": property(_transposed)}
     given |= {"mT": property(ops.matrix_transpose, doc="The last two axes swapped."), "__setitem__": set_item}
     given |= {"real": property(ops.real, doc="The real part."), "imag": property(ops.imag, doc="The imaginary part.")}
     for name, value in given.items():
         setattr(Tensor, name, value)
+
+
+def _method(name: str) -> Any:
+    """The operation as a method, which takes all that NumPy's method of that name does, in NumPy's order too."""
+    operation = getattr(ops, name)
+
+    @wraps(operation)
+    def method(self: Tensor, *args: Any, **keywords: Any) -> Any:
+        if (keywords or len(args) > 1) and not _takes(operation, args, keywords):
+            return getattr(_NUMPY, name)(self, *args, **keywords)
+        return operation(self, *args, **keywords)
+
+    return method
+
+
+def _takes(operation: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> bool:
+    """Does an operation have these keywords? What has a dtype or a word in second place is in NumPy's order."""
+    names = _names(operation)
+    if len(args) >= len(names) or (len(args) > 1 and issubclass(type(args[1]), (NoneType, str, type, np.dtype))):
+        return False
+    return keywords.keys() <= names
+
+
+@cache
+def _names(operation: Any) -> frozenset[str]:
+    return frozenset(signature(operation).parameters)
+
+
+def astype(self: Tensor, dtype: Any, *args: Any, **keywords: Any) -> Tensor:
+    """The values in another dtype: ``astype(dtype, copy=True)``, or with NumPy's arguments in NumPy's order.
+
+    Its `order` and `subok` change nothing, as how a tensor lies in memory is the library's own affair. Raises
+    ArgumentError for a conversion that `casting` forbids.
+    """
+    names = ("copy",) if args and type(args[0]) is bool else ("order", "casting", "subok", "copy")
+    keywords |= dict(zip(names, args, strict=False))
+    check(Literal["K", "A", "C", "F"], "astype", "order", keywords.pop("order", "K"))
+    check(bool, "astype", "subok", keywords.pop("subok", True))
+    casting = check(Literal["no", "equiv", "safe", "same_kind", "unsafe"], "astype", "casting",
+                    keywords.pop("casting", "unsafe"))  # fmt: skip
+    if casting != "unsafe" and not np.can_cast(self.dtype, check(DType, "astype", "dtype", dtype), casting):
+        raise ArgumentError(f"astype: casting={casting!r} does not convert {self.dtype} to {np.dtype(dtype)}")
+    return ops.astype(self, dtype, **keywords)
 
 
 def _reversed(operation: Any) -> Any:

@@ -253,14 +253,18 @@ def argmin(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
 
 @checked
 @plain
-def argsort(x: Array, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:
-    """The indices that would sort, as integers without a gradient; NaN stands last, or first if descending.
+def argsort(x: Array, axis: int | None = -1, descending: bool = False, stable: bool = True) -> Array:
+    """The indices that would sort along an axis (all elements as one row when None), as integers without a gradient.
+
+    NaN stands last, or first if descending.
 
     `stable` is accepted for compatibility: it is always so.
 
     >>> argsort(Tensor([3.0, 1.0, 2.0]))
     Tensor([1, 2, 0])
     """
+    if axis is None:
+        x, axis = np.ravel(x), 0
     if not descending:
         return np.argsort(x, axis=axis, kind="stable")
     # Flipped before and after, so that equal elements stay as they stood.
