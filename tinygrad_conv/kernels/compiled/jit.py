@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from numba import config, njit
+from numba import config, njit, types
 from numba.core.caching import IndexDataCacheFile
 from numba.core.registry import cpu_target
 
@@ -96,9 +96,12 @@ def jit(function: Callable[..., Any], **options: Any) -> Any:
     Where neither can be written, a process compiles for itself. `NUMBA_CACHE_DIR` names another place.
     """
     try:
-        compiled = njit(cache=True, **_OPTIONS | options)(function)
+        compiled: Any = njit(cache=True, **_OPTIONS | options)(function)
+        files = compiled._cache._cache_file
+        files.__class__, files._source_stamp = _Files, (files._source_stamp, _STAMP)
     except RuntimeError:  # no place to write
-        return njit(**_OPTIONS | options)(function)
-    files = compiled._cache._cache_file
-    files.__class__, files._source_stamp = _Files, (files._source_stamp, _STAMP)
+        compiled = njit(**_OPTIONS | options)(function)
+    template = compiled.get_call_template
+    # To Numba a 0 in a call is a type of its own, for which a function would be compiled once more.
+    compiled.get_call_template = lambda args, kws: template(tuple(map(types.unliteral, args)), kws)
     return compiled

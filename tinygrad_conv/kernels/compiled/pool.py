@@ -9,6 +9,7 @@ the same order. Means add up in another order.
 
 from __future__ import annotations
 
+from itertools import product
 from math import prod
 from typing import Any, TypeAlias
 
@@ -18,6 +19,7 @@ from ..scratch import result
 from ..window import Window
 from .arrays import array, per_window
 from .jit import inlined, jit
+from .places import axes_of
 from .vectors import (
     add,
     add_to,
@@ -115,103 +117,76 @@ def _flat(x: Array) -> Array:
 # Windows
 
 
-def _geometry(window: Window, channels: int, place: Any = np.intp) -> tuple[Array, Array, Array]:
-    """What `_table` knows, with its lists copied: compiled functions write behind what they hold."""
-    table, at, k = _table(window, channels, np.dtype(place).char)
-    return table, at.copy(), k.copy()
-
-
 @per_window
-def _table(window: Window, channels: int, place: str) -> tuple[Array, Array, Array]:
-    """Of three axes, the first ones made up: kernel, stride, dilation, cells before, sizes in and out; and of all:
-    the elements of an image, whether windows are apart, and whether they leave nothing over. Then where the cells of a
-    window lie, from its first, and their numbers; room for those of another window lies behind.
+def _geometry(window: Window, channels: int, place: Any = np.intp) -> tuple[Array, ...]:
+    """Where windows lie in an image, and which of their cells are no padding.
 
-    >>> table, at, k = _table(Window((3,), (1,), (1,), ((1, 0),), (4,), (3,)), 8, "B")
-    >>> table
-    array([[ 1,  1,  1,  0,  1,  1],
-           [ 1,  1,  1,  0,  1,  1],
-           [ 3,  1,  1,  1,  4,  3],
-           [32,  0,  0,  0,  0,  0]])
-    >>> at[:3], k[:3]
-    (array([ 0,  8, 16]), array([0, 1, 2], dtype=uint8))
+    Three numbers: the elements of an image, whether windows are apart, and whether they leave nothing over. For each row
+    of outputs, and for each in a row, where the first cell of its window would lie, and of which kind the window is: both
+    are to be added. For each kind, the first of its cells in the last two lists: where they lie, and their numbers.
+
+    >>> _, rows, columns, firsts, at, k = _geometry(Window((3,), (1,), (1,), ((1, 0),), (4,), (3,)), 8, "B")
+    >>> columns
+    array([[-8,  0],
+           [ 0,  1],
+           [ 8,  1]])
+    >>> firsts, at, k  # the first window has two cells, the others three
+    (array([0, 2, 5]), array([ 8, 16,  0,  8, 16]), array([1, 2, 0, 1, 2], dtype=uint8))
     """
-    w = window
-    before = [front for front, _ in w.pads]
-    own = list(zip(w.kernel, w.stride, w.dilation, before, w.in_sizes, w.out_sizes, strict=True))
-    apart = all(reach <= stride for reach, stride in zip(w.reach, w.stride, strict=True))
+    axes, cells = axes_of(window), prod(window.kernel)
+    apart = all(reach <= stride for reach, stride in zip(window.reach, window.stride, strict=True))
     covered = (
-        w.kernel == w.stride and max(w.dilation) == 1 and all(out * k - front >= n for k, _, _, front, n, out in own)
-    )
-    rows = [*[(1, 1, 1, 0, 1, 1)] * (3 - w.rank), *own, (prod(w.in_sizes) * channels, apart, covered, 0, 0, 0)]
-    at = np.zeros((), np.intp)
-    for kernel, _, dilation, _, size, _ in own:
-        at = (at * size)[..., None] + np.arange(kernel) * dilation
-    return np.array(rows, np.intp), np.tile(at.reshape(-1) * channels, 2), np.tile(np.arange(at.size, dtype=place), 2)
-
-
-@inlined
-def _axes(table):
-    """Numbers, which stay in registers, instead of memory, which some store might change."""
-    t = table
-    return (
-        (t[0, 0], t[0, 1], t[0, 2], t[0, 3], t[0, 4], t[0, 5]),
-        (t[1, 0], t[1, 1], t[1, 2], t[1, 3], t[1, 4], t[1, 5]),
-        (t[2, 0], t[2, 1], t[2, 2], t[2, 3], t[2, 4], t[2, 5]),
-    )
-
-
-@jit
-def _list_cells(axes, z, p, q, at, k):
-    """List those cells of a window, from place (z, p, q) on, that are no padding, and say how many they are."""
-    (kd, _, dd, _, depth, _), (kh, _, dh, _, height, _), (kw, _, dw, _, width, _) = axes
-    cell, count = 0, kd * kh * kw
-    for h in range(kd):
-        for i in range(kh):
-            for j in range(kw):
-                a, b, c = z + h * dd, p + i * dh, q + j * dw
-                if 0 <= a < depth and 0 <= b < height and 0 <= c < width:
-                    at[count], k[count] = at[cell], k[cell]
-                    count += 1
-                cell += 1
-    return count - cell
-
-
-@inlined
-def _cells(axes, channels, z, p, q, at, k):
-    """The cells of the window at an output: from its first, `base`, they lie at[first:first + count] apart; and k."""
-    (kd, sd, dd, front, depth, _), (kh, sh, dh, top, height, _), (kw, sw, dw, left, width, _) = axes
-    z, p, q, cells = z * sd - front, p * sh - top, q * sw - left, kd * kh * kw
-    base = ((z * height + p) * width + q) * channels
-    if (
-        z >= 0 and z + (kd - 1) * dd < depth and p >= 0 and p + (kh - 1) * dh < height
-        and q >= 0 and q + (kw - 1) * dw < width
-    ):  # fmt: skip
-        return base, 0, cells
-    return base, cells, _list_cells(axes, z, p, q, at, k)
+        window.kernel == window.stride and max(window.dilation) == 1
+        and all(axis.places * axis.taps - axis.before >= axis.size for axis in axes)
+    )  # fmt: skip
+    numbers = np.array((prod(window.in_sizes) * channels, apart, covered, cells), np.intp)
+    steps = [channels * prod(axis.size for axis in axes[k + 1 :]) for k in range(3)]
+    parts = [axis.parts() for axis in axes]
+    kinds = [prod(map(len, parts[k + 1 :])) for k in range(3)]
+    places = [
+        np.array([
+            ((t * axis.stride - axis.before) * step, kind * number)
+            for number, (low, high, _, _) in enumerate(part) for t in range(low, high)
+        ], np.intp).reshape(-1, 2)
+        for axis, part, step, kind in zip(axes, parts, steps, kinds, strict=True)
+    ]  # fmt: skip
+    number = np.arange(cells).reshape([axis.taps for axis in axes])
+    taps = zip(axes, steps, strict=True)
+    where: Any = sum(np.ix_(*(np.arange(axis.taps) * axis.dilation * step for axis, step in taps)), start=np.intp(0))
+    lists = [tuple(slice(low, high) for _, _, low, high in kind) for kind in product(*parts)]
+    ends = np.cumsum([0, *(number[part].size for part in lists)])
+    at, k = (np.concatenate([x[part].reshape(-1) for part in lists] or [np.empty(0)]) for x in (where, number))
+    rows = (places[0][:, None] + places[1]).reshape(-1, 2)
+    return numbers, rows, places[2], ends.astype(np.intp), at.astype(np.intp), k.astype(place)
 
 
 # ------------------------------------------------------------------------------------------------------------------
 # Loops
 
 
+@inlined
+def _window(rows, columns, firsts, row, column):
+    """Where the window of an output lies, the first of its cells in the lists, and how many they are."""
+    kind = rows[row, 1] + columns[column, 1]
+    return rows[row, 0] + columns[column, 0], firsts[kind], firsts[kind + 1] - firsts[kind]
+
+
 @jit
-def _max_pool(x, b, table, at, k, n, channels, y, argmax):
+def _max_pool(x, b, numbers, rows, columns, firsts, at, k, n, channels, y, argmax):
     """The maximum of each window of x, or of relu(x + b)."""
-    axes, size = _axes(table), table[3, 0]
+    size = numbers[0]
     to, whole = 0, channels - channels % lanes(x)
     for image in range(n):
-        for z in range(axes[0][5]):
-            for p in range(axes[1][5]):
-                for q in range(axes[2][5]):
-                    base, first, count = _cells(axes, channels, z, p, q, at, k)
-                    base += image * size
-                    for c in range(0, whole, lanes(x)):
-                        _maximum(x, base + c, at, k, first, count, b, c, y, argmax, to + c, None)
-                    if whole < channels:
-                        c, rest = whole, channels - whole
-                        _maximum(x, base + c, at, k, first, count, b, c, y, argmax, to + c, rest)
-                    to += channels
+        for row in range(len(rows)):
+            for column in range(len(columns)):
+                base, first, count = _window(rows, columns, firsts, row, column)
+                base += image * size
+                for c in range(0, whole, lanes(x)):
+                    _maximum(x, base + c, at, k, first, count, b, c, y, argmax, to + c, None)
+                if whole < channels:
+                    c, rest = whole, channels - whole
+                    _maximum(x, base + c, at, k, first, count, b, c, y, argmax, to + c, rest)
+                to += channels
 
 
 @inlined
@@ -246,28 +221,27 @@ def _list_places(base, at, k, first, count, where):
 
 
 @jit
-def _gather(x, argmax, table, at, k, n, channels, y):
-    axes, size, where = _axes(table), table[3, 0], np.empty(len(at) // 2, np.intp)
+def _gather(x, argmax, numbers, rows, columns, firsts, at, k, n, channels, y):
+    size, where = numbers[0], np.empty(numbers[3], np.intp)
     to, whole = 0, channels - channels % lanes(x)
     for image in range(n):
-        for z in range(axes[0][5]):
-            for p in range(axes[1][5]):
-                for q in range(axes[2][5]):
-                    base, first, count = _cells(axes, channels, z, p, q, at, k)
-                    base += image * size
-                    if len(where) > MOST_CELLS:
-                        _list_places(base, at, k, first, count, where)
-                        for c in range(channels):
-                            place = argmax[to + c]
-                            found = 0 <= place < len(where) and where[place] >= 0
-                            y[to + c] = x[where[place] + c] if found else x.dtype.type(0)
-                    else:
-                        for c in range(0, whole, lanes(x)):
-                            _take(x, base + c, at, k, first, count, argmax, to + c, y, None)
-                        if whole < channels:
-                            rest = channels - whole
-                            _take(x, base + whole, at, k, first, count, argmax, to + whole, y, rest)
-                    to += channels
+        for row in range(len(rows)):
+            for column in range(len(columns)):
+                base, first, count = _window(rows, columns, firsts, row, column)
+                base += image * size
+                if len(where) > MOST_CELLS:
+                    _list_places(base, at, k, first, count, where)
+                    for c in range(channels):
+                        place = argmax[to + c]
+                        found = 0 <= place < len(where) and where[place] >= 0
+                        y[to + c] = x[where[place] + c] if found else x.dtype.type(0)
+                else:
+                    for c in range(0, whole, lanes(x)):
+                        _take(x, base + c, at, k, first, count, argmax, to + c, y, None)
+                    if whole < channels:
+                        rest = channels - whole
+                        _take(x, base + whole, at, k, first, count, argmax, to + whole, y, rest)
+                to += channels
 
 
 @inlined
@@ -280,37 +254,35 @@ def _take(x, base, at, k, first, count, argmax, to, y, valid):
 
 
 @jit
-def _scatter(g, y, argmax, table, at, k, n, channels, dx, total):
+def _scatter(g, y, argmax, numbers, rows, columns, firsts, at, k, n, channels, dx, total):
     """Send g, or g times the slope of relu where its output was y; and add that, summed over all places, to `total`."""
-    axes, where = _axes(table), np.empty(len(at) // 2, np.intp)
-    size, apart, covered = table[3, 0], table[3, 1] != 0, table[3, 2] != 0
+    size, apart, covered, where = numbers[0], numbers[1] != 0, numbers[2] != 0, np.empty(numbers[3], np.intp)
     start, whole = 0, channels - channels % lanes(g)
     for image in range(n):
         if not covered or len(where) > MOST_CELLS:
             dx[image * size : (image + 1) * size] = 0
-        for z in range(axes[0][5]):
-            for p in range(axes[1][5]):
-                for q in range(axes[2][5]):
-                    base, first, count = _cells(axes, channels, z, p, q, at, k)
-                    base += image * size
-                    if len(where) > MOST_CELLS:
-                        where[:] = -1
-                        for t in range(first, first + count):
-                            where[item(k, t)] = base + item(at, t)
-                        for c in range(channels):
-                            v, place = g[start + c], argmax[start + c]
-                            if y is not None:
-                                v *= g.dtype.type(y[start + c] > 0)
-                                total[c] += v
-                            if 0 <= place < len(where) and where[place] >= 0:
-                                dx[where[place] + c] += v
-                    else:
-                        for c in range(0, whole, lanes(g)):
-                            _send(g, y, argmax, start + c, total, c, dx, base + c, at, k, first, count, apart, None)
-                        if whole < channels:
-                            c, rest = whole, channels - whole
-                            _send(g, y, argmax, start + c, total, c, dx, base + c, at, k, first, count, apart, rest)
-                    start += channels
+        for row in range(len(rows)):
+            for column in range(len(columns)):
+                base, first, count = _window(rows, columns, firsts, row, column)
+                base += image * size
+                if len(where) > MOST_CELLS:
+                    where[:] = -1
+                    for t in range(first, first + count):
+                        where[item(k, t)] = base + item(at, t)
+                    for c in range(channels):
+                        v, place = g[start + c], argmax[start + c]
+                        if y is not None:
+                            v *= g.dtype.type(y[start + c] > 0)
+                            total[c] += v
+                        if 0 <= place < len(where) and where[place] >= 0:
+                            dx[where[place] + c] += v
+                else:
+                    for c in range(0, whole, lanes(g)):
+                        _send(g, y, argmax, start + c, total, c, dx, base + c, at, k, first, count, apart, None)
+                    if whole < channels:
+                        c, rest = whole, channels - whole
+                        _send(g, y, argmax, start + c, total, c, dx, base + c, at, k, first, count, apart, rest)
+                start += channels
 
 
 @inlined
@@ -327,21 +299,20 @@ def _send(g, y, argmax, start, total, c, dx, base, at, k, first, count, apart, v
 
 
 @jit
-def _mean(x, table, at, k, count_include_pad, n, channels, y):
-    axes, size = _axes(table), table[3, 0]
+def _mean(x, numbers, rows, columns, firsts, at, k, count_include_pad, n, channels, y):
+    size = numbers[0]
     to, whole = 0, channels - channels % lanes(x)
     for image in range(n):
-        for z in range(axes[0][5]):
-            for p in range(axes[1][5]):
-                for q in range(axes[2][5]):
-                    base, first, count = _cells(axes, channels, z, p, q, at, k)
-                    share = x.dtype.type(1 / (len(at) // 2 if count_include_pad else count))
-                    base += image * size
-                    for c in range(0, whole, lanes(x)):
-                        _average(x, base + c, at, first, count, share, y, to + c, None)
-                    if whole < channels:
-                        _average(x, base + whole, at, first, count, share, y, to + whole, channels - whole)
-                    to += channels
+        for row in range(len(rows)):
+            for column in range(len(columns)):
+                base, first, count = _window(rows, columns, firsts, row, column)
+                share = x.dtype.type(1 / (numbers[3] if count_include_pad else count))
+                base += image * size
+                for c in range(0, whole, lanes(x)):
+                    _average(x, base + c, at, first, count, share, y, to + c, None)
+                if whole < channels:
+                    _average(x, base + whole, at, first, count, share, y, to + whole, channels - whole)
+                to += channels
 
 
 @inlined
@@ -355,25 +326,24 @@ def _average(x, base, at, first, count, share, y, to, valid):
 
 
 @jit
-def _spread(g, table, at, k, count_include_pad, n, channels, dx):
+def _spread(g, numbers, rows, columns, firsts, at, k, count_include_pad, n, channels, dx):
     """Add each element, times its share, to all cells of its window."""
-    axes, size, apart, covered = _axes(table), table[3, 0], table[3, 1] != 0, table[3, 2] != 0
+    size, apart, covered = numbers[0], numbers[1] != 0, numbers[2] != 0
     start, whole = 0, channels - channels % lanes(g)
     for image in range(n):
         if not covered:
             dx[image * size : (image + 1) * size] = 0
-        for z in range(axes[0][5]):
-            for p in range(axes[1][5]):
-                for q in range(axes[2][5]):
-                    base, first, count = _cells(axes, channels, z, p, q, at, k)
-                    share = g.dtype.type(1 / (len(at) // 2 if count_include_pad else count))
-                    base += image * size
-                    for c in range(0, whole, lanes(g)):
-                        _share_out(g, start + c, share, dx, base + c, at, first, count, apart, None)
-                    if whole < channels:
-                        c, rest = whole, channels - whole
-                        _share_out(g, start + c, share, dx, base + c, at, first, count, apart, rest)
-                    start += channels
+        for row in range(len(rows)):
+            for column in range(len(columns)):
+                base, first, count = _window(rows, columns, firsts, row, column)
+                share = g.dtype.type(1 / (numbers[3] if count_include_pad else count))
+                base += image * size
+                for c in range(0, whole, lanes(g)):
+                    _share_out(g, start + c, share, dx, base + c, at, first, count, apart, None)
+                if whole < channels:
+                    c, rest = whole, channels - whole
+                    _share_out(g, start + c, share, dx, base + c, at, first, count, apart, rest)
+                start += channels
 
 
 @inlined
