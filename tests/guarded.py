@@ -1,8 +1,8 @@
 """Run compiled kernels on arrays that end, or begin, where memory does: reading or writing beyond them is the end.
 
-``python guarded.py FIRST LAST [KINDS] [DTYPES]`` runs the cases of these seeds, of the kinds "conv", "pool" and "rows",
-in float32 and float64, or of those given. It prints each case before it runs, so the last line says which one it was.
-Results must be the plain forms'.
+``python guarded.py FIRST LAST [KINDS] [DTYPES]`` runs the cases of these seeds, of the kinds "conv", "winograd", "pool"
+and "rows", in float32 and float64, or of those given. It prints each case before it runs, so the last line says which
+one it was. Results must be the plain forms'.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from tinygrad_conv.kernels import scratch
-from tinygrad_conv.kernels.compiled import conv, fused, norm, pool
+from tinygrad_conv.kernels.compiled import conv, fused, norm, pool, winograd
 from tinygrad_conv.kernels.geometry import conv_window, pool_window
 from tinygrad_conv.kernels.registry import get
 
@@ -64,7 +64,8 @@ def guard_everything():
 
     for module in (conv, fused, norm, pool):
         module.result = result
-    conv.scratch = lambda name, shape, dtype: guard(shape, dtype)
+    conv.scratch = winograd.scratch = lambda name, shape, dtype: guard(shape, dtype)
+    winograd._plan, winograd._gradient_plan = map(guarded, (winograd._plan, winograd._gradient_plan))
     conv._correlations, conv._kernel_gradient = map(guarded, (conv._correlations, conv._kernel_gradient))
     conv._repeated, pool._geometry = map(guarded, (conv._repeated, pool._geometry))
 
@@ -135,9 +136,25 @@ def run_conv(case):
     small = case.choose((True, False))  # many blocks, bands and places, or one
     conv.BLOCK_BYTES = case.choose((1, 999, 9999)) if small else 1 << 18
     conv.PLACES, conv.BAND_BYTES = (case.choose((1, 13, 100)), case.choose((1, 3000))) if small else (1 << 12, 24 << 10)
+    conv.tile = lambda *shape: 0
+    compare_convolutions(case, x, w, g, window)
+
+
+def compare_convolutions(case, x, w, g, window, neighbours=0):
     for name, left, right in (("conv", x, w), ("conv_input_grad", g, w), ("conv_kernel_grad", x, g)):
         terms = get(name).plain(np.abs(left), np.abs(right), window)
-        case.compare(name, left, right, window, terms=terms)
+        case.compare(name, left, right, window, terms=terms + neighbours * terms.max(initial=0))
+
+
+def run_winograd(case):
+    pads, channels = [(case.up_to(2), case.up_to(2)) for _ in "hw"], (case.up_to(70, 1), case.up_to(70, 1))
+    sizes = [max(1, 3 - sum(pair)) + case.up_to(12) for pair in pads]
+    x, w = case.array(case.up_to(3, 1), *sizes, channels[0]), case.array(3, 3, *channels)
+    print(x.shape, w.shape, pads, flush=True)
+    window = conv_window("t", 2, x.shape, w.shape, 1, pads, 1, 1, None)
+    tile, winograd.BLOCK_BYTES = case.choose((2, 4)), case.choose((1, 700 << 10))
+    conv.tile = lambda *shape: tile
+    compare_convolutions(case, x, w, case.array(len(x), *window.out_sizes, channels[1]), window, neighbours=1)
 
 
 def run_pool(case):
@@ -172,7 +189,7 @@ def run_rows(case):
 
 if __name__ == "__main__":
     guard_everything()
-    runs = {"conv": run_conv, "pool": run_pool, "rows": run_rows}
+    runs = {"conv": run_conv, "winograd": run_winograd, "pool": run_pool, "rows": run_rows}
     kinds = [kind for kind in sys.argv[3:] if kind in runs] or list(runs)
     dtypes = [np.dtype(name) for name in sys.argv[3:] if name not in runs] or [np.dtype("f4"), np.dtype("f8")]
     for seed in range(*map(int, sys.argv[1:3])):

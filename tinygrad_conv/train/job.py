@@ -6,9 +6,10 @@ import dataclasses
 import os
 import shutil
 import sys
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from importlib.util import find_spec
+from logging import INFO, StreamHandler, getLogger
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,21 @@ def go_back(run: Run, folder: Path) -> None:
         raise ArgumentError(f"--epochs: {folder} has had {len(run.history)} epochs, got {run.settings.epochs}")
 
 
+@contextmanager
+def news(quiet: bool) -> Iterator[None]:
+    """What the library logs in a block is printed: that kernels are being compiled."""
+    logger, handler = getLogger("tinygrad_conv"), StreamHandler(sys.stdout)
+    before = logger.level
+    if not quiet:
+        logger.addHandler(handler)
+        logger.setLevel(INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
 def work(run: Run, images: Images, folder: Path | None, quiet: bool, plots: bool, every: Every) -> int:
     """Train, write everything into the folder (if there is one), and print the test accuracy."""
     settings = run.settings
@@ -108,7 +124,7 @@ def work(run: Run, images: Images, folder: Path | None, quiet: bool, plots: bool
         print(f"{settings.model}: {size:,} parameters; {images}; writing to {folder}")
         if note:
             print(note, flush=True)
-    with one_thread():
+    with one_thread(), news(quiet):
         stopped = learn(run, images, None if folder is None else folder / "checkpoint.npz", quiet, every)
         results = Results(predict(run.model, images.x_test), images.y_test)
         if folder is None:

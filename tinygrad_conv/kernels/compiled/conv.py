@@ -104,10 +104,10 @@ def _correlate_directly(window: Window, back: bool, x: Array, w: Array, y: Array
     x, w, y = array(x), array(w).reshape(-1), y.reshape(-1)
     works = _correlations(window, back, depthwise, len(x), x.shape[-1], w.size, x.itemsize)
     each, flat = 1 if depthwise else None, x.reshape(-1)
-    for taps, sizes, axes, parts, panels, weights, staged in works:
-        packed, stage = scratch("packed", (weights,), x.dtype), scratch("stage", (staged,), x.dtype)
-        pack(w, taps, panels, packed)
-        _correlate_blocks(each, flat, packed, sizes, axes, parts, panels, stage, y)
+    for weights, sizes, axes, parts, taps, ends, panels, room, staged in works:
+        packed, stage = scratch("packed", (room,), x.dtype), scratch("stage", (staged,), x.dtype)
+        pack(w, *weights, packed)
+        _correlate_blocks(each, flat, packed, sizes, axes, parts, taps, ends, panels, stage, y)
 
 
 @per_window
@@ -150,9 +150,22 @@ def _correlation(axes: list[Axis], taps: Array, memory: Array, n: int, channels:
     _, block, parts = found[staged]
     sizes = np.array((n, block, channels, k, groups, groups * filters, PLACES), np.intp)
     elements = block * prod(axis.reach for axis in axes) * channels if staged else 0
-    weights = groups * prod(kernel) * k * int(panels[:, 3].sum())
+    room = groups * prod(kernel) * k * int(panels[:, 3].sum())
     table = np.array([(*axis, axis.reach) for axis in axes], np.intp)
-    return packing(taps, memory), sizes, table, np.array(parts, np.intp).reshape(-1, 12), panels, weights, elements
+    first = one_step.py_func(_taps(axes, channels, staged), np.arange(prod(kernel)).reshape(kernel) * k)
+    steps = [first[d0:d1, h0:h1, w0:w1].reshape(-1) for (_, _, d0, d1), (_, _, h0, h1), (_, _, w0, w1) in parts]
+    ends = k * np.cumsum([0, *map(len, steps)])
+    return (
+        packing(taps, memory, panels), sizes, table, np.array(parts, np.intp).reshape(-1, 12), np.concatenate(steps),
+        ends, panels, room, elements,
+    )  # fmt: skip
+
+
+def _taps(axes: list[Axis], channels: int, staged: bool) -> Array:
+    """Where the inputs of a window lie, from its first: (kd, kh, kw)."""
+    apart = [channels * prod(axis.reach if staged else axis.size for axis in axes[at + 1 :]) for at in range(3)]
+    each = (np.arange(axis.taps) * axis.dilation * step for axis, step in zip(axes, apart, strict=True))
+    return np.asarray(sum(np.ix_(*each)), np.intp)
 
 
 def _images_at_once(axes: list[Axis], n: int, bytes_each: int, places: int, staged: bool) -> int:
@@ -162,11 +175,10 @@ def _images_at_once(axes: list[Axis], n: int, bytes_each: int, places: int, stag
 
 
 @jit
-def _correlate_blocks(each, x, packed, sizes, axes, parts, panels, stage, y):
+def _correlate_blocks(each, x, packed, sizes, axes, parts, taps, ends, panels, stage, y):
     n, block, channels, k, groups, filters, most = seven(sizes)
     kd, kh, kw = axes[0, 0], axes[1, 0], axes[2, 0]
     sd, sh, sw = axes[0, 1] * channels, axes[1, 1] * channels, axes[2, 1] * channels
-    dd, dh, dw = axes[0, 2] * channels, axes[1, 2] * channels, axes[2, 2] * channels
     staged = len(stage) > 0
     source, column = (stage, 9) if staged else (x, 5)
     depth, height, width = axes[0, column], axes[1, column], axes[2, column]
@@ -176,22 +188,10 @@ def _correlate_blocks(each, x, packed, sizes, axes, parts, panels, stage, y):
     y_first = ((axes[0, 7] * to_height + axes[1, 7]) * to_width + axes[2, 7]) * filters
 
     # The steps of each part: the taps that read no padding, and their channels.
-    ends, total = np.empty(len(parts), np.intp), 0
-    for part in range(len(parts)):
-        _, _, d0, d1, _, _, h0, h1, _, _, w0, w1 = twelve(parts[part])
-        total += (d1 - d0) * (h1 - h0) * (w1 - w0) * k
-        ends[part] = total
-    steps = np.empty(total, np.intp)
-    step = 0
-    for part in range(len(parts)):
-        _, _, d0, d1, _, _, h0, h1, _, _, w0, w1 = twelve(parts[part])
-        for h in range(d0, d1):
-            for i in range(h0, h1):
-                for j in range(w0, w1):
-                    for c in range(k):
-                        place = (h * dd * height + i * dh) * width + j * dw + c
-                        steps[step] = one_step(place, ((h * kh + i) * kw + j) * k + c)
-                        step += 1
+    steps = np.empty(len(taps) * k, np.intp)
+    for tap in range(len(taps)):
+        for c in range(k):
+            steps[tap * k + c] = taps[tap] + one_step(c, c)
 
     # Where places are: listed once for a block of images, or as often as needed for parts of large images.
     room = min(most, block * axes[0, 4] * axes[1, 4] * axes[2, 4]) + len(parts) * MOST_ROWS
@@ -216,7 +216,7 @@ def _correlate_blocks(each, x, packed, sizes, axes, parts, panels, stage, y):
                 + (z * step_d * to_height + p * step_h) * to_width
                 + q * step_w
             )
-            first_step, last_step = ends[part - 1] if part > 0 else 0, ends[part]
+            first_step, last_step = ends[part], ends[part + 1]
             places = images * deep * high * wide
             for low in range(0, places, most):
                 count = min(most, places - low)
@@ -265,12 +265,13 @@ def conv_kernel_grad(x: Array, g: Array, window: Window, *, out: Array | None = 
         return dw
     depthwise = _is_depthwise(x.shape[-1], window)
     x = array(_repeated(x, g.shape[-1]) if depthwise else x)
-    sizes, axes, panels, elements, most, staged = _kernel_gradient(
+    sizes, axes, at, to, panels, elements, most, staged = _kernel_gradient(
         window, depthwise, len(x), x.shape[-1], g.shape[-1], x.itemsize
     )
     sums, weights = scratch("packed", (elements,), x.dtype), scratch("weights", (most,), x.dtype)
     stage, each = scratch("stage", (staged,), x.dtype), 1 if depthwise else None
-    _kernel_grad(each, x.reshape(-1), array(g).reshape(-1), sizes, axes, panels, sums, weights, stage, dw.reshape(-1))
+    x, g, flat = x.reshape(-1), array(g).reshape(-1), dw.reshape(-1)
+    _kernel_grad(each, x, g, sizes, axes, at, to, panels, sums, weights, stage, flat)
     return dw
 
 
@@ -289,27 +290,23 @@ def _kernel_gradient(
     elements = groups * prod(axis.taps for axis in axes) * k * int(panels[:, 3].sum())
     weights = most * int(panels[:, 3].max())
     table = np.array([(*axis, axis.reach) for axis in axes], np.intp)
-    return sizes, table, panels, elements, weights, block * prod(axis.reach for axis in axes) * channels * staged
+    at = (_taps(axes, channels, staged).reshape(-1, 1) + np.arange(k)).reshape(-1)
+    to = np.minimum(np.arange(len(at) + MOST_ROWS), len(at) - 1)  # the last again and again, with the same result
+    stage = block * prod(axis.reach for axis in axes) * channels * staged
+    return sizes, table, at[to], to, panels, elements, weights, stage
 
 
 @jit
-def _kernel_grad(each, x, g, sizes, axes, panels, sums, weights, stage, dw):
+def _kernel_grad(each, x, g, sizes, axes, at, to, panels, sums, weights, stage, dw):
     n, block, channels, k, groups, filters, most = seven(sizes)
     kd, kh, kw = axes[0, 0], axes[1, 0], axes[2, 0]
     sd, sh, sw = axes[0, 1] * channels, axes[1, 1] * channels, axes[2, 1] * channels
-    apart_d, apart_h, apart_w = axes[0, 2] * channels, axes[1, 2] * channels, axes[2, 2] * channels
     deep, high, wide = axes[0, 4], axes[1, 4], axes[2, 4]
     staged = len(stage) > 0
     source, column = (stage, 9) if staged else (x, 5)
     depth, height, width = axes[0, column], axes[1, column], axes[2, column]
     skipped = 0 if staged else ((axes[0, 3] * height + axes[1, 3]) * width + axes[2, 3]) * channels
     elements = kd * kh * kw * k
-    at, to = np.empty(elements + MOST_ROWS, np.intp), np.empty(elements + MOST_ROWS, np.intp)
-    for row in range(len(at)):
-        e = min(row, elements - 1)  # the last again and again, with the same result
-        tap = e // k
-        at[row] = (tap // kw // kh * apart_d * height + tap // kw % kh * apart_h) * width + tap % kw * apart_w + e % k
-        to[row] = e
     sums[:] = 0
     listed_at_once = -(-1000 // most) * most  # places whose addresses are listed, of whole bands
     places = min(listed_at_once, block * deep * high * wide)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from hashlib import sha256
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,12 @@ def inlined(function: Callable[..., Any]) -> Any:
     return njit(forceinline=True, **_OPTIONS)(function)
 
 
+@cache
+def _tell() -> None:
+    """Once in a process, and only where nothing is on disk yet."""
+    getLogger("tinygrad_conv").info("compiling kernels for this processor, once for each installation: some seconds")
+
+
 def jit(function: Callable[..., Any], **options: Any) -> Any:
     """Compile at the first call, and keep the machine code on disk: beside the source, or else in the user's cache.
 
@@ -101,7 +109,13 @@ def jit(function: Callable[..., Any], **options: Any) -> Any:
         files.__class__, files._source_stamp = _Files, (files._source_stamp, _STAMP)
     except RuntimeError:  # no place to write
         compiled = njit(**_OPTIONS | options)(function)
-    template = compiled.get_call_template
+    work, template = compiled._compiler.compile, compiled.get_call_template
+
+    def told(*args: Any) -> Any:
+        _tell()
+        return work(*args)
+
+    compiled._compiler.compile = told
     # To Numba a 0 in a call is a type of its own, for which a function would be compiled once more.
     compiled.get_call_template = lambda args, kws: template(tuple(map(types.unliteral, args)), kws)
     return compiled

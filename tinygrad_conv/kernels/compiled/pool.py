@@ -121,9 +121,10 @@ def _flat(x: Array) -> Array:
 def _geometry(window: Window, channels: int, place: Any = np.intp) -> tuple[Array, ...]:
     """Where windows lie in an image, and which of their cells are no padding.
 
-    Three numbers: the elements of an image, whether windows are apart, and whether they leave nothing over. For each row
-    of outputs, and for each in a row, where the first cell of its window would lie, and of which kind the window is: both
-    are to be added. For each kind, the first of its cells in the last two lists: where they lie, and their numbers.
+    Four numbers: the elements of an image, whether windows are apart, whether they leave nothing over, and their cells.
+    For each row of outputs, and for each in a row, where the first cell of its window would lie, and of which kind the
+    window is: both are to be added. For each kind, the first of its cells in the last two lists: where they lie, and
+    their numbers.
 
     >>> _, rows, columns, firsts, at, k = _geometry(Window((3,), (1,), (1,), ((1, 0),), (4,), (3,)), 8, "B")
     >>> columns

@@ -6,7 +6,6 @@ import numpy as np
 
 from ..scratch import Array
 from .jit import jit
-from .places import seven
 
 __all__ = ["map_of", "pack", "packing"]
 
@@ -16,37 +15,32 @@ def map_of(shape: tuple[int, ...]) -> Array:
     return np.empty(shape, np.int8)
 
 
-def packing(taps: Array, whole: Array) -> Array:
-    """What `pack` must be told of taps (kd, kh, kw, channels, groups, filters), a view of `whole`: shape and places."""
+def packing(taps: Array, whole: Array, panels: Array) -> tuple[Array, int, int, int]:
+    """What `pack` must be told of taps (kd, kh, kw, channels, groups, filters), a view of `whole`.
+
+    For each group, panel and tap: where its first weight lies, the filters and width of the panel. Then the channels,
+    and how far they and the filters are apart.
+    """
     start = (taps.ctypes.data - whole.ctypes.data) if taps.size else 0
-    return np.array((*taps.shape, start, *taps.strides, 0), np.intp)
+    *_, channels, groups, _ = taps.shape
+    *steps, step_k, step_g, step_c = taps.strides
+    each = (np.arange(size) * step for size, step in zip(taps.shape[:3], steps, strict=True))
+    tap = np.ravel(sum(np.ix_(*each), start=start))
+    first = np.arange(groups)[:, None, None] * step_g + panels[:, 1, None] * step_c + tap
+    rows = [np.broadcast_to(x, first.shape).ravel() for x in (first, panels[:, 2, None], panels[:, 3, None])]
+    return np.stack(rows, axis=1), channels, step_k, step_c
 
 
 @jit
-def pack(w, packing, panels, packed):
-    """w as one panel (taps, width) after the other, filled up with zeros."""
-    kd, kh, kw, n, groups, _, first_source = seven(packing)
-    step_h, step_i, step_j, step_k, step_g, step_c, _ = seven(packing[7:])
+def pack(w, places, channels, step_k, step_c, packed):
+    """w as one panel (taps, channels, width) after the other, filled up with zeros."""
     at = 0
-    for group in range(groups):
-        for panel in range(panels.shape[0]):
-            first, count, width = panels[panel, 1], panels[panel, 2], panels[panel, 3]
-            for h in range(kd):
-                for i in range(kh):
-                    for j in range(kw):
-                        source = first_source + h * step_h + i * step_i + j * step_j + group * step_g + first * step_c
-                        to = packed[at : at + n * width]
-                        if step_c == 1:
-                            for k in range(n):
-                                row, line = w[source + k * step_k :], to[k * width :]
-                                for c in range(count):
-                                    line[c] = row[c]
-                        else:
-                            for c in range(count):
-                                column = w[source + c * step_c :]
-                                for k in range(n):
-                                    to[k * width + c] = column[k * step_k]
-                        for k in range(n if count < width else 0):
-                            for c in range(count, width):
-                                to[k * width + c] = 0
-                        at += n * width
+    for row in range(len(places)):
+        source, count, width = places[row, 0], places[row, 1], places[row, 2]
+        for _ in range(channels):
+            for c in range(count):
+                packed[at + c] = w[source + c * step_c]
+            for c in range(count, width):
+                packed[at + c] = 0
+            source += step_k
+            at += width

@@ -48,7 +48,7 @@ def correlate(size: int, back: bool, x: Array, w: Array, window: Window, y: Arra
         window, size, back, len(x), x.shape[-1], y.shape[-1], x.itemsize
     )
     memory, weights = scratch("packed", (packed,), x.dtype), scratch("winograd kernel", (points,), x.dtype)
-    pack(w.reshape(-1), taps, panels, memory)
+    pack(w.reshape(-1), *taps, memory)
     left = np.zeros(len(x), np.bool_)
     magnitude = _transform_kernel(small, memory, panels, sizes, weights)
     if not (ORDINARY[0] < magnitude < ORDINARY[1] or magnitude == 0):
@@ -109,7 +109,7 @@ def _plan(window: Window, size: int, back: bool, n: int, channels: int, filters:
     patch = points * max(k_each, f_each)
     memory = packed, points * w_apart, points * u_apart, points * m_apart, patch
     return (
-        packing(taps[:, :, :, :, None], whole),
+        packing(taps[:, :, :, :, None], whole, panels),
         np.array(sizes),
         panels,
         tiles * k_each,
