@@ -30,6 +30,7 @@ PAGES: dict[str, tuple[str | None, list[str]]] = {
         ["tinygrad_conv.keras", *(f"tinygrad_conv.keras.{room}" for room in KERAS)],
     ),
     "data": ("Data, tg.data", ["tinygrad_conv.data"]),
+    "saving": ("Weights in files, tg.save and tg.load", ["tinygrad_conv.saving"]),
     "graph": ("Pictures, tg.graph", ["tinygrad_conv.graph", "tinygrad_conv.graph.microscope", "tinygrad_conv.plots"]),
     "testing": ("Checks, tg.testing", ["tinygrad_conv.testing", "tinygrad_conv.testing.strategies"]),
     "speed": ("Compiled steps and profiles", ["tinygrad_conv.plan", "tinygrad_conv.profiling"]),

@@ -1,9 +1,13 @@
 """The site's reference has every public name; dead links are found. The build itself is in .ci/run."""
 
+import doctest
+import functools
 import importlib
 import inspect
 import pathlib
+import pydoc
 import re
+import sys
 
 import pytest
 
@@ -29,6 +33,23 @@ def test_the_reference_has_every_public_name(docs, room):
         if name.startswith("_") or not (inspect.isclass(value) or inspect.isroutine(value)):
             continue
         assert name in written, f"docs/make_api.py: {room}.{name} is on no page"
+
+
+def test_every_public_name_has_an_example_that_runs(docs):
+    """In its docstring, as pytest collects it: found by doctest in the module that defines it, and not skipped."""
+
+    @functools.cache
+    def run(module):
+        found = doctest.DocTestFinder().find(sys.modules[module])
+        return {test.name for test in found if any(doctest.SKIP not in line.options for line in test.examples)}
+
+    text = "\n".join(docs("make_api").pages().values())
+    without = []
+    for name in re.findall(r"^\.\. auto(?:class|function):: (\S+)$", text, re.M):
+        value = pydoc.locate(name)
+        if f"{value.__module__}.{value.__qualname__}" not in run(value.__module__):
+            without.append(name)
+    assert not without
 
 
 def test_a_name_is_explained_once(docs):

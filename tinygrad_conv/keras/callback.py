@@ -25,6 +25,16 @@ class Callback(Checked):
     ----------
     model : the model that is trained
     params : dict with "epochs", "steps" (batches in an epoch, None where nobody knows) and "verbose"
+
+    >>> from tinygrad_conv import keras
+    >>> class Telling(Callback):
+    ...     def on_epoch_end(self, epoch, logs=None):
+    ...         print(epoch, list(logs))
+    >>> model = keras.Sequential([keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> history = model.fit([[1.0]], [[1.0]], epochs=2, verbose=0, callbacks=[Telling()])
+    0 ['loss']
+    1 ['loss']
     """
 
     model: Any = None
@@ -148,6 +158,13 @@ class History(Callback):
 
     `interrupted` says that Ctrl-C ended training early. The model holds its history, so the history does not hold the
     model: `model` is None once that is gone, and in copies and pickles.
+
+    >>> from tinygrad_conv import keras
+    >>> model = keras.Sequential([keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> history = model.fit([[1.0]], [[1.0]], epochs=2, verbose=0)
+    >>> history.epoch, {name: len(values) for name, values in history.history.items()}
+    ([0, 1], {'loss': 2})
     """
 
     _model: ref[Any] | None = None

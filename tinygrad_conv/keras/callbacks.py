@@ -38,7 +38,16 @@ Character: TypeAlias = Annotated[str, Kind("a string of one character", _charact
 
 @checked
 class LambdaCallback(Callback):
-    """Functions as a callback: ``LambdaCallback(on_epoch_end=lambda epoch, logs: ...)``."""
+    """Functions as a callback: ``LambdaCallback(on_epoch_end=lambda epoch, logs: ...)``.
+
+    >>> from tinygrad_conv import keras
+    >>> model = keras.Sequential([keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> tell = LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, list(logs)))
+    >>> history = model.fit([[1.0]], [[1.0]], epochs=2, verbose=0, callbacks=[tell])
+    0 ['loss']
+    1 ['loss']
+    """
 
     def __init__(
         self, on_epoch_begin: Callable[..., Any] | None = None, on_epoch_end: Callable[..., Any] | None = None,
@@ -115,6 +124,14 @@ class EarlyStopping(_Watching):
     restore_best_weights : bool
         Go back to the weights of the best epoch at the end.
     start_from_epoch : int
+
+    >>> from tinygrad_conv import keras
+    >>> model = keras.Sequential([keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> stop = EarlyStopping("loss", min_delta=0.01, patience=2)
+    >>> history = model.fit([[1.0]], [[1.0]], epochs=500, verbose=0, callbacks=[stop])
+    >>> len(history.epoch) == stop.stopped_epoch + 1 == stop.best_epoch + 3 < 500
+    True
     """
 
     @strict
@@ -159,6 +176,16 @@ class ModelCheckpoint(_Watching):
     `save_weights_only` is accepted for compatibility: only weights can be saved.
 
     Raises DataError, before any training, where no file can be written there.
+
+    >>> import os, tempfile
+    >>> from tinygrad_conv import keras
+    >>> model = keras.Sequential([keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save = ModelCheckpoint(folder + "/{epoch:02d}.npz")
+    ...     history = model.fit([[1.0]], [[1.0]], epochs=2, verbose=0, callbacks=[save])
+    ...     sorted(os.listdir(folder))
+    ['01.npz', '02.npz']
     """
 
     writes = True
@@ -207,6 +234,17 @@ class CSVLogger(Callback):
 
     With `append` the lines of an earlier training stay. Raises DataError, before any training, where the file cannot
     be written.
+
+    >>> import pathlib, tempfile
+    >>> from tinygrad_conv import keras
+    >>> model = keras.Sequential([keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     log = CSVLogger(f"{folder}/log.csv")
+    ...     history = model.fit([[1.0]], [[1.0]], epochs=2, verbose=0, callbacks=[log])
+    ...     lines = pathlib.Path(log.filename).read_text().splitlines()
+    >>> lines[0], len(lines)
+    ('epoch,loss,val_loss', 3)
     """
 
     writes = True
@@ -242,7 +280,15 @@ class CSVLogger(Callback):
 
 
 class LearningRateScheduler(Callback):
-    """Set the learning rate at the start of each epoch to ``schedule(epoch, lr)`` (or ``schedule(epoch)``)."""
+    """Set the learning rate at the start of each epoch to ``schedule(epoch, lr)`` (or ``schedule(epoch)``).
+
+    >>> from tinygrad_conv import keras
+    >>> model = keras.Sequential([keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> slower = LearningRateScheduler(lambda epoch: 0.1 / (epoch + 1))
+    >>> model.fit([[1.0]], [[1.0]], epochs=2, verbose=0, callbacks=[slower]).history["learning_rate"]
+    [0.1, 0.05]
+    """
 
     @strict
     def __init__(self, schedule: Callable[..., float], verbose: Count = 0) -> None:
@@ -274,6 +320,14 @@ class TerminateOnNaN(Callback):
     """End training at a loss that is not finite, before it reaches the weights; without this, `fit` raises there.
 
     With `raise_error` it raises `AnomalyError` too.
+
+    >>> from tinygrad_conv import keras
+    >>> model = keras.Sequential([keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> history = model.fit([[1.0]], [[float("nan")]], epochs=5, verbose=0, callbacks=[TerminateOnNaN()])
+    Batch 0: the loss is nan, training ends
+    >>> len(history.epoch)
+    1
     """
 
     forgives_nan = True  # asks `fit` not to raise

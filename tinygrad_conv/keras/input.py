@@ -26,6 +26,9 @@ class InputLayer:
         Accepted for compatibility; nothing asks for it.
     batch_shape : tuple, optional
         `shape` with the batch axis before it, in place of both.
+
+    >>> InputLayer((28, 28, 1), batch_size=32).shape
+    (32, 28, 28, 1)
     """
 
     @strict

@@ -63,10 +63,17 @@ def _spelled(**aliases: Any) -> Any:
     return spelling.spelled(aliases, _KINDS)
 
 
-def _named(cls: Any, name: str, base: Any) -> Any:
-    """A class that was made in a function, under the name that it has here."""
+def _named(
+    cls: Any, name: str, base: Any, arguments: str = "", side: int = 0, channels: int = 3, more: str = ""
+) -> Any:
+    """A class that was made in a function, under the name that it has here, with its documentation.
+
+    The example has these arguments, and takes 3 channels of side 28 to so many of this side (0: to numbers).
+    """
     cls.__name__ = cls.__qualname__ = name
-    cls.__doc__ = f"`nn.{base.__name__}`, as in Keras."
+    before, after = (None, *(28,) * base.rank, 3), (None, *((side,) * base.rank if side else ()), channels)
+    example = f">>> {name}({arguments}).compute_output_shape({before})\n{after}"
+    cls.__doc__ = f"`nn.{base.__name__}`, as in Keras.{more}\n\n{example}\n"
     return cls
 
 
@@ -76,7 +83,13 @@ def _named(cls: Any, name: str, base: Any) -> Any:
 
 @_spelled(output_dim="units", init="kernel_initializer")
 class Dense(nn.Dense, Layer):
-    """`nn.Dense`. ``Dense(10, input_dim=784)`` is a first layer for 784 inputs."""
+    """`nn.Dense`. ``Dense(10, input_dim=784)`` is a first layer for 784 inputs.
+
+    >>> layer = Dense(10, activation="relu")
+    >>> layer.build((None, 784))
+    >>> layer.count_params()
+    7850
+    """
 
     spelling = {"weight_init": "kernel_initializer", "bias_init": "bias_initializer"}  # noqa: RUF012
     kernel = variable("weight")
@@ -90,7 +103,11 @@ class Dense(nn.Dense, Layer):
 
 @_spelled()
 class Activation(nn.Activation, Layer):
-    """`nn.Activation`."""
+    """`nn.Activation`.
+
+    >>> Activation("relu")([[-1.0, 2.0]])
+    Tensor([[0., 2.]])
+    """
 
     def __init__(self, activation: Any) -> None:
         super().__init__(activation)
@@ -98,7 +115,11 @@ class Activation(nn.Activation, Layer):
 
 @_spelled()
 class ReLU(nn.Activation, Layer):
-    """x at and above the threshold, else negative_slope * (x - threshold); at most max_value."""
+    """x at and above the threshold, else negative_slope * (x - threshold); at most max_value.
+
+    >>> ReLU(max_value=6.0, negative_slope=0.1)([[-1.0, 2.0, 9.0]]).numpy()
+    array([[-0.1,  2. ,  6. ]])
+    """
 
     def __init__(
         self, max_value: NonNegative | None = None, negative_slope: NonNegative = 0.0, threshold: NonNegative = 0.0
@@ -116,7 +137,11 @@ class ReLU(nn.Activation, Layer):
 
 @_spelled(alpha="negative_slope")
 class LeakyReLU(nn.Activation, Layer):
-    """x for x > 0, else negative_slope * x."""
+    """x for x > 0, else negative_slope * x.
+
+    >>> LeakyReLU(0.1)([[-1.0, 2.0]]).numpy()
+    array([[-0.1,  2. ]])
+    """
 
     def __init__(self, negative_slope: NonNegative = 0.3) -> None:
         self.negative_slope = negative_slope
@@ -125,7 +150,11 @@ class LeakyReLU(nn.Activation, Layer):
 
 @_spelled()
 class Softmax(nn.Activation, Layer):
-    """Softmax along an axis."""
+    """Softmax along an axis.
+
+    >>> Softmax()([[0.0, 0.0]])
+    Tensor([[0.5, 0.5]])
+    """
 
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis
@@ -134,7 +163,11 @@ class Softmax(nn.Activation, Layer):
 
 @_spelled()
 class Flatten(nn.Flatten, Layer):
-    """`nn.Flatten`."""
+    """`nn.Flatten`.
+
+    >>> Flatten().compute_output_shape((None, 5, 5, 16))
+    (None, 400)
+    """
 
     def __init__(self, data_format: str | None = None) -> None:
         super().__init__(data_format)
@@ -142,7 +175,11 @@ class Flatten(nn.Flatten, Layer):
 
 @_spelled()
 class Reshape(nn.Reshape, Layer):
-    """`nn.Reshape`."""
+    """`nn.Reshape`.
+
+    >>> Reshape((28, 28, 1)).compute_output_shape((None, 784))
+    (None, 28, 28, 1)
+    """
 
     def __init__(self, target_shape: Sequence[int]) -> None:
         super().__init__(target_shape)
@@ -150,7 +187,11 @@ class Reshape(nn.Reshape, Layer):
 
 @_spelled(p="rate")
 class Dropout(nn.Dropout, Layer):
-    """`nn.Dropout`."""
+    """`nn.Dropout`.
+
+    >>> Dropout(0.5, seed=0)(np.ones((1, 8)), training=True)
+    Tensor([[2., 2., 2., 0., 0., 0., 0., 0.]], dtype=float32)
+    """
 
     def __init__(self, rate: float, noise_shape: Sequence[int | None] | None = None, seed: nn.init.Seed = None) -> None:
         super().__init__(rate, seed, noise_shape=noise_shape)
@@ -161,6 +202,9 @@ class Rescaling(nn.Layer, Layer):
     """x * scale + offset, in the model's dtype: ``Rescaling(1 / 255)`` for images of bytes.
 
     Both may be lists with a number for each channel.
+
+    >>> Rescaling(1 / 255)(np.array([[0, 255]]))
+    Tensor([[0., 1.]])
     """
 
     def __init__(self, scale: float | Sequence[float], offset: float | Sequence[float] = 0.0) -> None:
@@ -196,7 +240,7 @@ _OLD: Mapping[str, Any] = {
 }  # fmt: skip
 
 
-def _conv(base: Any, name: str) -> Any:
+def _conv(base: Any, name: str, more: str = "") -> Any:
     @_spelled(**_OLD)
     class Conv(base, Layer):  # type: ignore[misc]
         spelling = _CONV
@@ -214,7 +258,7 @@ def _conv(base: Any, name: str) -> Any:
                 data_format, kernel_initializer, bias_initializer,
             )  # fmt: skip
 
-    return _named(Conv, name, base)
+    return _named(Conv, name, base, "8, 3", 26, 8, more)
 
 
 def _causal(what: str, kernel_size: Any, dilation: Any) -> tuple[tuple[int, int]]:
@@ -223,15 +267,18 @@ def _causal(what: str, kernel_size: Any, dilation: Any) -> tuple[tuple[int, int]
     return ((d * (k - 1), 0),)
 
 
-Conv1D, Conv2D = _conv(nn.Conv1D, "Conv1D"), _conv(nn.Conv2D, "Conv2D")
-Conv1D.__doc__ += """ With ``padding="causal"`` no output sees a later input."""
-Conv2D.__doc__ += " The lecture's ``filter_size=24`` and ``channels_last=True`` are understood."
+Conv1D = _conv(nn.Conv1D, "Conv1D", ' With ``padding="causal"`` no output sees a later input.')
+Conv2D = _conv(nn.Conv2D, "Conv2D", " The lecture's ``filter_size=24`` and ``channels_last=True`` are understood.")
 Convolution1D, Convolution2D = Conv1D, Conv2D
 
 
 @_spelled(**_OLD)
 class Conv2DTranspose(nn.Conv2DTranspose, Layer):
-    """`nn.Conv2DTranspose`."""
+    """`nn.Conv2DTranspose`.
+
+    >>> Conv2DTranspose(8, 3, strides=2, padding="same").compute_output_shape((None, 7, 7, 16))
+    (None, 14, 14, 8)
+    """
 
     spelling = _CONV
     kernel = variable("weight")
@@ -262,7 +309,7 @@ def _pooling(base: Any, name: str) -> Any:
         ) -> None:
             base.__init__(self, pool_size, strides, padding, data_format=data_format)
 
-    return _named(Pooling, name, base)
+    return _named(Pooling, name, base, side=14)
 
 
 def _global(base: Any, name: str) -> Any:
@@ -289,7 +336,13 @@ GlobalAveragePooling2D = GlobalAvgPool2D = _global(nn.GlobalAvgPool2D, "GlobalAv
 
 @_spelled()
 class BatchNormalization(nn.BatchNorm, Layer):
-    """`nn.BatchNorm`."""
+    """`nn.BatchNorm`.
+
+    >>> x = np.array([[1.0], [3.0]])
+    >>> BatchNormalization()(x, training=True).numpy().round(2)
+    array([[-1.],
+           [ 1.]], dtype=float32)
+    """
 
     moving_mean, moving_variance = variable("running_mean"), variable("running_var")
 
@@ -301,7 +354,11 @@ class BatchNormalization(nn.BatchNorm, Layer):
 
 @_spelled()
 class LayerNormalization(nn.LayerNorm, Layer):
-    """`nn.LayerNorm`."""
+    """`nn.LayerNorm`.
+
+    >>> LayerNormalization()(np.array([[1.0, 3.0]])).numpy().round(2)
+    array([[-1.,  1.]], dtype=float32)
+    """
 
     def __init__(self, axis: Any = -1, epsilon: float = 0.001, center: bool = True, scale: bool = True) -> None:
         super().__init__(epsilon, axis, None, center, scale)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Set
 from difflib import get_close_matches
+from inspect import cleandoc
 from typing import Annotated, Any, TypeAlias
 
 import numpy as np
@@ -178,7 +179,11 @@ class MeanSquaredError(_OfOneShape):
 
 
 class MeanAbsoluteError(_OfOneShape):
-    """The mean of |y - p|."""
+    """The mean of |y - p|.
+
+    >>> MeanAbsoluteError()([[1.0, 3.0]], [[0.0, 0.0]]).item()
+    2.0
+    """
 
     def call(self, y_true: Array, y_pred: Tensor) -> Tensor:
         return _last(abs(y_pred - y_true))
@@ -223,8 +228,7 @@ class CategoricalCrossentropy(_Crossentropy):
 
     `label_smoothing` mixes the labels with the uniform distribution.
 
-    >>> loss = CategoricalCrossentropy()
-    >>> round(loss([[0.0, 1.0]], [[0.5, 0.5]]).item(), 4)
+    >>> round(CategoricalCrossentropy()([[0.0, 1.0]], [[0.5, 0.5]]).item(), 4)
     0.6931
     """
 
@@ -250,8 +254,7 @@ class CategoricalCrossentropy(_Crossentropy):
 class SparseCategoricalCrossentropy(_Crossentropy):
     """-log p[y] for integer labels y (N,) and probabilities p (N, K), or logits with ``from_logits=True``.
 
-    >>> loss = SparseCategoricalCrossentropy(from_logits=True)
-    >>> round(loss([1], [[0.0, 0.0]]).item(), 4)
+    >>> round(SparseCategoricalCrossentropy()([1], [[0.5, 0.5]]).item(), 4)
     0.6931
     """
 
@@ -298,6 +301,9 @@ class BinaryCrossentropy(_Crossentropy):
     """-(y log p + (1 - y) log(1 - p)) for labels y in [0, 1] and probabilities p, or logits.
 
     `label_smoothing` moves the labels towards one half.
+
+    >>> round(BinaryCrossentropy()([[1.0]], [[0.5]]).item(), 4)
+    0.6931
     """
 
     activation = "sigmoid"
@@ -353,7 +359,9 @@ def _function(kind: type[Loss], name: str) -> Callable[..., Tensor]:
         return kind(reduction="none", **options)(y_true, y_pred)
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"`{kind.__name__}` of each example, as an array (N,); it takes the options of that class."
+    example = cleandoc(kind.__doc__ or "").partition(">>>")[2].replace(f"{kind.__name__}()", name)
+    about = f"`{kind.__name__}` of each example, as an array (N,); it takes the options of that class."
+    function.__doc__ = f"{about}\n\n>>>{example}\n"
     return function
 
 
@@ -391,6 +399,14 @@ def get(loss: Any) -> Loss:
 
     Raises ArgumentError for an unknown name, naming the nearest, and for several losses; DTypeError for what is no
     loss.
+
+    >>> get("mse")
+    MeanSquaredError()
+    >>> get("categorical_crosentropy")
+    Traceback (most recent call last):
+        ...
+    tinygrad_conv.errors.ArgumentError: compile: unknown loss 'categorical_crosentropy': use
+    loss='categorical_crossentropy'
     """
     if isinstance(loss, Loss):
         return loss

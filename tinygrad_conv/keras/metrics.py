@@ -201,7 +201,11 @@ class CategoricalAccuracy(OfOutputs):
 
 
 class SparseCategoricalAccuracy(CategoricalAccuracy):
-    """`CategoricalAccuracy` by its name for integer labels."""
+    """`CategoricalAccuracy` by its name for integer labels.
+
+    >>> SparseCategoricalAccuracy()([1, 0], [[0.2, 0.8], [0.4, 0.6]])
+    0.5
+    """
 
     @strict
     def __init__(self, name: str = "sparse_categorical_accuracy") -> None:
@@ -209,7 +213,11 @@ class SparseCategoricalAccuracy(CategoricalAccuracy):
 
 
 class BinaryAccuracy(OfOutputs):
-    """How often a label is 1 where the output is above the threshold, and 0 where it is not."""
+    """How often a label is 1 where the output is above the threshold, and 0 where it is not.
+
+    >>> BinaryAccuracy()([[1], [0]], [[0.8], [0.6]])
+    0.5
+    """
 
     @strict
     def __init__(self, name: str = "binary_accuracy", threshold: Within = 0.5) -> None:
@@ -259,6 +267,9 @@ def get(metric: Any, labels: Any = None, output: Any = None) -> Metric:
     """The metric that `compile(metrics=[...])` means; "accuracy" depends on the shapes of labels and outputs.
 
     Raises ArgumentError for an unknown name, DTypeError for what is no metric.
+
+    >>> get("accuracy", labels=(None,), output=(None, 10)).name
+    'accuracy'
     """
     if isinstance(metric, Metric):
         return metric

@@ -25,12 +25,20 @@ Activation: TypeAlias = Annotated[str | Callable[[Tensor], Tensor] | None, Kind(
 
 
 def linear(x: Array) -> Array:
-    """x itself."""
+    """x itself.
+
+    >>> linear(3.0)
+    3.0
+    """
     return x
 
 
 def relu6(x: Array) -> Tensor:
-    """min(max(x, 0), 6)."""
+    """min(max(x, 0), 6).
+
+    >>> relu6([-1.0, 3.0, 9.0])
+    array([0., 3., 6.])
+    """
     return elementwise.clip(x, 0, 6)
 
 

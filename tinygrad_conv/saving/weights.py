@@ -116,6 +116,15 @@ def load(path: str | os.PathLike[str], model: Any = None) -> dict[str, Any]:
         The weights of another model: the message names them, and both shapes. Nothing is changed.
     MissingExtraError
         No h5py, for files of Keras.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> import tinygrad_conv as tg
+    >>> net, other = (tg.nn.Dense(3, in_features=2, seed=seed) for seed in (0, 1))
+    >>> with TemporaryDirectory() as folder:
+    ...     load(save(net, f"{folder}/net.npz"), other)
+    {}
+    >>> bool((net.weight.numpy() == other.weight.numpy()).all())
+    True
     """
     if model is not None:
         load_into(model, path, "load")

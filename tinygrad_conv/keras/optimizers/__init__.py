@@ -36,6 +36,11 @@ class Optimizer(Checked):
     name : str, optional
     lr : float or schedule, optional
         An older name of `learning_rate`.
+
+    >>> optimizer = SGD(learning_rate=0.1, clipnorm=1.0)
+    >>> optimizer.learning_rate = 0.05
+    >>> optimizer
+    SGD(learning_rate=0.05)
     """
 
     inner: optim.Optimizer | None = None
@@ -153,7 +158,11 @@ def _rate(what: str, value: Any) -> Any:
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum if wanted."""
+    """Stochastic gradient descent, with momentum if wanted.
+
+    >>> SGD(0.1, momentum=0.9, nesterov=True)
+    SGD(learning_rate=0.1)
+    """
 
     @strict
     def __init__(
@@ -166,7 +175,11 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """Steps scaled by running moments of the gradient."""
+    """Steps scaled by running moments of the gradient.
+
+    >>> Adam().learning_rate, Adam(1e-2)
+    (0.001, Adam(learning_rate=0.01))
+    """
 
     @strict
     def __init__(
@@ -180,7 +193,11 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """`Adam` with weight decay 0.004 unless told otherwise."""
+    """`Adam` with weight decay 0.004 unless told otherwise.
+
+    >>> AdamW().weight_decay
+    0.004
+    """
 
     @strict
     def __init__(
@@ -196,7 +213,11 @@ class AdamW(Adam):
 
 
 class RMSprop(Optimizer):
-    """Steps divided by a running root mean square of the gradient, or (`centered`) by its standard deviation."""
+    """Steps divided by a running root mean square of the gradient, or (`centered`) by its standard deviation.
+
+    >>> RMSprop(0.01, centered=True)
+    RMSprop(learning_rate=0.01)
+    """
 
     @strict
     def __init__(
@@ -210,7 +231,11 @@ class RMSprop(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """Steps divided by the root of the sum of all squared gradients, which starts at `initial_accumulator_value`."""
+    """Steps divided by the root of the sum of all squared gradients, which starts at `initial_accumulator_value`.
+
+    >>> Adagrad(schedules.ExponentialDecay(0.1, 1000, 0.5)).learning_rate
+    0.1
+    """
 
     @strict
     def __init__(
@@ -232,6 +257,9 @@ def get(optimizer: Any) -> Optimizer:
     """The optimiser of this name or class with Keras' defaults; an optimiser object itself.
 
     Raises ArgumentError for an unknown name, naming the nearest; DTypeError for what is no optimiser.
+
+    >>> get("adam")
+    Adam(learning_rate=0.001)
     """
     if isinstance(optimizer, Optimizer):
         return optimizer

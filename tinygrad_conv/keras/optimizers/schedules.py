@@ -14,7 +14,14 @@ __all__ = ["ExponentialDecay", "LearningRateSchedule"]
 
 
 class LearningRateSchedule(Checked):
-    """Base of the schedules. To make one, define ``__call__(self, step)``: the learning rate of step 0, 1, 2, ..."""
+    """Base of the schedules. To make one, define ``__call__(self, step)``: the learning rate of step 0, 1, 2, ...
+
+    >>> class Halved(LearningRateSchedule):
+    ...     def __call__(self, step):
+    ...         return 0.1 * 0.5**step
+    >>> Halved()(2)
+    0.025
+    """
 
     def __call__(self, step: int) -> float:
         raise NotDefinedError(f"{type(self).__name__}: define __call__(self, step)")
