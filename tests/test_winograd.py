@@ -10,6 +10,7 @@ import tinygrad_conv as tg
 from tinygrad_conv.kernels import columns, conv, winograd
 from tinygrad_conv.kernels.geometry import conv_window
 
+MANY_TILES, MOST_WASTE = winograd.MANY_TILES, winograd.MOST_WASTE
 drawn = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -18,6 +19,7 @@ def always(monkeypatch):
     """However few channels and tiles there are."""
     monkeypatch.setattr(winograd, "MANY_CHANNELS", 1)
     monkeypatch.setattr(winograd, "MANY_TILES", 0)
+    monkeypatch.setattr(winograd, "MOST_WASTE", 100)
 
 
 def direct(form, *args):
@@ -51,8 +53,43 @@ def test_it_is_the_convolution(c, block, monkeypatch):
         expected, terms = direct(form, a, b, window), direct(form, np.abs(a), np.abs(b), window)
         got = form(a, b, window)
         assert (got.shape, got.dtype) == (expected.shape, expected.dtype)
-        # Each of the 16 products sums up to 4 inputs and 2.25 weights, and 9 of them are added.
+        # Each of the 24 products is of sums of up to 4 x 5 inputs and 9 weights, and 3 x 5 of them are added.
         assert (np.abs(got - expected) <= 100 * np.finfo(x.dtype).eps * (terms + terms.max(initial=0))).all()
+
+
+def error(got, form, a, b, window):
+    """The largest one, against float64."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.abs(got - direct(form, a.astype(float), b.astype(float), window).astype(a.dtype)).max()
+
+
+@settings(drawn, max_examples=25)
+@given(seed=st.integers(0, 2**32), positive=st.booleans(), channels=st.tuples(*[st.sampled_from((32, 33, 64))] * 2),
+       scales=st.tuples(*[st.integers(-18, 18)] * 2), sizes=st.tuples(*[st.integers(8, 22)] * 2))  # fmt: skip
+def test_errors_are_at_most_four_times_those_of_columns(seed, positive, channels, scales, sizes, monkeypatch):
+    monkeypatch.setattr(winograd, "MANY_TILES", MANY_TILES)
+    monkeypatch.setattr(winograd, "MOST_WASTE", MOST_WASTE)
+    rng = np.random.default_rng(seed)
+    (c_in, c_out), (height, width) = channels, sizes
+    x, w, g = (
+        np.float32(rng.random(shape) if positive else rng.standard_normal(shape))
+        for shape in ((4, height, width, c_in), (3, 3, c_in, c_out), (4, height, width, c_out))
+    )
+    window = conv_window("t", 2, x.shape, w.shape, 1, 1, 1, 1, None)
+    for form, *arrays in ((conv.conv, x, w), (conv.conv_input_grad, g, w), (conv.conv_kernel_grad, x, g)):
+        a, b = (array * np.float32(10.0**scale) for array, scale in zip(arrays, scales, strict=True))
+        errors = [error(got, form, a, b, window) for got in (form(a, b, window), direct(form, a, b, window))]
+        assert errors[0] <= 4 * errors[1]
+
+
+@pytest.mark.parametrize("scales", [(1e-38, 1), (1, 1e-38), (1e-20, 1e-20), (1e37, 1e-38), (3e-42, 1e10)])
+def test_numbers_at_the_ends_of_the_range_lose_no_digits(scales, rng):
+    x, g, w = (rng.random(shape).astype(np.float32) for shape in ((4, 12, 12, 32), (4, 12, 12, 32), (3, 3, 32, 32)))
+    window = conv_window("t", 2, x.shape, w.shape, 1, 1, 1, 1, None)
+    for form, a, b in ((conv.conv, x, w), (conv.conv_input_grad, g, w), (conv.conv_kernel_grad, x, g)):
+        a, b = a * np.float32(scales[0]), b * np.float32(scales[1])
+        errors = [error(got, form, a, b, window) for got in (form(a, b, window), direct(form, a, b, window))]
+        assert errors[0] <= 4 * errors[1]
 
 
 def test_it_runs_where_it_pays_and_nowhere_else(monkeypatch, rng):
@@ -77,9 +114,14 @@ def test_it_runs_where_it_pays_and_nowhere_else(monkeypatch, rng):
     monkeypatch.setattr(winograd, "MANY_CHANNELS", 5)
     assert not runs()
     monkeypatch.setattr(winograd, "MANY_CHANNELS", 4)
-    monkeypatch.setattr(winograd, "MANY_TILES", 18)
+    monkeypatch.setattr(winograd, "MANY_TILES", 12)
     assert runs()
-    monkeypatch.setattr(winograd, "MANY_TILES", 19)
+    monkeypatch.setattr(winograd, "MANY_TILES", 13)
+    assert not runs()
+    monkeypatch.setattr(winograd, "MANY_TILES", 0)
+    monkeypatch.setattr(winograd, "MOST_WASTE", 48 / 36)
+    assert runs()
+    monkeypatch.setattr(winograd, "MOST_WASTE", 47 / 36)
     assert not runs()
 
 

@@ -1,37 +1,52 @@
-"""Convolutions with 3x3 kernels in fewer multiplications: Winograd's minimal filtering F(2x2, 3x3).
+"""Convolutions with 3x3 kernels in fewer multiplications: Winograd's minimal filtering, in NumPy F(2x4, 3x3).
 
 Two outputs of a row need six multiplications with a kernel of three. Four will do, of sums and differences::
 
     y0 = m0 + m1 + m2        m0 = (x0 - x2) w0                    m1 = (x1 + x2) (w0 + w1 + w2) / 2
     y1 = m1 - m2 - m3        m3 = (x1 - x3) w2                    m2 = (x2 - x1) (w0 - w1 + w2) / 2
 
-In two dimensions that is Y = Aᵀ[(G w Gᵀ) ∘ (Bᵀ X B)]A for each tile of 2x2 outputs, which reads 4x4 inputs: 16
-multiplications where there were 36. With channels they become 16 matrix products. The kernel's gradient is the
-transpose of the same: dw = Gᵀ[Σ (Bᵀ X B) ∘ (A dY Aᵀ)]G, summed over all tiles.
+Four outputs, which read six inputs, need six instead of twelve. In two dimensions that is Y = Aᵀ[(G w Gᵀ) ∘ (B X Bᵀ)]A
+for each tile of outputs: with tiles of 2 rows and 4 columns 24 multiplications where there were 72. With channels they
+become 24 matrix products. The kernel's gradient is the transpose of the same: dw = Gᵀ[Σ (B X Bᵀ) ∘ (A dY Aᵀ)]G, summed
+over all tiles. The transforms are products by BLAS, and what lies between the inputs and the outputs of some tiles at a
+time shares two buffers, which stay in the cache.
 
-Source: Lavin & Gray, "Fast Algorithms for Convolutional Neural Networks" (2016). The additions cost as much as they
-save unless there are many channels: see `pays`. An infinity or a NaN in a tile would spoil its other outputs, so a
-result that holds one is not used: the functions say so.
+The matrices come from polynomials: a tile and a kernel are multiplied by their values at some points and at infinity
+(Toom, Cook). For 4 outputs these are 0 and about ±1/√2 and ±√2, with which errors are half of those with the textbook's
+0, ±1, ±2; their powers are exact in float32. Tiles of 4x4 take 0.8 times as long, but errors can come to more than four
+times those of columns; with 2x4 they are as large as these.
+
+Source: Lavin & Gray, "Fast Algorithms for Convolutional Neural Networks" (2016). The transforms cost as much as they
+save unless there are many channels: see `pays`. An infinity or a NaN in a tile would spoil its other outputs, and
+numbers near the smallest ones lose digits, so such a result is not used: the functions say so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from math import prod
+from typing import Any
 
 import numpy as np
 
 from .columns import Block, output_blocks, staged
-from .product import matmul, sum_rows
+from .product import matmul
 from .scratch import Array, scratch
 from .wanted import exact
 from .window import Window
 
-__all__ = ["conv", "conv_kernel_grad", "pays", "tile"]
+__all__ = ["conv", "conv_kernel_grad", "matrices", "pays", "tile"]
 
-MANY_CHANNELS = 48  # from so many on, in and out, the products that are saved take longer than the additions
-MANY_TILES = 256  # for fewer, transforming the kernel costs too much
+MANY_CHANNELS = 32  # from so many on, in and out, the products that are saved take longer than the transforms
+MANY_TILES = 32  # for fewer, transforming the kernel costs too much
+MOST_WASTE = 1.32  # outputs that are computed, in whole tiles, over those that there are
+SIZES, REACH = (2, 4), (4, 6)  # of a tile along each axis: its outputs, and the inputs that they read
+POINTS_OF_TILE = prod(REACH)
+
+# Magnitudes of a transformed kernel, and of results: so far from the ends of the range no digits are lost.
+KERNELS, RESULTS = (2.0**-30, 2.0**40), (2.0**-80, np.inf)
 
 # Of the compiled form, by the outputs of a tile along an axis: the products as a share of the direct algorithm's, the
 # channels with which transforms take as long as products, and the outputs whose products take as long as the kernel's
@@ -39,14 +54,45 @@ MANY_TILES = 256  # for fewer, transforming the kernel costs too much
 TIMES = {2: (16 / 36, 16, 35), 4: (36 / 144, 23, 100)}
 FEWEST = {2: 16, 4: 32}  # channels: with fewer, errors can be more than four times the direct algorithm's
 
-G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+POINTS = {2: (0.0, 1.0, -1.0), 4: (0.0, 23 / 32, -23 / 32, 45 / 32, -45 / 32)}
+
+
+def matrices(size: int) -> tuple[Array, Array, Array]:
+    """A (size + 2, size), B (size + 2, size + 2) and G (size + 2, 3): outputs are Aᵀ[(G w) ∘ (B d)].
+
+    >>> a, b, g = matrices(2)
+    >>> b.tolist()
+    [[-1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, -1.0, 1.0, 0.0], [0.0, -1.0, 0.0, 1.0]]
+    """
+    points, n = POINTS[size], size + 2
+    others = [[b for b in points if b != a] for a in points]
+    a, b, g = np.zeros((n, size)), np.zeros((n, n)), np.zeros((n, 3))
+    a[:-1], g[:-1] = np.vander(points, size, increasing=True), np.vander(points, 3, increasing=True)
+    for row, (point, rest) in enumerate(zip(points, others, strict=True)):
+        b[row, :-1] = np.poly(rest)[::-1]
+        scale = np.prod([point - other for other in rest])
+        g[row] /= scale
+    a[-1, -1] = g[-1, -1] = 1
+    b[-1] = np.poly(points)[::-1]
+    return a, b, g
+
+
+@cache
+def _pairs() -> tuple[Sequence[Array], ...]:
+    """A, B and G, each as a matrix for the rows of a tile and one for its columns."""
+    return tuple(zip(*map(matrices, SIZES), strict=True))
+
+
+def _transposed(pair: Sequence[Array]) -> Sequence[Array]:
+    return [matrix.T for matrix in pair]
 
 
 def pays(x: Array, c_out: int, window: Window) -> bool:
     """Is this a 3x3 convolution, of one group and one step, with so many channels that it takes less time so?"""
     return (
         _fits(window) and x.dtype.char in "fd" and min(x.shape[-1], c_out) >= MANY_CHANNELS
-        and len(x) * window.out_sizes[0] * window.out_sizes[1] >= 4 * MANY_TILES
+        and len(x) * prod(tiles := _tiles_of(window)) >= MANY_TILES
+        and prod(SIZES) * prod(tiles) <= MOST_WASTE * prod(window.out_sizes)
     )  # fmt: skip
 
 
@@ -78,16 +124,30 @@ def _fits(window: Window) -> bool:
     )  # fmt: skip
 
 
+def _tiles_of(window: Window) -> tuple[int, int]:
+    """How many tiles there are along each axis; the last may lie over the edge."""
+    height, width = (-(-n // size) for n, size in zip(window.out_sizes, SIZES, strict=True))
+    return height, width
+
+
 @np.errstate(over="ignore", invalid="ignore")
 def conv(x: Array, w: Array, window: Window, y: Array) -> bool:
-    """y = conv(x, w); False if there is an infinity or a NaN in it, and it has to be computed in another way."""
+    """y = conv(x, w); False if its numbers are not ordinary ones, and it has to be computed in another way."""
     c_in, c_out = w.shape[2:]
-    transform = G.astype(w.dtype)
-    kernel = matmul(transform, matmul(transform, w.reshape(3, -1)).reshape(4, 3, -1))  # G w Gᵀ, (4, 4, C_in * C_out)
-    for block, inputs in _tiles(x, window, c_out):
-        products = scratch("winograd products", (16, inputs.shape[1], c_out), x.dtype)
-        matmul(inputs, kernel.reshape(16, c_in, c_out), out=products)
-        if not _write(products, y[block]):
+    a, _, g = _pairs()
+    kernel = _both_axes(g, w.reshape(3, 3, -1), "winograd rows", "winograd kernel").reshape(-1, c_in, c_out)
+    if not _within(kernel, *KERNELS):
+        return False
+    for block, inputs in _blocks(x, window, c_out):
+        products = scratch("winograd rows", (POINTS_OF_TILE, inputs.shape[1], c_out), x.dtype)
+        matmul(inputs, kernel, out=products)
+        tiles = _both_axes(_transposed(a), products.reshape(*REACH, -1), "winograd tiles", "winograd rows")
+        part = y[block]
+        full, cells = _cells(part)
+        np.copyto(cells, _runs(tiles.reshape(*SIZES, *cells.shape[2:], c_out)))
+        if full is not part:
+            part[...] = full[:, : part.shape[1], : part.shape[2]]
+        if not _within(full, *RESULTS):
             return False
     return True
 
@@ -96,86 +156,73 @@ def conv(x: Array, w: Array, window: Window, y: Array) -> bool:
 def conv_kernel_grad(x: Array, g: Array, window: Window, dw: Array) -> bool:
     """dw = conv_kernel_grad(x, g); False as from `conv`."""
     c_in, c_out = dw.shape[2:]
-    total = np.zeros((16, c_in, c_out), x.dtype)
-    for block, inputs in _tiles(x, window, c_out):
-        total += matmul(inputs.swapaxes(1, 2), _spread(g[block]))
-    transpose = G.T.astype(x.dtype)
-    matmul(transpose, matmul(transpose, total.reshape(4, 4, -1)).reshape(4, -1), out=dw.reshape(3, -1))
-    return bool(np.isfinite(total).all())
+    a, _, transform = _pairs()
+    total = np.zeros((POINTS_OF_TILE, c_in, c_out), x.dtype)
+    for block, inputs in _blocks(x, window, c_out):
+        _, cells = _cells(g[block], fill=True)
+        tiles = scratch("winograd rows", (*SIZES, *cells.shape[2:], c_out), x.dtype)
+        np.copyto(_runs(tiles), cells)
+        outputs = _both_axes(a, tiles.reshape(*SIZES, -1), "winograd spread", "winograd rows")
+        products = scratch("winograd spread", total.shape, x.dtype)
+        total += matmul(inputs.swapaxes(1, 2), outputs.reshape(*inputs.shape[:2], c_out), out=products)
+    _both_axes(_transposed(transform), total.reshape(*REACH, -1), "winograd rows", dw.reshape(3, 3, -1))
+    return _within(total, *RESULTS)
 
 
-def _tiles(x: Array, window: Window, c_out: int) -> Iterator[tuple[Block, Array]]:
-    """For each block of outputs, Bᵀ X B of its tiles: (16, tiles, C). The memory is used again for the next block."""
-    channels, dtype = x.shape[-1], x.dtype
-    tiles = tuple(-(-n // 2) for n in window.out_sizes)
-    even = replace(  # with a row and a column of padding more, where the last tile has one output only
-        window, out_sizes=tuple(2 * n for n in tiles),
-        pads=tuple((before, after + n % 2) for (before, after), n in zip(window.pads, window.out_sizes, strict=True)),
+def _blocks(x: Array, window: Window, c_out: int) -> Iterator[tuple[Block, Array]]:
+    """For each block of outputs, B X Bᵀ of its tiles: (24, tiles, C). The memory is used again for the next block."""
+    channels, dtype, tiles = x.shape[-1], x.dtype, _tiles_of(window)
+    whole = replace(  # with as much padding more as a last tile lies over the edge
+        window, out_sizes=(sizes := tuple(size * n for size, n in zip(SIZES, tiles, strict=True))),
+        pads=tuple((before, after + size - out)
+                   for (before, after), size, out in zip(window.pads, sizes, window.out_sizes, strict=True)),
     )  # fmt: skip
-    for images, band in output_blocks(len(x), replace(even, out_sizes=tiles), 16 * (channels + c_out) * dtype.itemsize):
-        rows = slice(2 * band.start, 2 * band.stop)
-        source = staged(x, (images, rows), even, dtype)
-        n, th, tw = len(source), band.stop - band.start, tiles[1]
-        half = scratch("winograd rows", (4, n, th, source.shape[2], channels), dtype)
-        whole = scratch("winograd inputs", (4, 4, n, th, tw, channels), dtype)
-        _differences([source[:, k : k + 2 * th : 2] for k in range(4)], half)
-        _differences([half[:, :, :, k : k + 2 * tw : 2] for k in range(4)], whole.swapaxes(0, 1))
+    bytes_each = POINTS_OF_TILE * (channels + c_out) * dtype.itemsize
+    for images, band in output_blocks(len(x), replace(whole, out_sizes=tiles), bytes_each):
+        rows = slice(SIZES[0] * band.start, SIZES[0] * band.stop)
+        source = staged(x, (images, rows), whole, dtype)
+        image, row, column, _ = source.strides
+        shape = (*REACH, len(source), band.stop - band.start, tiles[1])
+        strides = (row, column, image, SIZES[0] * row, SIZES[1] * column)
+        patches = scratch("winograd tiles", (*shape, channels), dtype)
+        np.copyto(_runs(patches), np.ndarray(shape, _run(source), source, 0, strides))
+        inputs = _both_axes(_pairs()[1], patches.reshape(*REACH, -1), "winograd rows", "winograd tiles")
         outputs = slice(rows.start, min(rows.stop, window.out_sizes[0]))
-        yield (images, outputs), whole.reshape(16, -1, channels)
+        yield (images, outputs), inputs.reshape(POINTS_OF_TILE, -1, channels)
 
 
-def _differences(x: list[Array], out: Array) -> None:
-    """Bᵀ x: (x0 - x2, x1 + x2, x2 - x1, x1 - x3)."""
-    np.subtract(x[0], x[2], out[0])
-    np.add(x[1], x[2], out[1])
-    np.subtract(x[2], x[1], out[2])
-    np.subtract(x[1], x[3], out[3])
+def _both_axes(pair: Sequence[Array], x: Array, between: str, to: str | Array) -> Array:
+    """p @ x @ qᵀ of a pair (p, q), x (n, m, M), each of M apart; by way of scratch memory, and in some or in `to`."""
+    p, q = (matrix.astype(x.dtype) for matrix in pair)
+    half = matmul(p, x.reshape(len(x), -1), out=scratch(between, (len(p), x[0].size), x.dtype))
+    out = scratch(to, (len(p), len(q), x.shape[-1]), x.dtype) if isinstance(to, str) else to
+    return matmul(q, half.reshape(len(p), x.shape[1], -1), out=out)
 
 
-def _write(products: Array, y: Array) -> bool:
-    """Y = Aᵀ M A of all tiles; False if it holds an infinity or a NaN."""
+def _within(x: Array, least: float, most: float) -> bool:
+    """Is the largest magnitude between these, or everything 0?"""
+    largest = max(x.max(), -x.min())
+    return bool(least < largest < most or largest == 0)
+
+
+def _run(x: Array) -> np.dtype[Any]:
+    """All channels of a place as one element."""
+    return np.dtype((np.void, x.shape[-1] * x.itemsize))
+
+
+def _runs(x: Array) -> Array:
+    return x.view(_run(x))[..., 0]
+
+
+def _cells(y: Array, fill: bool = False) -> tuple[Array, Array]:
+    """Outputs in whole tiles, y itself or a copy if to be filled, and a view of them: (*SIZES, N, th, tw) runs."""
     n, height, width, channels = y.shape
-    th, tw = -(-height // 2), -(-width // 2)
-    whole = (n, 2 * th, 2 * tw, channels)
-    full = y if y.shape == whole and y.flags.c_contiguous else scratch("winograd outputs", whole, y.dtype)
-    m = products.reshape(4, 4, -1)
-    half = scratch("winograd sums", (2, *m.shape[1:]), y.dtype)
-    _sums(list(m), half)
-    quarters = full.reshape(n, th, 2, tw, 2, channels)
-    for i in range(2):
-        _sums([part.reshape(n, th, tw, channels) for part in half[i]], quarters[:, :, i].transpose(3, 0, 1, 2, 4))
-    if full is not y:
-        y[...] = full[:, :height, :width]
-    return bool(np.isfinite(sum_rows(full)).all())
-
-
-def _sums(m: list[Array], out: Array) -> None:
-    """Aᵀ m: (m0 + m1 + m2, m1 - m2 - m3)."""
-    np.add(m[0], m[1], out[0])
-    np.add(out[0], m[2], out[0])
-    np.subtract(m[1], m[2], out[1])
-    np.subtract(out[1], m[3], out[1])
-
-
-def _spread(g: Array) -> Array:
-    """A dY Aᵀ of all tiles: (16, tiles, C); outputs that a last tile has too many are 0."""
-    n, height, width, channels = g.shape
-    th, tw = -(-height // 2), -(-width // 2)
-    if (height, width) != (2 * th, 2 * tw):
-        full = scratch("winograd outputs", (n, 2 * th, 2 * tw, channels), g.dtype)
-        full.fill(0)
-        full[:, :height, :width] = g
-        g = full
-    half = scratch("winograd sums", (4, n, th, 2 * tw, channels), g.dtype)
-    whole = scratch("winograd products", (4, 4, n, th, tw, channels), g.dtype)
-    _spread_axis(g[:, ::2], g[:, 1::2], half)
-    _spread_axis(half[:, :, :, ::2], half[:, :, :, 1::2], whole.swapaxes(0, 1))
-    return whole.reshape(16, -1, channels)
-
-
-def _spread_axis(y0: Array, y1: Array, out: Array) -> None:
-    """A y: (y0, y0 + y1, y0 - y1, -y1)."""
-    np.copyto(out[0], y0)
-    np.add(y0, y1, out[1])
-    np.subtract(y0, y1, out[2])
-    np.negative(y1, out[3])
+    th, tw = -(-height // SIZES[0]), -(-width // SIZES[1])
+    whole = (n, SIZES[0] * th, SIZES[1] * tw, channels)
+    full = y
+    if y.shape != whole or not y.flags.c_contiguous:
+        full = scratch("winograd outputs", whole, y.dtype)
+        if fill:
+            full.fill(0)
+            full[:, :height, :width] = y
+    return full, _runs(full).reshape(n, th, SIZES[0], tw, SIZES[1]).transpose(2, 4, 0, 1, 3)

@@ -1,8 +1,6 @@
 """Winograd's transforms of small tiles, compiled: M d Mᵀ for a vector of neighbouring channels at a time.
 
-The matrices come from polynomials. A tile of m outputs and a kernel of 3 are multiplied as polynomials are: by their
-values at m + 1 points and at infinity (Toom, Cook). Points come in pairs ±a, so sums and differences serve two rows of
-a matrix each. For m = 4 they are 0, ±1/√2, ±√2: with the textbook's 0, ±1, ±2 errors are twice as large.
+The points that the matrices come from are in pairs ±a, so sums and differences serve two rows of a matrix each.
 """
 
 from __future__ import annotations
@@ -15,34 +13,12 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ..winograd import matrices
 from .vectors import Vector, lanes_of, load_lanes, store_lanes
 
 __all__ = ["gradient_of", "inputs_of", "kernel_of", "outputs_of", "spread_of"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
-
-POINTS = {2: (0.0, 1.0, -1.0), 4: (0.0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5))}
-
-
-def matrices(size: int) -> tuple[Array, Array, Array]:
-    """A (size + 2, size), B (size + 2, size + 2) and G (size + 2, 3): outputs are Aᵀ[(G w) ∘ (B d)].
-
-    >>> a, b, g = matrices(2)
-    >>> b.tolist()
-    [[-1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, -1.0, 1.0, 0.0], [0.0, -1.0, 0.0, 1.0]]
-    """
-    points, n = POINTS[size], size + 2
-    others = [[b for b in points if b != a] for a in points]
-    a, b, g = np.zeros((n, size)), np.zeros((n, n)), np.zeros((n, 3))
-    a[:-1], g[:-1] = np.vander(points, size, increasing=True), np.vander(points, 3, increasing=True)
-    for row, (point, rest) in enumerate(zip(points, others, strict=True)):
-        b[row, :-1] = np.poly(rest)[::-1]
-        scale = np.prod([point - other for other in rest])
-        g[row] /= scale
-    a[-1, -1] = g[-1, -1] = 1
-    b[-1] = np.poly(points)[::-1]
-    a, b, g = (np.where(abs(x - (near := np.round(x * 8) / 8)) < 1e-12, near, x) for x in (a, b, g))  # (√½)² is ½
-    return a, b, g
 
 
 def _paired(rows: Array) -> Array:

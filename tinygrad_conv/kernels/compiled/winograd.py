@@ -25,6 +25,7 @@ import numpy as np
 
 from ..scratch import Array, scratch
 from ..window import Window
+from ..winograd import KERNELS, RESULTS
 from .arrays import array, per_window
 from .jit import VECTOR_BYTES, inlined, jit
 from .places import seven
@@ -37,8 +38,7 @@ __all__ = ["correlate", "kernel_gradient"]
 
 BLOCK_BYTES = 700 << 10  # of transformed tiles at a time
 FEWEST, MOST = 12, 60  # tiles of a block: whole tiles of registers
-SMALLEST, LARGEST = 2.0**-80, np.inf  # between these, the magnitudes in a tile's results; or all are 0
-ORDINARY = 2.0**-30, 2.0**40  # the magnitudes of a transformed kernel
+SMALLEST, LARGEST = RESULTS  # between these, the magnitudes in a tile's results; or all are 0
 
 
 def correlate(size: int, back: bool, x: Array, w: Array, window: Window, y: Array) -> Array:
@@ -51,7 +51,7 @@ def correlate(size: int, back: bool, x: Array, w: Array, window: Window, y: Arra
     pack(w.reshape(-1), *taps, memory)
     left = np.zeros(len(x), np.bool_)
     magnitude = _transform_kernel(small, memory, panels, sizes, weights)
-    if not (ORDINARY[0] < magnitude < ORDINARY[1] or magnitude == 0):
+    if not (KERNELS[0] < magnitude < KERNELS[1] or magnitude == 0):
         left[:] = True
         return left
     _correlate(
