@@ -195,8 +195,9 @@ def avg_pool(x: Array, window: Window, count_include_pad: bool = False, *, out: 
                 else:
                     mean[:, *places] = columns.at(cells)
         else:
-            for axis, ins, outs in reversed(_passes(part, window)):
-                total = scratch(f"best {axis}", outs, y.dtype) if axis else mean.reshape(outs)
+            for axis, ins, outs in _passes(part, window, rows_first=True):
+                last = axis == window.rank - 1
+                total = mean.reshape(outs) if last else scratch(f"best {axis}", outs, y.dtype)
                 columns = Piles(part.reshape(ins), window.stride[axis], window.kernel[axis]).deal()
                 for _, outputs, inputs, first in _visits(axis, window):
                     if first:
@@ -231,9 +232,8 @@ def avg_pool_transpose(g: Array, window: Window, count_include_pad: bool = False
             for places, cells in window.cells:
                 copy_runs(dx[block][:, *cells], part[:, *places])
             continue
-        for axis, ins, outs in _passes(dx[block], window):
-            last = axis == window.rank - 1
-            spread = dx[block].reshape(ins) if last else scratch(f"best {axis}", ins, g.dtype)
+        for axis, ins, outs in reversed(_passes(dx[block], window, rows_first=True)):
+            spread = scratch(f"best {axis}", ins, g.dtype) if axis else dx[block].reshape(ins)
             columns = Piles(spread, window.stride[axis], window.kernel[axis]).clear()
             for outputs, inputs in window.axis_cells[axis]:
                 to = columns.at((inputs,))
@@ -263,14 +263,18 @@ def _few_apart(window: Window) -> bool:
     return prod(window.kernel) <= FEW and not overlap and not window.padded
 
 
-def _passes(x: Array, window: Window) -> list[tuple[int, tuple[int, int, int], tuple[int, int, int]]]:
+def _passes(
+    x: Array, window: Window, rows_first: bool = False
+) -> list[tuple[int, tuple[int, int, int], tuple[int, int, int]]]:
     """For each axis, the shapes (M, n, R) of x before and after it is reduced along the axis, the last axis first.
 
-    n is the axis, M what lies before it, still of the input's sizes, and R what lies behind, already of the output's.
+    n is the axis, M what lies before it, still of the input's sizes, and R what lies behind, already of the output's;
+    with `rows_first` the other way round, so that long runs come first, and what is left for short ones is less.
     """
+    before, behind = (window.out_sizes, window.in_sizes) if rows_first else (window.in_sizes, window.out_sizes)
     passes = []
     for axis, (n, o) in enumerate(zip(window.in_sizes, window.out_sizes, strict=True)):
-        m, r = len(x) * prod(window.in_sizes[:axis]), prod(window.out_sizes[axis + 1 :]) * x.shape[-1]
+        m, r = len(x) * prod(before[:axis]), prod(behind[axis + 1 :]) * x.shape[-1]
         passes.append((axis, (m, n, r), (m, o, r)))
     return passes
 
