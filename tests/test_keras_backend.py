@@ -111,8 +111,18 @@ import keras
 spec = importlib.util.spec_from_file_location("ours", sys.argv[2])
 ours = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(ours)
-print(json.dumps(ours.ten_steps(keras, Path(sys.argv[1]))))
+print(json.dumps(getattr(ours, sys.argv[3])(keras, Path(sys.argv[1]))))
 """
+
+
+def elsewhere(backend, function, folder):
+    """What a function of this file returns with Keras on another backend."""
+    done = subprocess.run(
+        [sys.executable, "-c", OTHER, folder, Path(__file__), function.__name__],
+        env=os.environ | {"KERAS_BACKEND": backend}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_torch_agrees(keras, tmp_path):
@@ -120,12 +130,7 @@ def test_torch_agrees(keras, tmp_path):
     pytest.importorskip("torch")
     for name, model in models(keras):
         model.save_weights(tmp_path / f"{name}.weights.h5")
-    theirs = subprocess.run(
-        [sys.executable, "-c", OTHER, tmp_path, Path(__file__)], env=os.environ | {"KERAS_BACKEND": "torch"},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert theirs.returncode == 0, theirs.stderr
-    theirs = json.loads(theirs.stdout.splitlines()[-1])
+    theirs = elsewhere("torch", ten_steps, tmp_path)
     for name, losses in ten_steps(keras, tmp_path).items():
         np.testing.assert_allclose(losses, theirs[name], rtol=1e-4, err_msg=name)
 
@@ -142,6 +147,31 @@ def ten_steps(keras, folder):
         batches = range(0, 80, 8)
         losses[name] = [float(model.train_on_batch(x[k : k + 8], y[k : k + 8])) for k in batches]
     return losses
+
+
+def test_what_is_drawn_is_what_the_numpy_backend_draws(keras, tmp_path):
+    """Weights, batches, and random numbers, from one seed."""
+    theirs = elsewhere("numpy", drawn_from_a_seed, tmp_path)
+    assert json.loads(json.dumps(drawn_from_a_seed(keras, tmp_path))) == theirs
+
+
+def drawn_from_a_seed(keras, folder):
+    keras.utils.set_random_seed(7)
+    found = {name: [w.tolist() for w in model.get_weights()] for name, model in models(keras)}
+    adapters = import_module("keras.src.trainers.data_adapters.array_data_adapter")
+    adapter = adapters.ArrayDataAdapter(np.arange(20.0), np.arange(20.0), batch_size=6, shuffle=True)
+    found["batches"] = [np.asarray(x).tolist() for _ in range(2) for x, _ in adapter.get_numpy_iterator()]
+    seed, ones = keras.random.SeedGenerator(3), np.ones((2, 4), np.float32)
+    calls = {
+        "normal": [(3,)], "uniform": [(3,)], "truncated_normal": [(3,)], "randint": [(3,), 0, 9],
+        "dropout": [ones, 0.5], "categorical": [ones, 3], "shuffle": [ones.ravel()],
+        "gamma": [(3,), 2.0], "beta": [(3,), 2.0, 1.0],
+        "binomial": [(3,), 5, ones[0, :1] / 2],
+    }  # fmt: skip
+    for name, args in calls.items():
+        drawn = [getattr(keras.random, name)(*args, seed=one) for one in (5, seed, None)]
+        found[name] = [np.asarray(keras.ops.convert_to_numpy(x)).tolist() for x in drawn]
+    return found
 
 
 def test_what_a_callback_sets_has_its_effect(keras):
@@ -446,6 +476,38 @@ def test_half_a_backend_is_never_installed(keras, code, told):
     assert done.returncode == 1
     assert "MissingExtraError" in done.stderr
     assert told in done.stderr
+
+
+def test_the_variable_may_name_the_backend(keras):
+    """Keras 3.15 knows no backends of others: the import before it is what counts."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import tinygrad_conv.keras_backend, keras; print(keras.backend.backend())"],
+        env=os.environ | {"KERAS_BACKEND": "tinygrad_conv"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == "tinygrad_conv\n"
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "bfloat16"])
+def test_dtypes_that_numpy_has_not_are_refused_by_name(keras, policy):
+    with pytest.raises((tg.errors.DTypeError, RuntimeError), match="bfloat16"):
+        keras.layers.Dense(2, dtype=policy)(np.ones((1, 3), np.float32))
+
+
+def test_mixed_precision_trains(keras):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential(
+            [keras.Input((5,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(1, dtype="float32")]
+        )
+        model.compile(keras.optimizers.Adam(0.02), "mse", run_eagerly=True)
+        x = np.random.default_rng(0).random((64, 5)).astype(np.float32)
+        losses = model.fit(x, x.sum(1, keepdims=True), epochs=20, verbose=0).history["loss"]
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert model.layers[0](x).dtype == np.float16
+    assert model.layers[0].kernel.dtype == "float32"
+    assert losses[-1] < 0.05 * losses[0]
 
 
 @pytest.mark.parametrize("axis", [None, -1, 0, (0, 2)])

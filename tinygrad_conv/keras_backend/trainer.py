@@ -77,7 +77,10 @@ class NumpyTrainer(Stock):  # type: ignore[misc]
         if self.train_function is not None and not force:
             return self.train_function
 
-        self.train_function = _last(self._compiled(self.train_step, optimizer=True))
+        step = self._compiled(self.train_step, optimizer=True)
+        if isinstance(self.optimizer, optimizers.LossScaleOptimizer):  # which looks for what overflowed
+            step = np.errstate(over="ignore", invalid="ignore")(step)
+        self.train_function = _last(step)
         return self.train_function
 
     def _compiled(self, step: Any, optimizer: bool = False) -> Any:
