@@ -163,3 +163,71 @@ def test_the_bar_is_that_of_notebooks_there(monkeypatch):
     with bar:
         assert re.match(r"tqdm\.(auto|asyncio|notebook)", type(bar._bar).__module__)
         bar.tick()
+
+
+NOTEBOOK = """
+import numpy as np
+import tinygrad_conv as tg
+from tinygrad_conv import nn
+x = np.random.default_rng(0).random((1, 28, 28, 1)).astype("float32")
+net = nn.Sequential([nn.Conv2D(8, 3, activation="relu"), nn.MaxPool2D(), nn.Flatten(), nn.Dense(10)], seed=0)
+tg.Tensor(x)
+---
+net
+---
+nn.summary(net, x.shape)
+---
+tg.draw(net, x)
+---
+tg.draw(net, x, style="volumes")
+---
+tg.draw(net, x).interactive()
+---
+tg.microscope(net[0](x))
+---
+net[0].as_dense((6, 6, 1))
+---
+with tg.profile() as profile:
+    net(x)
+profile
+"""
+# What of a notebook's outputs reaches beyond the window, and neither it nor what it is in can be scrolled.
+CUT = """
+[...document.querySelectorAll(".jp-OutputArea-output :is(img, svg, table, iframe, pre)")].filter((e) => {
+  const ends = (it) => it.getBoundingClientRect().right <= innerWidth + 1, image = e.tagName === "IMG";
+  const scrolls = (it) => ["auto", "scroll"].includes(getComputedStyle(it).overflowX) && ends(it);
+  let up = image ? null : e.parentElement;
+  while (up && !scrolls(up)) up = up.parentElement;
+  return !ends(e) && !up;
+}).map((e) => e.outerHTML.slice(0, 80))
+"""
+# What text of a picture is under 9 pixels.
+SMALL = """
+[...document.querySelectorAll(".jp-OutputArea-output text")].filter((e) => e.getBoundingClientRect().height)
+  .map((e) => [e.textContent, parseFloat(getComputedStyle(e).fontSize) * e.getScreenCTM().a])
+  .filter(([, size]) => size < 8.9)
+"""
+
+
+@browser.needed
+def test_nothing_of_a_notebook_is_cut(tmp_path):
+    """Run by nbconvert, at a laptop's width and at a telephone's."""
+    exporters = pytest.importorskip("nbconvert.exporters")
+    pytest.importorskip("ipykernel")
+    import nbformat
+    from nbconvert.preprocessors import ExecutePreprocessor
+
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in NOTEBOOK.split("---\n")])
+    ExecutePreprocessor(timeout=300, kernel_name="python3").preprocess(book, {})
+    page, _ = exporters.HTMLExporter().from_notebook_node(book)
+    (tmp_path / "book.html").write_text(
+        f"{page}<script>document.documentElement.dataset.ready = true</script>", "utf-8"
+    )
+    tab = browser.Browser(1000, 900)
+    for width in (1000, 390):
+        tab.size(width, 900).open(tmp_path / "book.html")
+        assert tab.run("document.querySelectorAll('.jp-OutputArea-output').length") == 9
+        assert tab.run("document.documentElement.scrollWidth") <= width
+        assert tab.run(CUT) == []
+        assert tab.run(SMALL) == []
+    tab.close()

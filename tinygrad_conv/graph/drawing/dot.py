@@ -83,7 +83,7 @@ def to_dot(
         },
         node_attr={"fontname": _FONT, "fontsize": "12", "fontcolor": INK, "height": "0.3", "width": "0.6"},
         edge_attr={
-            "color": LINE, "arrowsize": "0.7", "fontname": _FONT, "fontsize": "9", "fontcolor": QUIET,
+            "color": LINE, "arrowsize": "0.7", "fontname": _FONT, "fontsize": "10", "fontcolor": QUIET,
             "labeldistance": "1.6",
         },
     )  # fmt: skip

@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 from html import unescape
 
-__all__ = ["BOLD", "REGULAR", "fitted", "width"]
+__all__ = ["BOLD", "REGULAR", "fitted", "in_page", "width"]
+
+
+_LEAST = 9.0  # pixels: the size of text that can be read
 
 
 def _table(rows: dict[int, str]) -> dict[str, int]:
@@ -38,6 +41,22 @@ def width(text: str, size: float, bold: bool = False) -> float:
     known = BOLD if bold else REGULAR
     thousandths = (known.get(c, 556) if c.isascii() else 278 * len(c.encode("utf-8", "replace")) for c in text)
     return round(size * sum(thousandths) / 1000, 2)
+
+
+def in_page(svg: str) -> str:
+    """The SVG for a notebook's page: as wide as there is room, but scrolled where its smallest text were too small.
+
+    Notebooks show an SVG alone as an image, in its full width.
+
+    >>> in_page('<svg style="height:auto" width="800pt"><text font-size="10">a</text></svg>')[:67]
+    '<div style="overflow-x:auto"><svg style="min-width:720px;max-width:'
+    """
+    wide = re.search(r'<svg [^>]*?width="([\d.]+)(pt)?', svg)
+    unit = 4 / 3 if wide and wide[2] else 1.0  # pixels
+    smallest = min((float(size) * unit for size in re.findall(r'font-size="([\d.]+)"', svg)), default=_LEAST)
+    least = min(_LEAST / smallest, 1.0) * float(wide[1]) * unit if wide else 0
+    style = f'style="min-width:{least:.0f}px;max-width:100%;height:auto"'
+    return f'<div style="overflow-x:auto">{re.sub("style=.[^>]*?height:auto.", style, svg, count=1)}</div>'
 
 
 def fitted(svg: str) -> str:

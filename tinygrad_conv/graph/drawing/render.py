@@ -29,7 +29,7 @@ from ..snapshot import Order, snapshot
 from ..value import Graph, GraphNode, counted
 from .dot import DEFAULT_SHOW, Direction, Shown, to_dot
 from .folding import fold as folded
-from .fonts import fitted
+from .fonts import fitted, in_page
 from .groups import as_modules
 from .looks import Color
 from .plumbing import without_plumbing
@@ -277,7 +277,7 @@ class Drawing:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """What a notebook shows: the picture, or why there is none."""
         try:
-            return {"image/svg+xml": self.svg, "text/plain": repr(self)}
+            return {"text/html": in_page(self.svg), "image/svg+xml": self.svg, "text/plain": repr(self)}
         except GraphError as error:
             return {"text/plain": f"{self!r}\n{error}"}
 

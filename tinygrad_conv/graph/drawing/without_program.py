@@ -208,7 +208,7 @@ class _Picture:
             *(text for box in self.boxes for text in self._box(*box)),
             *(text for line in self.lines if line.says.get("style") != "invis" for text in self._edge(line)),
             *(text for node in self.nodes.values() for text in self._node(*node)),
-            *_Label(_WORD, {"fontsize": "9", "fontcolor": tint("quiet")}).svg(whole[0] / 2, whole[1] - 14),
+            *_Label(_WORD, {"fontsize": "10", "fontcolor": tint("quiet")}).svg(whole[0] / 2, whole[1] - 14),
         ]
         corners = _points([(0, 0), (whole[0], 0), whole, (0, whole[1])])
         return "\n".join([

@@ -23,7 +23,7 @@ from ...engine.tensor import Array, Tensor, ndarray
 from ...errors import ArgumentError, ShapeError
 from ...files import write
 from ...palette import alone, css, dark_style, shared, tint
-from ..drawing.fonts import fitted, width
+from ..drawing.fonts import fitted, in_page, width
 from ..drawing.pdf import svg_to_pdf
 from .cells import Lens
 
@@ -227,6 +227,9 @@ class DenseView:
 
     def _repr_svg_(self) -> str:
         return self.svg
+
+    def _repr_html_(self) -> str:
+        return in_page(self.svg)
 
 
 # ------------------------------------------------------------------------------------------
