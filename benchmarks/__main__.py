@@ -15,7 +15,7 @@ import sys
 import time
 from fnmatch import fnmatch
 
-from . import growth, guard, measure, tables
+from . import growth, guard, measure, scale, tables
 from .contenders import CONTENDERS
 from .measure import all_cores
 from .workloads import AT_ALL_CORES, PACKAGES, WORKLOADS, Workload, quick
@@ -66,6 +66,8 @@ def run(workload: Workload, threads: list[int], options: argparse.Namespace) -> 
     if workload.kind == "import":
         installed = {name: it for name, it in PACKAGES.items() if importlib.util.find_spec(name)}
         return tables.of_imports(measure.imports(installed, min(rounds, 5)))
+    if workload.kind == "scale":
+        return tables.of_scale(scale.measured(min(rounds, 5)))
     if workload.kind == "growth":
         known = growth.cases().items()
         return tables.of_growth({name: growth.growth(case, min(rounds, 3)) for name, case in known})

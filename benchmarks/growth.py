@@ -66,6 +66,7 @@ def _norm(x: Any) -> Any:
 
 CASES: dict[str, Case] = {  # by what they show, or the primitive's name
     "broadcast_to": Case(lambda x: tg.broadcast_to(x, (4, len(x))), lambda n: [(n,)]),
+    "sum_over_ranks": _vector(tg.distributed.norms.sum_over_ranks),
     "sum_to": Case(lambda x: tg.primitives()["sum_to"](x, (x.shape[1],)), lambda n: [(4, n)]),
     "_getitem": _vector(lambda x: x[_every(len(x), 2)]),
     "scatter": _vector(lambda x: tg.scatter(x, _every(2 * len(x), 2), (2 * len(x),))),

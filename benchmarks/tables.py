@@ -179,6 +179,16 @@ def of_growth(growths: dict[str, tuple[float, float, float]]) -> str:
     return table(["operation", "small, ms", "large, ms", "growth"], rows)
 
 
+def of_scale(seconds: dict[str, dict[str, float]]) -> str:
+    rows = []
+    for net, of in seconds.items():
+        one = of["1 thread"]
+        shown = [of.get(way) for way in ("2 threads", "2 ranks")]
+        cells = [cell for t in shown for cell in ((number(t * 1e3), f"{one / t / 2:.0%}") if t else (NONE, NONE))]
+        rows.append([f"`{net}`", number(one * 1e3), *cells])
+    return table(["net", "1 thread, ms", "2 threads, ms", "efficiency", "2 ranks, ms", "efficiency"], rows)
+
+
 def of_imports(times: dict[str, list[float]]) -> str:
     base = median(times["numpy"])
     rows = [

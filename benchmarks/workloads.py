@@ -77,6 +77,11 @@ WORKLOADS = {
         "how the time of an operation and of its derivative grows with the work: from few to 64 times as many "
         "elements, images, or inputs (1.0 is in step; below, a fixed cost is left)", "growth",
     ),
+    "scale": Workload(
+        "an eager training step, batch 128, on one thread, on two, and on two ranks of one thread each "
+        "(`tg.distributed`): 784-10-10, `cnn`, and four layers of 1,000 units (3.8 M parameters); efficiency is the "
+        "time of one thread over twice that of two", "scale",
+    ),
     "import": Workload("`import` of a package in a fresh process, all of it", "import"),
 }  # fmt: skip
 

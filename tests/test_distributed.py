@@ -182,6 +182,9 @@ def test_wrong_use_is_refused():
         tg.distributed.Optimizer(tg.distributed.Optimizer(tg.optim.SGD([w])))
     with pytest.raises(ArgumentError, match="powers of two"):
         ordered(w, shards=6)
+    net = tg.distributed.synchronize(tg.nn.Sequential([tg.nn.BatchNorm(features=1)]))
+    with pytest.raises(ArgumentError, match=r"leave tg\.distributed\.synchronize out"):
+        tg.distributed.Optimizer(tg.optim.SGD(net.parameters()), net, "ordered")
     optimizer = ordered(w)
     with pytest.raises(ShapeError, match=r"arrays of one length, at least 1, got \[2, 3\]"):
         next(optimizer.parts(np.ones(2), np.ones(3)))
@@ -340,6 +343,52 @@ def test_sums_of_mpi_give_the_same_weights_within_rounding(program):
     for ranks in RANKS:
         for a, b in zip(plain, json.loads(succeed(path, ranks, "mean", *SEEDS).stdout), strict=True):
             np.testing.assert_allclose(a[1:], b[1:], rtol=2e-3, atol=2e-4)
+
+
+# A net with synchronised batch norm: its weights, on any number of ranks, are those of one process without.
+NORMS = """
+import json, sys
+import numpy as np
+import tinygrad_conv as tg
+from tinygrad_conv import nn
+
+many = tg.distributed.size() > 1
+tg.nn.seed(0)
+layers = [nn.Conv2D(3, 3, activation="relu"), nn.BatchNorm(), nn.Flatten(), nn.Dense(4), nn.BatchNorm(), nn.Dense(3)]
+net = nn.Sequential(layers)
+net.build((None, 6, 6, 1))
+for parameter in net.parameters():
+    parameter._array = parameter._array.astype("d")
+if many:
+    tg.distributed.synchronize(net)
+optimizer = tg.distributed.Optimizer(tg.optim.SGD(net.parameters(), lr=0.1), net)
+rng = np.random.default_rng(0)
+x, y = rng.normal(size=(31, 6, 6, 1)), rng.integers(0, 3, 31)
+
+def backward(x, y):
+    loss = tg.softmax_cross_entropy(net(x), y)
+    loss.backward()
+    return loss
+
+learn = tg.compile(backward, warn=False) if sys.argv[1] == "compiled" else backward
+for epoch in range(3):
+    for xb, yb in tg.data.batches(x, y, batch_size=13, seed=epoch):
+        optimizer.zero_grad()
+        for xs, ys in optimizer.parts(xb, yb):
+            learn(xs, ys)
+        optimizer.step()
+if not tg.distributed.rank():
+    print(json.dumps(np.concatenate([w.ravel() for w in net.state_dict().values()]).astype("d").tolist()))
+"""
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("how", ["eager", "compiled"])
+def test_synchronized_batch_norm_is_that_of_the_whole_batch(program, how):
+    path = program(NORMS)
+    one = json.loads(succeed(path, 1, "eager").stdout)
+    for ranks in RANKS[1:]:
+        np.testing.assert_allclose(one, json.loads(succeed(path, ranks, how).stdout), rtol=1e-5, atol=1e-6)
 
 
 # Drawn fits; says the checksum of all weights, and the history.

@@ -13,8 +13,9 @@ the same step. The same script runs alone::
 ``mpiexec -n 4 python script.py`` starts four. Without ``mpiexec`` nothing of MPI is imported.
 """
 
+from .norms import synchronize
 from .optimizer import Optimizer
 from .supervising import restarted
 from .world import rank, size
 
-__all__ = ["Optimizer", "rank", "restarted", "size"]
+__all__ = ["Optimizer", "rank", "restarted", "size", "synchronize"]

@@ -15,6 +15,7 @@ from ..engine.tensor import Tensor, wrap
 from ..errors import ArgumentError, DTypeError, GraphError, ShapeError
 from ..kernels.threads import blas_on_one
 from .agreeing import agree, generators_of, share
+from .norms import is_synchronized
 from .sending import Sending
 from .totals import Array, buckets
 from .world import world
@@ -85,6 +86,11 @@ class Optimizer(Checked):
             raise ArgumentError(
                 "distributed.Optimizer: expected shards and ranks to be powers of two, and at most as many ranks as "
                 f"shards, got shards={shards} and {size} ranks: use shards=8 and 1, 2, 4 or 8 ranks"
+            )
+        if reduction == "ordered" and model is not None and any(map(is_synchronized, model.modules())):
+            raise ArgumentError(
+                'distributed.Optimizer: expected batch norm of each part with reduction="ordered", got a synchronized '
+                'one: use reduction="mean", or leave tg.distributed.synchronize out'
             )
         self._shards = shards if reduction == "ordered" else size
         self.is_alone = self._shards == 1

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..errors import MissingExtraError
 
-__all__ = ["began", "restarted", "run"]
+__all__ = ["began", "launcher", "restarted", "run"]
 
 _RESTARTS = "TINYGRAD_CONV_RESTARTS"  # how often the program was started again
 _BEGAN = "TINYGRAD_CONV_BEGAN"  # when it was started first, in seconds
@@ -40,7 +40,7 @@ def run(program: Sequence[str], processes: int, restarts: int) -> int:
     When it fails, it is started again, at most `restarts` times in all; `restarted` tells it so. Ctrl-C ends it. What
     comes before ``-n`` is in the variable MPIEXEC, where the program's name alone will not do.
     """
-    command = [*_mpiexec(), "-n", str(processes), sys.executable, *program]
+    command = [*launcher(), "-n", str(processes), sys.executable, *program]
     now = time.time()
     for number in range(restarts + 1):
         code = _once(command, {_RESTARTS: str(number), _BEGAN: str(now)})
@@ -68,7 +68,7 @@ def _once(command: Sequence[str], more: dict[str, str]) -> int:
         raise
 
 
-def _mpiexec() -> list[str]:
+def launcher() -> list[str]:
     """The launcher: as MPIEXEC says, beside this Python, or on the PATH. Open MPI is told to share cores."""
     if given := shlex.split(os.environ.get("MPIEXEC", "")):
         return given

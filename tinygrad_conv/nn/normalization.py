@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..arguments import FloatDType, Fraction, Positive, Size, SomeAxes
@@ -97,6 +97,7 @@ class BatchNorm(Norm):
 
     running_mean: Buffer
     running_var: Buffer
+    normalize: Callable[..., Any] = staticmethod(ops.batch_norm)  # by the statistics of a batch
 
     def __init__(
         self, momentum: Fraction = 0.99, epsilon: Positive = 1e-3, axis: int = -1, features: Size | None = None,
@@ -126,7 +127,7 @@ class BatchNorm(Norm):
         if not inner:
             x = moveaxis(x, self.axis, -1)
         if self.training and self.trainable:
-            y, mean, var = ops.batch_norm(x, self.gamma, self.beta, epsilon=self.epsilon)
+            y, mean, var = self.normalize(x, self.gamma, self.beta, epsilon=self.epsilon)
             if not MODE.get().replaying:
                 _follow(self.running_mean, mean, self.momentum)
                 _follow(self.running_var, var, self.momentum)
