@@ -10,6 +10,7 @@ workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0))
 if workers:  # of pytest-xdist: each gets its share of the cores. BLAS reads this when NumPy is imported, below
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
+os.environ.setdefault("TINYGRAD_CONV_MEASURE", "0")  # what runs is not to depend on how busy a machine is
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # SciPy reads it as it is imported; tests/test_libraries.py
 
 from tinygrad_conv.testing.plugin import register_profiles  # noqa: E402  (imports NumPy)

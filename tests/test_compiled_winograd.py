@@ -1,6 +1,8 @@
 """Winograd's convolution, compiled: what the direct algorithm gives, nearly as exactly, infinities included."""
 
+import json
 from math import prod
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from tinygrad_conv.kernels import registry, winograd
 from tinygrad_conv.kernels.geometry import conv_window
 
 pytest.importorskip("numba")
-from tinygrad_conv.kernels.compiled import conv
+from tinygrad_conv.kernels.compiled import conv, measured
 
 NIGHTLY = settings().max_examples >= 1000
 KINDS = [(np.float32, 4), (np.float32, 2), (np.float64, 4), *[(np.float64, 2)] * NIGHTLY]
@@ -143,6 +145,33 @@ def test_the_direct_algorithm_can_be_asked_for(rng):
         assert forms.ran == {form}
         with tg.use_kernels("auto"):
             assert (getattr(registry, form)(*arrays, window) != by(0, form, *arrays, window)).any()
+
+
+def test_what_was_measured_once_decides(tmp_path, monkeypatch):
+    def chosen():
+        measured._read.cache_clear()
+        window = conv_window("t", 2, (8, 32, 32, 60), (3, 3, 60, 36), 1, 1, 1, 1, None)
+        return winograd.tile(8, 60, 36, window, conv._measured)
+
+    monkeypatch.setattr(measured, "folder", lambda: tmp_path)
+    assert chosen() == 4
+    assert not list(tmp_path.iterdir())  # it is turned off where tests run
+    monkeypatch.setenv("TINYGRAD_CONV_MEASURE", "1")
+    chosen()
+    (file,) = tmp_path.iterdir()
+    (number,) = json.loads(file.read_text()).values()
+    assert 0.05 < number < 20
+    for damaged in ("", "{", "[1]", '{"64 32": "x"}', '{"64 32": 1e9}'):
+        file.write_text(damaged)
+        monkeypatch.setattr(measured, "_seconds", Mock(side_effect=[2.0, 1.0] * 7))
+        assert chosen() == 4
+        assert json.loads(file.read_text())["64 32"] == 0.5
+    monkeypatch.setattr(measured, "_seconds", lambda run: pytest.fail("it was measured again"))
+    for said, tile in ((0.4, 4), (5.0, 0)):
+        file.write_text(json.dumps({"64 32": said}))
+        assert chosen() == tile
+    monkeypatch.setattr(measured, "folder", lambda: None)
+    assert chosen() == 4
 
 
 def test_padding_beyond_the_kernel_has_no_transposed_convolution(rng):

@@ -23,7 +23,7 @@ numbers near the smallest ones lose digits, so such a result is not used: the fu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from math import prod
@@ -37,7 +37,7 @@ from .scratch import Array, scratch
 from .wanted import exact
 from .window import Window
 
-__all__ = ["conv", "conv_kernel_grad", "matrices", "pays", "tile"]
+__all__ = ["conv", "conv_kernel_grad", "expected", "matrices", "pays", "tile"]
 
 MANY_CHANNELS = 32  # from so many on, in and out, the products that are saved take longer than the transforms
 MANY_TILES = 32  # for fewer, transforming the kernel costs too much
@@ -96,10 +96,13 @@ def pays(x: Array, c_out: int, window: Window) -> bool:
     )  # fmt: skip
 
 
-def tile(n: int, channels: int, filters: int, window: Window) -> int:
+def tile(
+    n: int, channels: int, filters: int, window: Window, measured: Callable[[int, int], float | None] = lambda *_: None
+) -> int:
     """How many outputs along an axis the tiles of the compiled form have; 0 where the direct algorithm takes less time.
 
-    The products that are left, and what else there is to do, against the direct one's products:
+    The products that are left, and what else there is to do, against the direct one's products. Where a time of F(4x4)
+    was measured for so many channels, both times are in proportion to it.
 
     >>> from .geometry import conv_window
     >>> [tile(8, c, c, conv_window("conv", 2, (8, n, n, c), (3, 3, c, c), 1, 1, 1, 1, None))
@@ -109,12 +112,19 @@ def tile(n: int, channels: int, filters: int, window: Window) -> int:
     if not _fits(window):
         return 0
     places, times = prod(window.out_sizes), {0: 1.0}
-    for size, (products, adding, kernel) in TIMES.items():
+    for size, (_, _, kernel) in TIMES.items():
         if min(channels, filters) >= FEWEST[size]:
             computed = prod(-(-o // size) * size for o in window.out_sizes)  # whole tiles
-            each = products * (1 + adding / channels + adding / filters)
-            times[size] = each * computed / places + kernel / (n * places)
+            times[size] = expected(size, channels, filters) * computed / places + kernel / (n * places)
+    if min(times.values()) < 1 and (found := measured(channels, filters)) is not None:
+        times |= {size: time * found / expected(4, channels, filters) for size, time in times.items() if size}
     return min(times, key=lambda size: times[size])
+
+
+def expected(size: int, channels: int, filters: int) -> float:
+    """The time of F(size, 3) without the kernel's transform as a share of the direct algorithm's."""
+    products, adding, _ = TIMES[size]
+    return products * (1 + adding / channels + adding / filters)
 
 
 def _fits(window: Window) -> bool:

@@ -24,17 +24,20 @@ order: results differ from the plain form's as two ways to add the same numbers 
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import product
 from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from .. import winograd
 from ..scratch import result, scratch
+from ..wanted import exact
 from ..window import Window
-from ..winograd import tile
 from .arrays import array, per_window
 from .jit import jit
+from .measured import class_of, share
 from .places import Axis, axes_of, list_places, phase, seven, stage_images, twelve
 from .tiles import MOST_ROWS, TILES, one_step, panels_of, run
 from .weights import map_of, pack, packing
@@ -85,6 +88,34 @@ def _is_depthwise(channels: int, window: Window) -> bool:
 
 def _repeated(x: Array, channels: int) -> Array:
     return x if x.shape[-1] == channels else np.repeat(x, channels // x.shape[-1], axis=-1)
+
+
+def tile(n: int, channels: int, filters: int, window: Window) -> int:
+    """`winograd.tile`, with what was measured on this machine."""
+    return _tile(window, n, channels, filters, exact())
+
+
+@per_window
+def _tile(window: Window, n: int, channels: int, filters: int, exact: bool) -> int:
+    return 0 if exact else winograd.tile(n, channels, filters, window, _measured)
+
+
+def _measured(channels: int, filters: int) -> float | None:
+    c_in, c_out = class_of(channels), class_of(filters)
+    window = Window((3, 3), (1, 1), (1, 1), ((1, 1), (1, 1)), (24, 24), (24, 24))
+
+    def run(size: int) -> None:
+        x, w = np.ones((4, 24, 24, c_in), np.float32), np.ones((3, 3, c_in, c_out), np.float32)
+        y = np.empty((4, 24, 24, c_out), np.float32)
+        if size:
+            correlate(size, False, x, w, window, y)
+        else:
+            _correlate_directly(window, False, x, w, y, False)
+
+    found = share(c_in, c_out, (partial(run, 0), partial(run, 4)))
+    return (
+        None if found is None else found * winograd.expected(4, channels, filters) / winograd.expected(4, c_in, c_out)
+    )
 
 
 def _correlate(window: Window, back: bool, x: Array, w: Array, y: Array, depthwise: bool) -> None:

@@ -18,7 +18,7 @@ from numba.core.registry import cpu_target
 from ...errors import DataError
 from ...files import write
 
-__all__ = ["VECTOR_BYTES", "inlined", "jit"]
+__all__ = ["VECTOR_BYTES", "folder", "inlined", "jit"]
 
 if config.DISABLE_JIT:  # type: ignore[attr-defined, unused-ignore]
     raise ImportError("NUMBA_DISABLE_JIT is set, and what is compiled here would take minutes if interpreted")
@@ -92,6 +92,13 @@ def inlined(function: Callable[..., Any]) -> Any:
     return njit(forceinline=True, **_OPTIONS)(function)
 
 
+def folder() -> Path | None:
+    """Where machine code is kept; None if nowhere."""
+    return (
+        Path(_place._cache.cache_path) if hasattr(_place, "_cache") and hasattr(_place._cache, "cache_path") else None
+    )
+
+
 @cache
 def _tell() -> None:
     """Once in a process, and only where nothing is on disk yet."""
@@ -119,3 +126,9 @@ def jit(function: Callable[..., Any], **options: Any) -> Any:
     # To Numba a 0 in a call is a type of its own, for which a function would be compiled once more.
     compiled.get_call_template = lambda args, kws: template(tuple(map(types.unliteral, args)), kws)
     return compiled
+
+
+@jit
+def _place(x):
+    """Never called: it has a place in the cache, as all have."""
+    return x
