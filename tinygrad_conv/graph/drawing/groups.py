@@ -19,8 +19,8 @@ from ...engine.primitive import primitives
 from ..value import Graph, GraphModule, GraphNode, Values
 
 __all__ = [
-    "around_all", "arounds", "as_modules", "is_inside", "modules_from", "noted", "one_per_call", "shares", "sums_of",
-    "with_nodes",
+    "around_all", "arounds", "as_modules", "is_inside", "modules_from", "noted", "one_per_call", "one_per_node",
+    "shares", "sums_of", "with_nodes",
 ]  # fmt: skip
 
 
@@ -35,8 +35,29 @@ def as_modules(graph: Graph) -> Graph:
     ['x', 'Dense', 'Activation', 'output']
     """
     graph = one_per_call(graph)
+    return _collapsed(graph, _innermost(graph))
+
+
+def _innermost(graph: Graph) -> Callable[[GraphNode], str]:
     outer = {around for module in graph.modules for around in arounds(module.path)}
-    return _collapsed(graph, lambda node: node.module if node.module not in outer else "")
+    return lambda node: node.module if node.module not in outer else ""
+
+
+def one_per_node(graph: Graph) -> tuple[Graph, dict[str, list[str]]]:
+    """The graph with a module of its own for each node of `as_modules`; and for each of these, what it stands for."""
+    graph = one_per_call(graph)
+    members, paths, names = _parts(graph, _innermost(graph))
+    of = {node.name: k for k, part in enumerate(members) for node in part}
+    own = [path + name[len(path) :] for path, name in zip(paths, names, strict=True)]  # they differ in "#" for "_"
+    several = {path: [own[k] for k, it in enumerate(paths) if it == path] for path in dict.fromkeys(paths) if path}
+    modules = [
+        replace(module, path=path, label=module.label or module.path.rpartition(".")[2] * (path != module.path),
+                n_params=module.n_params * (k == 0))
+        for module in graph.modules for k, path in enumerate(several.get(module.path, [module.path]))
+    ]  # fmt: skip
+    nodes = tuple(replace(node, module=own[of[node.name]]) if paths[of[node.name]] else node for node in graph.nodes)
+    stands_for = {name: [node.name for node in part] for name, part in zip(names, members, strict=True)}
+    return replace(graph, nodes=nodes, modules=tuple(modules)), stands_for
 
 
 def one_per_call(graph: Graph) -> Graph:
@@ -88,13 +109,14 @@ def arounds(path: str) -> list[str]:
     return [".".join(parts[:k]) for k in range(1, len(parts))]
 
 
-def _collapsed(graph: Graph, group_of: Callable[[GraphNode], str]) -> Graph:
-    """Nodes of one group (a module's path) as one node; a module that is called twice gives two nodes.
+def _parts(
+    graph: Graph, group_of: Callable[[GraphNode], str]
+) -> tuple[list[list[GraphNode]], list[str], list[str]]:  # fmt: skip
+    """Nodes of one group (a module's path), the paths of the groups, and a name for each.
 
-    It was called again where an input from outside depends on what the group has computed already.
+    A module that is called twice gives two. It was called again where an input from outside depends on what the group
+    has computed already.
     """
-    kinds = {module.path: module for module in graph.modules}
-    times = shares(graph)
     members: list[list[GraphNode]] = []
     paths: list[str] = []
     home: dict[str, int] = {}  # name -> place in `members`
@@ -118,7 +140,7 @@ def _collapsed(graph: Graph, group_of: Callable[[GraphNode], str]) -> Graph:
         for other in before - {place}:
             after[place] |= after[other] | 1 << other
     used = Counter(path for path in paths if path)
-    names: dict[int, str] = {}  # (# is kept out of names: they are safe in file names)
+    names: list[str] = []  # (# is kept out of names: they are safe in file names)
     taken = {part[0].name for part, path in zip(members, paths, strict=True) if not path}
     seen: Counter[str] = Counter()
     for place, path in enumerate(paths):
@@ -127,8 +149,16 @@ def _collapsed(graph: Graph, group_of: Callable[[GraphNode], str]) -> Graph:
         name = name.replace("#", "_")
         while path and name in taken:
             name += "_"
-        names[place] = name
+        names.append(name)
         taken.add(name)
+    return members, paths, names
+
+
+def _collapsed(graph: Graph, group_of: Callable[[GraphNode], str]) -> Graph:
+    """Nodes of one group as one node."""
+    members, paths, names = _parts(graph, group_of)
+    kinds, times = {module.path: module for module in graph.modules}, shares(graph)
+    home = {node.name: place for place, part in enumerate(members) for node in part}
     nodes = []
     for place, part in enumerate(members):
         outside = [

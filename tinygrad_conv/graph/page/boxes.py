@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil, isqrt
 
-from ..drawing.groups import around_all, is_inside, one_per_call
+from ..drawing.groups import around_all, as_modules, is_inside, one_per_call, one_per_node
 from ..drawing.repeats import blocks
 from ..value import Graph, GraphNode
 
@@ -43,8 +43,10 @@ class Box:
     round: bool = False
 
 
-def boxes(graph: Graph, fold: bool = True) -> tuple[Graph, list[Box], dict[str, str]]:
+def boxes(graph: Graph, fold: bool = True, modules: bool = False) -> tuple[Graph, list[Box], dict[str, str]]:
     """The graph with a module for each call of a module, its boxes, outer ones first, and for each node its box.
+
+    With `modules`, innermost modules and runs of equal blocks are those of a picture with level "modules".
 
     >>> import tinygrad_conv as tg
     >>> from tinygrad_conv.graph import snapshot
@@ -56,10 +58,13 @@ def boxes(graph: Graph, fold: bool = True) -> tuple[Graph, list[Box], dict[str, 
     >>> [box.name for box in found[:3]], home["sin_300"]
     (['iterations', 'iterations 1 to 17', 'iterations 18 to 34'], '*1#290to')
     """
-    graph = one_per_call(graph)
+    graph, stands_for = one_per_node(graph) if modules else (one_per_call(graph), {})
+    runs = list(blocks(as_modules(graph) if modules else graph)) if fold else []
     tree = _Tree(graph)
-    for number, run in enumerate(reversed(list(blocks(graph)) if fold else []), 1):
-        tree.add(number, run)
+    for number, run in enumerate(reversed(runs), 1):
+        whole = [[name for own in block for name in stands_for.get(own, [own])] for block in run]
+        if len({tuple(graph[name].label for name in block) for block in whole}) == 1 or not modules:
+            tree.add(number, whole)
     return graph, *tree.finished()
 
 
