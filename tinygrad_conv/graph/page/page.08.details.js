@@ -78,13 +78,13 @@ function details(item) {
   }
   $("details").replaceChildren(...out);
 }
-function inColumns(rows) {  // decimals under decimals
+function inColumns(rows) {
   const columns = rows[0].map((_, c) => padded(rows.map((line) => line[c])));
-  return rows.map((line, r) => line.map((_, c) => columns[c][r]));
+  return rows.map((_, r) => columns.map((column) => column[r]));
 }
-function padded(texts) {  // with spaces as wide as what numbers lack behind their point
-  const ends = texts.map((text) => (text.match(/^-?\d+(\.\d*)?$/) || [, null])[1]), most = Math.max(0, ...ends.map((end) => end ? end.length : 0));
-  return texts.map((text, k) => ends[k] === null ? text : text + (most && !ends[k] ? "\u2008" : "") + "\u2007".repeat(Math.max(0, most - Math.max(1, (ends[k] || "").length))));
+function padded(texts) {  // decimals under decimals
+  const ends = texts.map((t) => /[^-.\d]/.test(t) ? -1 : t.length - t.search(/[.]|$/)), most = Math.max(...ends);
+  return texts.map((t, k) => ends[k] < 0 || !most ? t : t + (ends[k] ? "" : "\u2008") + "\u2007".repeat(most - Math.max(ends[k], 1)));
 }
 function numbers(name, item, which) {
   const section = make("section", {class: which});
@@ -114,9 +114,7 @@ function numbers(name, item, which) {
     p.histogram.forEach((n, b) => h.append(make("rect", {x: b + 0.06, width: 0.88, y: 20 - 20 * n / top, height: 20 * n / top})));
     section.append(h, make("div", {class: "bar"}, p.least, make("span", {style: "flex:1;text-align:center"}, "histogram"), p.most));
   }
-  if (p.statistics) {
-    const said = padded(p.statistics.map(([, b]) => b));
-    section.append(make("table", {class: "right"}, ...p.statistics.map(([a], k) => row(a, minus(said[k])))));
-  }
+  const said = p.statistics && padded(p.statistics.map(([, b]) => b));
+  if (said) section.append(make("table", {class: "right"}, ...said.map((b, k) => row(p.statistics[k][0], minus(b)))));
   return section;
 }
