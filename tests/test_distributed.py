@@ -391,6 +391,66 @@ def test_synchronized_batch_norm_is_that_of_the_whole_batch(program, how):
         np.testing.assert_allclose(one, json.loads(succeed(path, ranks, how).stdout), rtol=1e-5, atol=1e-6)
 
 
+# A whole step, compiled, on data that each rank has of its own; the gradient of all is clipped.
+WHOLE = """
+import json
+import numpy as np
+import tinygrad_conv as tg
+
+rank, size = tg.distributed.rank(), tg.distributed.size()
+tg.nn.seed(0)
+net = tg.nn.Sequential([tg.nn.Dense(16, activation="relu"), tg.nn.Dense(3)])
+net.build((None, 5))
+adam = tg.optim.Adam(net.parameters(), lr=tg.optim.CosineDecay(0.05, steps=20))
+optimizer = tg.distributed.Optimizer(adam, net)
+
+@tg.compile
+def step(x, y):
+    loss = tg.softmax_cross_entropy(net(x), y)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.average()
+    tg.optim.clip_grad_norm(optimizer.params, 0.5)
+    optimizer.step()
+    return loss
+
+rng, n = np.random.default_rng(0), 16 // size
+for x, y in zip(rng.normal(size=(20, 16, 5)).astype("f"), rng.integers(0, 3, (20, 16)), strict=True):
+    own = slice(rank * n, rank * n + n)
+    step(x[own], y[own])
+assert optimizer.steps == 20 and step.plan and not step.reasons
+if not rank:
+    print(json.dumps(np.concatenate([p.numpy().ravel() for p in net.parameters()]).tolist()))
+"""
+
+
+@pytest.mark.mpi
+def test_a_whole_step_is_replayed_with_the_gradients_of_all_ranks(program):
+    path = program(WHOLE)
+    one, two = (json.loads(succeed(path, ranks).stdout) for ranks in (1, 2))
+    np.testing.assert_allclose(one, two, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.mpi
+def test_a_program_that_fails_is_started_again_as_often_as_was_asked_for(program):
+    path = program("import sys, tinygrad_conv as tg; print('start'); sys.exit(0 if tg.distributed.restarted() else 7)")
+    for restarts, code, starts in ((0, 7, 1), (1, 0, 2)):
+        supervised = [
+            sys.executable,
+            "-m",
+            "tinygrad_conv",
+            "run",
+            "-n",
+            "1",
+            "--restart",
+            f"{restarts}",
+            "--",
+            str(path),
+        ]
+        done = subprocess.run(supervised, env=environment(), capture_output=True, text=True, timeout=300, check=False)
+        assert (done.returncode, done.stdout.count("start")) == (code, starts)
+
+
 # Drawn fits; says the checksum of all weights, and the history.
 FITS = """
 import json, sys

@@ -20,7 +20,7 @@ __all__ = ["World", "rank", "size", "world"]
 
 # What the launchers set for the processes that they start: MPICH and its kin, PMIx (Open MPI, Slurm), Open MPI.
 _SIGNS = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")
-_COUNTS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
+_COUNTS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 
 
 class World:
