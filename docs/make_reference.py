@@ -92,6 +92,12 @@ would make an array of it unasked raises `GraphError`, and says what to write in
 `np.array([x, y])`, `A.dot(x)`, `np.mean([x, y])`, `array[0] = x`. Under `tg.no_grad()`, and for tensors that nobody
 follows, all of NumPy works. `numpy.testing` compares, gives nothing back, and is let through.
 
+What NumPy does not ask a library for runs as it is written, on tensors, or becomes an array, which is refused as above.
+The functions of `numpy.polynomial` are such (of several variables with powers, only before NumPy 2.1). Those that would
+compute something else of a tensor than of an array, because they look at its class, raise `ArgumentError`.
+
+Methods of tensors take what the methods of arrays take: `x.sum(where=mask)` is `np.sum(x, where=mask)`.
+
 ```python
 >>> import numpy as np
 >>> import tinygrad_conv as tg

@@ -421,3 +421,51 @@ def test_a_method_takes_numpys_order(name, args):
     if args[-1] is not False or name != "astype":
         np.testing.assert_allclose(np.asarray(found.detach()), getattr(array, name)(*args), rtol=1e-6)
     assert found.requires_grad == (found.dtype.kind == "f")
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Polynomials, which NumPy asks tensors for in part
+
+FAMILIES_OF_POLYNOMIALS = ["polynomial", "chebyshev", "legendre", "hermite", "hermite_e", "laguerre"]
+SHAPES = [
+    [(2,)], [(3,), (3,)], [(2,), (2, 2)], [(2, 2), (2,)], [(2,), (2,), (2, 2)], [(2, 2), (2,), (2,)],
+    [(2,), (2,), (2,), (2, 2, 2)], [(2, 2), (2,), (2,), (2,)], [(), (3,)], [(3,), ()],
+]  # fmt: skip
+
+
+def polynomials(family):
+    module = getattr(np.polynomial, family)
+    return [getattr(module, name) for name in module.__all__ if inspect.isfunction(getattr(module, name))]
+
+
+@pytest.mark.parametrize("family", FAMILIES_OF_POLYNOMIALS)
+@pytest.mark.filterwarnings("ignore")
+def test_a_polynomial_of_numpy_is_right_or_refused(family):
+    """None loses a gradient or computes something else, whether this NumPy asks tensors for it or not."""
+    worked = set()
+    for function in polynomials(family):
+        for shapes in SHAPES:
+            arrays = [np.random.default_rng(k).uniform(0.2, 1, shape) for k, shape in enumerate(shapes)]
+            try:
+                expected = np.asarray(function(*arrays))
+            except Exception:
+                continue  # NumPy's own refusal
+            for k, array in enumerate(arrays):
+                if function.__name__ == "trimcoef" and k:
+                    continue  # the tolerance of what is cut off: no derivative
+
+                def of(x, k=k, arrays=arrays, function=function):
+                    return function(*arrays[:k], x, *arrays[k + 1 :])
+
+                x = tg.Tensor(array, requires_grad=True)
+                try:
+                    y = of(x)
+                except tg.errors.TinygradConvError:
+                    continue
+                np.testing.assert_allclose(plain(tg.stop_gradient(y)), expected, err_msg=function.__name__)
+                (y * y).sum().backward()
+                ahead, behind = (np.asarray(of(array + h * 1e-6)) for h in (1, -1))
+                slope = float(np.sum(ahead * ahead - behind * behind)) / 2e-6
+                np.testing.assert_allclose(x.grad.numpy().sum(), slope, rtol=1e-6, err_msg=function.__name__)
+                worked.add(function.__name__)
+    assert any(name.endswith("val") for name in worked)

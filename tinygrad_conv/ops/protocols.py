@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from math import prod as prod_of
+from types import FrameType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,6 +44,9 @@ _NOTHING = id(np._NoValue)  # NumPy's own functions hand it on for what was not 
 _RENAMED = {"a_min": "min", "a_max": "max"}
 _IN_PLACE = "x + y, tg.set_at(x, index, value) and tg.add_at(x, index, value) give new tensors. "
 _UNKNOWN = "It is none of the library's operations. "
+_BY_CLASS = frozenset(f"numpy.polynomial.{name}" for name in (
+    "polynomial", "chebyshev", "legendre", "hermite", "hermite_e", "laguerre",
+))  # fmt: skip
 
 
 def array_ufunc(ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -51,6 +55,8 @@ def array_ufunc(ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: dic
     Raises GraphError where a gradient would be lost, ArgumentError for a keyword that cannot be honoured, DTypeError
     where a tensor would be written into an array.
     """
+    if (caller := sys._getframe(2)).f_globals.get("__name__") in _BY_CLASS:
+        _refuse_axes(caller)
     operation = operations().get(ufunc)
     if operation is not None and method == "__call__" and not kwargs:
         return operation(*inputs)
@@ -81,6 +87,8 @@ def array_ufunc(ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: dic
 
 def array_function(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """What ``Tensor.__array_function__`` answers; raises as `array_ufunc` does."""
+    if (caller := sys._getframe(2)).f_globals.get("__name__") in _BY_CLASS:
+        _refuse_axes(caller)
     operation = operations().get(function)
     if kwargs.get("out") is not None:
         raise _written(f"np.{name_of(function)}", [*args, kwargs["out"]])
@@ -105,6 +113,22 @@ def array_function(function: Callable[..., Any], args: Sequence[Any], kwargs: di
         operation is not None or next(tensors_in([*args, kwargs]), None) is None
     )  # then ``like=tensor`` asked for one
     return _tensors(result) if ours else result
+
+
+def _refuse_axes(caller: FrameType) -> None:
+    """Refuse what a function in `_BY_CLASS` would compute otherwise of a tensor than of an array.
+
+    NumPy does not ask tensors for these. They give their coefficients `c`, or roots `r`, further axes for those of `x`
+    if that is an instance of `numpy.ndarray`.
+    """
+    given, name = caller.f_locals, caller.f_code.co_name
+    x, rows = given.get("x"), np.ndim(given.get("c", given.get("r", 0)))
+    if isinstance(x, Tensor) and x.ndim and (rows > 1 and given.get("tensor", True) if "r" not in given else rows):
+        raise ArgumentError(
+            f"{caller.f_globals['__name__']}.{name}: expected x without axes, or coefficients with one, got a tensor "
+            f"{x.shape} and {rows} axes: NumPy computes something else than of an array; write out the sum "
+            "(tg.polyval for powers), or give x.numpy() if no gradient is wanted"
+        )
 
 
 def _written(name: str, values: Sequence[Any]) -> GraphError | DTypeError:
