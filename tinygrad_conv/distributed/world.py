@@ -7,6 +7,7 @@ import atexit
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -115,6 +116,7 @@ class World:
                 stream.flush()
             except (OSError, ValueError, AttributeError):  # closed, or there is none
                 continue
+        time.sleep(0.5)  # the launcher passes on what was printed, unless it is told first to end
         self._mpi.COMM_WORLD.Abort(1)
 
 
