@@ -53,7 +53,8 @@ twin = keras.Sequential(
 left, right = keras.Input((28, 28, 1)), keras.Input((28, 28, 1))
 apart = layers.Lambda(distance, output_shape=(1,))([twin(left), twin(right)])
 x = layers.BatchNormalization()(apart)
-siamese = keras.Model([left, right], layers.Dense(1, activation="sigmoid")(x))
+# From ones, far apart means different from the start; a negative weight would have to be unlearnt.
+siamese = keras.Model([left, right], layers.Dense(1, activation="sigmoid", kernel_initializer="ones")(x))
 siamese.compile("adam", contrastive, metrics=["accuracy"])
 siamese.fit(x_train, y_train, batch_size=64, epochs=4, verbose=2)
 
