@@ -15,7 +15,7 @@ import sys
 import time
 from fnmatch import fnmatch
 
-from . import growth, guard, measure, scale, tables
+from . import cluster, growth, guard, measure, scale, tables
 from .contenders import CONTENDERS
 from .measure import all_cores
 from .workloads import AT_ALL_CORES, PACKAGES, WORKLOADS, Workload, quick
@@ -29,6 +29,8 @@ def main() -> None:
         return measure.serve(sys.argv[2], sys.argv[3], int(sys.argv[4]))
     if sys.argv[1:2] == ["guard"]:
         return guard.main(sys.argv[2:])
+    if sys.argv[1:] == ["cluster"]:
+        return cluster.main()
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("workload", nargs="*", help=f"of {', '.join(WORKLOADS)}; all by default")
     parser.add_argument("--threads", type=int, nargs="+", help="by default 1 and all cores, for what gains from them")

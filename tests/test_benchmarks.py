@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import tinygrad_conv as tg
-from benchmarks import cases, growth, measure, networks, tables, workloads
+from benchmarks import cases, cluster, growth, measure, networks, tables, workloads
 from benchmarks.contenders import CONTENDERS, floor, ours
 
 NETWORKS = list(networks.NETWORKS)
@@ -180,3 +182,32 @@ def test_a_child_answers_in_json():
     built, seconds = map(json.loads, run.stdout.splitlines())
     assert len(built["results"]) == 1 + measure.WARM_UP
     assert min(seconds) > 0  # by the clock, and by the processor
+
+
+@settings(max_examples=60)
+@given(
+    shares=st.lists(st.integers(1, 9), min_size=1, max_size=6), latency=st.sampled_from([0.0, 1e-6, 1e-3]),
+    bandwidth=st.sampled_from([1e6, 1e9]), power=st.integers(0, 10), bucket=st.sampled_from([1, 1 << 16, 1 << 30]),
+    data=st.data(),
+)  # fmt: skip
+def test_what_a_step_costs_on_many_ranks(shares, latency, bandwidth, power, bucket, data):
+    """Between its two bounds: all that is computed or sent at once, and all of it one after the other."""
+    counts = [data.draw(st.integers(1, 10**6)) for _ in shares]
+    one = cluster.Work(0.1, tuple((share / sum(shares), count) for share, count in zip(shares, counts, strict=True)))
+    link, ranks = cluster.Link(latency, bandwidth), 2**power
+    found = cluster.step(one, link, ranks, bucket)
+    alone = sum(link.total(ranks, 4 * count) for count in counts)
+    assert max(0.1, link.total(ranks, 4 * sum(counts))) * (1 - 1e-9) <= found <= (0.1 + alone) * (1 + 1e-9)
+    assert cluster.step(one, link, 1, bucket) == pytest.approx(0.1)
+    apart = cluster.step(one, link, ranks, bucket, overlap=False)
+    assert apart == pytest.approx(0.1 + link.total(ranks, 4 * sum(counts)))
+    assert cluster.step(one, cluster.Link(latency, 2 * bandwidth), ranks, bucket) <= found * (1 + 1e-9)
+
+
+def test_the_model_of_a_cluster_has_the_networks_parameters():
+    for name in ("cnn", "vgg", "lenet"):
+        network = networks.NETWORKS[name]
+        one = cluster.work(network, 1.0)
+        assert one.parameters == sum(weight.size for weight in networks.weights(network))
+        assert sum(share for share, _ in one.layers) == pytest.approx(1)
+    assert 25e6 < cluster.resnet50(1, 1.0).parameters < 26e6
