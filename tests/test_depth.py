@@ -220,6 +220,16 @@ def test_a_subclass_with_a_forward_of_its_own_is_called():
     np.testing.assert_array_equal(model(X), tg.relu(dense(dense(X))))
 
 
+@pytest.mark.parametrize("level", ["ops", "modules"])
+def test_a_picture_of_3000_sequences_in_each_other(level):
+    """Forty boxes; what is deeper stands in the last of them."""
+    model, x = nested(3000), np.ones((1, 2), "float32")
+    drawing = tg.draw(model, x, level=level)
+    assert drawing.source.count("subgraph") <= 41
+    assert "0.0.0" in drawing.svg
+    assert tg.draw(nested(20), x, level=level).source.count("subgraph") >= 18
+
+
 @given(st.recursive(st.just("dense"), lambda inner: st.lists(inner, min_size=1, max_size=3), max_leaves=6))
 def test_nested_sequences_are_flat_ones(tree):
     """Values, shapes, paths, counts and texts, whatever the nest."""

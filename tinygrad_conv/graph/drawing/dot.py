@@ -35,6 +35,8 @@ Shown: TypeAlias = Annotated[str | Collection[str], names_of(SHOW)]
 PAPER, INK, QUIET, LINE, ROUND = map(tint, ("paper", "ink", "quiet", "line", "module-line"))
 _FONT = "Helvetica"  # Graphviz knows its widths, and every viewer has it or a font of the same widths
 _WIDTH = 30  # characters to a line of a label
+_DEEPEST = 40  # boxes in boxes; what is nested more deeply stands in the innermost of them, and says its path
+_LONGEST = 60  # characters of a path
 _MOST_USES = 12  # of a leaf, to be drawn as lines
 
 
@@ -164,11 +166,15 @@ def _write_boxes(
     for node in graph.nodes:
         nodes[node.module].append(node)
     inside: dict[str, list[GraphModule]] = {path: [] for path in nodes}
+    depths, homes = {"": 0}, {"": ""}  # how many boxes are around a module, and the innermost of them
     for module in graph.modules:
         around = module.path.rpartition(".")[0]
         while around not in inside:  # the name of a list of modules, which is no module
             around = around.rpartition(".")[0]
-        inside[around].append(module)
+        around = around if depths[around] < _DEEPEST else homes[around]
+        depths[module.path], homes[module.path] = depths[around] + 1, around
+        if depths[module.path] < _DEEPEST or nodes[module.path]:
+            inside[around].append(module)
 
     def write(box: Digraph, path: str, depth: int) -> None:
         for node in nodes[path]:
@@ -277,7 +283,9 @@ def _flops(n: int) -> str:
 
 def _module_name(module: GraphModule, around: str) -> tuple[str, str]:
     """The path inside the box around a module, and the module's class."""
-    return module.label or module.path.removeprefix(f"{around}."), module.kind
+    path = module.path.removeprefix(f"{around}.")
+    path = path if len(path) <= _LONGEST else f"{path[: _LONGEST // 3]}…{path[-_LONGEST // 3 :]}"
+    return module.label or path, module.kind
 
 
 def _module_label(module: GraphModule, around: str, show: Collection[str]) -> str:

@@ -5,7 +5,6 @@ Each function takes a `Graph` and gives another, so that whatever shows graphs s
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -174,8 +173,14 @@ def _collapsed(graph: Graph, group_of: Callable[[GraphNode], str]) -> Graph:
 
 def shares(graph: Graph) -> dict[str, int]:
     """For how many equal ones a module's nodes stand, with what is around it."""
-    repeats = {module.path: module.repeat for module in graph.modules}
-    return {path: math.prod(repeats.get(part, 1) for part in (*arounds(path), path)) for path in repeats}
+    found = {"": 1}
+    for module in sorted(graph.modules, key=lambda module: len(module.path)):  # what is around one comes before
+        around = module.path.rpartition(".")[0]
+        while around not in found:  # the name of a list of modules, which is no module
+            around = around.rpartition(".")[0]
+        found[module.path] = found[around] * module.repeat
+    del found[""]
+    return found
 
 
 def _merged(
