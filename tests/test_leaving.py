@@ -127,7 +127,8 @@ def test_the_error_names_what_was_called(name):
 @pytest.mark.parametrize("write", [
     lambda v: operator.iadd(np.zeros(3), v), lambda v: operator.imatmul(np.eye(3), v),
     lambda v: np.exp(v, out=np.ones(3)), lambda v: np.add.accumulate(v, out=np.ones(3)),
-    lambda v: np.sum(v, out=np.ones(())),
+    lambda v: np.sum(v, out=np.ones(())), lambda v: np.sum(v, 0, None, np.ones(())),
+    lambda v: np.min(v, 0, np.ones(())),
 ])  # fmt: skip
 def test_a_tensor_is_not_written_into_an_array(write):
     x = tg.Tensor([1.0, 2.0, 4.0], requires_grad=True)

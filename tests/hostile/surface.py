@@ -151,6 +151,8 @@ def walk() -> Iterator[Target]:
             method = inspect.getattr_static(kind, name)
             if getattr(method, "__objclass__", None) in (object, tuple):  # Python's own
                 continue
+            if isinstance(method, types.MemberDescriptorType):  # an attribute; what is called is the user's
+                continue
             if getattr(getattr(method, "__code__", None), "co_filename", "") == "<string>":  # dataclasses' own
                 continue
             if isinstance(method, property):

@@ -5,8 +5,9 @@ back to the system, which gives it out again page by page, each page cleared, an
 net's step. So it is told to hold on to some. Who gets which memory is decided by `malloc` as ever: an array, or a view
 of it, that somebody holds is as safe as it was.
 
-The environment variable ``TINYGRAD_CONV_KEEP_MB`` says how much is kept at most; 0 leaves the C library as it is. So do
-its own settings (``MALLOC_...``, ``GLIBC_TUNABLES``). Only GNU's C library can be told.
+The environment variable ``TINYGRAD_CONV_KEEP_MB`` says how much is kept at most at the end of the heap; what lies free
+before something that is in use stays there, as ever, and is used again. 0 leaves the C library as it is. So do its own
+settings (``MALLOC_...``, ``GLIBC_TUNABLES``). Only GNU's C library can be told.
 """
 
 from __future__ import annotations

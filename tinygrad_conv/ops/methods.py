@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..arguments import DType, check
+from ..arguments import DType, check, explained, stands
 from ..engine.tensor import Tensor, ops
 from ..errors import ArgumentError
 from .assignment import set_item
@@ -53,10 +53,21 @@ def _method(name: str) -> Any:
     @wraps(operation)
     def method(self: Tensor, *args: Any, **keywords: Any) -> Any:
         if (keywords or len(args) > 1) and not _takes(operation, args, keywords):
-            return getattr(_NUMPY, name)(self, *args, **keywords)
+            return _as_numpy(name, self, *args, **keywords)
         return operation(self, *args, **keywords)
 
     return method
+
+
+def _as_numpy(name: str, x: Tensor, *args: Any, **keywords: Any) -> Any:
+    """NumPy's function of x, which asks the library back. What NumPy cannot do with its arguments is told."""
+    try:
+        return getattr(_NUMPY, name)(x, *args, **keywords)
+    except Exception as error:
+        if stands(error):
+            raise
+        given = {f"argument {k}": value for k, value in enumerate(args, 1)} | keywords
+        raise explained(name, error, given) from error
 
 
 def _takes(operation: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> bool:
@@ -104,7 +115,7 @@ def _itself(self: Tensor) -> Tensor:
 
 def reshape(self: Tensor, *shape: Any, **how: Any) -> Tensor:
     """The same elements in another shape, given as one tuple or as numbers; `order` and `copy` are NumPy's."""
-    return (_NUMPY if how else ops).reshape(self, _one_tuple(shape), **how)
+    return _as_numpy("reshape", self, _one_tuple(shape), **how) if how else ops.reshape(self, _one_tuple(shape))
 
 
 def transpose(self: Tensor, *axes: Any) -> Tensor:
@@ -119,7 +130,7 @@ def _transposed(self: Tensor) -> Tensor:
 
 def flatten(self: Tensor, order: str = "C") -> Tensor:
     """All elements on one axis, in the `order` of `numpy.ravel`."""
-    return ops.reshape(self, (-1,)) if type(order) is str and order == "C" else _NUMPY.ravel(self, order)
+    return ops.reshape(self, (-1,)) if type(order) is str and order == "C" else _as_numpy("ravel", self, order)
 
 
 def _one_tuple(items: tuple[Any, ...]) -> Any:

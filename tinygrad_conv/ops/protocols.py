@@ -103,6 +103,8 @@ def array_function(function: Callable[..., Any], args: Sequence[Any], kwargs: di
         ):
             return operation(*args, **kwargs)
         inputs, keywords = _bound(function, operation, args, kwargs)
+        if keywords.get("out") is not None:  # in its place, without its name
+            raise _written(f"np.{name_of(function)}", [*inputs, keywords["out"]])
         result = _fitted(f"np.{name_of(function)}", operation, inputs, keywords)
         if result is not NotImplemented:
             return result
