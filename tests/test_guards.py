@@ -395,3 +395,14 @@ def test_a_gradient_kept_twice_adds_up_and_goes_on_as_it_is():
     y.backward()
     a.grad.numpy()[0] = 7.0
     assert z.tolist() == [5, 5]
+
+
+def test_an_array_that_is_saved_twice_is_guarded_once():
+    """A fingerprint of a large array takes as long as the product."""
+    values = np.ones(5)
+    x = tg.Tensor(values, requires_grad=True)
+    y, other = x * x, x * tg.Tensor(np.ones(5), requires_grad=True)
+    assert (len(y.node.guards), len(other.node.guards)) == (1, 2)
+    values[3] = 2.0
+    with pytest.raises(MutationError, match="saved input 0"):
+        y.sum().backward()

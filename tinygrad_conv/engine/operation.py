@@ -128,7 +128,8 @@ for value in params.values():
 """
 _GUARD = """\
 if {test}id({a} if {a}.base is None else owner({a})) in exposed{end}:
-    guards = (*(guards or ()), ({what}, {a}, fingerprint({a})))  # user code could change it meanwhile
+    if guards is None or id({a}) not in [id(guard[1]) for guard in guards]:  # in x * x, once
+        guards = (*(guards or ()), ({what}, {a}, fingerprint({a})))  # user code could change it meanwhile
 """
 # The library's own forward functions put results into memory of their own (tests/test_guards.py); others may return
 # what they were given, or a part of it, as the result or in the residual.
