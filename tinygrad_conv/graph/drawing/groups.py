@@ -38,7 +38,12 @@ def as_modules(graph: Graph) -> Graph:
 
 
 def _innermost(graph: Graph) -> Callable[[GraphNode], str]:
-    outer = {around for module in graph.modules for around in arounds(module.path)}
+    outer: set[str] = set()
+    for module in graph.modules:
+        around = module.path.rpartition(".")[0]
+        while around and around not in outer:  # what is around that is known then, too
+            outer.add(around)
+            around = around.rpartition(".")[0]
     return lambda node: node.module if node.module not in outer else ""
 
 
