@@ -6,7 +6,6 @@ import subprocess
 import sys
 import warnings
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +19,6 @@ from tinygrad_conv.graph import snapshot
 pytestmark = pytest.mark.keras
 
 SHAPES = {"image": (8, 8, 3), "series": (6, 4), "vector": (5,)}
-
-
-@pytest.fixture(scope="module")
-def keras():
-    if find_spec("keras") is None:
-        pytest.skip("pip install 'tinygrad-conv[keras]'")
-    import_module("tinygrad_conv.keras_backend")
-    return import_module("keras")
 
 
 def models(keras):
@@ -184,6 +175,27 @@ def test_what_a_callback_sets_has_its_effect(keras):
     assert [float(model.train_on_batch(x, x)) for _ in range(3)] == [0.0] * 3
     scale.by = 3.0
     assert float(model.train_on_batch(x, x)) == 4.0
+
+
+def test_zeros_of_both_signs_are_told_apart(keras):
+    """They are equal, and what is divided by them is not."""
+
+    class Quotient(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.by = 0.0
+
+        def call(self, x):
+            return keras.ops.clip(x / self.by, -1, 1)
+
+    quotient = Quotient()
+    model = keras.Sequential([keras.Input((2,)), quotient])
+    model.compile("sgd", "mse")
+    x, found = np.ones((2, 2), np.float32), []
+    with np.errstate(divide="ignore"):
+        for quotient.by in (0.0, 0.0, 0.0, -0.0, 0.0, -0.0):
+            found.append(float(model.test_on_batch(x, x)))
+    assert found == [0.0, 0.0, 0.0, 4.0, 0.0, 4.0]
 
 
 def scaling(keras):

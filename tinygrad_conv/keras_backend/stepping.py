@@ -118,7 +118,7 @@ def _held_by(model: Any) -> tuple[tuple[Any, ...], list[Any], list[Iterable[Any]
     while left:
         value = left.pop()
         if type(value) in _PLAIN:
-            key += type(value), value
+            key += type(value), repr(value) if type(value) in (float, complex) else value  # 0.0 is not -0.0
         elif isinstance(value, (*_KNOWN, *_CONTAINERS, KerasVariable, FunctionType)):
             objects.append(value)
             if isinstance(value, _CONTAINERS):
