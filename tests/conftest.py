@@ -2,6 +2,8 @@
 
 import gc
 import os
+from importlib import import_module
+from importlib.util import find_spec
 
 import pytest
 from hypothesis import settings
@@ -81,3 +83,12 @@ def no_collector():
     gc.set_debug(0)
     gc.garbage.clear()
     gc.enable()
+
+
+@pytest.fixture(scope="session")
+def keras():
+    """Stock Keras on this engine, which has to be imported before it."""
+    if find_spec("keras") is None:
+        pytest.skip("pip install 'tinygrad-conv[keras]'")
+    import_module("tinygrad_conv.keras_backend")
+    return import_module("keras")

@@ -3,8 +3,6 @@
 import os
 import subprocess
 import sys
-from importlib import import_module
-from importlib.util import find_spec
 
 import keras_layers
 import numpy as np
@@ -18,14 +16,6 @@ OTHERWISE = {  # where PyTorch's backend is alone, and JAX's and NumPy's agree w
     "ContrastLimitedAdaptiveHistogramEqualization": "it clips no histogram",
 }
 NUMERIC = ["jvp_vs_numeric", "vjp_vs_numeric"]  # some layers compute in float32, where two kernels may differ
-
-
-@pytest.fixture(scope="module")
-def keras():
-    if find_spec("keras") is None:
-        pytest.skip("pip install 'tinygrad-conv[keras]'")
-    import_module("tinygrad_conv.keras_backend")
-    return import_module("keras")
 
 
 def test_every_layer_has_a_case(keras):

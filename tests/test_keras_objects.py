@@ -3,9 +3,6 @@
 Summaries, profiles, checks, steps, the microscope. In a process of their own, `-m keras`.
 """
 
-from importlib import import_module
-from importlib.util import find_spec
-
 import numpy as np
 import pytest
 
@@ -15,14 +12,6 @@ from tinygrad_conv.errors import DTypeError, MissingExtraError
 from tinygrad_conv.testing import GradientError, check_gradients, from_keras
 
 pytestmark = pytest.mark.keras
-
-
-@pytest.fixture(scope="module")
-def keras():
-    if find_spec("keras") is None:
-        pytest.skip("pip install 'tinygrad-conv[keras]'")
-    import_module("tinygrad_conv.keras_backend")
-    return import_module("keras")
 
 
 def residual(keras, dropout=0.3):

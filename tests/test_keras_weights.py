@@ -5,8 +5,6 @@ import os
 import subprocess
 import sys
 import zipfile
-from importlib import import_module
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -21,14 +19,6 @@ from tinygrad_conv.errors import ArgumentError, DataError, ShapeError, TinygradC
 pytestmark = pytest.mark.keras
 
 SHAPE = (6, 6, 2)
-
-
-@pytest.fixture(scope="module")
-def keras():
-    if find_spec("keras") is None:
-        pytest.skip("pip install 'tinygrad-conv[keras]'")
-    import_module("tinygrad_conv.keras_backend")
-    return import_module("keras")
 
 
 # A layer as Keras and the front write it, and as `nn` does; those of images first.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.plain import plain
-from .totals import Array, Bucket, buckets
+from .totals import Array, Bucket, buckets, rows_of
 from .world import world
 
 __all__ = ["mean_over_ranks", "own_rows", "rows_of_all"]
@@ -57,4 +57,4 @@ def own_rows(length: int) -> slice:
     slice(0, 8, None)
     """
     ranks = world()
-    return slice(length * ranks.rank // ranks.size, length * (ranks.rank + 1) // ranks.size)
+    return rows_of(ranks.rank, ranks.size, length)

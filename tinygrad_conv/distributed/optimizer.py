@@ -17,7 +17,7 @@ from ..kernels.threads import blas_on_one
 from .agreeing import agree, generators_of, share
 from .norms import is_synchronized
 from .sending import Sending
-from .totals import Array, buckets
+from .totals import Array, buckets, rows_of
 from .world import world
 
 __all__ = ["Optimizer"]
@@ -183,12 +183,11 @@ class Optimizer(Checked):
         n, self._averaged = lengths.pop(), False
         self._examples = n
         own, rank = self._shards // self._world.size, self._world.rank
-        cuts = [n * k // self._shards for k in range(self._shards + 1)]
         if any(param.node is not None and param.node.grad is not None for param in self.params):
             raise GraphError("parts: expected no gradients before a batch, got some: call zero_grad() before")
         before = [buffer._array for buffer in self._buffers]
         for k in range(rank * own, (rank + 1) * own):
-            rows = slice(cuts[k], cuts[k + 1])
+            rows = rows_of(k, self._shards, n)
             for buffer, array in zip(self._buffers, before, strict=True):
                 buffer._array = array
             weight = (rows.stop - rows.start) / n

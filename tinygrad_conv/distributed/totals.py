@@ -13,11 +13,20 @@ import numpy as np
 
 from .world import World
 
-__all__ = ["Bucket", "buckets"]
+__all__ = ["Bucket", "buckets", "rows_of"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
 LARGEST = 1 << 22  # bytes of a bucket: its message travels while the next one is being filled
+
+
+def rows_of(part: int, parts: int, length: int) -> slice:
+    """Which of so many rows are those of a part, of nearly equal ones.
+
+    >>> [rows_of(k, 3, 8) for k in range(3)]
+    [slice(0, 2, None), slice(2, 5, None), slice(5, 8, None)]
+    """
+    return slice(length * part // parts, length * (part + 1) // parts)
 
 
 class Bucket:

@@ -18,6 +18,7 @@ from ...engine.primitive import primitives
 from ...palette import tint
 from ..describing import options
 from ..value import Graph, GraphModule, GraphNode, Values, counted
+from .groups import around_of
 from .looks import Color, Painter
 from .rows import in_rows
 
@@ -168,9 +169,7 @@ def _write_boxes(
     inside: dict[str, list[GraphModule]] = {path: [] for path in nodes}
     depths, homes = {"": 0}, {"": ""}  # how many boxes are around a module, and the innermost of them
     for module in graph.modules:
-        around = module.path.rpartition(".")[0]
-        while around not in inside:  # the name of a list of modules, which is no module
-            around = around.rpartition(".")[0]
+        around = around_of(module.path, inside)
         around = around if depths[around] < _DEEPEST else homes[around]
         depths[module.path], homes[module.path] = depths[around] + 1, around
         if depths[module.path] < _DEEPEST or nodes[module.path]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,8 +18,8 @@ from ...engine.primitive import primitives
 from ..value import Graph, GraphModule, GraphNode, Values
 
 __all__ = [
-    "around_all", "arounds", "as_modules", "is_inside", "modules_from", "noted", "one_per_call", "one_per_node",
-    "shares", "sums_of", "with_nodes",
+    "around_all", "around_of", "arounds", "as_modules", "is_inside", "modules_from", "noted", "one_per_call",
+    "one_per_node", "shares", "sums_of", "with_nodes",
 ]  # fmt: skip
 
 
@@ -180,10 +180,7 @@ def shares(graph: Graph) -> dict[str, int]:
     """For how many equal ones a module's nodes stand, with what is around it."""
     found = {"": 1}
     for module in sorted(graph.modules, key=lambda module: len(module.path)):  # what is around one comes before
-        around = module.path.rpartition(".")[0]
-        while around not in found:  # the name of a list of modules, which is no module
-            around = around.rpartition(".")[0]
-        found[module.path] = found[around] * module.repeat
+        found[module.path] = found[around_of(module.path, found)] * module.repeat
     del found[""]
     return found
 
@@ -198,7 +195,7 @@ def _merged(
     products = [node for node in operations if node.primitive in known and known[node.primitive].kind == "bilinear"]
     main = max(products or operations, key=lambda node: node.flops or 0, default=last)
     own = module.path.rpartition(".")[2]
-    around = next((path for path in reversed(arounds(module.path)) if path in modules), "")  # no list of modules
+    around = around_of(module.path, modules)
     ends = _activations(operations[operations.index(main) + 1 :] if main in operations else [])
     label = (module.kind or module.label or own) + (f" x {module.repeat:,}" if module.repeat > 1 else "")
     more = [("then", end) for end in ends]
@@ -253,6 +250,14 @@ def with_nodes(graph: Graph, nodes: Iterable[GraphNode]) -> Graph:
 def is_inside(path: str, module: str) -> bool:
     """Is a module or node with this path in a module, or the module itself?"""
     return path == module or path.startswith(f"{module}.")
+
+
+def around_of(path: str, modules: Container[str]) -> str:
+    """The innermost of the modules around a path, "" if there is none. (A list of modules has a name, and is none.)"""
+    around = path.rpartition(".")[0]
+    while around and around not in modules:
+        around = around.rpartition(".")[0]
+    return around
 
 
 def around_all(paths: Sequence[str]) -> str:
