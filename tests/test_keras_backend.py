@@ -78,6 +78,22 @@ def test_a_compiled_step_is_the_step(keras, name, optimizer, seed):
         np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
 
 
+def test_convolutions_bias_and_pooling_are_one_pass(keras):
+    """Keras gives a bias the axes of the output; a plan fuses it all the same, forward and backward."""
+    layers = keras.layers
+    model = keras.Sequential(
+        [keras.Input((28, 28, 1)), layers.Conv2D(8, 3, activation="relu"), layers.MaxPooling2D(2), layers.Flatten()]
+    )
+    model.compile("sgd", "mse")
+    step, calls = model._compiled(model.train_step, optimizer=True), []
+    for _ in range(3):
+        step((np.ones((16, 28, 28, 1), np.float32), np.ones((16, 13 * 13 * 8), np.float32)))
+    for call in step.compiled.plan.calls:
+        calls += [inner.name for inner in call.function.calls] if call.kind == "chain" else [call.name]
+    assert {"bias_relu_max_pool", "bias_relu_max_pool_grad"} <= set(calls)
+    assert "relu" not in calls
+
+
 def _flat(results):
     losses, weights, predicted = results
     return [np.asarray(losses), *weights, predicted]
