@@ -7,17 +7,25 @@ import os
 import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from copy import copy, deepcopy
 from dataclasses import replace
 from pathlib import Path
+from time import sleep
 
 import numpy as np
 import pytest
 from graph_models import IMAGE, Recurrent, convnet, expression, leaf, lenet
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import tinygrad_conv as tg
+from tinygrad_conv import nn
 from tinygrad_conv.engine.modes import MODE
-from tinygrad_conv.errors import ArgumentError, GraphError
+from tinygrad_conv.errors import ArgumentError, GraphError, MutationError
 from tinygrad_conv.graph import Graph, Values, assert_same_graph, snapshot
+from tinygrad_conv.graph.reading import Reader
 
 # ------------------------------------------------------------------------------------------
 # Values and gradients
@@ -308,3 +316,95 @@ def test_modules_of_other_libraries_are_none_of_ours():
     theirs = Theirs()
     graph = snapshot(lambda x: tg.exp(x) * len(list(theirs.named_modules())), 1.0)
     assert [node.kind for node in graph.nodes].count("parameter") == 0
+
+
+# ------------------------------------------------------------------------------------------
+# Read when somebody looks: what is in it is that of the run
+
+
+class Leaking(nn.Module):
+    """A model that keeps hold of what it computes, and whose constants and parts can be changed."""
+
+    def __init__(self, seed):
+        rng = np.random.default_rng(seed)
+        self.parts = [nn.Dense(3, seed=k) for k in range(rng.integers(1, 4))]
+        self.scale, self.shift = rng.normal(size=3), rng.normal(size=rng.integers(1, 3) * 3)[:3]
+        self.rounds, self.outside = int(rng.integers(1, 4)), rng.random() < 0.3
+        self.before = tg.tanh(leaf(rng.normal(size=3), "w")) if self.outside else 1.0
+        self.table = rng.integers(0, 3, 3)
+
+    def forward(self, x):
+        self.kept = []
+        for k in range(self.rounds):
+            for part in self.parts:
+                x = part(x) * self.scale + self.shift * self.before
+                self.kept.append(x)
+            self.scale[:] = self.scale + k  # the next round's is another
+        return {"y": x[:, self.table], "left": (tg.sum(self.kept[0]),)}
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=40, deadline=None)
+def test_what_happens_after_a_run_is_in_no_picture(seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(2, 3))
+
+    def taken():
+        model = Leaking(seed)
+        model(x)
+        return model, snapshot(model, x)
+
+    model, graph = taken()
+    _, known = taken()
+    known = known if rng.random() < 0.5 else pickle.loads(pickle.dumps(known))
+    assert known.nodes
+    with suppress(MutationError):  # of a constant that the run itself changed
+        tg.sum(model.kept[-1]).backward()  # frees the graph
+    model.scale[:] = model.shift[:] = np.nan
+    model.table[:] = 0
+    x[:] = 0
+    model.parts.insert(0, nn.Dense(7))
+    model.parts[-1].weight.data = np.ones_like(model.parts[-1].weight.data)
+    model.rounds = 0
+    assert graph.to_json() == known.to_json()
+    assert (graph, hash(graph)) == (known, hash(known))
+
+
+def test_a_graph_is_read_once_and_only_if_somebody_looks(monkeypatch):
+    reads = []
+    read = Reader.read
+    monkeypatch.setattr(Reader, "read", lambda *args: (reads.append(args), sleep(0.01), read(*args))[-1])
+    graph = snapshot(lenet(), IMAGE)
+    assert (graph.title, graph.known, graph.notes, reads) == ("Sequential", (), (), [])
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: graph.nodes, range(8)))
+    assert len(reads) == len({id(nodes) for nodes in found}) == 1
+    assert copy(graph) == deepcopy(graph) == graph
+    assert len(reads) == 1
+    with pytest.raises(AttributeError, match="no attribute 'node'"):
+        _ = graph.node
+
+
+@pytest.mark.parametrize("values", [False, True])
+def test_a_constant_that_the_run_changes_is_shown_as_it_was(values):
+    noise = np.zeros(2)
+
+    def f(x):
+        for k in range(3):
+            noise[:] = k
+            x = x + noise
+        return x
+
+    graph = snapshot(f, np.ones(2), values=values)
+    noise[:] = 9
+    assert [node.label for node in graph.nodes if node.kind == "constant"] == ["0", "1", "2"]
+
+
+def test_a_run_that_frees_its_graph_says_so_at_once():
+    def f(x):
+        y = tg.tanh(x * 2.0)
+        y.sum().backward()
+        return y
+
+    with pytest.raises(GraphError, match="freed by a backward pass"):
+        snapshot(f, np.ones(3))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, ParamSpec, Protocol, TypeVar
 
@@ -61,6 +62,7 @@ class Observer(Protocol):
         """Something happens here that cannot be seen: values leave the library, for example."""
 
 
+@dataclass(eq=False)  # (frozen attributes are slow to set, and each call of a module in a picture makes a mode)
 class Mode:
     """What operations do besides computing. One immutable value per thread and async task."""
 
@@ -78,11 +80,8 @@ class Mode:
     bare: Any = None  # a layer (weakly) that leaves out its activation, because a loss that follows takes logits
     backward: Any = None  # whose rules a backward pass runs; noted for observers only
 
-    def __init__(self, **fields: Any) -> None:
-        self._fields = _DEFAULTS | fields
-        for name, value in self._fields.items():
-            setattr(self, name, value)  # once vars(self) was asked for, every attribute takes three times as long
-        self._toggled: Mode | None = None
+    _changed: dict[str, Any] = field(default_factory=dict, init=False)  # what is not as in the first mode
+    _toggled: Mode | None = field(default=None, init=False)
 
     @property
     def is_watched(self) -> bool:
@@ -96,12 +95,17 @@ class Mode:
             if self.recording == changes["recording"]:
                 return self
             if self._toggled is None:  # made once, as every backward pass and `no_grad` asks for it
-                self._toggled = Mode(**self._fields | changes)
+                self._toggled = self._with(changes)
             return self._toggled
-        return Mode(**self._fields | changes)
+        return self._with(changes)
+
+    def _with(self, changes: dict[str, Any]) -> Mode:
+        changed = self._changed | changes
+        made = Mode(**changed)
+        made._changed = changed  # (once vars(made) was asked for, every attribute takes three times as long)
+        return made
 
 
-_DEFAULTS: dict[str, Any] = {name: getattr(Mode, name) for name in Mode.__annotations__}
 MODE: ContextVar[Mode] = ContextVar("tinygrad_conv_mode", default=Mode())  # noqa: B039  (Mode is immutable)
 OBSERVED: list[Observer] = []  # all observers of all threads: empty nearly always, and then nothing more is asked
 

@@ -18,8 +18,9 @@ from ..engine.primitive import Primitive
 from ..engine.source import describe_source
 from ..engine.tensor import Tensor, ndarray, wrap
 from ..errors import GraphError
+from ..nn.module import Module, Parameter
 from .value import Graph, GraphModule, GraphNode, Kind, Values
-from .watching import Watch, side_by_side
+from .watching import End, Watch, side_by_side
 
 __all__ = ["GRADIENT", "Reader"]
 
@@ -37,7 +38,7 @@ class Reader:
         self.title = title
         self.leaf_kind = leaf_kind
         self._arguments: dict[Node, str] = {}  # tracked ones, with their path
-        self._data: dict[int, tuple[Any, str]] = {}  # others, such as labels: id -> array, path
+        self.data: dict[int, tuple[Any, str]] = {}  # others, such as labels: id -> array, path
         self._parameters: dict[Node, str] = {}
         self._classes: dict[str, str] = {}  # module path -> class name
         self._nodes: list[GraphNode] = []
@@ -59,7 +60,7 @@ class Reader:
             return value
         tensor = value if isinstance(value, Tensor) else Tensor(value)
         if tensor.dtype.kind not in "fc":
-            self._data[id(tensor._array)] = tensor._array, path
+            self.data[id(tensor._array)] = tensor._array, path
             return value
         followed = wrap(tensor._array, None)
         followed.requires_grad = True
@@ -70,8 +71,12 @@ class Reader:
 
     def module(self, module: Any) -> None:
         """The parameters of a module have names, and its parts have classes."""
-        self._parameters.update({p.node: path for path, p in module.named_parameters() if p.node is not None})
-        self._classes.update({path: type(part).__name__ for path, part in module.named_modules()})
+        kind = Parameter if isinstance(module, Module) else Tensor
+        for path, part, _, held in module._walk():
+            self._classes[path] = type(part).__name__
+            for name, item in held:
+                if isinstance(item, kind) and item.node is not None:
+                    self._parameters.setdefault(item.node, f"{path}.{name}" if path else name)
 
     def name_of(self, leaf: Node) -> str:
         """What the caller calls a leaf."""
@@ -79,7 +84,7 @@ class Reader:
 
     # -- the walk
 
-    def read(self, outputs: Sequence[tuple[str, Tensor]], watch: Watch, known: tuple[str, ...] = ()) -> Graph:
+    def read(self, outputs: Sequence[tuple[str, Tensor | End]], watch: Watch, known: tuple[str, ...] = ()) -> Graph:
         """The graph of everything that the outputs, given as (path, tensor), were computed from.
 
         `known` says what is wanted of what the `watch` saw: "values", "gradients", "time".
@@ -234,11 +239,11 @@ class Reader:
         array = np.asarray(value)
         shape, dtype = array.shape, str(array.dtype)
         details: dict[str, Any] = {"values": Values(array)} if "values" in self._known else {}
-        if id(value) not in self._data:
+        if id(value) not in self.data:
             label = _text(value) if shape == () else _numbers_of(array)
             return self._constant(shape, label, dtype=dtype, module=home, order=order, **details)
         if id(value) not in self._names:
-            path = self._data[id(value)][1]
+            path = self.data[id(value)][1]
             self._names[id(value)] = self._add(path, "input", path, shape=shape, dtype=dtype, **details)
         return self._names[id(value)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import numpy as np
@@ -83,6 +84,8 @@ def snapshot(
         reader, outputs = Reader(thing.name or ""), [(thing.name or "output", thing)]
     elif callable(thing):
         reader, outputs = _called(thing, example_args or own_example(thing), watch)
+        if not (known or backward) and (seen := watch.apart(outputs)) is not None:
+            return Graph._later(reader.title, partial(reader.read, *seen))  # what is never looked at costs no more
     else:
         raise DTypeError(f"snapshot: expected a Tensor, a function or a Module, got {type(thing).__name__}")
     order = topological(y.node for _, y in outputs if y.node is not None) if known or backward else []
@@ -110,6 +113,7 @@ def _called(f: Callable[..., Any], args: Sequence[Any], watch: Watch) -> tuple[R
     reader = Reader("" if title == "<lambda>" else title, leaf_kind="parameter")
     leaves, rebuild = flatten(list(args))
     followed = [reader.argument(*named) for named in zip(_argument_paths(f, args), leaves, strict=True)]
+    watch.given = set(reader.data)
     generators: dict[int, tuple[Any, Any]] = {}  # those that the run draws from, with the state before
     try:
         with mode(recording=True, replaying=True, generators=generators, watch=watch):

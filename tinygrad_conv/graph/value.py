@@ -9,8 +9,10 @@ tests) starts from one.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from functools import cached_property
+from threading import RLock
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -252,6 +254,9 @@ class GraphModule:
     label: str = ""
 
 
+_READING = RLock()
+
+
 @checked
 @dataclass(frozen=True, repr=False)
 class Graph:
@@ -276,9 +281,29 @@ class Graph:
 
     title: str
     nodes: tuple[GraphNode, ...]
-    modules: tuple[GraphModule, ...] = ()
+    modules: tuple[GraphModule, ...] = field(default_factory=tuple)  # (no attribute of the class: see `__getattr__`)
     known: tuple[str, ...] = ()  # what was asked for: "values", "gradients", "time"
     notes: tuple[str, ...] = ()  # what a folded graph leaves out, in words
+
+    @classmethod
+    def _later(cls, title: str, read: Callable[[], Graph]) -> Graph:
+        """A graph whose nodes and modules are those of ``read()``, which is called when somebody looks at them."""
+        graph = object.__new__(cls)
+        vars(graph).update(title=legible(title), known=(), notes=(), _read=read)
+        return graph
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("nodes", "modules"):
+            with _READING:  # two threads may look at once
+                if (read := vars(self).get("_read")) is not None:
+                    graph = read()
+                    vars(self).update(nodes=graph.nodes, modules=graph.modules, _read=None)
+            if name in vars(self):
+                return vars(self)[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __reduce__(self) -> Any:
+        return Graph, tuple(getattr(self, part.name) for part in fields(self))
 
     def __post_init__(self) -> None:
         of_nodes = self.nodes, ("label", "module", "source", "params")

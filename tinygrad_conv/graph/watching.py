@@ -11,22 +11,30 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..engine.bare import array_of
 from ..engine.modes import MODE, mode
-from ..engine.node import Leaf, Node, iter_parents
+from ..engine.node import Leaf, Node, Shape, iter_parents
 from ..engine.tensor import Tensor, wrap
 from ..engine.walk import pull, walk
 
 if TYPE_CHECKING:
     from ..profiling import Profile
 
-__all__ = ["Watch", "side_by_side", "topological"]
+__all__ = ["End", "Watch", "side_by_side", "topological"]
 
 _KEY = -1  # of the hooks that this file sets for a moment: users' hooks count from 0
+
+
+class End(NamedTuple):
+    """What is read of an output."""
+
+    node: Node | None
+    shape: Shape
+    dtype: Any
 
 
 class Watch:
@@ -39,6 +47,7 @@ class Watch:
     gradients : node -> array
     steps : operation -> its place in the backward pass, from 1
     arrivals : node -> (operation, the gradient so far) after each operation that contributes, but the last
+    seen : all operations, in the order in which they ran
     calls : node -> the calls of modules in which it ran, the outermost first: number, path
     orders, of : for nodes of a gradient: 1 or 2, and the node whose rule made them
     """
@@ -46,6 +55,8 @@ class Watch:
     def __init__(self, profile: Profile | None = None, keep: bool = True) -> None:
         self.keep = keep  # all arrays; else those alone that no node stands for: memory that goes is fast, new is slow
         self.profile = profile  # of a real run, whose times count instead of those of the operation alone
+        self.given: set[int] = set()  # the ids of arguments that are no tensors: data under a name of their own
+        self.seen: list[Node] = []
         self.outputs: dict[Node, Any] = {}
         self.inputs: dict[Node, Sequence[Any]] = {}
         self.gradients: dict[Node, Any] = {}
@@ -58,11 +69,13 @@ class Watch:
         self._current: Node | None = None
 
     def __call__(self, node: Node, y: Any, inputs: Sequence[Any]) -> None:
+        self.seen.append(node)
+        if None in node.parents:
+            pairs = zip(inputs, node.parents, strict=False)
+            inputs = [self._held(value) if parent is None else value if self.keep else None for value, parent in pairs]
+            self.inputs[node] = inputs
         if self.keep:
             self.outputs[node], self.inputs[node] = y, inputs
-        elif None in node.parents:
-            pairs = zip(inputs, node.parents, strict=False)
-            self.inputs[node] = [value if parent is None else None for value, parent in pairs]
         if calls := MODE.get().calls:
             self.calls[node] = calls
         if self._order:
@@ -70,9 +83,35 @@ class Watch:
             if self._current is not None:
                 node.source = self._current.source
 
+    def _held(self, value: Any) -> Any:
+        """A constant as it is now: the user may change an array later, even while the function runs."""
+        return value.copy() if isinstance(value, np.ndarray) and id(value) not in self.given else value
+
+    def apart(self, outputs: Sequence[tuple[str, Tensor]]) -> tuple[list[tuple[str, End]], Watch] | None:
+        """What was seen, and the outputs, without the recorded graph: nothing that happens to it is in a later picture.
+
+        None where other operations than those seen belong to the graph, or some that a backward pass has freed.
+        """
+        made: dict[Node, Node] = {}
+        for node in self.seen:
+            if node.freed:
+                return None
+            made[node] = own = Node.__new__(Node)
+            own.primitive, own.params, own.source, own.path = node.primitive, node.params, node.source, node.path
+            own.shape, own.dtype, own.saved = node.shape, node.dtype, (None,) * len(node.parents)
+            own.parents = tuple([made.get(parent, parent) if parent else None for parent in node.parents])
+        ends = [(path, End(made.get(y.node, y.node), y.shape, y.dtype)) for path, y in outputs]  # type: ignore[arg-type]
+        read = {end.node for _, end in ends}.union(*[own.parents for own in made.values()])
+        if not all(isinstance(node, Leaf) for node in read.difference(made.values(), (None,))):
+            return None
+        apart = Watch(keep=False)
+        apart.inputs = {made[node]: inputs for node, inputs in self.inputs.items()}
+        apart.calls = {made[node]: calls for node, calls in self.calls.items()}
+        return ends, apart
+
     def forget(self) -> None:
-        """Let go of all arrays: modules remember the mode of their last call, and with it this watch."""
-        for known in (self.outputs, self.inputs, self.gradients, self.steps, self.arrivals):
+        """Let go of all arrays: what explains a node later finds them again in the recorded graph."""
+        for known in (self.seen, self.outputs, self.inputs, self.gradients, self.steps, self.arrivals):
             known.clear()
         for told in (self.calls, self.orders, self.of):
             told.clear()

@@ -22,7 +22,8 @@ def known_to_graphs(layer: Any) -> None:
     layer.__call__ = _noted(layer.__call__)
     layer._own_weights, layer._saved_attributes = _own_weights, _saved_attributes
     layer._rows, layer._with_parameters = rows_of, _with_parameters
-    layer._path_of, layer.named_modules, layer.named_parameters = _path_of, _named_modules, _named_parameters
+    layer._path_of, layer._walk = _path_of, _walk
+    layer.named_modules, layer.named_parameters = _named_modules, _named_parameters
 
 
 def _noted(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -51,23 +52,26 @@ def _path_of(self: Any, child: Any, path: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _named_modules(self: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted path, layer) for a layer and all inside it, outer ones first."""
-    left = [(prefix, self)]
+def _walk(self: Any, prefix: str = "") -> Iterator[tuple[str, Any, int, list[tuple[str, Tensor]]]]:
+    """(path, layer, depth, values of its trainable variables) for a layer and all inside it, outer ones first."""
+    left = [(prefix, self, 0)]
     while left:
-        path, layer = left.pop()
-        yield path, layer
-        left += [(layer._path_of(inner, path), inner) for inner in reversed(layer._layers)]
+        path, layer, depth = left.pop()
+        yield path, layer, depth, [(variable.name, variable.value) for variable in layer._trainable_variables]
+        left += [(layer._path_of(inner, path), inner, depth + 1) for inner in reversed(layer._layers)]
+
+
+def _named_modules(self: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    return ((path, layer) for path, layer, _, _ in self._walk(prefix))
 
 
 def _named_parameters(self: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
     """(dotted path, value) of each trainable variable, once."""
-    seen = set()
-    for path, layer in self.named_modules(prefix):
-        for variable in layer._trainable_variables:
-            if id(variable) not in seen:
-                seen.add(id(variable))
-                yield (f"{path}.{variable.name}" if path else variable.name), variable.value
+    values: dict[int, tuple[str, Tensor]] = {}
+    for path, _, _, held in self._walk(prefix):
+        for name, value in held:
+            values.setdefault(id(value), (f"{path}.{name}" if path else name, value))
+    return iter(values.values())
 
 
 def _own_weights(self: Any) -> Iterator[tuple[str, Tensor]]:

@@ -7,7 +7,7 @@ need not call ``super().__init__()``, and a list of layers is just a list.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from copy import deepcopy
 from typing import Any, ClassVar, TypeVar
 from weakref import ref
@@ -15,6 +15,7 @@ from weakref import ref
 import numpy as np
 
 from ..arguments import Checked, as_array
+from ..engine.guards import FIXED
 from ..engine.modes import MODE, clears, observer
 from ..engine.node import next_index
 from ..engine.tensor import Array, Tensor, cast, ops
@@ -168,7 +169,7 @@ class Module(Checked):
         return memo[id(self)]
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        depth = max(depth for *_, depth in self._walk())
+        depth = max(depth for _, _, depth, _ in self._walk())
         if depth > _DEEP:
             raise GraphError(
                 f"pickle: expected modules at most {_DEEP} deep in each other, got {depth}; save state_dict() instead, "
@@ -188,24 +189,25 @@ class Module(Checked):
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """(dotted path, module) for this module (path "") and all inside it, each once, outer ones first."""
-        return ((path, module) for path, module, _ in self._walk(prefix))
+        return ((path, module) for path, module, _, _ in self._walk(prefix))
 
-    def _walk(self, path: str = "") -> Iterator[tuple[str, Module, int]]:
-        """The same with the depth of each."""
-        seen = {id(self)}
-        yield path, self, 0
-        around = [(path, self.named_children())]
-        while around:
-            path, children = around[-1]
-            for name, child in children:
-                if id(child) not in seen:
-                    seen.add(id(child))
-                    inner = f"{path}.{name}" if path else name
-                    yield inner, child, len(around)
-                    around.append((inner, child.named_children()))
-                    break
-            else:
-                around.pop()
+    def _walk(self, path: str = "") -> Iterator[tuple[str, Module, int, list[tuple[str, Any]]]]:
+        """The same with the depth of each, and what it holds: tensors and modules, by name."""
+        seen, left = set(), [(path, self, 0)]
+        while left:
+            path, module, depth = left.pop()
+            if id(module) not in seen:
+                seen.add(id(module))
+                held = list(items(module))
+                yield path, module, depth, held
+                start = f"{path}." if path else ""
+                left += [(start + name, child, depth + 1) for name, child in module._children_in(held)][::-1]
+
+    def _children_in(self, held: list[tuple[str, Any]]) -> Iterable[tuple[str, Module]]:
+        """`named_children`, without another look where a class has no names of its own for them."""
+        if type(self).named_children is not Module.named_children:
+            return self.named_children()
+        return [pair for pair in held if isinstance(pair[1], Module)]
 
     def modules(self) -> Iterator[Module]:
         """This module and all inside it."""
@@ -213,8 +215,8 @@ class Module(Checked):
 
     def _named(self, kind: type[Tensor]) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
-        for path, module in self.named_modules():
-            for name, item in items(module):
+        for path, _, _, held in self._walk():
+            for name, item in held:
                 if isinstance(item, kind) and id(item) not in seen:
                     seen.add(id(item))
                     yield f"{path}.{name}" if path else name, item
@@ -366,11 +368,11 @@ def _counts(top: Module) -> dict[int, int]:
     """By the id of each module inside: how many numbers its parameters hold, and those of all inside it, each once."""
     found: dict[int, dict[int, int]] = {}
     around: list[dict[int, int]] = []
-    for _, module, depth in top._walk():
+    for _, module, depth, held in top._walk():
         del around[depth:]
         found[id(module)] = {}
         around.append(found[id(module)])
-        for _, item in items(module):
+        for _, item in held:
             if isinstance(item, Parameter):
                 for sizes in around:
                     sizes[id(item)] = item.size
@@ -380,6 +382,9 @@ def _counts(top: Module) -> dict[int, int]:
 def items(module: Module) -> Iterator[tuple[str, Any]]:
     """(name, value) of every attribute, and of what lists, tuples and dictionaries among them hold."""
     for name, value in vars(module).items():
+        kind = type(value)
+        if kind in FIXED or (kind is tuple and FIXED.issuperset(map(type, value))):  # as most are
+            continue
         if isinstance(value, (Tensor, Module)):
             yield name, value
         elif isinstance(value, (list, tuple, dict)) and value and name not in ("_paths", "_entered"):
