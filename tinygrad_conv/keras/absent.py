@@ -6,12 +6,15 @@ the use of it; ``dir`` and ``*`` do not have it.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from ..errors import ArgumentError, MissingError
 
-__all__ = ["STOCK", "instead"]
+__all__ = ["STOCK", "instead", "missing", "refuse_absent", "resolved"]
+
+T = TypeVar("T")
 
 STOCK = (
     "stock Keras runs on this engine, too: pip install 'tinygrad-conv[keras]', and write "
@@ -42,7 +45,8 @@ _NAMES: dict[str, tuple[str, str]] = {
     ),
     "keras.losses": (
         "write a function of (y_true, y_pred) that gives the loss of each example",
-        "BinaryFocalCrossentropy CTC CategoricalFocalCrossentropy CategoricalHinge Circle CosineSimilarity Dice Hinge "
+        "BinaryFocalCrossentropy CTC LossFunctionWrapper MAPE MSLE CategoricalFocalCrossentropy CategoricalHinge "
+        "Circle CosineSimilarity Dice Hinge "
         "Huber LogCosh MeanAbsolutePercentageError MeanSquaredLogarithmicError Poisson SquaredHinge Tversky "
         "binary_focal_crossentropy categorical_focal_crossentropy categorical_hinge circle cosine_similarity ctc dice "
         "hinge huber log_cosh poisson squared_hinge tversky",
@@ -68,6 +72,11 @@ _NAMES: dict[str, tuple[str, str]] = {
     "keras.optimizers.schedules": (
         "write a function of the step, or use one of tg.optim",
         "CosineDecay CosineDecayRestarts InverseTimeDecay PiecewiseConstantDecay PolynomialDecay",
+    ),
+    "keras.activations": (
+        "give a function of a tensor, of operations of tg",
+        "celu glu hard_shrink hard_silu hard_swish hard_tanh log_sigmoid soft_shrink sparse_plus sparse_sigmoid "
+        "sparsemax squareplus tanh_shrink threshold",
     ),
     "keras.initializers": (
         "give a function of the shape that makes an array, or a name such as 'orthogonal'",
@@ -95,11 +104,50 @@ def instead(module: str, name: str, own: list[str]) -> Any:
 
     Raises MissingError (an AttributeError) for a name that Keras does not have either, with the nearest that is here.
     """
-    serves, names = _NAMES.get(module, ("", ""))
-    if name in names.split():
-        return _stand_in(f"{module}.{name}", f"{serves}; {STOCK}")
+    if name in _names(module):
+        return _stand_in(f"{module}.{name}", f"{_NAMES[module][0]}; {STOCK}")
     near = get_close_matches(name, own, 1)
-    raise MissingError(f"{module} has no {name!r}" + (f": use {near[0]}" if near else f"; {STOCK}"))
+    raise MissingError(f"{module} has no {name!r}" + (f": use {near[0]}; or {STOCK}" if near else f"; {STOCK}"))
+
+
+def missing(message: str) -> ArgumentError:
+    """The error for what the front does not have; `message` says what that is, and what serves with NumPy alone."""
+    return ArgumentError(f"{message}; or {STOCK}")
+
+
+def refuse_absent(what: str, module: str, name: Any) -> None:
+    """Raise ArgumentError for a name by which Keras' `get` finds what the front does not have."""
+    if isinstance(name, str) and _plain(name) in map(_plain, _names(module)):
+        raise ArgumentError(f"{what}: {name!r} is not here: {_NAMES[module][0]}; {STOCK}")
+
+
+def resolved(
+    identifier: Any, base: type[T], module: str, known: Mapping[str, Callable[[], T]], fix: str = "{!r}"
+) -> T | None:
+    """What `compile` means by an object or class of this base, or by a known name; None if it is none of these.
+
+    Raises ArgumentError for another name: for Keras' with what serves, else with the nearest.
+    """
+    if isinstance(identifier, type) and issubclass(identifier, base):
+        return identifier()
+    if not isinstance(identifier, str):
+        return identifier if isinstance(identifier, base) else None
+    by_plain = {_plain(name): make for name, make in known.items()}
+    if _plain(identifier) in by_plain:
+        return by_plain[_plain(identifier)]()
+    refuse_absent("compile", module, identifier)
+    near = get_close_matches(identifier.lower(), known, 1)
+    hint = f"use {fix.format(near[0])}" if near else f"use one of {', '.join(known)}"
+    raise ArgumentError(f"compile: unknown {base.__name__.lower()} {identifier!r}: {hint}")
+
+
+def _names(module: str) -> list[str]:
+    return _NAMES.get(module, ("", ""))[1].split()
+
+
+def _plain(name: str) -> str:
+    """A class, a function, and what they are called in `compile` are one."""
+    return name.replace("_", "").lower()
 
 
 def _stand_in(name: str, sentence: str) -> Any:

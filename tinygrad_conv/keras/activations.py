@@ -25,6 +25,7 @@ from ..ops.activations import (
 )
 from ..ops.elementwise import exp as exponential
 from ..ops.elementwise import tanh
+from .absent import instead, refuse_absent
 
 __all__ = [
     "elu", "exponential", "gelu", "get", "hard_sigmoid", "leaky_relu", "linear", "log_softmax", "mish", "relu", "relu6",
@@ -46,6 +47,7 @@ def leaky_relu(x: Array, negative_slope: float = 0.2) -> Tensor:
 
 def meant(activation: Any) -> Any:
     """What `nn` calls the activation that Keras knows by this name; anything else as it is."""
+    refuse_absent("activation", "keras.activations", activation)
     return leaky_relu if issubclass(type(activation), str) and activation == "leaky_relu" else activation
 
 
@@ -59,3 +61,7 @@ def get(activation: Any) -> Any:
     array([0., 2.])
     """
     return _nn.get(meant(activation))
+
+
+def __getattr__(name: str) -> Any:
+    return instead("keras.activations", name, __all__)

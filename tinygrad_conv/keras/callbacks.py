@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeAlias
 from ..arguments import Count, Finite, Kind, Path, checked, one_of
 from ..errors import AnomalyError, ArgumentError
 from ..files import Expected, folder_for, name_of, write
-from .absent import instead
+from .absent import instead, missing
 from .callback import EVENTS, Callback, History, Logs
 from .spelling import strict
 
@@ -197,7 +197,7 @@ class ModelCheckpoint(_Watching):
     ) -> None:  # fmt: skip
         super().__init__(monitor, mode)
         if not save_weights_only:
-            raise ArgumentError("ModelCheckpoint: only weights can be saved: use save_weights_only=True")
+            raise missing("ModelCheckpoint: only weights can be saved: use save_weights_only=True")
         self.filepath, self.verbose, self.save_best_only = name_of(filepath, "ModelCheckpoint"), verbose, save_best_only
 
     def on_train_begin(self, logs: Logs | None = None) -> None:

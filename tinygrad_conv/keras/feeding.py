@@ -24,7 +24,7 @@ from ..arguments import as_array as plain_array
 from ..engine.tensor import Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError, TinygradConvError
 from ..nn import init
-from .absent import STOCK
+from .absent import missing
 
 __all__ = ["Batch", "Feed", "as_array", "feed_of", "gives_batches"]
 
@@ -279,14 +279,14 @@ def _unpacked(what: str, item: Any, labelled: bool) -> Batch:
 def as_batch(what: str, x: Any, y: Any, weights: Any, labelled: bool) -> Batch:
     """Arrays that belong together, as NumPy arrays of equal length."""
     if isinstance(x, dict) or _are_several(x, y):
-        raise ArgumentError(
+        raise missing(
             f"{what}: expected x as one array, got {len(x)} inputs: a model here has one input; put them side by side, "
-            f"x = np.concatenate([a, b], axis=-1), and take them apart in call(self, x); or {STOCK}"
+            "x = np.concatenate([a, b], axis=-1), and take them apart in call(self, x)"
         )
     if isinstance(y, dict) or _are_several(y, x):
-        raise ArgumentError(
+        raise missing(
             f"{what}: expected y as one array, got {len(y)} outputs: a model here has one output; to train several, "
-            f"add up their losses and call backward(), as the loop of tg.optim does; or {STOCK}"
+            "add up their losses and call backward(), as the loop of tg.optim does"
         )
     x = as_array(what, "x", x)
     if not labelled:

@@ -12,7 +12,7 @@ import numpy as np
 from ..arguments import Checked, Count, Finite, FloatDType, NonNegative, afford, checked
 from ..errors import DTypeError, NotDefinedError
 from ..nn import init
-from .absent import instead
+from .absent import instead, refuse_absent
 from .spelling import strict
 
 __all__ = [
@@ -176,6 +176,7 @@ def get(initializer: Any, argument: str = "kernel_initializer") -> Any:
     if isinstance(initializer, type) and issubclass(initializer, Initializer):
         initializer = initializer()
     if isinstance(initializer, str):
+        refuse_absent(argument, "keras.initializers", initializer)
         name = _ALIASES.get(initializer, initializer)
         name = "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")  # GlorotUniform too
         init.get(_ALIASES.get(name, name), argument)

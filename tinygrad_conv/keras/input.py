@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError
+from .absent import missing
 from .spelling import as_dtype, as_shape, strict
 
 __all__ = ["Input", "InputLayer"]
@@ -47,7 +48,7 @@ class InputLayer:
         self.batch_input_shape = (batch_size, *as_shape("Input", shape))
         self.dtype = None if dtype is None else as_dtype("Input", dtype)
         if self.dtype is not None and self.dtype != np.float32 and self.dtype.kind not in "iu":
-            raise ArgumentError(f"Input: expected dtype float32 or integers, got {self.dtype}: leave it out")
+            raise missing(f"Input: expected dtype float32 or integers, got {self.dtype}: leave it out")
         self.name = name
 
     @property

@@ -16,10 +16,10 @@ from .. import nn
 from ..arguments import FloatDType, checked
 from ..engine.modes import MODE, mode
 from ..engine.tensor import Array, Tensor, cast
-from ..errors import ArgumentError, DTypeError, MissingError, NotDefinedError, ShapeError
+from ..errors import DTypeError, MissingError, NotDefinedError, ShapeError
 from ..nn.module import items
 from . import initializers
-from .absent import STOCK
+from .absent import STOCK, missing
 from .input import InputLayer
 from .spelling import strict
 from .variables import Variable, Weight
@@ -87,7 +87,7 @@ class Layer(nn.Module):
             )
         if mask is not None:
             if "mask" not in self._takes:
-                raise ArgumentError(f"{type(self).__name__}: masks are not supported: multiply by the mask instead")
+                raise missing(f"{type(self).__name__}: masks are not supported: multiply by the mask instead")
             kwargs["mask"] = mask
         if isinstance(x, (np.ndarray, np.generic)):
             x = self.as_input(Tensor(x))

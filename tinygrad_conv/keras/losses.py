@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Set
-from difflib import get_close_matches
 from inspect import cleandoc
 from typing import Annotated, Any, TypeAlias
 
@@ -25,7 +24,7 @@ from ..ops.indexing import getitem
 from ..ops.leaving import followed, lost
 from ..ops.reductions import mean, sum
 from ..ops.shape import reshape
-from .absent import STOCK, instead
+from .absent import instead, missing, resolved
 from .spelling import strict
 
 __all__ = [
@@ -383,7 +382,7 @@ _KINDS: dict[str, type[Loss]] = {
 _SHORT: dict[str, type[Loss]] = {
     "bce": BinaryCrossentropy, "kld": KLDivergence, "mae": MeanAbsoluteError, "mse": MeanSquaredError,
 }  # fmt: skip
-_BY_NAME = _KINDS | _SHORT
+LOSSES = _KINDS | _SHORT
 _BY_FUNCTION: dict[Any, Callable[[], Loss]] = {globals()[name]: kind for name, kind in _KINDS.items()} | {
     ops.binary_cross_entropy: lambda: BinaryCrossentropy(from_logits=True),  # the library's, of (prediction, target)
     ops.kl_divergence: KLDivergence,
@@ -408,23 +407,15 @@ def get(loss: Any) -> Loss:
     tinygrad_conv.errors.ArgumentError: compile: unknown loss 'categorical_crosentropy': use
     loss='categorical_crossentropy'
     """
-    if isinstance(loss, Loss):
-        return loss
-    if isinstance(loss, str):
-        kind = _BY_NAME.get(loss) or _BY_NAME.get(loss.lower()) or _BY_NAME.get(_snake(loss))
-        if kind is None:
-            near = get_close_matches(loss.lower(), _BY_NAME, 1)
-            hint = f"use loss='{near[0]}'" if near else f"use one of {', '.join(_BY_NAME)}"
-            raise ArgumentError(f"compile: unknown loss {loss!r}: {hint}")
-        return kind()
-    if isinstance(loss, type) and issubclass(loss, Loss):
-        return loss()
+    found = resolved(loss, Loss, "keras.losses", LOSSES, "loss={!r}")
+    if found is not None:
+        return found
     if callable(loss):
         return _BY_FUNCTION[loss]() if _hashable(loss) and loss in _BY_FUNCTION else _Function(loss)
     if isinstance(loss, (list, tuple, dict)):
-        raise ArgumentError(
-            f"compile: expected one loss, got {len(loss)}: a model here has one output; to train several, add up their "
-            f"losses and call backward(), as the loop of tg.optim does; or {STOCK}"
+        raise missing(
+            f"compile: expected one loss, got {len(loss)}: a model here has one output; to train several, add up "
+            "their losses and call backward(), as the loop of tg.optim does"
         )
     raise DTypeError(f"compile: expected a loss by name, as an object or as a function, got {loss!r}")
 

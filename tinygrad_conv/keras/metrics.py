@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Annotated, Any, TypeAlias
 
 import numpy as np
@@ -12,11 +11,10 @@ import numpy as np
 from ..arguments import Checked, DType, bare_array, checked
 from ..arguments.kinds import numbers
 from ..engine.tensor import Tensor, wrap
-from ..errors import ArgumentError, DTypeError, NotDefinedError
+from ..errors import DTypeError, NotDefinedError
 from . import initializers
-from .absent import instead
-from .losses import Loss, spread
-from .losses import get as get_loss
+from .absent import instead, resolved
+from .losses import LOSSES, Loss, spread
 from .spelling import strict
 from .variables import Variable
 
@@ -253,13 +251,13 @@ def _of_loss(loss: Loss, name: str) -> Metric:
     return _Function(each, name, "down")
 
 
-_BY_NAME: dict[str, Callable[[], Metric]] = {
+_BY_NAME: dict[str, Callable[[], Any]] = {
+    "accuracy": SparseCategoricalAccuracy,  # or another one, by shapes: see `get`
     "binary_accuracy": BinaryAccuracy,
     "categorical_accuracy": CategoricalAccuracy,
     "sparse_categorical_accuracy": SparseCategoricalAccuracy,
+    **LOSSES,  # whose names `get` looks at first
 }
-_LOSSES = ("mse", "mae", "mean_squared_error", "mean_absolute_error", "binary_crossentropy", "categorical_crossentropy",
-           "sparse_categorical_crossentropy", "kl_divergence")  # fmt: skip
 
 
 @checked
@@ -271,20 +269,13 @@ def get(metric: Any, labels: Any = None, output: Any = None) -> Metric:
     >>> get("accuracy", labels=(None,), output=(None, 10)).name
     'accuracy'
     """
-    if isinstance(metric, Metric):
-        return metric
-    if isinstance(metric, str):
-        if metric.lower() in ("accuracy", "acc"):
-            return _accuracy(labels or (None,), output or (None, 2))(metric)
-        if metric in _BY_NAME:
-            return _BY_NAME[metric]()
-        if metric.lower() in _LOSSES:
-            return _of_loss(get_loss(metric), metric)
-        near = get_close_matches(metric, ["accuracy", *_BY_NAME, *_LOSSES], 1)
-        hint = f"use {near[0]!r}" if near else f"use one of {', '.join(['accuracy', *_BY_NAME])}"
-        raise ArgumentError(f"compile: unknown metric {metric!r}: {hint}")
-    if isinstance(metric, type) and issubclass(metric, Metric):
-        return metric()
+    if isinstance(metric, str) and metric.lower() in ("accuracy", "acc"):
+        return _accuracy(labels or (None,), output or (None, 2))(metric)
+    if isinstance(metric, str) and metric.lower() in LOSSES:
+        return _of_loss(LOSSES[metric.lower()](), metric)
+    found: Metric | None = resolved(metric, Metric, "keras.metrics", _BY_NAME)
+    if found is not None:
+        return found
     if isinstance(metric, Loss):
         return _of_loss(metric, metric.name)
     if callable(metric):

@@ -18,7 +18,7 @@ from ..files import name_of
 from ..nn.fixes import Shape
 from ..saving.weights import WRITERS, load_into, save_as
 from . import losses, metrics, optimizers
-from .absent import STOCK
+from .absent import STOCK, missing
 from .callback import History
 from .feeding import as_batch, feed_of, feeds_of
 from .layer import Layer
@@ -30,10 +30,7 @@ __all__ = ["Model"]
 Verbose: TypeAlias = Annotated[Any, one_of("auto", 0, 1, 2)]
 Distributed: TypeAlias = Annotated[Any, one_of(False, True, "ordered")]
 
-_LOOP = (
-    "write the loop: optimizer.zero_grad(); loss.backward(); optimizer.step(), with an optimizer of tg.optim; "
-    f"or {STOCK}"
-)
+_LOOP = "write the loop: optimizer.zero_grad(); loss.backward(); optimizer.step(), with an optimizer of tg.optim"
 
 
 class Model(Layer):
@@ -69,9 +66,9 @@ class Model(Layer):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         if args or {"inputs", "outputs"} & set(options):
-            raise ArgumentError(
+            raise missing(
                 f"{type(self).__name__}: expected no inputs and outputs: there are no functional models here; derive "
-                f"from keras.Model, make the layers in __init__ and define call(self, x), or use Sequential; or {STOCK}"
+                "from keras.Model, make the layers in __init__ and define call(self, x), or use Sequential"
             )
         refuse_unknown(type(self).__name__, options, ["name", "dtype", "trainable"])
         super().__init__(**options)
@@ -248,7 +245,7 @@ class Model(Layer):
             )
         for step in ("train_step", "test_step", "compute_loss", "compute_metrics"):
             if hasattr(self, step):
-                raise ArgumentError(f"{what}: {step} of {type(self).__name__} would not be called here: {_LOOP}")
+                raise missing(f"{what}: {step} of {type(self).__name__} would not be called here: {_LOOP}")
 
     # -- what `Trainer` asks -----------------------------------------------------------------------------------------
 
@@ -261,7 +258,7 @@ class Model(Layer):
         with no_grad():
             y = self(self.as_input(x[:1]), training=False)
         if isinstance(y, (list, tuple, dict)):
-            raise ArgumentError(
+            raise missing(
                 f"{type(self).__name__}: expected one output, got {len(y)}: to train several, add their losses; {_LOOP}"
             )
         if not isinstance(y, Tensor):
@@ -328,22 +325,23 @@ class Model(Layer):
 
     def save(self, *args: Any, **options: Any) -> NoReturn:
         """Refused: see `save_weights`."""
-        raise ArgumentError(
+        raise missing(
             f"{type(self).__name__}.save: models are not saved whole: make the model by the same code, and use "
-            f"save_weights(path) and load_weights(path); or {STOCK}"
+            "save_weights(path) and load_weights(path)"
         )
 
     export = to_json = get_config = from_config = save
 
     def add_loss(self, *args: Any, **options: Any) -> NoReturn:
         """Refused: losses besides that of `compile` are added up in a loop of one's own."""
-        raise ArgumentError(f"{type(self).__name__}.add_loss: the loss is that of compile: {_LOOP}")
+        raise missing(f"{type(self).__name__}.add_loss: the loss is that of compile: {_LOOP}")
 
 
 def _listed(name: str, metrics: Any) -> list[Any]:
     """The metrics, each found out to be one."""
     if isinstance(metrics, (str, dict)) or (metrics is not None and not isinstance(metrics, (list, tuple))):
-        raise DTypeError(f"compile: expected a list of metrics, got {metrics!r}: use {name}=[{metrics!r}]")
+        fix = f"a model here has one output; or {STOCK}" if isinstance(metrics, dict) else f"use {name}=[{metrics!r}]"
+        raise DTypeError(f"compile: expected a list of metrics, got {metrics!r}: {fix}")
     for metric in metrics or ():
         _metric(metric)
     return list(metrics or ())

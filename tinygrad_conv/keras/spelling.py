@@ -12,7 +12,7 @@ import numpy as np
 
 from ..arguments import called, checked, unchecked
 from ..errors import ArgumentError, DTypeError
-from .absent import STOCK
+from .absent import STOCK, missing
 
 C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -34,7 +34,8 @@ def refuse_unknown(what: str, given: Iterable[str], accepted: Iterable[str]) -> 
         if name not in accepted:
             near = get_close_matches(name, accepted, 1) or [other for other in accepted if other.startswith(name)]
             hint = f"use {near[0]!r}" if near else f"it takes {', '.join(accepted)}"
-            raise DTypeError(f"{what}: unknown argument {name!r}: {hint}")
+            misspelt = near and (near[0].startswith(name) or get_close_matches(name, near, 1, 0.85))
+            raise DTypeError(f"{what}: unknown argument {name!r}: {hint}" + ("" if misspelt else f"; or {STOCK}"))
 
 
 def strict(function: F) -> F:
@@ -94,9 +95,7 @@ def spelled(
                     kwargs[name] = value
             for name in [name for name in kwargs if name.endswith(UNSUPPORTED)]:
                 if kwargs.pop(name) is not None:
-                    raise ArgumentError(
-                        f"{cls.__name__}: {name} is not supported: use weight_decay= of the optimizer; or {STOCK}"
-                    )
+                    raise missing(f"{cls.__name__}: {name} is not supported: use weight_decay= of the optimizer")
             refuse_unknown(cls.__name__, kwargs, [*parameters, *COMMON])
             try:
                 bound = signature.bind(self, *args, **kwargs)
@@ -139,7 +138,7 @@ def as_dtype(what: str, dtype: Any) -> np.dtype[Any]:
     try:
         return np.dtype(dtype)
     except (TypeError, ValueError):
-        raise DTypeError(f"{what}: expected a dtype, got {dtype!r}: use dtype='float32'") from None
+        raise DTypeError(f"{what}: expected a dtype, got {dtype!r}: use dtype='float32'; or {STOCK}") from None
 
 
 def as_shape(what: str, shape: Any) -> tuple[int, ...]:
@@ -154,7 +153,7 @@ def as_shape(what: str, shape: Any) -> tuple[int, ...]:
         if size is None:
             raise DTypeError(
                 f"{what}: expected a shape of integers without the batch axis, got {shape!r}: for inputs of many sizes "
-                "leave it out, and weights are made for the first of them"
+                f"leave it out, and weights are made for the first of them; or {STOCK}"
             )
         if not isinstance(size, (int, np.integer)) or isinstance(size, bool):
             raise DTypeError(f"{what}: expected a shape of integers without the batch axis, got {shape!r}")

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
-from difflib import get_close_matches
 from inspect import signature
 from typing import Any, NoReturn
 
@@ -17,7 +16,7 @@ from ...arguments import Checked, Fraction, NonNegative, Positive, check, checke
 from ...engine.modes import effect
 from ...engine.tensor import Tensor
 from ...errors import ArgumentError, DTypeError
-from ..absent import STOCK, instead
+from ..absent import instead, missing, resolved
 from ..spelling import strict
 from . import rules, schedules
 
@@ -47,7 +46,7 @@ class Optimizer(Checked):
     _ignored = frozenset[str]()
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        raise ArgumentError(
+        raise missing(
             f"{type(self).__name__}: use Adam, AdamW, SGD, RMSprop or Adagrad; rules of your own derive from "
             "tg.optim.Optimizer"
         )
@@ -128,10 +127,9 @@ class Optimizer(Checked):
 
     def apply_gradients(self, *args: Any, **options: Any) -> NoReturn:
         """Refused: loops of one's own are written with `optim`."""
-        raise ArgumentError(
+        raise missing(
             f"{type(self).__name__}: gradients are not handed over here: in a loop of your own use an optimizer of "
-            "tg.optim, such as tg.optim.Adam(model.trainable_variables): zero_grad(), loss.backward(), step(); "
-            f"or {STOCK}"
+            "tg.optim, such as tg.optim.Adam(model.trainable_variables): zero_grad(), loss.backward(), step()"
         )
 
     apply = minimize = apply_gradients
@@ -261,16 +259,9 @@ def get(optimizer: Any) -> Optimizer:
     >>> get("adam")
     Adam(learning_rate=0.001)
     """
-    if isinstance(optimizer, Optimizer):
-        return optimizer
-    if isinstance(optimizer, str):
-        if optimizer.lower() not in _BY_NAME:
-            near = get_close_matches(optimizer.lower(), _BY_NAME, 1)
-            hint = f"use optimizer='{near[0]}'" if near else f"use one of {', '.join(_BY_NAME)}"
-            raise ArgumentError(f"compile: unknown optimizer {optimizer!r}: {hint}")
-        return _BY_NAME[optimizer.lower()]()
-    if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
-        return optimizer()
+    found = resolved(optimizer, Optimizer, "keras.optimizers", _BY_NAME, "optimizer={!r}")
+    if found is not None:
+        return found
     raise DTypeError(
         f"compile: expected an optimizer by name or a keras.optimizers object, got {optimizer!r}"
         + (f": use keras.optimizers.{type(optimizer).__name__}" if isinstance(optimizer, optim.Optimizer) else "")
