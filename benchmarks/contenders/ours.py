@@ -123,7 +123,7 @@ def primitive(case: str, form: str) -> Any:
     name, given, both = call(case)
     inputs = [tg.Tensor(array, requires_grad=both) for array in given.arrays()]
     function = getattr(tg, name)
-    ones = np.ones(function(*inputs, **given.options).shape, np.float32)
+    ones = tg.ones(function(*inputs, **given.options).shape, dtype=np.float32)
 
     def forward() -> Any:
         return function(*inputs, **given.options)

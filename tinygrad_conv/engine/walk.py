@@ -18,7 +18,7 @@ import numpy as np
 
 from ..arguments import described
 from ..errors import AnomalyError, DTypeError, GraphError, ShapeError
-from .guards import handed_out
+from .guards import alone, handed_out
 from .modes import MODE, observer
 from .node import FREED, Node, iter_parents
 from .primitive import JVPS, ON_TENSORS, VJPS, Primitive
@@ -85,7 +85,8 @@ def walk(
         primitive = node.primitive
         if stop is None:
             if primitive is None:
-                found[node] = g if on_tensors or node in owned else own(g)
+                contribution = together = before = None  # may be g
+                found[node] = g if on_tensors or node in owned or alone(g) else own(g)
                 continue
         elif node in stop:
             found[node] = g

@@ -86,22 +86,28 @@ def depthwise_window(
     stride: IntOrInts, padding: Padding, dilation: IntOrInts, data_format: DataFormat, w: str = "w",
 ) -> Window:  # fmt: skip
     """The window of a depthwise convolution of x (N, H, W, C) with (kh, kw, C, multiplier); messages call that `w`."""
+    return _depthwise_window(
+        what, tuple(x_shape), tuple(w_shape), ints_of(what, "stride", stride, 2), padding_of(what, padding, 2),
+        ints_of(what, "dilation", dilation, 2), channels_first(data_format), w,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
+def _depthwise_window(
+    what: str, x_shape: Sizes, w_shape: Sizes, stride: Sizes, padding: str | Pads, dilation: Sizes, first: bool, w: str
+) -> Window:
     given = f"(x {x_shape}, {w} {w_shape})"
     _check_kernel_axes(what, 2, w_shape, "C, multiplier", given, w)
-    first = channels_first(data_format)
     sizes, channels = _image(
         what, x_shape, 2, first, given,
-        lambda shape: depthwise_window(what, shape, w_shape, stride, padding, dilation, data_format, w),
+        lambda shape: _depthwise_window(what, shape, w_shape, stride, padding, dilation, first, w),
     )  # fmt: skip
     if channels != w_shape[2]:
         raise ShapeError(
             f"{what}: expected x.shape[{1 if first else 3}] == {w}.shape[2], got {channels} and {w_shape[2]} {given}: "
             f"use {w} of shape {(*w_shape[:2], channels, w_shape[3])}"
         )
-    window = _fit(
-        what, "kernel", sizes, w_shape[:2], ints_of(what, "stride", stride, 2), padding_of(what, padding, 2),
-        ints_of(what, "dilation", dilation, 2), channels, given,
-    )  # fmt: skip
+    window = _fit(what, "kernel", sizes, w_shape[:2], stride, padding, dilation, channels, given)
     _affordable(what, x_shape[0], window.out_sizes, channels * w_shape[3])
     return window
 
