@@ -117,6 +117,11 @@ def test_names_that_compile_takes():
         assert EXTRA in str(caught.value)
 
 
+def test_what_is_here_by_name_alone_is_not_refused():
+    for name in ("orthogonal", "LecunNormal", "truncated_normal"):
+        assert layers.Dense(2, kernel_initializer=name)(X).shape == (4, 2)
+
+
 # ------------------------------------------------------------------------------------------------------------------
 # Against Keras itself, `-m keras`
 
@@ -174,7 +179,8 @@ def test_arguments_of_methods_that_keras_has(keras, method):
         assert EXTRA in str(caught.value), (argument, str(caught.value))
 
 
-BASES = {"Loss", "Metric", "metric", "Mean", "mean", "optimizer", "optimizermap"}  # which nobody means by their names
+# Nobody means these by their names.
+BASES = {"Loss", "Metric", "metric", "Mean", "mean", "Initializer", "initializer", "optimizer", "optimizermap"}
 
 
 @pytest.mark.keras

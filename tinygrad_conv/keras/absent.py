@@ -80,7 +80,8 @@ _NAMES: dict[str, tuple[str, str]] = {
     ),
     "keras.initializers": (
         "give a function of the shape that makes an array, or a name such as 'orthogonal'",
-        "Identity IdentityInitializer LecunNormal LecunUniform Orthogonal STFT TruncatedNormal VarianceScaling",
+        "Identity IdentityInitializer LecunNormal LecunUniform Orthogonal OrthogonalInitializer STFT STFTInitializer "
+        "TruncatedNormal VarianceScaling",
     ),
     "keras.models": (
         "make the model by the same code, and use save_weights(path) and load_weights(path)",

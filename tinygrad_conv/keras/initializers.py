@@ -176,11 +176,13 @@ def get(initializer: Any, argument: str = "kernel_initializer") -> Any:
     if isinstance(initializer, type) and issubclass(initializer, Initializer):
         initializer = initializer()
     if isinstance(initializer, str):
-        refuse_absent(argument, "keras.initializers", initializer)
         name = _ALIASES.get(initializer, initializer)
         name = "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")  # GlorotUniform too
-        init.get(_ALIASES.get(name, name), argument)
-        return _ALIASES.get(name, name)
+        name = _ALIASES.get(name, name)
+        if not hasattr(init, name):
+            refuse_absent(argument, "keras.initializers", initializer)
+        init.get(name, argument)
+        return name
     if any(initializer is function for function in vars(init).values() if callable(function)):
         return initializer
     if not callable(initializer):
