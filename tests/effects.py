@@ -13,6 +13,7 @@ import inspect
 import io
 import itertools
 import pathlib
+import shutil
 import tempfile
 import threading
 from types import SimpleNamespace
@@ -223,12 +224,12 @@ def _of_callback(callback):
 def _files():
     """What is in the files of the folder; of archives, the arrays, for they note the time as well."""
     found = {}
-    for path in sorted(pathlib.Path().iterdir()):
+    for path in sorted(filter(pathlib.Path.is_file, pathlib.Path().rglob("*"))):
         data = path.read_bytes()
         if data.startswith(b"PK"):
             with np.load(path) as arrays:
                 data = [(name, arrays[name].tobytes()) for name in arrays.files]
-        found[path.name] = data
+        found[str(path)] = data
     return found
 
 
@@ -278,7 +279,7 @@ def looked_at(function, args, kwargs):
             return contextvars.copy_context().run(_plainly, lambda: seen(function(*args, **kwargs)))
     finally:
         for path in pathlib.Path().iterdir():
-            path.unlink()
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _fresh(value):

@@ -359,6 +359,7 @@ GIVEN = NUMPY | {
     "layers.InputLayer": {"dtype": ["int32"]}, "losses.get": {"loss": ["mse", "mae"]},
     "metrics.get": {"metric": ["accuracy", "mse"], "labels": [(None,), (None, 3)], "output": [(None, 3), (None, 1)]},
     "optimizers.get": {"optimizer": ["sgd", "adam"]}, "initializers.get": {"initializer": ["zeros", "ones"]},
+    "callbacks.BackupAndRestore": {"backup_dir": ["here", "there"], "save_freq": [2], "delete_checkpoint": [False]},
     "callbacks.CSVLogger": {"filename": ["log.csv", "other.csv"], "separator": [";"]},
     "callbacks.LambdaCallback": dict.fromkeys(callbacks.EVENTS, SPEAK),
     "callbacks.LearningRateScheduler": {"schedule": [lambda epoch: 0.1 * epoch, lambda epoch: 0.2]},
@@ -440,6 +441,9 @@ CONTEXT = {
     "layers.Conv2DTranspose": {"output_padding": {"strides": 3}},
     "optim.SGD": {"nesterov": {"momentum": 0.9}}, "optimizers.SGD": {"nesterov": {"momentum": 0.9}},
     "layers.Input": {"batch_shape": {"shape": None}}, "layers.InputLayer": {"batch_shape": {"shape": None}},
+    "callbacks.BackupAndRestore": {
+        "save_freq": {"delete_checkpoint": False}, "backup_dir": {"delete_checkpoint": False},
+    },
     "callbacks.EarlyStopping": {"baseline": {"patience": 2}},
     "callbacks.ModelCheckpoint": {"monitor": {"save_best_only": True}, "mode": {"save_best_only": True}},
     "Model.fit": {

@@ -624,6 +624,64 @@ def test_a_run_that_is_killed_is_started_again_and_ends_with_the_same_bits(progr
         assert len(list((tmp_path / f"{number}").iterdir())) == 1
 
 
+# A `fit` of the front, or (with "stock") of Keras on this engine, killed as `KILLED` is; says the checksum of all
+# weights, and the last epoch's history.
+FIT_KILLED = """
+import os, signal, sys
+from zlib import crc32
+import numpy as np
+import tinygrad_conv as tg
+if sys.argv[1] == "stock":
+    import tinygrad_conv.keras_backend
+    import keras
+else:
+    from tinygrad_conv import keras
+callbacks, layers = keras.callbacks, keras.layers
+
+start = int(os.environ.get("TINYGRAD_CONV_RESTARTS", "0"))
+steps = [int(step) for at, rank, step in (word.split(":") for word in sys.argv[4].split(",") if word)
+         if (int(at), int(rank)) == (start, tg.distributed.rank())]
+
+class Kill(callbacks.Callback):
+    count = 0
+    def on_train_batch_end(self, batch, logs=None):
+        self.count += 1
+        if self.count in steps:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+keras.utils.set_random_seed(start)
+inner = [layers.Dense(5, "relu"), layers.Dropout(0.3), layers.BatchNormalization(), layers.Dense(3, "softmax")]
+model = keras.Sequential([keras.Input((4,)), *inner])
+model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+rng = np.random.default_rng(0)
+x, y = rng.normal(size=(50, 4)).astype("f"), rng.integers(0, 3, 50)
+kept = callbacks.BackupAndRestore(sys.argv[2], save_freq=int(sys.argv[3]))
+history = model.fit(x, y, batch_size=16, epochs=3, verbose=0, callbacks=[kept, Kill()], distributed=True).history
+weights = np.concatenate([np.ravel(w) for w in model.get_weights()])
+if tg.distributed.rank() == 0:
+    print(crc32(weights.astype("d").tobytes()), {name: values[-1] for name, values in history.items()})
+"""
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("kind", ["front"])
+def test_a_fit_that_is_killed_goes_on_inside_its_epoch(program, tmp_path, kind):
+    if kind == "stock" and find_spec("keras") is None:
+        pytest.skip("pip install 'tinygrad-conv[keras]'")
+    path, rng, every = program(FIT_KILLED), np.random.default_rng(1), 2
+    whole = succeed(path, 2, kind, tmp_path / "whole", every, "").stdout
+    for number in range(KILLS):
+        kills = ",".join(f"{start}:{rng.integers(2)}:{rng.integers(3, 9)}" for start in range(rng.integers(1, 3)))
+        supervised = ["-m", "tinygrad_conv", "run", "-n", "2", "--restart", "2", "--", path, kind]
+        done = subprocess.run(
+            [sys.executable, *map(str, [*supervised, tmp_path / f"{number}", every, kills])],
+            env=environment(), capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "failed with" in done.stderr
+        assert done.stdout.splitlines()[-1:] == whole.splitlines(), kills
+
+
 @pytest.mark.mpi
 def test_rank_0_alone_writes_and_prints(program, tmp_path):
     done = succeed(program(KILLED), 2, "", *training(tmp_path / "runs"))

@@ -302,7 +302,7 @@ def whole(least: int) -> Callable[[str], int]:
 
 def every(text: str) -> Any:
     """How often to write a checkpoint."""
-    from .train.every import Every
+    from .files import Every
 
     try:
         return Every.of(text)

@@ -63,7 +63,7 @@ _NAMES: dict[str, tuple[str, str]] = {
     ),
     "keras.callbacks": (
         "derive from keras.callbacks.Callback; fit returns a history",
-        "BackupAndRestore ProgbarLogger ReduceLROnPlateau RemoteMonitor SwapEMAWeights TensorBoard",
+        "ProgbarLogger ReduceLROnPlateau RemoteMonitor SwapEMAWeights TensorBoard",
     ),
     "keras.optimizers": (
         "use Adam, or an optimizer of tg.optim in a loop of your own",

@@ -15,11 +15,12 @@ from ..arguments import Count, Finite, Kind, Path, checked, one_of
 from ..errors import AnomalyError, ArgumentError
 from ..files import Expected, folder_for, name_of, write
 from .absent import instead, missing
+from .backup import BackupAndRestore
 from .callback import EVENTS, Callback, History, Logs
 from .spelling import strict
 
 __all__ = [
-    "CSVLogger", "Callback", "EarlyStopping", "History", "LambdaCallback", "LearningRateScheduler",
+    "BackupAndRestore", "CSVLogger", "Callback", "EarlyStopping", "History", "LambdaCallback", "LearningRateScheduler",
     "ModelCheckpoint", "TerminateOnNaN",
 ]  # fmt: skip
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,6 +23,7 @@ import numpy as np
 from ..arguments import as_array as plain_array
 from ..engine.tensor import Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError, TinygradConvError
+from ..files import put_generator, where_is
 from ..nn import init
 from .absent import missing
 
@@ -67,17 +68,28 @@ class Feed:
         May a pass be started more than once?
     source : object, optional
         Whoever is told of the beginnings and ends of epochs.
+    own_order : bool
+        Do the data keep their own order, which the package's generator knows nothing of?
+
+    Attributes
+    ----------
+    passes, taken : int
+        Passes that were begun, and batches that were taken of the last one.
+    order : str
+        Where the package's generator was when that one began.
     """
 
     def __init__(
         self, what: str, passes: Callable[[], Iterator[Batch]] | None, length: int | None, steps: int | None, *,
-        again: bool = True, source: Any = None,
+        again: bool = True, source: Any = None, own_order: bool = False,
     ) -> None:  # fmt: skip
         self.what, self.steps, self.again = what, steps, again
         self.batches = length if steps is None else steps  # in an epoch, as far as anybody knows
         self._passes, self._source = passes, source
         self._pass: Iterator[Batch] | None = None
-        self._passed = self._begun = False  # was there a pass before, and were batches of it used?
+        self._begun, self._own_order = False, own_order  # were batches used?
+        self.passes, self.taken, self.order = 0, 0, ""
+        self._before = 0  # batches of this epoch that a training before has used
 
     def look(self) -> Batch:
         """What the data are like: the first batch, which is still to come."""
@@ -99,17 +111,38 @@ class Feed:
         self._begun = True
         if self.steps is None:
             batches, self._pass = self._current(), None
-            yield from batches
+            for each in batches:
+                self.taken += 1
+                yield each
         else:
-            for count in range(self.steps):
+            for count in range(self._before, self.steps):
                 batch = self._next(begins=count == 0)
                 if batch is None:
                     if count:
                         message = f"{self.what}: the data ended after {count} of {self.steps} batches"
                         warnings.warn(f"{message}: use fewer steps, or data that go on", stacklevel=2)
                     break
+                self.taken += 1
                 yield batch
+        self._before = 0
         self._tell("on_epoch_end")
+
+    def go_to(self, passes: int, taken: int, order: str, epochs: int, used: int) -> None:
+        """Go to where the feed of a training before was: so many whole epochs, and then `used` batches, later."""
+        for event in ("on_epoch_begin", "on_epoch_end") * epochs:
+            self._tell(event)
+        if self.again and not self._own_order:
+            put_generator(init.generator(), order)
+            self.passes, self._pass = passes - 1, None
+        while self.passes < passes:  # what orders itself begins those before as well
+            self._pass = None
+            batches = self._current()
+            if self.passes < passes:
+                next(batches, None)
+        self.taken = sum(1 for _ in islice(self._current(), taken))
+        self._begun, self._before = True, used
+        if not used and self.steps is None:  # the next epoch is another pass
+            self._pass = None
 
     def _begin(self) -> Iterator[Batch]:
         """A new pass; it is kept, so it must not hold the feed."""
@@ -118,9 +151,10 @@ class Feed:
     def _current(self) -> Iterator[Batch]:
         """The pass that is under way, or a new one."""
         if self._pass is None:
-            if self._passed and not self.again:
+            if self.passes and not self.again:
                 return iter(())
-            self._pass, self._passed = self._begin(), True
+            self.order = where_is(init.generator())
+            self._pass, self.passes, self.taken = self._begin(), self.passes + 1, 0
         return self._pass
 
     def _next(self, begins: bool) -> Batch | None:
@@ -197,7 +231,7 @@ def feed_of(
             return checked(x[k] for k in order)
 
         return Feed(what, passes, len(x), steps, source=x)
-    return Feed(what, lambda: checked(iter(x)), _length(x), steps)
+    return Feed(what, lambda: checked(iter(x)), _length(x), steps, own_order=True)
 
 
 def feeds_of(

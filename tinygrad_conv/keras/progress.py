@@ -34,15 +34,15 @@ class Bar:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def begin(self, title: str) -> None:
-        """Show a new bar."""
+    def begin(self, title: str, done: int = 0) -> None:
+        """Show a new bar, on which some batches are done already."""
         self._title, self._started = title, time.perf_counter()
         if self.verbose == 1:
             with catch_warnings():
                 simplefilter("ignore")  # that a notebook has no widgets: then it is a bar of text
                 from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
-            self._bar = tqdm(total=self.steps, desc=title, unit="batch", dynamic_ncols=True)
+            self._bar = tqdm(total=self.steps, desc=title, unit="batch", dynamic_ncols=True, initial=done)
 
     def tick(self, logs: Callable[[], Logs] | None = None) -> None:
         """One batch is done; show its logs if the last were shown a while ago."""

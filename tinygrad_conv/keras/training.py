@@ -22,6 +22,7 @@ from ..nn.fixes import Shape
 from ..ops.activations import sigmoid, softmax
 from ..plan import compile
 from . import metrics
+from .backup import BackupAndRestore
 from .callback import CallbackList, History, Logs
 from .feeding import Arrays, Batch, Feed
 from .losses import Loss, spread
@@ -122,6 +123,8 @@ class Trainer:
         self.together: distributed.Optimizer | None = None  # the model's optimiser, with the gradients of all ranks
         self._outputs: dict[Any, Shape] = {}  # the output's shape, by that of the inputs
         self.forgives_nan = False
+        self.done = self.batches = self.examples = 0  # whole epochs, and what was seen of the one that is under way,
+        self.total = 0.0  # with the sum of its examples' losses
         self._modes: tuple[Any, Any, Any] = (None, None, None)  # a mode, a layer, and the mode in which it is left out
 
     # -- checks ----------------------------------------------------------------------------------------------------
@@ -346,16 +349,21 @@ class Trainer:
         self.bind()
         self.share(shared)
         bar = Bar(what, 0 if self.ranks.rank else verbose, feed.batches)
+        self.feed, self.epochs, self.done = feed, epochs, initial_epoch
         calls = self.calls(callbacks, bar, epochs)
+        for callback in calls.callbacks:
+            if isinstance(callback, BackupAndRestore):
+                callback._begin(self)
+                self.learns, self.pulls = self.one.learn, self.one.pull  # replays are rounded differently at times
         history = model.history = calls.history
         self.forgives_nan = any(getattr(callback, "forgives_nan", False) for callback in calls.callbacks)
         model.stop_training = False
-        epoch, logs = initial_epoch, {}
+        logs: Logs = {}
         try:
-            calls.tell("on_train_begin", {})
-            for epoch in range(initial_epoch, epochs):
+            calls.tell("on_train_begin", {})  # which may go on from a backup
+            for epoch in range(self.done, epochs):
                 calls.tell("on_epoch_begin", epoch, {})
-                bar.begin(f"Epoch {epoch + 1}/{epochs}")
+                bar.begin(f"Epoch {epoch + 1}/{epochs}", self.batches)
                 loss = self.epoch(feed, class_weight, epoch, calls, bar)
                 if loss is None:
                     warnings.warn(
@@ -363,7 +371,7 @@ class Trainer:
                         "through again, or steps_per_epoch", stacklevel=4,
                     )  # fmt: skip
                     break
-                logs = self.logs(loss)
+                self.done, logs = epoch + 1, self.logs(loss)
                 if held_out is not None and (epoch + 1) % validation_freq == 0:
                     logs = logs | tester.test(held_out, calls, None, prefix="val_")
                 calls.tell("on_epoch_end", epoch, logs)
@@ -373,7 +381,9 @@ class Trainer:
         except KeyboardInterrupt:
             history.interrupted = True
             bar.close()
-            message = f"interrupted in epoch {epoch + 1} of {epochs}; the model keeps what it has learned"
+            message = (
+                f"interrupted in epoch {min(self.done + 1, epochs)} of {epochs}; the model keeps what it has learned"
+            )
             print(f"{what}: {message}", file=sys.stderr)
         finally:
             bar.close()
@@ -385,24 +395,26 @@ class Trainer:
     ) -> float | None:
         """One pass over the data; the average loss, None where there was no data."""
         begins, ends = calls.hear("on_train_batch_begin"), calls.hear("on_train_batch_end")
-        self.reset()
-        total, seen = 0.0, 0
+        if not self.batches:
+            self.reset()
 
         def logs() -> Logs:
-            return self.logs(total / seen)
+            return self.logs(self.total / self.examples)
 
         with mode(training=True):
-            for number, batch in enumerate(feed.epoch()):
+            for number, batch in enumerate(feed.epoch(), self.batches):
                 if begins:
                     calls.tell("on_train_batch_begin", number, {})
-                total += self.step(batch, class_weight, f"in epoch {epoch + 1}, batch {number + 1}") * len(batch)
-                seen += len(batch)
+                self.total += self.step(batch, class_weight, f"in epoch {epoch + 1}, batch {number + 1}") * len(batch)
+                self.examples, self.batches = self.examples + len(batch), number + 1
                 if ends:
                     calls.tell("on_train_batch_end", number, logs())
                 bar.tick(logs)
                 if self.model.stop_training:
                     break
-        return total / seen if seen else None
+        loss = self.total / self.examples if self.examples else None
+        self.batches, self.examples, self.total = 0, 0, 0.0
+        return loss
 
     def test(self, feed: Feed, calls: CallbackList, bar: Bar | None, prefix: str = "") -> Logs:
         """The loss and the metrics on checked data."""

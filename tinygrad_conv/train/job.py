@@ -19,9 +19,8 @@ from ..arguments import checked
 from ..distributed.supervising import began
 from ..distributed.world import world
 from ..errors import ArgumentError, DataError
-from ..files import holding, unfinished
+from ..files import Every, holding, unfinished
 from . import outputs
-from .every import Every
 from .results import Results
 from .run import Images, Run, Settings, predict
 from .stopping import Stopped, Stopping

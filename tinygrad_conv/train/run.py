@@ -108,18 +108,11 @@ class Within:
     @classmethod
     def of(cls, seen: int, total: float, right: int) -> Within:
         """So far, with the package's generator as it is now."""
-        found: Any = nn.init.generator().bit_generator.state
-        numbers = *found["state"].values(), found["has_uint32"], found["uinteger"]
-        return cls(seen, total, right, " ".join(f"{number:x}" for number in numbers))
+        return cls(seen, total, right, files.where_is(nn.init.generator()))
 
     def draw_on(self) -> None:
         """Go on with the random numbers from there. Raises ValueError for what is no state of a generator."""
-        state, inc, has, half = (int(number, 16) for number in self.generator.split())
-        if max(state, inc) >> 128 or has > 1 or half >> 32 or min(state, inc, has, half) < 0:
-            raise ValueError
-        nn.init.generator().bit_generator.state = {
-            "bit_generator": "PCG64", "state": {"state": state, "inc": inc}, "has_uint32": has, "uinteger": half,
-        }  # fmt: skip
+        files.put_generator(nn.init.generator(), self.generator)
 
 
 @dataclass(frozen=True)
