@@ -124,6 +124,7 @@ class BackupAndRestore(Callback):
     def _begin(self, trainer: Any) -> None:
         """Told before training, by whom."""
         self._trainer, self._due = ref(trainer), _every(self.save_freq).begin()
+        trainer.learns, trainer.pulls = trainer.one.learn, trainer.one.pull  # as they are written
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in ("_trainer", "_due")}

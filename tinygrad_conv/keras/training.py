@@ -115,16 +115,15 @@ class Trainer:
     loss: Loss
 
     def __init__(self, model: Trained, what: str, eagerly: bool = False) -> None:
-        self.model, self.what = model, what
-        self.one = Step(model)
+        self.model, self.what, self.one = model, what, Step(model)
         self.runs: Callable[..., Any] = (lambda step: step) if eagerly or model.run_eagerly else _compiled
         self.learns = self.runs(self.one.learn)
         self.ranks = World()
         self.together: distributed.Optimizer | None = None  # the model's optimiser, with the gradients of all ranks
         self._outputs: dict[Any, Shape] = {}  # the output's shape, by that of the inputs
         self.forgives_nan = False
-        self.done = self.batches = self.examples = 0  # whole epochs, and what was seen of the one that is under way,
-        self.total = 0.0  # with the sum of its examples' losses
+        # Whole epochs; batches and examples of the one that is under way, and the sum of their losses.
+        self.done, self.batches, self.examples, self.total = 0, 0, 0, 0.0
         self._modes: tuple[Any, Any, Any] = (None, None, None)  # a mode, a layer, and the mode in which it is left out
 
     # -- checks ----------------------------------------------------------------------------------------------------
@@ -354,7 +353,6 @@ class Trainer:
         for callback in calls.callbacks:
             if isinstance(callback, BackupAndRestore):
                 callback._begin(self)
-                self.learns, self.pulls = self.one.learn, self.one.pull  # replays are rounded differently at times
         history = model.history = calls.history
         self.forgives_nan = any(getattr(callback, "forgives_nan", False) for callback in calls.callbacks)
         model.stop_training = False
