@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import subprocess
 import sys
 
 import jupytext
@@ -45,13 +46,17 @@ for path, text in wanted.items():
     if not path.exists() or path.read_text(encoding="utf-8") != text:  # what is as it was is not read again
         path.write_text(text, encoding="utf-8")
 
-# The lessons as notebooks for JupyterLite, which runs them in the reader's browser.
+# The lessons as notebooks for JupyterLite, which runs them in the reader's browser, with the library as it is here:
+# JupyterLite serves the wheels of its folder pypi.
 lite = HERE / "_lite"
 lite.mkdir(exist_ok=True)
+build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(lite / "pypi")]
+subprocess.run(build, cwd=HERE.parent, check=True, capture_output=True)
 INSTALL = "%pip install -q tinygrad-conv matplotlib hypothesis"
 for page in (HERE / "lessons").glob("[0-9]*.md"):
     notebook = jupytext.read(page, fmt="md:myst")
     notebook.cells.insert(0, jupytext.reads(INSTALL, fmt="py:percent").cells[0])
+    notebook.metadata["kernelspec"] = {"name": "python", "display_name": "Python (Pyodide)"}  # else it asks which
     jupytext.write(notebook, lite / f"{page.stem}.ipynb")
 jupyterlite_contents = ["_lite/*.ipynb"]
 jupyterlite_dir = str(HERE / "_lite")

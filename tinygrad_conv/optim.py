@@ -167,14 +167,38 @@ class Optimizer(Checked):
         self.steps += 1
 
     def begin(self) -> None:
-        """What a step computes once for all parameters."""
+        """What a step computes once for all parameters.
+
+        >>> import tinygrad_conv as tg
+        >>> class Slower(SGD):
+        ...     def begin(self):
+        ...         self.lr = 0.5 * self.lr
+        >>> w = tg.nn.Parameter([1.0])
+        >>> optimizer = Slower([w], lr=0.2)
+        >>> w.sum().backward()
+        >>> optimizer.step()
+        >>> optimizer.lr
+        0.1
+        """
 
     def start(self, p: Array) -> dict[str, Array]:
-        """The state of a parameter before its first step."""
+        """The state of a parameter before its first step.
+
+        >>> import tinygrad_conv as tg
+        >>> w = tg.nn.Parameter([1.0])
+        >>> Adam([w]).start(np.zeros(1))
+        {'mean': array([0.]), 'square': array([0.])}
+        """
         return {name: np.zeros_like(p) for name in self.slots}
 
     def numbers(self, lr: float) -> tuple[Any, ...]:
-        """What the kernel takes after the arrays, at this step."""
+        """What the kernel takes after the arrays, at this step.
+
+        >>> import tinygrad_conv as tg
+        >>> w = tg.nn.Parameter([1.0])
+        >>> SGD([w], lr=0.1, momentum=0.5).numbers(lr=0.1)
+        (0.1, 0.5, False, 0.0)
+        """
         raise NotDefinedError(f"{type(self).__name__}: define update(self, p, g, state, lr)")
 
     def update(self, p: Array, g: Array, state: dict[str, Array], lr: float, *, out: Array | None = None) -> Array:
@@ -187,7 +211,16 @@ class Optimizer(Checked):
 
     @clears(lambda self: self.params)
     def zero_grad(self) -> None:
-        """Forget the accumulated gradients."""
+        """Forget the accumulated gradients.
+
+        >>> import tinygrad_conv as tg
+        >>> w = tg.nn.Parameter([1.0])
+        >>> optimizer = SGD([w], lr=0.1)
+        >>> w.sum().backward()
+        >>> optimizer.zero_grad()
+        >>> w.grad is None
+        True
+        """
         for param in self.params:
             if param.node is not None:
                 param.node.grad = None
@@ -201,6 +234,14 @@ class Optimizer(Checked):
         """A copy of the state, with which `load_state_dict` continues to the bit: plain numbers and arrays.
 
         A schedule is not part of it; the number of steps, on which it depends, is.
+
+        >>> import tinygrad_conv as tg
+        >>> w = tg.nn.Parameter([1.0])
+        >>> optimizer = Adam([w])
+        >>> w.sum().backward()
+        >>> optimizer.step()
+        >>> sorted(optimizer.state_dict())
+        ['0.mean', '0.square', 'lr', 'steps']
         """
         state: dict[str, Any] = {"steps": self.steps}
         if not callable(self._lr):
@@ -213,6 +254,13 @@ class Optimizer(Checked):
         """Take over what `state_dict` gave.
 
         Raises ArgumentError for entries this optimiser has no place for, ShapeError for arrays that do not fit.
+
+        >>> import tinygrad_conv as tg
+        >>> w = tg.nn.Parameter([1.0])
+        >>> optimizer = SGD([w], lr=0.1)
+        >>> optimizer.load_state_dict({"steps": 7, "lr": 0.01})
+        >>> optimizer.steps, optimizer.lr
+        (7, 0.01)
         """
         what = f"{type(self).__name__}.load_state_dict"
         slots: list[dict[str, Array]] = [{} for _ in self.params]

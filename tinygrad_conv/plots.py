@@ -385,7 +385,15 @@ class LayerStatistics:
         self.activations: dict[str, list[tuple[float, float, float]]] = {}
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Take one measurement."""
+        """Take one measurement.
+
+        >>> import tinygrad_conv as tg
+        >>> watch = LayerStatistics(np.ones((8, 3), np.float32))
+        >>> watch.model = tg.nn.Dense(4, seed=0)
+        >>> watch.on_epoch_end(0)
+        >>> len(watch.gradients["weight"])
+        1
+        """
         self.measure(self.model)
 
     def measure(self, model: Any, x: Array | None = None, y: Array | None = None) -> None:
@@ -416,6 +424,12 @@ class LayerStatistics:
 
         A layer's gradient norm is that of all its parameters. Layers that only reshape, do nothing in this mode, or
         come before the first that learns are left out: their line would be that of the layer before, or straight.
+
+        >>> import tinygrad_conv as tg
+        >>> watch = LayerStatistics(np.ones((8, 3), np.float32))
+        >>> watch.measure(tg.nn.Sequential([tg.nn.Dense(4, seed=0)]))
+        >>> [axes.get_title(loc="left") for axes in watch.plot().axes]
+        ['gradient norm', 'activations: standard deviation', 'activations: share of zeros']
         """
         if not self.gradients and not self.activations:
             raise ArgumentError("LayerStatistics.plot: nothing measured yet; pass it to fit(callbacks=[...]) first")

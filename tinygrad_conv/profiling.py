@@ -347,6 +347,12 @@ class Profile:
         """The calls added up by primitive or by module, forward and backward apart.
 
         Raises ArgumentError for another `by`.
+
+        >>> import tinygrad_conv as tg
+        >>> with tg.profile() as p:
+        ...     y = tg.exp(tg.ones(3))
+        >>> p.table().rows[0].calls
+        1
         """
         total, found = self.total, dict[tuple[str, str, str, str], list[tuple[_Price, int, float]]]()
         for kind, (calls, seconds) in self._counts.items():
@@ -366,6 +372,12 @@ class Profile:
         """Seconds per call of the operation that a node stands for, in its module and of its shape but for the batch.
 
         `rule_of` is the node whose rule made it, if it belongs to a gradient. None if no such operation ran.
+
+        >>> import tinygrad_conv as tg
+        >>> with tg.profile() as p:
+        ...     y = tg.exp(tg.Tensor([1.0], requires_grad=True))
+        >>> p.seconds_of(y.node) > 0
+        True
         """
         if rule_of is None:
             wanted = _label(node), node.path, "forward", ""

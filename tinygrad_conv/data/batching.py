@@ -102,7 +102,12 @@ class Dataset:
         seed: Seed = 0,
         drop_last: bool = False,
     ) -> Batches:
-        """The batches of this dataset; see ``tinygrad_conv.data.batches``."""
+        """The batches of this dataset; see ``tinygrad_conv.data.batches``.
+
+        >>> data = Dataset(np.arange(4), np.arange(4) ** 2)
+        >>> [x.tolist() for x, y in data.batches(batch_size=2, shuffle=False)]
+        [[0, 1], [2, 3]]
+        """
         return Batches(self, batch_size, shuffle, seed, drop_last)
 
 

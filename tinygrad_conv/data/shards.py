@@ -99,7 +99,14 @@ class Shards:
         return sum(prod(pieces[0].shape) * pieces[0].dtype.itemsize for pieces in self._columns)
 
     def read(self, start: int, stop: int) -> tuple[NDArray[Any], ...]:
-        """The rows from start up to stop of each array, in new memory."""
+        """The rows from start up to stop of each array, in new memory.
+
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/x.npy", np.arange(4.0))
+        ...     Shards(f"{folder}/x.npy").read(1, 3)
+        (array([1., 2.]),)
+        """
         return tuple(_rows(p, ends, start, stop) for p, ends in zip(self._columns, self._ends, strict=True))
 
     def __getitem__(self, key: Any) -> Any:

@@ -142,18 +142,38 @@ class Optimizer(Checked):
         self.optimizer.zero_grad()
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy of the optimiser's state, which is the same on all ranks."""
+        """A copy of the optimiser's state, which is the same on all ranks.
+
+        >>> import tinygrad_conv as tg
+        >>> w = tg.nn.Parameter([1.0])
+        >>> optimizer = tg.distributed.Optimizer(tg.optim.SGD([w], lr=0.5))
+        >>> optimizer.state_dict()
+        {'steps': 0, 'lr': 0.5}
+        """
         state: dict[str, Any] = self._inner.state_dict()
         return state
 
     def load_state_dict(self, state: Any) -> None:
-        """Take over what `state_dict` gave."""
+        """Take over what `state_dict` gave.
+
+        >>> import tinygrad_conv as tg
+        >>> w = tg.nn.Parameter([1.0])
+        >>> optimizer = tg.distributed.Optimizer(tg.optim.SGD([w], lr=0.5))
+        >>> optimizer.load_state_dict({"steps": 7, "lr": 0.1})
+        >>> optimizer.lr
+        0.1
+        """
         self._inner.load_state_dict(state)
 
     def share(self) -> None:
         """Give all ranks rank 0's weights, state of the optimiser and random numbers, as at the start.
 
         Call it on all ranks after rank 0 has loaded a checkpoint.
+
+        >>> import tinygrad_conv as tg
+        >>> w = tg.nn.Parameter([1.0])
+        >>> optimizer = tg.distributed.Optimizer(tg.optim.SGD([w], lr=0.5))
+        >>> optimizer.share()  # alone there is nobody to share with
         """
         if self._world.comm is not None:
             share(self._world, self._tensors, self._inner, self._generators)

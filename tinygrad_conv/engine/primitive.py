@@ -210,7 +210,13 @@ class Primitive:
 
     @checked
     def compiled(self, form: Annotated[int, integers(0, 3)]) -> tuple[Rule, ...]:
-        """The rules in a form (see VJPS), compiled when first asked for: most rules of most primitives never are."""
+        """The rules in a form (see VJPS), compiled when first asked for: most rules of most primitives never are.
+
+        >>> import tinygrad_conv as tg
+        >>> rule = tg.primitives()["exp"].compiled(0)[0]  # of the first input, on bare arrays
+        >>> callable(rule)
+        True
+        """
         if not self.rules[form]:
             made: list[Any] = []
             for rule, *written in self._vjps if form < JVPS else self._jvps:
@@ -261,7 +267,12 @@ class Primitive:
 
     @checked
     def bind(self, args: tuple[Any, ...], params: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Split a call into inputs and keyword parameters, however the caller spelled it."""
+        """Split a call into inputs and keyword parameters, however the caller spelled it.
+
+        >>> import tinygrad_conv as tg
+        >>> tg.primitives()["permute_dims"].bind((tg.ones((2, 3)),), {"axes": (1, 0)})[1]
+        {'axes': (1, 0)}
+        """
         n = len(self.inputs)
         if n < len(args) <= n + self.by_position and params.keys().isdisjoint(self.params[: len(args) - n]):
             return args[:n], dict(zip(self.params, args[n:], strict=False)) | params

@@ -169,7 +169,12 @@ class Tensor(ArrayMethods["Tensor"]):
         return self._array
 
     def numpy(self) -> ndarray:
-        """The values as a NumPy array that shares this tensor's memory."""
+        """The values as a NumPy array that shares this tensor's memory.
+
+        >>> import tinygrad_conv as tg
+        >>> tg.Tensor([1.0, 2.0]).numpy()
+        array([1., 2.])
+        """
         return self.data
 
     to_numpy = numpy  # the name by which pictures ask for data: ``plt.plot(w * x)``
@@ -178,6 +183,10 @@ class Tensor(ArrayMethods["Tensor"]):
         """The single element as a Python number.
 
         Raises ShapeError when there is not exactly one element.
+
+        >>> import tinygrad_conv as tg
+        >>> tg.Tensor([[3.0]]).item()
+        3.0
         """
         if self._array.size != 1:
             raise ShapeError(f"item: expected a tensor with one element, got shape {self.shape}; use numpy() or x[i]")
@@ -185,7 +194,12 @@ class Tensor(ArrayMethods["Tensor"]):
         return self._array.item()
 
     def tolist(self) -> Any:
-        """Nested Python lists of the elements."""
+        """Nested Python lists of the elements.
+
+        >>> import tinygrad_conv as tg
+        >>> tg.Tensor([[1, 2], [3, 4]]).tolist()
+        [[1, 2], [3, 4]]
+        """
         self._escapes("tolist()")
         return self._array.tolist()
 
@@ -223,7 +237,12 @@ class Tensor(ArrayMethods["Tensor"]):
 
     @checked
     def to_device(self, device: str, /, *, stream: None = None) -> Tensor:
-        """The tensor itself, for there is one device. Raises ArgumentError for another one."""
+        """The tensor itself, for there is one device. Raises ArgumentError for another one.
+
+        >>> import tinygrad_conv as tg
+        >>> tg.Tensor([1.0]).to_device("cpu")
+        Tensor([1.])
+        """
         if device != "cpu" or stream is not None:
             raise ArgumentError(f'to_device: expected "cpu" and no stream, got {device!r} and stream={stream!r}')
         return self
@@ -268,7 +287,12 @@ class Tensor(ArrayMethods["Tensor"]):
 
     @checked
     def requires_grad_(self, value: bool = True) -> Tensor:
-        """Set `requires_grad` and return the tensor itself."""
+        """Set `requires_grad` and return the tensor itself.
+
+        >>> import tinygrad_conv as tg
+        >>> tg.ones(2).requires_grad_()
+        Tensor([1., 1.], requires_grad=True)
+        """
         self.requires_grad = value
         return self
 
@@ -304,7 +328,14 @@ class Tensor(ArrayMethods["Tensor"]):
         set_grad(self.node, value)
 
     def retain_grad(self) -> Tensor:
-        """Keep the gradient of this computed tensor in `grad` at the next `backward`; returns the tensor."""
+        """Keep the gradient of this computed tensor in `grad` at the next `backward`; returns the tensor.
+
+        >>> import tinygrad_conv as tg
+        >>> y = (tg.Tensor([1.0, 2.0], requires_grad=True) * 3).retain_grad()
+        >>> (y * y).sum().backward()
+        >>> y.grad
+        Tensor([ 6., 12.])
+        """
         node = self._needs_node("retain_grad")
         if node.primitive is not None:
             self.register_hook(partial(_retain, weakref.ref(node)))  # held by its node: a strong one would be a cycle
@@ -374,18 +405,37 @@ class Tensor(ArrayMethods["Tensor"]):
         Yields a `graph.steps.Step` as each operation's rules have run: the operation, the gradient of its output, and
         for each input what it adds to that input's gradient. Ends with the same ``.grad`` as `backward`, to the bit.
         Arguments and errors are those of `backward`.
+
+        >>> import tinygrad_conv as tg
+        >>> loss = tg.exp(tg.Tensor(2.0, requires_grad=True) * 3.0)
+        >>> [node.primitive for node, incoming, outgoing in loss.backward_steps()]
+        ['exp', 'multiply']
         """
         return ops.backward_steps(self, gradient, retain_graph)
 
     def detach(self) -> Tensor:
-        """The same values (shared memory) cut from the graph."""
+        """The same values (shared memory) cut from the graph.
+
+        >>> import tinygrad_conv as tg
+        >>> x = tg.Tensor([1.0], requires_grad=True)
+        >>> (x * 2).detach().requires_grad
+        False
+        """
         out = wrap(self._shared(), None)
         out._no_graph = ("it was made by detach()", None)
         return out
 
     @clears(lambda self: [self])
     def zero_grad(self) -> None:
-        """Forget the accumulated gradient."""
+        """Forget the accumulated gradient.
+
+        >>> import tinygrad_conv as tg
+        >>> x = tg.Tensor([1.0], requires_grad=True)
+        >>> x.sum().backward()
+        >>> x.zero_grad()
+        >>> x.grad is None
+        True
+        """
         if self.node is not None:
             self.node.grad = None
 

@@ -381,17 +381,34 @@ class Graph:
         return digest.hexdigest()
 
     def to_json(self) -> str:
-        """The graph as JSON text, which `from_json` reads; the same bytes for equal graphs."""
+        """The graph as JSON text, which `from_json` reads; the same bytes for equal graphs.
+
+        >>> import tinygrad_conv as tg
+        >>> graph = tg.graph.snapshot(lambda x: tg.exp(x) * 2.0, 1.0)
+        >>> graph.to_json()[:20]
+        '{"format":1,"title":'
+        """
         return str(ops.graph_to_json(self))
 
     @staticmethod
     def from_json(text: str) -> Graph:
-        """The graph that `to_json` wrote."""
+        """The graph that `to_json` wrote.
+
+        >>> import tinygrad_conv as tg
+        >>> graph = tg.graph.snapshot(lambda x: tg.exp(x) * 2.0, 1.0)
+        >>> Graph.from_json(graph.to_json()) == graph
+        True
+        """
         graph: Graph = ops.graph_from_json(text)
         return graph
 
     def to_networkx(self) -> Any:
-        """The graph as a `networkx.MultiDiGraph`: nodes by name, with all that is known as attributes."""
+        """The graph as a `networkx.MultiDiGraph`: nodes by name, with all that is known as attributes.
+
+        >>> import tinygrad_conv as tg
+        >>> tg.graph.snapshot(tg.exp, 1.0).to_networkx().number_of_nodes()
+        3
+        """
         return ops.graph_to_networkx(self)
 
     def __repr__(self) -> str:

@@ -18,7 +18,10 @@ Logs: TypeAlias = dict[str, Any]
 class Callback(Checked):
     """Base of the callbacks: override what is needed.
 
-    `logs` hold the loss and the metrics so far. ``model.stop_training = True`` ends `fit`, ``stop_evaluating`` and
+    `fit`, `evaluate` and `predict` call the methods, each at the event it is named after: ``on_train_begin`` and
+    ``on_train_end`` (`fit`), ``on_test_...``, ``on_predict_...``, and within them ``..._batch_begin`` and
+    ``..._batch_end``; ``on_batch_begin`` and ``on_batch_end`` are older names of those of training. Before a run the
+    callback is told `set_model` and `set_params`. `logs` hold the loss and the metrics so far. ``model.stop_training = True`` ends `fit`, ``stop_evaluating`` and
     ``stop_predicting`` the others.
 
     Attributes
@@ -35,6 +38,31 @@ class Callback(Checked):
     >>> history = model.fit([[1.0]], [[1.0]], epochs=2, verbose=0, callbacks=[Telling()])
     0 ['loss']
     1 ['loss']
+    >>> class Recording(Callback):
+    ...     def __init__(self):
+    ...         self.heard = []
+    ...     def on_train_begin(self, logs=None): self.heard.append("train begin")
+    ...     def on_epoch_begin(self, epoch, logs=None): self.heard.append(f"epoch {epoch} begin")
+    ...     def on_train_batch_begin(self, batch, logs=None): self.heard.append(f"batch {batch} begin")
+    ...     def on_train_batch_end(self, batch, logs=None): self.heard.append(f"batch {batch} end")
+    ...     def on_train_end(self, logs=None): self.heard.append("train end")
+    ...     def on_test_begin(self, logs=None): self.heard.append("test begin")
+    ...     def on_test_batch_begin(self, batch, logs=None): self.heard.append(f"test batch {batch} begin")
+    ...     def on_test_batch_end(self, batch, logs=None): self.heard.append(f"test batch {batch} end")
+    ...     def on_test_end(self, logs=None): self.heard.append("test end")
+    ...     def on_predict_begin(self, logs=None): self.heard.append("predict begin")
+    ...     def on_predict_batch_begin(self, batch, logs=None): self.heard.append(f"predict batch {batch} begin")
+    ...     def on_predict_batch_end(self, batch, logs=None): self.heard.append(f"predict batch {batch} end")
+    ...     def on_predict_end(self, logs=None): self.heard.append("predict end")
+    >>> recording = Recording()
+    >>> history = model.fit([[1.0]], [[1.0]], verbose=0, callbacks=[recording])
+    >>> loss = model.evaluate([[1.0]], [[1.0]], verbose=0, callbacks=[recording])
+    >>> y = model.predict([[1.0]], callbacks=[recording])
+    >>> recording.heard[:4]
+    ['train begin', 'epoch 0 begin', 'batch 0 begin', 'batch 0 end']
+    >>> recording.heard[4:]
+    ['train end', 'test begin', 'test batch 0 begin', 'test batch 0 end', 'test end',
+     'predict begin', 'predict batch 0 begin', 'predict batch 0 end', 'predict end']
     """
 
     model: Any = None
@@ -42,11 +70,23 @@ class Callback(Checked):
     params: dict[str, Any] = {}  # noqa: RUF012  (set anew for each run, never changed)
 
     def set_model(self, model: Any) -> None:
-        """Told before a run, whose run it is."""
+        """Told before a run, whose run it is.
+
+        >>> callback = Callback()
+        >>> callback.set_model("a model")
+        >>> callback.model
+        'a model'
+        """
         self.model = model
 
     def set_params(self, params: dict[str, Any]) -> None:
-        """Told before a run, what is known of it."""
+        """Told before a run, what is known of it.
+
+        >>> callback = Callback()
+        >>> callback.set_params({"epochs": 2})
+        >>> callback.params
+        {'epochs': 2}
+        """
         self.params = params
 
     def on_train_begin(self, logs: Logs | None = None) -> Any: ...
@@ -191,7 +231,14 @@ class History(Callback):
             self.history.setdefault(name, []).append(value)
 
     def plot(self) -> Any:
-        """Loss and metrics over the epochs, as a matplotlib figure (extra ``plots``)."""
+        """Loss and metrics over the epochs, as a matplotlib figure (extra ``plots``).
+
+        >>> history = History()
+        >>> history.on_epoch_end(0, {"loss": 1.0})
+        >>> figure = history.plot()
+        >>> len(figure.axes) > 0
+        True
+        """
         from ..plots import plot_history
 
         return plot_history(self.history)

@@ -118,7 +118,12 @@ class Layer(nn.Module):
         raise NotDefinedError(f"{type(self).__name__}: define call(self, x)")
 
     def as_input(self, x: Tensor) -> Tensor:
-        """Data as the layer takes them: floating-point numbers in its dtype."""
+        """Data as the layer takes them: floating-point numbers in its dtype.
+
+        >>> import tinygrad_conv as tg
+        >>> tg.keras.layers.Dense(1).as_input(tg.ones(2)).dtype
+        dtype('float32')
+        """
         return x if x.dtype.kind != "f" or x.dtype == self.dtype else x.astype(self.dtype)
 
     # -- weights ---------------------------------------------------------------------------------------------------
@@ -131,7 +136,12 @@ class Layer(nn.Module):
         self, *, shape: initializers.WeightShape = (), initializer: Any = "glorot_uniform",
         dtype: FloatDType | None = None, trainable: bool = True, name: str | None = None,
     ) -> Any:  # fmt: skip
-        """A new weight, to be kept as an attribute: a tensor with `assign`, `assign_add` and `assign_sub`."""
+        """A new weight, to be kept as an attribute: a tensor with `assign`, `assign_add` and `assign_sub`.
+
+        >>> import tinygrad_conv as tg
+        >>> tg.keras.layers.Layer().add_weight(shape=(2,), initializer="ones")
+        Tensor([1., 1.], dtype=float32, requires_grad=True)
+        """
         dtype = self.dtype if dtype is None else dtype
         values = initializers.first_values(f"{type(self).__name__}.add_weight", initializer, shape, dtype)
         return Weight(values, dtype, name, self._trainable) if trainable else Variable(values, dtype, name)
@@ -166,13 +176,29 @@ class Layer(nn.Module):
     variables, trainable_variables, non_trainable_variables = weights, trainable_weights, non_trainable_weights
 
     def get_weights(self) -> list[np.ndarray[Any, Any]]:
-        """Copies of all weights, layer by layer: kernel, bias; gamma, beta, running mean, running variance."""
+        """Copies of all weights, layer by layer: kernel, bias; gamma, beta, running mean, running variance.
+
+        >>> import tinygrad_conv as tg
+        >>> layer = tg.keras.layers.Dense(2)
+        >>> layer.build((None, 3))
+        >>> [array.shape for array in layer.get_weights()]
+        [(3, 2), (2,)]
+        """
         self._make("get_weights")
         return [tensor._array.copy() for tensor in self._tensors()]
 
     @strict
     def set_weights(self, weights: Sequence[Any]) -> None:
-        """Take over what `get_weights` gave. Raises ShapeError when number or shapes differ."""
+        """Take over what `get_weights` gave. Raises ShapeError when number or shapes differ.
+
+        >>> import numpy as np
+        >>> import tinygrad_conv as tg
+        >>> layer = tg.keras.layers.Dense(1)
+        >>> layer.build((None, 2))
+        >>> layer.set_weights([np.ones((2, 1)), np.zeros(1)])
+        >>> layer([[1.0, 2.0]])
+        Tensor([[3.]], from=add)
+        """
         self._make("set_weights")
         own = list(self._tensors())
         shapes, got = [tensor.shape for tensor in own], [np.shape(weight) for weight in weights]
@@ -187,7 +213,14 @@ class Layer(nn.Module):
             tensor._array = array
 
     def count_params(self) -> int:
-        """How many weights there are, learned or not."""
+        """How many weights there are, learned or not.
+
+        >>> import tinygrad_conv as tg
+        >>> layer = tg.keras.layers.Dense(2)
+        >>> layer.build((None, 3))
+        >>> layer.count_params()
+        8
+        """
         self._make("count_params")
         return sum(tensor.size for tensor in self._tensors())
 

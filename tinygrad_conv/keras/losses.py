@@ -83,6 +83,10 @@ class Loss(Checked):
         """Labels as `call` wants them, checked against the shape of the model's output before any work.
 
         Raises ShapeError, ArgumentError or DTypeError.
+
+        >>> import numpy as np
+        >>> MeanSquaredError().prepare(np.array([[1], [0]]), (None, 1)).dtype
+        dtype('float32')
         """
         return y if y.dtype == np.float32 else y.astype(np.float32)
 
@@ -91,7 +95,12 @@ class Loss(Checked):
         raise NotDefinedError(f"{type(self).__name__}: define call(self, y_true, y_pred)")
 
     def each(self, y: Array, y_pred: Tensor, logits: bool) -> Tensor:
-        """The loss of each example, or of each place of it, from probabilities or from logits."""
+        """The loss of each example, or of each place of it, from probabilities or from logits.
+
+        >>> import numpy as np
+        >>> MeanSquaredError().each(np.array([[1.0, 3.0]]), Tensor([[1.0, 1.0]]), logits=False)
+        Tensor([2.])
+        """
         losses = self.call(y if isinstance(y, Tensor) else wrap(y, None), y_pred)
         if not isinstance(losses, Tensor):
             raise DTypeError(
@@ -100,7 +109,12 @@ class Loss(Checked):
         return losses
 
     def of(self, y: Array, y_pred: Tensor, weights: Array | None, logits: bool) -> Tensor:
-        """The losses of a batch, each times its weight, as one number."""
+        """The losses of a batch, each times its weight, as one number.
+
+        >>> import numpy as np
+        >>> MeanSquaredError().of(np.array([[1.0, 3.0]]), Tensor([[1.0, 1.0]]), None, logits=False).item()
+        2.0
+        """
         losses, total = self.each(y, y_pred, logits), None
         if weights is not None:
             if losses.ndim == 0:

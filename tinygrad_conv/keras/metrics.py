@@ -79,7 +79,12 @@ class Metric(Checked):
         dtype: DType | None = None,
         name: str | None = None,
     ) -> Variable:
-        """A number (or an array) to count in, with `assign` and `assign_add`; `reset_state` sets it to 0."""
+        """A number (or an array) to count in, with `assign` and `assign_add`; `reset_state` sets it to 0.
+
+        >>> counts = Metric().add_variable(shape=(2,))
+        >>> counts.assign_add([1.0, 2.0]).tolist()
+        [1.0, 2.0]
+        """
         dtype = self.dtype if dtype is None else dtype
         what = f"{type(self).__name__}.add_variable"
         return Variable(initializers.first_values(what, initializer, shape, dtype), dtype, name)
@@ -100,12 +105,25 @@ class Metric(Checked):
         raise NotDefinedError(f"{type(self).__name__}: define result(self)")
 
     def reset_state(self) -> Any:
-        """Start counting anew."""
+        """Start counting anew.
+
+        >>> mean = Mean()
+        >>> mean.update_state([2.0])
+        >>> mean.reset_state()
+        >>> mean.result()
+        0.0
+        """
         for variable in self.variables:
             variable.assign(np.zeros(variable.shape))
 
     def logs(self, prefix: str = "") -> dict[str, float]:
-        """The result by name, as plain numbers."""
+        """The result by name, as plain numbers.
+
+        >>> mean = Mean(name="mean")
+        >>> mean.update_state([2.0])
+        >>> mean.logs(prefix="val_")
+        {'val_mean': 2.0}
+        """
         result = self.result()
         named = result if isinstance(result, dict) else {self.name: result}
         return {f"{prefix}{name}": _number(self.name, value) for name, value in named.items()}
@@ -145,7 +163,13 @@ class Mean(Metric):
         self.add(np.asarray(_plain(values)), sample_weight)
 
     def add(self, values: np.ndarray[Any, Any], sample_weight: Array | None = None) -> None:
-        """`update_state` with an array."""
+        """`update_state` with an array.
+
+        >>> mean = Mean()
+        >>> mean.add(np.array([1.0, 3.0]))
+        >>> mean.result()
+        2.0
+        """
         if sample_weight is not None:
             weights = np.broadcast_to(spread(self.name, np.asarray(_plain(sample_weight)), values.shape), values.shape)
             values = values * weights

@@ -97,6 +97,12 @@ class Model(Layer):
         ------
         ArgumentError, DTypeError
             An unknown name or argument, with the nearest known one.
+
+        >>> from tinygrad_conv import keras
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.compile("adam", "mse", metrics=["mae"])
+        >>> model.loss
+        MeanSquaredError()
         """
         known = ["optimizer", "loss", "metrics", "weighted_metrics", "run_eagerly", "jit_compile"]
         run_eagerly = check(bool, "compile", "run_eagerly", run_eagerly, False)
@@ -169,6 +175,13 @@ class Model(Layer):
             with each batch else.
         AnomalyError
             A loss that is not finite.
+
+        >>> from tinygrad_conv import keras
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse", metrics=["mae"])
+        >>> x, y = [[1.0, 2.0], [3.0, 4.0]], [[0.0], [1.0]]
+        >>> list(model.fit(x, y, epochs=2, verbose=0).history)
+        ['loss', 'mae']
         """
         self._ready_for("fit")
         feed, held_out = feeds_of(
@@ -195,6 +208,13 @@ class Model(Layer):
         """The loss, or [loss, metric, ...], on data; a dictionary of them with ``return_dict=True``.
 
         Data, batches and callbacks are as for `fit`; `steps` is the number of batches to evaluate on.
+
+        >>> from tinygrad_conv import keras
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse", metrics=["mae"])
+        >>> x, y = [[1.0, 2.0], [3.0, 4.0]], [[0.0], [1.0]]
+        >>> sorted(model.evaluate(x, y, verbose=0, return_dict=True))
+        ['loss', 'mae']
         """
         self._ready_for("evaluate")
         feed = feed_of("evaluate", x, y, sample_weight, batch_size=batch_size, steps=steps)
@@ -208,6 +228,11 @@ class Model(Layer):
         """The outputs for all of x, in batches (of 32 by default), as one array.
 
         x may give batches, as for `fit`; labels in them are not looked at.
+
+        >>> from tinygrad_conv import keras
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.predict([[1.0, 2.0], [3.0, 4.0]]).shape
+        (2, 1)
         """
         feed = feed_of("predict", x, labelled=False, batch_size=batch_size, steps=steps)
         outputs: np.ndarray[Any, Any] = Trainer(self, "predict").predict(feed, verbose, callbacks)
@@ -218,7 +243,15 @@ class Model(Layer):
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: dict[int, float] | None = None,
         return_dict: bool = False,
     ) -> Any:  # fmt: skip
-        """One step on one batch; the loss, or [loss, metric, ...], before the step."""
+        """One step on one batch; the loss, or [loss, metric, ...], before the step.
+
+        >>> from tinygrad_conv import keras
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse", metrics=["mae"])
+        >>> x, y = [[1.0, 2.0], [3.0, 4.0]], [[0.0], [1.0]]
+        >>> len(model.train_on_batch(x, y))
+        2
+        """
         self._ready_for("train_on_batch")
         batch = as_batch("train_on_batch", x, y, sample_weight, labelled=True)
         trainer = Trainer(self, "train_on_batch", eagerly=True)
@@ -226,12 +259,26 @@ class Model(Layer):
 
     @strict
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
-        """`evaluate` on one batch."""
+        """`evaluate` on one batch.
+
+        >>> from tinygrad_conv import keras
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse", metrics=["mae"])
+        >>> x, y = [[1.0, 2.0], [3.0, 4.0]], [[0.0], [1.0]]
+        >>> sorted(model.test_on_batch(x, y, return_dict=True))
+        ['loss', 'mae']
+        """
         batch = as_batch("test_on_batch", x, y, sample_weight, labelled=True)
         return self.evaluate(batch.x, batch.y, len(batch), 0, batch.weights, return_dict=return_dict)
 
     def predict_on_batch(self, x: Any) -> np.ndarray[Any, Any]:
-        """`predict` on one batch."""
+        """`predict` on one batch.
+
+        >>> from tinygrad_conv import keras
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.predict_on_batch([[1.0, 2.0]]).shape
+        (1, 1)
+        """
         batch = as_batch("predict_on_batch", x, None, None, labelled=False)
         outputs: np.ndarray[Any, Any] = self.predict(batch.x, len(batch), 0)
         return outputs
@@ -250,11 +297,25 @@ class Model(Layer):
     # -- what `Trainer` asks -----------------------------------------------------------------------------------------
 
     def ending(self, activation: str | None) -> nn.Layer | None:
-        """The layer of which this activation is the last thing that the model does, if there is one."""
+        """The layer of which this activation is the last thing that the model does, if there is one.
+
+        >>> from tinygrad_conv import keras
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.add(keras.layers.Activation("softmax"))
+        >>> model.ending("softmax").name
+        'activation'
+        """
         return None
 
     def output_for(self, x: np.ndarray[Any, Any]) -> Shape:
-        """The output's shape for this data. Raises ShapeError when they do not fit the model."""
+        """The output's shape for this data. Raises ShapeError when they do not fit the model.
+
+        >>> import numpy as np
+        >>> from tinygrad_conv import keras
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.output_for(np.ones((5, 2)))
+        (None, 1)
+        """
         with no_grad():
             y = self(self.as_input(x[:1]), training=False)
         if isinstance(y, (list, tuple, dict)):
@@ -266,7 +327,15 @@ class Model(Layer):
         return (None, *y.shape[1:])
 
     def make_for(self, x: np.ndarray[Any, Any]) -> None:
-        """Make the weights for this data, if they are not there."""
+        """Make the weights for this data, if they are not there.
+
+        >>> import numpy as np
+        >>> from tinygrad_conv import keras
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.make_for(np.ones((5, 2)))
+        >>> model.count_params()
+        3
+        """
         self.output_for(x)
 
     def as_input(self, x: Array) -> Tensor:
@@ -286,7 +355,13 @@ class Model(Layer):
         return any(isinstance(module, nn.Embedding) for module in self.modules())
 
     def mend_output(self, x: Shape, wanted: int) -> str:
-        """How the model might be changed so that its output is (N, wanted), or empty."""
+        """How the model might be changed so that its output is (N, wanted), or empty.
+
+        >>> from tinygrad_conv import keras
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.mend_output((None, 2), 3)
+        "use units=3 in 'dense'"
+        """
         return ""
 
     @strict
@@ -294,6 +369,15 @@ class Model(Layer):
         """Print the layers inside, with how many parameters they have.
 
         Lines are cut to `line_length`; `print_fn` gets the text in place of `print`.
+
+        >>> from tinygrad_conv import keras
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.summary(line_length=43)
+        layer          output shape   parameters
+        -------------------------------------------
+        dense  Dense   (None, 1)      2*1 + 1 = 3
+        -------------------------------------------
+        total                         3 (12 B)
         """
         (print_fn or print)("\n".join(line[:line_length] for line in repr(self).splitlines()))
 
@@ -307,6 +391,13 @@ class Model(Layer):
         that of safetensors if it is called so, and else NumPy's ``.npz``.
 
         Raises DataError when that is not possible.
+
+        >>> import tempfile
+        >>> from tinygrad_conv import keras
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save_weights(f"{folder}/w.npz")
+        ...     model.load_weights(f"{folder}/w.npz")
         """
         self._make("save_weights")
         ending = os.path.splitext(name_of(filepath, "save_weights"))[1]
@@ -319,12 +410,29 @@ class Model(Layer):
 
         Raises DataError when there is no such file or it is another kind, ArgumentError or ShapeError when it was
         written by another model.
+
+        >>> import tempfile
+        >>> from tinygrad_conv import keras
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save_weights(f"{folder}/w.npz")
+        ...     model.load_weights(f"{folder}/w.npz")
         """
         self._make("load_weights")
         load_into(self, filepath, "load_weights", "a file that save_weights wrote")
 
     def save(self, *args: Any, **options: Any) -> NoReturn:
-        """Refused: see `save_weights`."""
+        """Refused: see `save_weights`.
+
+        >>> import tinygrad_conv as tg
+        >>> from tinygrad_conv import keras
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> try:
+        ...     model.save("model.keras")
+        ... except tg.errors.ArgumentError as error:
+        ...     print(str(error)[:49])
+        Sequential.save: models are not saved whole: make
+        """
         raise missing(
             f"{type(self).__name__}.save: models are not saved whole: make the model by the same code, and use "
             "save_weights(path) and load_weights(path)"
@@ -333,7 +441,17 @@ class Model(Layer):
     export = to_json = get_config = from_config = save
 
     def add_loss(self, *args: Any, **options: Any) -> NoReturn:
-        """Refused: losses besides that of `compile` are added up in a loop of one's own."""
+        """Refused: losses besides that of `compile` are added up in a loop of one's own.
+
+        >>> import tinygrad_conv as tg
+        >>> from tinygrad_conv import keras
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> try:
+        ...     model.add_loss(0.0)
+        ... except tg.errors.ArgumentError as error:
+        ...     print(str(error).partition(": write")[0])
+        Sequential.add_loss: the loss is that of compile
+        """
         raise missing(f"{type(self).__name__}.add_loss: the loss is that of compile: {_LOOP}")
 
 

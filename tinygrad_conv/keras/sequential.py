@@ -78,7 +78,13 @@ class Sequential(nn.Sequential, Model):
 
     @strict
     def get_layer(self, name: str | None = None, index: int | None = None) -> nn.Module:
-        """The layer of this name or at this place. Raises ArgumentError when there is none."""
+        """The layer of this name or at this place. Raises ArgumentError when there is none.
+
+        >>> from tinygrad_conv.keras.layers import Dense
+        >>> model = Sequential([Dense(2, name="first"), Dense(1)])
+        >>> model.get_layer("first").units, model.get_layer(index=1).units
+        (2, 1)
+        """
         if index is not None:
             if not -len(self.layers) <= index < len(self.layers):
                 raise ArgumentError(f"get_layer: expected an index below {len(self.layers)}, got {index}")

@@ -32,8 +32,18 @@ class PyDataset(Checked):
     ...     def __getitem__(self, k):
     ...         x = np.arange(3.0)[:, None] + 3 * k
     ...         return x, x**2
+    ...     def on_epoch_begin(self):
+    ...         print("begins")
+    ...     def on_epoch_end(self):
+    ...         print("ends")
     >>> [x.ravel().tolist() for x, y in Squares()]
     [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
+    >>> import tinygrad_conv as tg
+    >>> model = tg.keras.Sequential([tg.keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> history = model.fit(Squares(), verbose=0)
+    begins
+    ends
     """
 
     @strict

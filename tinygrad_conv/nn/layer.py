@@ -96,31 +96,66 @@ class Layer(Module):
     # -- what a subclass states ------------------------------------------------------------------------------------
 
     def infer(self, shape: Shape) -> Shape:
-        """The output's shape. Raises ShapeError with what does not fit, in the words that follow the layer's name."""
+        """The output's shape. Raises ShapeError with what does not fit, in the words that follow the layer's name.
+
+        >>> import tinygrad_conv as tg
+        >>> tg.nn.Dense(10).infer((None, 784))
+        (None, 10)
+        """
         return shape
 
     def weights_for(self, shape: Shape) -> dict[str, Weight]:
-        """The parameters and buffers, by attribute, for inputs of this shape."""
+        """The parameters and buffers, by attribute, for inputs of this shape.
+
+        >>> import tinygrad_conv as tg
+        >>> tg.nn.Dense(10).weights_for((None, 784))["weight"].shape
+        (784, 10)
+        """
         return {}
 
     def cost(self, shape: Shape, y: Shape) -> int:
-        """Floating-point operations for inputs of this shape, the activation aside; a multiply-add counts as two."""
+        """Floating-point operations for inputs of this shape, the activation aside; a multiply-add counts as two.
+
+        >>> import tinygrad_conv as tg
+        >>> tg.nn.Dense(10).cost((1, 784), (1, 10))
+        15690
+        """
         return 0
 
     def fixes(self, shape: Shape) -> Iterator[Edit]:
-        """Changes that might make this shape fit, the likeliest first."""
+        """Changes that might make this shape fit, the likeliest first.
+
+        >>> import tinygrad_conv as tg
+        >>> len(list(tg.nn.Dense(10, in_features=784).fixes((None, 780)))) > 0
+        True
+        """
         return iter(())
 
     def wants(self, shape: Shape) -> int | None:
-        """How many channels (or features) an earlier layer would have to give, where that may be what is wrong."""
+        """How many channels (or features) an earlier layer would have to give, where that may be what is wrong.
+
+        >>> import tinygrad_conv as tg
+        >>> tg.nn.Dense(10, in_features=784).wants((None, 780))
+        784
+        """
         return None
 
     def formula(self, shape: Shape) -> str:
-        """How the number of parameters comes about, such as ``784*10 + 10``; empty where that is plain."""
+        """How the number of parameters comes about, such as ``784*10 + 10``; empty where that is plain.
+
+        >>> import tinygrad_conv as tg
+        >>> tg.nn.Dense(10).formula((None, 784))
+        '784*10 + 10'
+        """
         return ""
 
     def note(self, shape: Shape) -> str:
-        """A remark for the summary."""
+        """A remark for the summary.
+
+        >>> import tinygrad_conv as tg
+        >>> tg.nn.Dense(10).note((None, 784))
+        ''
+        """
         return ""
 
     # -- what follows ----------------------------------------------------------------------------------------------
@@ -148,18 +183,32 @@ class Layer(Module):
         """The output's shape for an input's shape, both with the batch axis (which may be None).
 
         Raises ShapeError, with changes that make it fit.
+
+        >>> import tinygrad_conv as tg
+        >>> tg.nn.Conv2D(8, 3, padding="same").output_shape((None, 28, 28, 1))
+        (None, 28, 28, 8)
         """
         return self.compute_output_shape(input_shape)
 
     def compute_output_shape(self, input_shape: Sizes) -> Shape:
-        """`output_shape` by Keras' name for it, which it keeps where `output_shape` is an attribute."""
+        """`output_shape` by Keras' name for it, which it keeps where `output_shape` is an attribute.
+
+        >>> import tinygrad_conv as tg
+        >>> tg.nn.MaxPool2D().compute_output_shape((None, 28, 28, 8))
+        (None, 14, 14, 8)
+        """
         try:
             return self.infer(input_shape)
         except (ShapeError, ArgumentError) as error:
             raise explain(self.chain(MODE.get().path), input_shape) or error from None
 
     def chain(self, path: str) -> list[tuple[str, Layer]]:
-        """This layer as a chain of one, called `path`; a `Sequential` gives the layers inside."""
+        """This layer as a chain of one, called `path`; a `Sequential` gives the layers inside.
+
+        >>> import tinygrad_conv as tg
+        >>> tg.nn.Sequential(tg.nn.Dense(2), tg.nn.Sequential(tg.nn.Dense(1))).chain("net")
+        [('net.0', Dense(2)), ('net.1.0', Dense(1))]
+        """
         return [(path or self.name or "", self)]
 
     def count_parameters(self, input_shape: Sizes | None = None) -> int:
@@ -170,13 +219,25 @@ class Layer(Module):
         return sum(weight.size for weight in self.weights_for(input_shape).values() if weight.learned)
 
     def flops(self, input_shape: Sizes) -> int:
-        """Floating-point operations of one call (per example when the batch size is None)."""
+        """Floating-point operations of one call (per example when the batch size is None).
+
+        >>> import tinygrad_conv as tg
+        >>> tg.nn.Dense(10).flops((None, 784))
+        15690
+        """
         shape = tuple(1 if n is None else n for n in input_shape)
         y = self.compute_output_shape(shape)
         return self.cost(shape, y) + activations.cost(self.activation) * math.prod(y)
 
     def build(self, input_shape: Sizes) -> None:
-        """Make the weights for inputs of this shape, unless they are there."""
+        """Make the weights for inputs of this shape, unless they are there.
+
+        >>> import tinygrad_conv as tg
+        >>> layer = tg.nn.Dense(10)
+        >>> layer.build((None, 784))
+        >>> layer.weight.shape
+        (784, 10)
+        """
         if self.built:
             return
         self.compute_output_shape(input_shape)
@@ -188,7 +249,15 @@ class Layer(Module):
             self.trainable = False
 
     def reset(self, seed: init.Seed = None) -> None:
-        """Draw the first weights anew, from a seed if one is given. Nothing happens before they were made."""
+        """Draw the first weights anew, from a seed if one is given. Nothing happens before they were made.
+
+        >>> import tinygrad_conv as tg
+        >>> layer = tg.nn.Dense(1, in_features=2, seed=0)
+        >>> before = layer.weight.tolist()
+        >>> layer.reset(seed=1)
+        >>> layer.weight.tolist() == before
+        False
+        """
         self.seed = self.seed if seed is None else seed
         if self.built:
             for name, _, array in self._first_values(self._made_for):
@@ -207,7 +276,14 @@ class Layer(Module):
             yield name, weight, array
 
     def settle(self, shape: Shape) -> None:
-        """Note the input size that the weights were made for."""
+        """Note the input size that the weights were made for.
+
+        >>> import tinygrad_conv as tg
+        >>> layer = tg.nn.Dense(10)
+        >>> layer.settle((None, 784))
+        >>> layer.in_features
+        784
+        """
 
     @property
     def trainable(self) -> bool:
@@ -235,14 +311,24 @@ class Layer(Module):
         return tensor
 
     def activated(self, y: Array) -> Tensor:
-        """The layer's activation of y."""
+        """The layer's activation of y.
+
+        >>> import tinygrad_conv as tg
+        >>> tg.nn.Dense(2, activation="relu").activated(tg.Tensor([-1.0, 1.0]))
+        Tensor([0., 1.])
+        """
         bare = MODE.get().bare
         if self.activation is not None and (bare is None or bare() is not self):
             y = activations.get(self.activation)(y)
         return y
 
     def spelled(self, argument: str) -> str:
-        """What this class calls a constructor argument."""
+        """What this class calls a constructor argument.
+
+        >>> import tinygrad_conv as tg
+        >>> tg.keras.layers.Dense(2).spelled("use_bias")
+        'use_bias'
+        """
         return self.spelling.get(argument, argument)
 
     def _brief(self) -> str:

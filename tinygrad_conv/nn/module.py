@@ -180,15 +180,33 @@ class Module(Checked):
     # -- what is inside --------------------------------------------------------------------------------------------
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """(name, module) for each module held as an attribute, or in a list, tuple or dictionary among them."""
+        """(name, module) for each module held as an attribute, or in a list, tuple or dictionary among them.
+
+        >>> import tinygrad_conv as tg
+        >>> net = tg.nn.Sequential([tg.nn.Dense(2, in_features=3), tg.nn.Dense(1, in_features=2)], seed=0)
+        >>> [name for name, _ in net.named_children()]
+        ['0', '1']
+        """
         return ((name, item) for name, item in items(self) if isinstance(item, Module))
 
     def children(self) -> Iterator[Module]:
-        """The modules directly inside."""
+        """The modules directly inside.
+
+        >>> import tinygrad_conv as tg
+        >>> net = tg.nn.Sequential([tg.nn.Dense(2, in_features=3), tg.nn.Dense(1, in_features=2)], seed=0)
+        >>> [type(module).__name__ for module in net.children()]
+        ['Dense', 'Dense']
+        """
         return (child for _, child in self.named_children())
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """(dotted path, module) for this module (path "") and all inside it, each once, outer ones first."""
+        """(dotted path, module) for this module (path "") and all inside it, each once, outer ones first.
+
+        >>> import tinygrad_conv as tg
+        >>> net = tg.nn.Sequential([tg.nn.Dense(2, in_features=3), tg.nn.Dense(1, in_features=2)], seed=0)
+        >>> [path for path, _ in net.named_modules()]
+        ['', '0', '1']
+        """
         return ((path, module) for path, module, _, _ in self._walk(prefix))
 
     def _walk(self, path: str = "") -> Iterator[tuple[str, Module, int, list[tuple[str, Any]]]]:
@@ -210,7 +228,13 @@ class Module(Checked):
         return [pair for pair in held if isinstance(pair[1], Module)]
 
     def modules(self) -> Iterator[Module]:
-        """This module and all inside it."""
+        """This module and all inside it.
+
+        >>> import tinygrad_conv as tg
+        >>> net = tg.nn.Sequential([tg.nn.Dense(2, in_features=3), tg.nn.Dense(1, in_features=2)], seed=0)
+        >>> [type(module).__name__ for module in net.modules()]
+        ['Sequential', 'Dense', 'Dense']
+        """
         return (module for _, module in self.named_modules())
 
     def _named(self, kind: type[Tensor]) -> Iterator[tuple[str, Any]]:
@@ -222,23 +246,55 @@ class Module(Checked):
                     yield f"{path}.{name}" if path else name, item
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """(dotted path, parameter), each parameter once however often it is shared."""
+        """(dotted path, parameter), each parameter once however often it is shared.
+
+        >>> import tinygrad_conv as tg
+        >>> net = tg.nn.Sequential([tg.nn.Dense(2, in_features=3), tg.nn.Dense(1, in_features=2)], seed=0)
+        >>> {path: parameter.shape for path, parameter in net.named_parameters()}
+        {'0.weight': (3, 2), '0.bias': (2,), '1.weight': (2, 1), '1.bias': (1,)}
+        """
         return self._named(Parameter)
 
     def parameters(self) -> Iterator[Parameter]:
-        """Every parameter, once."""
+        """Every parameter, once.
+
+        >>> import tinygrad_conv as tg
+        >>> net = tg.nn.Sequential([tg.nn.Dense(2, in_features=3), tg.nn.Dense(1, in_features=2)], seed=0)
+        >>> [parameter.size for parameter in net.parameters()]
+        [6, 2, 2, 1]
+        """
         return (parameter for _, parameter in self.named_parameters())
 
     def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
-        """(dotted path, buffer), each once."""
+        """(dotted path, buffer), each once.
+
+        >>> import tinygrad_conv as tg
+        >>> layer = tg.nn.BatchNorm()
+        >>> layer.build((None, 3))
+        >>> [name for name, _ in layer.named_buffers()]
+        ['running_mean', 'running_var']
+        """
         return self._named(Buffer)
 
     def buffers(self) -> Iterator[Buffer]:
-        """Every buffer, once."""
+        """Every buffer, once.
+
+        >>> import tinygrad_conv as tg
+        >>> layer = tg.nn.BatchNorm()
+        >>> layer.build((None, 3))
+        >>> [buffer.shape for buffer in layer.buffers()]
+        [(3,), (3,)]
+        """
         return (buffer for _, buffer in self.named_buffers())
 
     def count_parameters(self) -> int:
-        """How many numbers the parameters hold."""
+        """How many numbers the parameters hold.
+
+        >>> import tinygrad_conv as tg
+        >>> net = tg.nn.Sequential([tg.nn.Dense(2, in_features=3), tg.nn.Dense(1, in_features=2)], seed=0)
+        >>> net.count_parameters()
+        11
+        """
         return sum(parameter.size for parameter in self.parameters())
 
     # -- modes -----------------------------------------------------------------------------------------------------
@@ -254,25 +310,49 @@ class Module(Checked):
         self._training = mode
 
     def train(self: M, mode: bool = True) -> M:
-        """Training behaviour (dropout drops, batch norm uses the batch) here and in all modules inside."""
+        """Training behaviour (dropout drops, batch norm uses the batch) here and in all modules inside.
+
+        >>> import tinygrad_conv as tg
+        >>> drop = tg.nn.Dropout(0.5, seed=0)
+        >>> drop.eval()(tg.ones(4)).tolist(), drop.train().training
+        ([1.0, 1.0, 1.0, 1.0], True)
+        """
         for module in self.modules():
             module.training = mode
         return self
 
     def eval(self: M) -> M:
-        """Inference behaviour, here and in all modules inside."""
+        """Inference behaviour, here and in all modules inside.
+
+        >>> import tinygrad_conv as tg
+        >>> tg.nn.Dropout(0.5).eval()(tg.ones(3))
+        Tensor([1., 1., 1.])
+        """
         return self.train(False)
 
     @clears(lambda self: self.parameters())
     def zero_grad(self) -> None:
-        """Forget the accumulated gradient of every parameter."""
+        """Forget the accumulated gradient of every parameter.
+
+        >>> import tinygrad_conv as tg
+        >>> layer = tg.nn.Dense(1, in_features=2)
+        >>> layer([[1.0, 2.0]]).sum().backward()
+        >>> layer.zero_grad()
+        >>> layer.weight.grad is None
+        True
+        """
         for parameter in self.parameters():
             parameter.zero_grad()
 
     # -- state -----------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
-        """A copy of every parameter and buffer by its dotted path, as NumPy arrays."""
+        """A copy of every parameter and buffer by its dotted path, as NumPy arrays.
+
+        >>> import tinygrad_conv as tg
+        >>> {name: array.shape for name, array in tg.nn.Dense(2, in_features=3).state_dict().items()}
+        {'weight': (3, 2), 'bias': (2,)}
+        """
         return {name: np.array(tensor._array) for name, tensor in self._state()}
 
     def _state(self) -> Iterator[tuple[str, Tensor]]:
@@ -296,6 +376,12 @@ class Module(Checked):
             An array of another shape than the model's. Nothing is changed.
         ArgumentError, DTypeError
             Numbers that the model's dtype cannot hold, such as complex ones, or 1e300 for float32. Nothing is changed.
+
+        >>> import tinygrad_conv as tg
+        >>> one, other = tg.nn.Dense(2, in_features=3), tg.nn.Dense(2, in_features=3)
+        >>> other.load_state_dict(one.state_dict())
+        >>> bool((one.weight.data == other.weight.data).all())
+        True
         """
         take_over("load_state_dict", type(self).__name__, dict(self._state()), state, strict)
 

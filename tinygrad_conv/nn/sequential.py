@@ -65,7 +65,15 @@ class Sequential(Layer):
             self.add(layer)
 
     def add(self, layer: Any) -> None:
-        """Put a layer (or a function) at the end."""
+        """Put a layer (or a function) at the end.
+
+        >>> import tinygrad_conv as tg
+        >>> net = tg.nn.Sequential()
+        >>> net.add(tg.nn.Dense(2))
+        >>> net.add(tg.relu)
+        >>> len(net)
+        2
+        """
         if not isinstance(layer, Module):
             if not callable(layer) or isinstance(layer, type):
                 hint = f"; write {layer.__name__}(...)" if isinstance(layer, type) else ""
@@ -99,7 +107,13 @@ class Sequential(Layer):
                 self._seed_layer(layer, place)
 
     def pop(self, index: int = -1) -> Module:
-        """Take a layer (the last one) away and return it."""
+        """Take a layer (the last one) away and return it.
+
+        >>> import tinygrad_conv as tg
+        >>> net = tg.nn.Sequential(tg.nn.Dense(2), tg.nn.Dense(1))
+        >>> net.pop(), len(net)
+        (Dense(1), 1)
+        """
         self._seen = self._paths = self._entered = None
         return self.layers.pop(index)
 
@@ -169,7 +183,12 @@ class Sequential(Layer):
         return shape
 
     def shapes(self, input_shape: Sizes) -> list[Shape]:
-        """The shape of the input and after each layer."""
+        """The shape of the input and after each layer.
+
+        >>> import tinygrad_conv as tg
+        >>> tg.nn.Sequential(tg.nn.Conv2D(8, 3), tg.nn.MaxPool2D()).shapes((None, 28, 28, 1))
+        [(None, 28, 28, 1), (None, 26, 26, 8), (None, 13, 13, 8)]
+        """
         self.compute_output_shape(input_shape)
         shapes: list[Shape] = [tuple(input_shape)]
         for layer in self._known_layers():

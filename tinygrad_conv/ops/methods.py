@@ -88,6 +88,9 @@ def astype(self: Tensor, dtype: Any, *args: Any, **keywords: Any) -> Tensor:
 
     Its `order` and `subok` change nothing, as how a tensor lies in memory is the library's own affair. Raises
     ArgumentError for a conversion that `casting` forbids.
+
+    >>> Tensor([1.5, 2.5]).astype("int64")
+    Tensor([1, 2])
     """
     names = ("copy",) if args and type(args[0]) is bool else ("order", "casting", "subok", "copy")
     keywords |= dict(zip(names, args, strict=False))
@@ -114,12 +117,20 @@ def _itself(self: Tensor) -> Tensor:
 
 
 def reshape(self: Tensor, *shape: Any, **how: Any) -> Tensor:
-    """The same elements in another shape, given as one tuple or as numbers; `order` and `copy` are NumPy's."""
+    """The same elements in another shape, given as one tuple or as numbers; `order` and `copy` are NumPy's.
+
+    >>> Tensor([1.0, 2.0, 3.0, 4.0]).reshape(2, -1).shape
+    (2, 2)
+    """
     return _as_numpy("reshape", self, _one_tuple(shape), **how) if how else ops.reshape(self, _one_tuple(shape))
 
 
 def transpose(self: Tensor, *axes: Any) -> Tensor:
-    """The axes in another order, given as one tuple or as numbers; reversed if none are given."""
+    """The axes in another order, given as one tuple or as numbers; reversed if none are given.
+
+    >>> Tensor([[[1.0, 2.0]]]).transpose(2, 0, 1).shape
+    (2, 1, 1)
+    """
     return ops.permute_dims(self, _one_tuple(axes) if axes else None)
 
 
@@ -129,7 +140,11 @@ def _transposed(self: Tensor) -> Tensor:
 
 
 def flatten(self: Tensor, order: str = "C") -> Tensor:
-    """All elements on one axis, in the `order` of `numpy.ravel`."""
+    """All elements on one axis, in the `order` of `numpy.ravel`.
+
+    >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).flatten()
+    Tensor([1., 2., 3., 4.])
+    """
     return ops.reshape(self, (-1,)) if type(order) is str and order == "C" else _as_numpy("ravel", self, order)
 
 

@@ -78,7 +78,15 @@ class Plan:
         finalize(self, linecache.cache.pop, file, None)
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
-        """The outputs for other arguments of the same signature."""
+        """The outputs for other arguments of the same signature.
+
+        >>> import tinygrad_conv as tg
+        >>> step = tg.compile(lambda x: tg.exp(x) * 2)
+        >>> for _ in range(2):
+        ...     y = step(np.zeros(3))
+        >>> step.plan.run([np.zeros(3)])
+        [array([2., 2., 2.])]
+        """
         try:
             return self._function(arrays)
         except (ValueError, TypeError, IndexError) as error:
@@ -95,7 +103,15 @@ class Plan:
         return self._layout.nbytes
 
     def summary(self) -> str:
-        """A table: each call with module, result, FLOPs, bytes read and written, where its result lies, its program."""
+        """A table: each call with module, result, FLOPs, bytes read and written, where its result lies, its program.
+
+        >>> import tinygrad_conv as tg
+        >>> step = tg.compile(lambda x: tg.exp(x) * 2)
+        >>> for _ in range(2):
+        ...     y = step(np.zeros(3))
+        >>> "exp" in step.plan.summary()
+        True
+        """
         return telling.table(self)
 
     def __graph__(self, *args: Any, **options: Any) -> Graph:
@@ -106,7 +122,15 @@ class Plan:
 
     @checked
     def memory_of(self, call: Call) -> str:
-        """Where the results of a call lie: in which block of the plan's memory, or in new memory at each run."""
+        """Where the results of a call lie: in which block of the plan's memory, or in new memory at each run.
+
+        >>> import tinygrad_conv as tg
+        >>> step = tg.compile(lambda x: tg.exp(x) * 2)
+        >>> for _ in range(2):
+        ...     y = step(np.zeros(3))
+        >>> step.plan.memory_of(step.plan.calls[-1])
+        'new'
+        """
         return ", ".join(map(self._place, call.outputs))
 
     def _place(self, slot: Slot) -> str:
@@ -115,7 +139,15 @@ class Plan:
 
     @checked
     def runs_in(self, call: Call) -> str:
-        """Which chain or program a call is in; nothing for a line of Python."""
+        """Which chain or program a call is in; nothing for a line of Python.
+
+        >>> import tinygrad_conv as tg
+        >>> step = tg.compile(lambda x: tg.exp(x) * 2)
+        >>> for _ in range(2):
+        ...     y = step(np.zeros(3))
+        >>> all(isinstance(step.plan.runs_in(call), str) for call in step.plan.calls)
+        True
+        """
         return "update" if call in self.updates else self._runs_in.get(call, "")
 
     @cached_property
@@ -131,7 +163,16 @@ class Plan:
 
     @checked
     def seen_as(self, slot: Slot) -> Slot:
-        """The slot that a slot is a view of, if the view was taken once and for all; else the slot itself."""
+        """The slot that a slot is a view of, if the view was taken once and for all; else the slot itself.
+
+        >>> import tinygrad_conv as tg
+        >>> step = tg.compile(lambda x: tg.exp(x) * 2)
+        >>> for _ in range(2):
+        ...     y = step(np.zeros(3))
+        >>> slot = step.plan.outputs[0]
+        >>> step.plan.seen_as(slot) == slot
+        True
+        """
         return self._layout.seen_as(slot)
 
     def _repr_html_(self) -> str:

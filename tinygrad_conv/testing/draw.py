@@ -52,8 +52,27 @@ class Draw:
         Should a check that fails look for simpler choices itself? (With Hypothesis behind it, no.)
 
     >>> draw = Draw.seeded(0)
-    >>> draw.array((2, 3)).shape
-    (2, 3)
+    >>> draw.array((2, 3)).shape, draw.values((4,)).shape, draw.laid_out(np.ones(3)).tolist()
+    ((2, 3), (4,), [1.0, 1.0, 1.0])
+    >>> draw.integer(1, 1), draw.boolean() in (False, True), draw.choice(["a"]), draw.axis(1) in (-1, 0)
+    (1, True, 'a', True)
+    >>> shape = draw.shape(min_ndim=2, max_ndim=2, min_side=2)
+    >>> np.broadcast_shapes(draw.broadcastable(shape), shape) == shape, np.empty(shape)[draw.index(shape)].size >= 0
+    (True, True)
+    >>> draw.well_conditioned(2).shape, draw.turned([np.ones(2)])[0].dtype, draw.pool_config(2)["kernel"] > (0, 0)
+    ((2, 2), dtype('complex128'), True)
+
+    The others give whole samples, each as (inputs, keywords):
+
+    >>> samples = [
+    ...     draw.plain_sample(), draw.elementwise_sample([(0, 1), (-1, 1)]), draw.axis_sample(),
+    ...     draw.reduction_sample(), draw.reshape_sample(), draw.permutation_sample(), draw.broadcast_sample(),
+    ...     draw.sum_to_sample(), draw.concat_sample(), draw.pad_sample(), draw.index_sample(), draw.scatter_sample(),
+    ...     draw.set_sample(), draw.matrix_sample(), draw.square_sample(), draw.solve_sample(), draw.matmul_sample(),
+    ...     draw.contract_sample(), draw.standardize_sample(),
+    ... ]
+    >>> all(isinstance(inputs, tuple) and isinstance(keywords, dict) for inputs, keywords in samples)
+    True
     """
 
     def __init__(

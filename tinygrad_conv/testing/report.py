@@ -78,7 +78,11 @@ class Report:
     test: str = ""
 
     def rows(self) -> list[tuple[str, str]]:
-        """What there is to say, as (title, text)."""
+        """What there is to say, as (title, text).
+
+        >>> Report("f", "vjp", "the gradient is wrong", pattern="a sign").rows()
+        [('suspect', 'a sign')]
+        """
         rows = []
         if self.index is not None:
             by = f"{self.argument}{_at(self.index)}"
@@ -154,7 +158,11 @@ class GradientError(CheckError):
         return self._report
 
     def with_test(self, test: Callable[[], str]) -> GradientError:
-        """The same error, with the code of a test that fails alone in its report."""
+        """The same error, with the code of a test that fails alone in its report.
+
+        >>> GradientError(Report("f", "vjp", "wrong")).with_test(lambda: "assert False").report.test
+        'assert False'
+        """
         error = GradientError(lambda: replace(self.report, test=test()))
         error.kind = self.kind
         return error

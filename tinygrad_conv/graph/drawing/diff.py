@@ -77,7 +77,15 @@ class Diff(Comparison):
         return Drawing(_united(self.b, [*kept, *old], outer_first))
 
     def render(self, path: str | os.PathLike[str]) -> Path:
-        """Write the picture: see `Drawing.render`."""
+        """Write the picture: see `Drawing.render`.
+
+        >>> import tempfile
+        >>> import tinygrad_conv as tg
+        >>> changes = tg.graph.diff(tg.graph.snapshot(tg.exp, 1.0), tg.graph.snapshot(tg.sin, 1.0))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     changes.render(f"{folder}/changes.svg").name
+        'changes.svg'
+        """
         return self.drawing.render(path)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:

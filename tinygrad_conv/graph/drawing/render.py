@@ -243,6 +243,12 @@ class Drawing:
             A .png, and no layout program is installed. Other pictures the library then lays out itself, which they say.
         GraphError
             The graph is too large for a picture.
+
+        >>> import tempfile
+        >>> import tinygrad_conv as tg
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     tg.draw(tg.exp, 1.0).render(f"{folder}/graph.svg").name
+        'graph.svg'
         """
         path = Path(name_of(path, "render"))
         suffix = path.suffix.lower().removeprefix(".")
@@ -285,6 +291,11 @@ class Drawing:
         """The page that `render` writes as .html, inside a notebook's own page; it asks for nothing from the network.
 
         Raises what `render` does.
+
+        >>> import tinygrad_conv as tg
+        >>> page = tg.draw(tg.exp, 1.0).interactive()
+        >>> "<iframe" in page._repr_html_()
+        True
         """
         return Inline(self._page(), height)
 

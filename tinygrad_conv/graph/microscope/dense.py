@@ -178,7 +178,13 @@ class DenseView:
         return {"dense": prod(self.shape), "locally connected": self.nnz, "convolution": self.kernel.size}
 
     def toarray(self) -> ndarray[Any, Any]:
-        """The matrix with all its zeros."""
+        """The matrix with all its zeros.
+
+        >>> import numpy as np
+        >>> view = as_dense(np.ones((2, 1, 1)), (4, 1))
+        >>> view.toarray().shape
+        (3, 4)
+        """
         matrix = np.zeros(self.shape, self.values.dtype)
         np.add.at(matrix, (self.rows, self.columns), self.values)
         return matrix
@@ -210,6 +216,13 @@ class DenseView:
         """Write the picture: .svg, .pdf or .html.
 
         Raises ArgumentError for another suffix, or a path that cannot be written.
+
+        >>> import tempfile
+        >>> import numpy as np
+        >>> view = as_dense(np.ones((2, 1, 1)), (4, 1))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     view.render(f"{folder}/matrix.svg").name
+        'matrix.svg'
         """
         suffix = Path(path).suffix.lower()
         if suffix == ".svg":

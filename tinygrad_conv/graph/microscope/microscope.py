@@ -180,11 +180,24 @@ class Microscope(Scope):
         Of three spatial axes it shows depth `z` of the output, and the slices of the input that this reads side by side
         with their channels. Raises DataError for a path that cannot be written, IndexingError for an n or z that
         is not there.
+
+        >>> import tempfile
+        >>> import tinygrad_conv as tg
+        >>> scope = tg.microscope(lambda x: tg.max_pool1d(x, 2), np.array([[[1.0], [3.0]]]))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     scope.render(f"{folder}/pool.html").name
+        'pool.html'
         """
         return write(path, self._page("render", n, z), "render")
 
     def interactive(self, n: int = 0, z: int = 0, height: Size = 600) -> Inline:
-        """The page that `render` writes, inside a notebook's own page. Raises IndexingError as `render` does."""
+        """The page that `render` writes, inside a notebook's own page. Raises IndexingError as `render` does.
+
+        >>> import tinygrad_conv as tg
+        >>> scope = tg.microscope(lambda x: tg.max_pool1d(x, 2), np.array([[[1.0], [3.0]]]))
+        >>> "<iframe" in scope.interactive()._repr_html_()
+        True
+        """
         return Inline(self._page("interactive", n, z), height)
 
     def _page(self, what: str, n: int, z: int) -> str:

@@ -90,7 +90,14 @@ class Optimizer(Checked):
         return 0 if self.inner is None else self.inner.steps
 
     def bind(self, params: Sequence[Tensor]) -> None:
-        """Take these parameters, unless they are those it has."""
+        """Take these parameters, unless they are those it has.
+
+        >>> import tinygrad_conv as tg
+        >>> w, optimizer = tg.nn.Parameter([1.0]), SGD(learning_rate=0.5)
+        >>> optimizer.bind([w])
+        >>> optimizer.iterations
+        0
+        """
         if self.inner is None or [id(p) for p in self.inner.params] != [id(p) for p in params]:
             self.inner = self._make(params, lr=self._learning_rate, **self._options)
 
@@ -99,12 +106,30 @@ class Optimizer(Checked):
         return named | {"inner"} | ({"_learning_rate"} if named & {"lr", "learning_rate"} else set())
 
     def zero_grad(self) -> None:
-        """Forget the accumulated gradients."""
+        """Forget the accumulated gradients.
+
+        >>> import tinygrad_conv as tg
+        >>> w, optimizer = tg.nn.Parameter([1.0]), SGD(learning_rate=0.5)
+        >>> optimizer.bind([w])
+        >>> w.sum().backward()
+        >>> optimizer.zero_grad()
+        >>> w.grad is None
+        True
+        """
         if self.inner is not None:
             self.inner.zero_grad()
 
     def step(self) -> None:
-        """Clip, decay, and move the parameters."""
+        """Clip, decay, and move the parameters.
+
+        >>> import tinygrad_conv as tg
+        >>> w, optimizer = tg.nn.Parameter([1.0]), SGD(learning_rate=0.5)
+        >>> optimizer.bind([w])
+        >>> w.sum().backward()
+        >>> optimizer.step()
+        >>> w
+        Tensor([0.5], requires_grad=True)
+        """
         if self.inner is None:
             raise ArgumentError(f"{type(self).__name__}: it has no parameters yet: compile a model with it and fit")
         self._clip_and_decay(self.inner)
@@ -126,7 +151,14 @@ class Optimizer(Checked):
                     param._array = param._array * keep
 
     def apply_gradients(self, *args: Any, **options: Any) -> NoReturn:
-        """Refused: loops of one's own are written with `optim`."""
+        """Refused: loops of one's own are written with `optim`.
+
+        >>> try:
+        ...     SGD().apply_gradients([])
+        ... except ArgumentError as error:
+        ...     print(str(error)[:39])
+        SGD: gradients are not handed over here
+        """
         raise missing(
             f"{type(self).__name__}: gradients are not handed over here: in a loop of your own use an optimizer of "
             "tg.optim, such as tg.optim.Adam(model.trainable_variables): zero_grad(), loss.backward(), step()"
