@@ -52,6 +52,28 @@ def test_every_public_name_has_an_example_that_runs(docs):
     assert not without
 
 
+def test_every_method_has_an_example(docs):
+    """In its docstring, or in that of the class which has it first: an example there calls it, or defines it."""
+    text = "\n".join(docs("make_api").pages().values())
+    methods, without = 0, []
+    for name in re.findall(r"^\.\. autoclass:: (\S+)$", text, re.M):
+        room, _, own = name.rpartition(".")
+        cls = getattr(importlib.import_module(room), own)
+        shown = "".join(example.source for example in doctest.DocTestParser().get_examples(cls.__doc__ or ""))
+        for method, value in vars(cls).items():
+            function = value.__func__ if isinstance(value, classmethod | staticmethod) else value
+            is_method = inspect.isroutine(function) and not isinstance(function, functools.cached_property)
+            if not is_method or method.startswith("_") or function.__name__.startswith("_"):
+                continue
+            if any(method in vars(base) for base in cls.__mro__[1:]):
+                continue  # explained there
+            methods += 1
+            if ">>>" not in (function.__doc__ or "") and not re.search(rf"(\.|def ){method}\(", shown):
+                without.append(f"{name}.{method}")
+    assert methods > 250
+    assert not without
+
+
 def test_a_name_is_explained_once(docs):
     text = "\n".join(docs("make_api").pages().values())
     written = re.findall(r"^\.\. auto(?:class|function):: (\S+)$", text, re.M)

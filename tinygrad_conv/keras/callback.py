@@ -21,8 +21,8 @@ class Callback(Checked):
     `fit`, `evaluate` and `predict` call the methods, each at the event it is named after: ``on_train_begin`` and
     ``on_train_end`` (`fit`), ``on_test_...``, ``on_predict_...``, and within them ``..._batch_begin`` and
     ``..._batch_end``; ``on_batch_begin`` and ``on_batch_end`` are older names of those of training. Before a run the
-    callback is told `set_model` and `set_params`. `logs` hold the loss and the metrics so far. ``model.stop_training = True`` ends `fit`, ``stop_evaluating`` and
-    ``stop_predicting`` the others.
+    callback is told `set_model` and `set_params`. `logs` hold the loss and the metrics so far.
+    ``model.stop_training = True`` ends `fit`, ``stop_evaluating`` and ``stop_predicting`` the others.
 
     Attributes
     ----------
@@ -97,9 +97,17 @@ class Callback(Checked):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> Any: ...
 
-    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> Any: ...
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> Any:
+        """An older name of `on_train_batch_begin`, which calls it.
 
-    def on_batch_end(self, batch: int, logs: Logs | None = None) -> Any: ...
+        >>> Callback().on_batch_begin(0)
+        """
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> Any:
+        """An older name of `on_train_batch_end`, which calls it.
+
+        >>> Callback().on_batch_end(0)
+        """
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> Any:
         self.on_batch_begin(batch, logs)
