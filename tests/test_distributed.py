@@ -664,7 +664,7 @@ if tg.distributed.rank() == 0:
 
 
 @pytest.mark.mpi
-@pytest.mark.parametrize("kind", ["front"])
+@pytest.mark.parametrize("kind", ["front", "stock"])
 def test_a_fit_that_is_killed_goes_on_inside_its_epoch(program, tmp_path, kind):
     if kind == "stock" and find_spec("keras") is None:
         pytest.skip("pip install 'tinygrad-conv[keras]'")

@@ -1,5 +1,6 @@
 """Stock Keras on this engine, which is imported before Keras: these tests have a process of their own, `-m keras`."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -565,3 +566,78 @@ def test_a_model_in_a_model_has_its_path(keras):
     outer = keras.Sequential([keras.Input((3,)), inner, keras.layers.Dense(1, name="two")], name="outer")
     graph = snapshot(lambda x: outer(x).sum(), np.ones((1, 3), np.float32))
     assert {node.module for node in graph.nodes if node.kind == "operation"} == {"inner.one", "two", ""}
+
+
+class _EndedError(Exception):
+    """As if the process had been killed."""
+
+
+@pytest.mark.parametrize("how", ["arrays", "some steps", "sequence", "generator"])
+@pytest.mark.parametrize("every", [2, "epoch"])
+def test_a_fit_goes_on_inside_its_epoch(keras, how, every, tmp_path):
+    """To the bit, however it is fed and wherever it ends; each time its random numbers begin elsewhere."""
+
+    class Rows(keras.utils.PyDataset):
+        def __init__(self):
+            super().__init__()
+            self.turn = 0
+
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, index):
+            own = slice(5 * ((index + self.turn) % 4), None)
+            return x[own][:5], y[own][:5]
+
+        def on_epoch_end(self):
+            self.turn += 1
+
+    def endless():
+        for k in itertools.count():
+            yield x[k % 9 : k % 9 + 5], y[k % 9 : k % 9 + 5]
+
+    def fit(folder, seed, ends=0):
+        keras.utils.set_random_seed(seed)
+        inner = [keras.layers.Dropout(0.3), keras.layers.BatchNormalization(), keras.layers.Dense(3, "softmax")]
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(5, "relu"), *inner])
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        seen = itertools.count(1)
+
+        def end(batch, logs):
+            if next(seen) == ends:
+                raise _EndedError
+
+        ending = keras.callbacks.LambdaCallback(on_train_batch_end=end)
+        given = {
+            "arrays": {"x": x, "y": y, "batch_size": 6}, "sequence": {"x": Rows(), "shuffle": False},
+            "some steps": {"x": x, "y": y, "batch_size": 5, "steps_per_epoch": 2},
+            "generator": {"x": endless(), "steps_per_epoch": 3, "shuffle": False},
+        }[how]  # fmt: skip
+        calls = [keras.callbacks.BackupAndRestore(folder, every), ending]
+        history = model.fit(**given, epochs=4, verbose=0, callbacks=calls).history
+        return [w.tobytes() for w in model.get_weights()], {name: values[-1] for name, values in history.items()}
+
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(20, 4)).astype("f"), rng.integers(0, 3, 20)
+    expected = fit(tmp_path / "whole", 0)
+    assert not (tmp_path / "whole").exists()
+    folder = tmp_path / "ended"
+    for seed, ends in enumerate((5, 3, 0)):
+        try:
+            found = fit(folder, seed, ends)
+        except _EndedError:
+            assert [path.name for path in folder.iterdir()] == ["backup.npz"]
+    assert found == expected
+    with pytest.raises(_EndedError):
+        fit(folder, 0, 5)
+    path = folder / "backup.npz"
+    with np.load(path) as arrays:
+        kept = dict(arrays)
+    text = str(kept["place"])
+    for place in (text.replace(text[1], "-1", 1), text[:-1], "[]", text.replace("MT19937", "MT"), "[1, 1, 1, 1, 1]"):
+        np.savez(path, **{**kept, "place": place})
+        with pytest.raises(tg.errors.DataError, match=r"backup\.npz: expected a backup of this training"):
+            fit(folder, 0)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(tg.errors.DataError, match="delete it to begin anew"):
+        fit(folder, 0)

@@ -14,7 +14,7 @@ from ..distributed.world import world
 
 __all__ = ["average_variables", "leave_to_first", "share_legacy_randomness", "share_variables"]
 
-_WRITERS = (every.BackupAndRestore, every.CSVLogger, every.ModelCheckpoint, every.TensorBoard)
+_WRITERS = (every.CSVLogger, every.ModelCheckpoint, every.TensorBoard)
 
 
 def share_legacy_randomness() -> None:

@@ -23,7 +23,8 @@ from keras.src.utils.python_utils import pythonify_logs
 from ..distributed.joining import mean_over_ranks, own_rows, rows_of_all
 from ..distributed.world import world
 from ..engine.backward import gradients
-from ..engine.modes import no_grad
+from ..engine.modes import mode, no_grad
+from .backup import Progress
 from .ranks import average_variables, leave_to_first, share_legacy_randomness, share_variables
 from .stepping import CompiledStep
 
@@ -151,18 +152,22 @@ class NumpyTrainer(Stock):  # type: ignore[misc]
             )  # fmt: skip
         self.stop_training = False
         self.make_train_function(force=before != self._together)
-        callbacks.on_train_begin()
+        progress = Progress(batches, callbacks.callbacks, initial_epoch, self._together)
+        callbacks.on_train_begin()  # which may go on where a backup is
         epoch_logs: dict[str, Any] = {}
-        for epoch in range(self._initial_epoch or initial_epoch, epochs):
-            self.reset_metrics()
+        for epoch in range(self._initial_epoch or progress.epoch, epochs):
+            if not progress.batch:
+                self.reset_metrics()
             callbacks.on_epoch_begin(epoch)
-            logs: Any = {}
-            for begin, end, data in batches:
+            logs: Any = self.get_metrics_result() if progress.batch else {}
+            for begin, end, data in progress.rest():
                 callbacks.on_train_batch_begin(begin)
-                logs = self.train_function(data)
+                with mode(as_written=progress.is_kept):  # replays are rounded differently at times
+                    logs = self.train_function(data)
                 callbacks.on_train_batch_end(end, logs)
                 if self.stop_training:
                     break
+            progress.end()
             if self._together:
                 average_variables(self.non_trainable_variables)
             epoch_logs = dict(pythonify_logs(self._get_metrics_result_or_logs(logs)))
