@@ -81,6 +81,81 @@ def test_the_same_nodes(tab, tmp_path, name, level, backward):
     assert tab.complaints == []
 
 
+class Cell(tg.nn.Module):
+    def __init__(self, rng):
+        self.wx, self.wh, self.kind = tg.nn.Dense(3), tg.nn.Dense(3), int(rng.integers(3))
+        self.gate = tg.nn.Sequential([tg.nn.Dense(3), tg.tanh]) if rng.random() < 0.5 else None
+
+    def forward(self, x, h):
+        a = self.wx(x) + self.wh(h)
+        a = a if self.gate is None else a * tg.sigmoid(self.gate(a))
+        return (tg.tanh(a), tg.relu(a) * 0.5, tg.tanh(a + h))[self.kind]
+
+
+class Skip(tg.nn.Module):
+    def __init__(self, rng):
+        self.a, self.b = tg.nn.Dense(3, activation="relu"), tg.nn.Dense(3)
+        self.norm = tg.nn.LayerNorm() if rng.random() < 0.3 else None
+
+    def forward(self, x):
+        y = self.b(self.a(x))
+        return tg.relu(x + (y if self.norm is None else self.norm(y)))
+
+
+class Branches(tg.nn.Module):
+    def __init__(self, rng):
+        kinds = (None, "relu", "tanh")
+        self.branches = [tg.nn.Dense(3, activation=kinds[rng.integers(3)]) for _ in range(rng.integers(2, 18))]
+        self.out = tg.nn.Dense(3)
+
+    def forward(self, x):
+        return self.out(tg.concat([branch(x) for branch in self.branches], axis=-1))
+
+
+class Drawn(tg.nn.Module):
+    """Up to three parts, each a cell in a loop, a block that is called again, blocks one after another, or branches."""
+
+    def __init__(self, seed):
+        rng, self.parts, self.times = np.random.default_rng(seed), [], []
+        for kind in rng.integers(5, size=rng.integers(1, 4)):
+            blocks = tg.nn.Sequential([Skip(rng) for _ in range(rng.integers(2, 6))])
+            self.parts.append((Cell(rng), Skip(rng), tg.nn.Dense(3, activation="relu"), Branches(rng), blocks)[kind])
+            self.times.append(int(rng.integers(1, 9 - kind)) if kind < 3 else 1)
+
+    def forward(self, x):
+        for part, times in zip(self.parts, self.times, strict=True):
+            h = tg.zeros((2, 3))
+            for _ in range(times):
+                x, h = (x, part(x, h)) if isinstance(part, Cell) else (part(x), h)
+            x = h if isinstance(part, Cell) else x
+        return x
+
+
+ARROWS = """connect()[1].map((e) =>
+  [e.from, e.to].map((t) => t.box ? t.path.replaceAll('#', '_') : t.name).concat([Boolean(e.run)]))"""
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_same_boxes_and_arrows(tab, tmp_path, seed):
+    """On the page as in the picture, for cells with modules inside, shared modules, residual blocks and branches."""
+    rng = np.random.default_rng(seed)
+    level, color = rng.choice(["ops", "modules"]), rng.choice(["kind", "cost", "bytes", "gradients"])
+    show = ("shape", "gradients") if rng.random() < 0.2 else ("shape",)
+    options = {"level": str(level), "color": str(color), "show": show, "backward": bool(rng.random() < 0.4)}
+    drawing = draw(Drawn(seed), rng.normal(size=(2, 3)).astype("float32"), fold=bool(rng.random() < 0.8), **options)
+    nodes = drawing.shown.nodes
+    if len(nodes) > 200 or any("drawn as one node each" in note for note in drawing.shown.notes):
+        return  # a page opens what fits, from the outside in
+    tab.open(drawing.render(tmp_path / "net.html"))
+    shown = tab.run("things.filter((t) => !t.box || !t.open).map((t) => t.box ? t.path.replaceAll('#', '_') : t.name)")
+    assert sorted(shown) == sorted(node.name for node in nodes)
+    arrows = {tuple(arrow) for arrow in tab.run(ARROWS)}
+    round_ = {(before, node.name, True) for node in nodes for before in node.again}
+    assert arrows == round_ | {(*edge, False) for edge in drawing.shown.edges}
+    assert tab.complaints == []
+
+
 @pytest.mark.parametrize("color", ["cost", "bytes", "gradients"])
 def test_the_same_colours(tab, tmp_path, color):
     drawing = drawn("layers", color=color)

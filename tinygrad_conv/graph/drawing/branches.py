@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ...digits import short
@@ -11,7 +11,7 @@ from ..describing import written
 from ..value import Graph, GraphNode
 from .groups import around_all, noted, shares, sums_of, with_nodes
 
-__all__ = ["by_kind"]
+__all__ = ["by_kind", "kinds"]
 
 MANY = 12  # branches that are drawn as they are, and kinds of more
 
@@ -27,30 +27,13 @@ def by_kind(graph: Graph) -> Graph:
     >>> [(node.label, dict(node.params).get("told", "")) for node in by_kind(snapshot(f, np.ones(1))).nodes[1:]]
     [('* → exp ×10', '0 … 27'), ('sin ×20', ''), ('concat', ''), ('output', '')]
     """
-    users: dict[str, set[str]] = {node.name: set() for node in graph.nodes}
-    for node in graph.nodes:
-        for name in (*node.inputs, *node.again):
-            users[name].add(node.name)
     whole: dict[str, GraphNode] = {}  # what stands for a node, by its name
-    last: dict[str, str] = {}  # what stands for others -> the node in whose place it comes
-    folded = graph
-    for node in graph.nodes:
-        if node.order or len(set(node.inputs)) <= MANY:
-            continue
-        branches = [found for name in dict.fromkeys(node.inputs) if (found := _branch(graph, users, name, node.name))]
-        if len(branches) <= MANY:
-            continue
-        kinds: dict[tuple[str, ...], list[list[GraphNode]]] = {}
-        for branch in branches:
-            kinds.setdefault(_kind(branch), []).append(branch)
-        most = sorted(kinds, key=lambda kind: -len(kinds[kind]))
-        if len(most) > MANY:
-            kinds[("others",)] = [branch for kind in most[MANY - 1 :] for branch in kinds.pop(kind)]
-        for k, (kind, alike) in enumerate(kinds.items(), 1):
-            one = _as_one(graph, f"{node.name}.kind_{k}", kind, alike)
-            whole |= {part.name: one for branch in alike for part in branch}
-            last[alike[-1][-1].name] = one.name
-        folded = noted(folded, f"{len(branches):,} branches of {node.name} drawn as {len(kinds)}, by kind")
+    folded, last = graph, set()  # the nodes in whose places these come
+    for sink, found in kinds(graph):
+        whole |= {part.name: one for one, alike in found for branch in alike for part in branch}
+        last |= {alike[-1][-1].name for _, alike in found}
+        branches = sum(len(alike) for _, alike in found)
+        folded = noted(folded, f"{branches:,} branches of {sink} drawn as {len(found)}, by kind")
     if not whole:
         return graph
 
@@ -60,6 +43,28 @@ def by_kind(graph: Graph) -> Graph:
 
     kept = (whole.get(node.name, node) for node in graph.nodes if node.name not in whole or node.name in last)
     return with_nodes(folded, map(renamed, kept))
+
+
+def kinds(graph: Graph) -> Iterator[tuple[str, list[tuple[GraphNode, list[list[GraphNode]]]]]]:
+    """For each operation in which many branches end, what stands for each kind of them, and these branches."""
+    users: dict[str, set[str]] = {node.name: set() for node in graph.nodes}
+    for node in graph.nodes:
+        for name in (*node.inputs, *node.again):
+            users[name].add(node.name)
+    for node in graph.nodes:
+        if node.order or len(set(node.inputs)) <= MANY:
+            continue
+        branches = [it for name in dict.fromkeys(node.inputs) if (it := _branch(graph, users, name, node.name))]
+        if len(branches) <= MANY:
+            continue
+        found: dict[tuple[str, ...], list[list[GraphNode]]] = {}
+        for branch in branches:
+            found.setdefault(_kind(branch), []).append(branch)
+        most = sorted(found, key=lambda kind: -len(found[kind]))
+        if len(most) > MANY:
+            found[("others",)] = [branch for kind in most[MANY - 1 :] for branch in found.pop(kind)]
+        ones = (_as_one(graph, f"{node.name}.kind_{k}", *them) for k, them in enumerate(found.items(), 1))
+        yield node.name, list(zip(ones, found.values(), strict=True))
 
 
 def _branch(graph: Graph, users: Mapping[str, set[str]], end: str, sink: str) -> list[GraphNode]:

@@ -345,9 +345,9 @@ def _numbered(graph: Graph) -> Iterator[tuple[str, str, str]]:
     """Edges, with the number of the operand where it matters which is which."""
     known = primitives()
     for node in graph.nodes:
-        ordered = len(node.inputs) == 2 and node.primitive in known and known[node.primitive].ordered
-        for k, before in enumerate(node.inputs, 1):
-            yield before, node.name, str(k) if ordered else ""
+        ordered = len(node.inputs) > 1 and node.primitive in known and known[node.primitive].ordered
+        for k, before in enumerate(node.inputs, 1):  # of more than two, the rest is what other equal blocks read
+            yield before, node.name, str(k) if ordered and k <= 2 else ""
 
 
 # ------------------------------------------------------------------------------------------

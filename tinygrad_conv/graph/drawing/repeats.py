@@ -127,7 +127,20 @@ def _look(node: GraphNode, with_gradients: bool) -> Any:
     state = (node.gradients.state if node.gradients is not None else "none") if with_gradients else ""
     module = node.module if "*" in node.module else re.sub(r"\d+", "#", node.module)  # * is a block folded before
     params = tuple((name, re.sub(r"\d+", "#", text) if _counts(node, name) else text) for name, text in node.params)
-    return node.kind, label, node.primitive, params, node.shape, node.dtype, module, node.order, state, node.mark
+    inside = (node.count, node.flops) if node.kind == "module" else ()  # one class may do this and that
+    return (
+        node.kind,
+        label,
+        node.primitive,
+        params,
+        node.shape,
+        node.dtype,
+        module,
+        node.order,
+        state,
+        node.mark,
+        inside,
+    )
 
 
 def _counts(node: GraphNode, name: str) -> bool:
@@ -209,6 +222,7 @@ def _folded(graph: Graph, runs: Sequence[_Run], number: int) -> Graph:
     first_of: dict[str, str] = {}
     last_of: dict[str, GraphNode] = {}
     again: dict[str, tuple[str, ...]] = {}
+    others: dict[str, list[str]] = {}  # node of a first block -> what those of later blocks read from outside
     places = {node.name: place for place, node in enumerate(nodes)}
     homes: dict[str, str] = {}  # node of a first block -> the module it is now in
     dropped: set[str] = set()
@@ -216,7 +230,9 @@ def _folded(graph: Graph, runs: Sequence[_Run], number: int) -> Graph:
     for k, run in enumerate(runs):
         block = nodes[run.start : run.start + run.length]
         for place in range(run.start + run.length, run.end):
-            first_of[nodes[place].name] = block[(place - run.start) % run.length].name
+            first = first_of[nodes[place].name] = block[(place - run.start) % run.length].name
+            outside = (name for name in nodes[place].inputs if not run.start <= places[name] < run.end)
+            others.setdefault(first, []).extend(outside)
             dropped.add(nodes[place].name)
         last_of.update((node.name, nodes[run.end - run.length + k]) for k, node in enumerate(block))
         own = range(run.start, run.start + run.length)
@@ -253,6 +269,8 @@ def _folded(graph: Graph, runs: Sequence[_Run], number: int) -> Graph:
         if len(inputs) > _ARITY and len(set(inputs)) < len(inputs):  # what equal branches end in
             node = replace(node, params=(*node.params, *_times_each(inputs)), changed=(*node.changed, "reads"))
             inputs = tuple(dict.fromkeys(inputs))
+        more = dict.fromkeys(first_of.get(name, name) for name in others.get(node.name, ()))
+        inputs += tuple(name for name in more if name not in inputs)
         home = homes.get(node.name, node.module)
         round_ = tuple(dict.fromkeys(first_of.get(name, name) for name in node.again))
         same = inputs == node.inputs and home == node.module and round_ == node.again

@@ -7,12 +7,13 @@ a box that shows its first block for all (``x 24``), or all of them when asked.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil, isqrt
 
+from ..drawing.branches import by_kind, kinds
 from ..drawing.groups import around_all, as_modules, is_inside, one_per_call, one_per_node
-from ..drawing.repeats import blocks
+from ..drawing.repeats import blocks, fold_repeats
 from ..value import Graph, GraphNode
 
 __all__ = ["Box", "boxes"]
@@ -26,10 +27,15 @@ class Box:
 
     Attributes
     ----------
-    kind : "module", "repeat" (a run of equal blocks), "block" (one of them) or "part" (some children that follow)
+    kind : "module", "repeat" (a run of equal blocks), "block" (one of them), "group" (branches of one kind) or "part"
+        (some children that follow)
+    whole : bool
+        Is it one node in a picture, unless somebody opens it?
     what : str
         A module's class; the line that a part comes from.
     blocks : for a repeat, the names of each block's nodes, in an order that is the same for all of them
+    more : for a repeat, what else is in later blocks, and the node of which it is a part there: parameters, which the
+        first call of a module has
     round : bool
         For a repeat: does one block give something to the next?
     """
@@ -40,13 +46,17 @@ class Box:
     within: str = ""
     what: str = ""
     blocks: list[list[str]] = field(default_factory=list)
+    more: dict[str, str] = field(default_factory=dict)
     round: bool = False
+    whole: bool = False
 
 
-def boxes(graph: Graph, fold: bool = True, modules: bool = False) -> tuple[Graph, list[Box], dict[str, str]]:
+def boxes(
+    graph: Graph, fold: bool = True, modules: bool = False, gradients: bool = True
+) -> tuple[Graph, list[Box], dict[str, str]]:  # fmt: skip
     """The graph with a module for each call of a module, its boxes, outer ones first, and for each node its box.
 
-    With `modules`, innermost modules and runs of equal blocks are those of a picture with level "modules".
+    Boxes are those of a picture: with `modules` one of level "modules", with `gradients` one that shows them.
 
     >>> import tinygrad_conv as tg
     >>> from tinygrad_conv.graph import snapshot
@@ -59,12 +69,23 @@ def boxes(graph: Graph, fold: bool = True, modules: bool = False) -> tuple[Graph
     (['iterations', 'iterations 1 to 17', 'iterations 18 to 34'], '*1#290to')
     """
     graph, stands_for = one_per_node(graph) if modules else (one_per_call(graph), {})
-    runs = list(blocks(as_modules(graph) if modules else graph)) if fold else []
+    drawn = as_modules(graph) if modules else graph
     tree = _Tree(graph)
-    for number, run in enumerate(reversed(runs), 1):
-        whole = [[name for own in block for name in stands_for.get(own, [own])] for block in run]
-        if len({tuple(graph[name].label for name in block) for block in whole}) == 1 or not modules:
-            tree.add(number, whole)
+    for node in drawn.nodes:
+        if node.kind == "module":
+            tree.found[graph[stands_for[node.name][0]].module].whole = True
+
+    def members(block: Iterable[str]) -> list[str]:
+        return [name for own in block for name in stands_for.get(own, [own])]
+
+    if fold:
+        drawn = drawn if gradients else replace(drawn, known=tuple(it for it in drawn.known if it != "gradients"))
+        if by_kind(drawn) is not drawn and by_kind(folded := fold_repeats(drawn)) is not folded:  # as `fold` does
+            for one, alike in (it for _, found in kinds(drawn) for it in found):
+                tree.add_group(one, members(node.name for branch in alike for node in branch))
+            drawn = by_kind(drawn)
+        for number, run in enumerate(reversed(list(blocks(drawn))), 1):
+            tree.add(number, [members(block) for block in run])
     return graph, *tree.finished()
 
 
@@ -85,21 +106,33 @@ class _Tree:
                 name = module.label or path.removeprefix(f"{outer}." if outer else "")
                 self.found.setdefault(path, Box(path, "module", name, what=module.kind))
 
+    def add_group(self, one: GraphNode, names: Sequence[str]) -> None:
+        """A box for branches of one kind."""
+        self.found[one.name] = Box(one.name, "group", one.label, whole=True)
+        for name in names:
+            chain = self.around[name]
+            depth = sum(is_inside(one.module, place) or not place for _, place in chain)
+            self.around[name] = [*chain[:depth], (one.name, one.module), *chain[depth:]]
+
     def add(self, number: int, run: Sequence[Sequence[str]]) -> None:
         """A box for a run of equal blocks, and one for each block; outer runs come first."""
         home = {name: k for k, block in enumerate(run) for name in block}
+        equal = [list(block) for block in run]
+        more: dict[str, str] = {}
+        if len({len(block) for block in run}) > 1:  # the first call has the parameters that all calls share
+            equal = [[name for name in block if self.graph[name].kind != "parameter"] for block in run]
+            users = {before: name for block in equal[:0:-1] for name in block for before in self.graph[name].inputs}
+            more = {name: users[name] for name, k in home.items() if k and self.graph[name].kind == "parameter"}
         round_ = any(
-            home.get(before, k) == k - 1 for name, k in home.items() for before in self.graph[name].inputs
+            home.get(before, k) == k - 1 and self.graph[before].kind != "parameter"
+            for name, k in home.items() for before in self.graph[name].inputs
         )  # fmt: skip
         module = around_all([self.graph[name].module for name in home])
         what, path = "iteration" if round_ else "block", f"*{number}"
         units = [self._unit(block, module) for block in run]
         whole = all(units)
-        if whole:
-            first, last = (self.found[unit].name for unit in (units[0], units[-1]))
-            self.found[path] = Box(path, "repeat", f"{first} to {last}", blocks=list(map(list, run)), round=round_)
-        else:
-            self.found[path] = Box(path, "repeat", f"{what}s", blocks=list(map(list, run)), round=round_)
+        name = f"{self.found[units[0]].name} to {self.found[units[-1]].name}" if whole else f"{what}s"
+        self.found[path] = Box(path, "repeat", name, blocks=equal, more=more, round=round_)
         held = [Counter(p for name in block for p in _prefixes(self.graph[name].module)) for block in run]
         per = ceil(len(run) / ceil(len(run) / isqrt(len(run)))) if len(run) > MOST else len(run)
         for name, k in home.items():

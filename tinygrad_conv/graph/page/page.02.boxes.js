@@ -29,6 +29,7 @@ for (const box of boxes.values())
     box.folded = true;
     box.places = new Map();  // node -> which block, and which of its nodes
     box.blocks.forEach((block, n) => block.forEach((k, place) => box.places.set(k, [n, place])));
+    for (const [k, user] of box.more || []) box.places.set(k, box.places.get(user));
     const claim = (inner) => { for (const child of inner.children) if (child.kind === "block" || child.kind === "part") { child.of = box; claim(child); } };
     claim(box);
   }
@@ -54,16 +55,15 @@ function kids(box) {
   return first.of === box ? first.children : [first];
 }
 { // Open what fits, from the outside in.
-  const inner = (box) => box.kind === "module" && !box.children.some((child) => child.box);
   let all = root.children.length;
   const queue = [...root.children];
   while (queue.length) {
     const box = queue.shift();
     if (!box.box) continue;
-    const children = kids(box), whole = data.level === "modules" && inner(box);
-    if (whole || all + children.length > MOST) continue;
+    const children = kids(box);
+    if (box.whole || all + children.length - 1 > MOST) continue;
     box.open = true;
-    all += children.length;
+    all += children.length - 1;
     queue.push(...children);
   }
 }

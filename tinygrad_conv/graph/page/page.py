@@ -70,7 +70,7 @@ def html(
     facts += [counted(n, unit) for n, unit in ((graph.n_params, "parameter"), (graph.flops, "FLOP")) if n]
     if show is None:
         show = (*DEFAULT_SHOW, *(name for name in ("values", "gradients") if name in graph.known))
-    data = _data(graph, fold, level == "modules")
+    data = _data(graph, fold, level == "modules", color == "gradients" or "gradients" in show)
     data |= {"show": [show] if isinstance(show, str) else sorted(show), "color": color, "level": level, "theme": theme}
     if any("window" in node or node.get("op") == "_matmul" for node in data["nodes"]) and data["numbers"]:
         data["microscope"] = template(__package__.replace("page", "microscope"), "slides", "{{colours}}")
@@ -81,9 +81,9 @@ def html(
 # The data
 
 
-def _data(graph: Graph, fold: bool, at_modules: bool) -> dict[str, Any]:
+def _data(graph: Graph, fold: bool, at_modules: bool, with_gradients: bool) -> dict[str, Any]:
     modules = {_named(node.name): node for node in as_modules(graph).nodes if node.kind == "module"}
-    graph, found, home = boxes(graph, fold, at_modules)
+    graph, found, home = boxes(graph, fold, at_modules, with_gradients)
     index = {node.name: k for k, node in enumerate(graph.nodes)}
     known = numbers(graph)
     album, rules = _Album(graph, known), _Rules(graph)
@@ -161,8 +161,9 @@ def _box(box: Box, index: dict[str, int], whole: GraphNode | None) -> dict[str, 
     """A box, with what a picture of modules would say of it as a whole."""
     said = {"options": options(whole), "shape": _shape(whole)} if whole is not None else {}
     details = {
-        "what": box.what, "within": box.within, "round": box.round, **said,
+        "what": box.what, "within": box.within, "round": box.round, "whole": box.whole, **said,
         "blocks": [[index[name] for name in block] for block in box.blocks],
+        "more": [[index[name], index[user]] for name, user in box.more.items()],
     }  # fmt: skip
     return {"path": box.path, "kind": box.kind, "name": box.name, **_dropping(details)}
 
