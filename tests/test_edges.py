@@ -90,6 +90,17 @@ def test_only_numbers_are_added_at_an_index(value):
             call()
 
 
+@pytest.mark.parametrize("kind", [np.array, tg.Tensor, lambda index: (index,), lambda index: (tg.Tensor(index),)])
+def test_what_is_scattered_adds_up_whatever_the_index_is(kind):
+    """A place that an index has twice gets the sum, of arrays, tensors and lists in a tuple alike."""
+    index = kind([1, 1, 2])
+    for x in (np.ones(3), tg.Tensor(np.ones(3)), tg.Tensor(np.ones(3), requires_grad=True)):
+        assert tg.scatter(x, index, (4,)).tolist() == [0, 2, 1, 0]
+    assert tg.grad(lambda x: (tg.scatter(x, index, (4,)) * np.arange(4)).sum())(np.ones(3)).tolist() == [1, 1, 2]
+    with pytest.raises(IndexError, match=r"got a list; use np\.array"):
+        tg.scatter(np.ones(3), [1, 1, 2], (4,))
+
+
 def test_modes_hold_in_generators_and_coroutines():
     @tg.no_grad
     def steps():

@@ -53,10 +53,13 @@ def _index_array(part: Any) -> Any:
     return array
 
 
+_BASIC = (slice, int, np.integer, type(None), type(Ellipsis))
+
+
 def _is_basic(index: Any) -> bool:
     """Only slices, integers, None and `...`: then no element is picked twice."""
     parts = index if isinstance(index, tuple) else (index,)
-    return not any(isinstance(part, (np.ndarray, bool)) for part in parts)
+    return not any(isinstance(part, bool) or not isinstance(part, _BASIC) for part in parts)
 
 
 @linear(lambda g, x_shape, index: scatter(g, index, x_shape), flops=0, samples=lambda d: d.index_sample())
@@ -75,6 +78,10 @@ def scatter(x: Array, index: Any, shape: ShapeLike) -> Array:
     >>> scatter(Tensor([1.0, 2.0]), np.array([0, 0]), (3,))
     Tensor([3., 0., 0.])
     """
+    if isinstance(index, list):  # a node would keep a tuple of it, which means another index
+        raise IndexingError(
+            "scatter: expected an array of integers, a slice, or a tuple of them, got a list; use np.array"
+        )
     x = np.asarray(x)
     out = np.zeros(shape, x.dtype)
     if _is_basic(index):
