@@ -95,6 +95,31 @@ def test_convolutions_bias_and_pooling_are_one_pass(keras):
     assert "relu" not in calls
 
 
+METRICS = {
+    "AUC": {}, "R2Score": {}, "MeanIoU": {"num_classes": 3, "sparse_y_true": False, "sparse_y_pred": False},
+    "OneHotIoU": {"num_classes": 3, "target_class_ids": [1]}, "F1Score": {}, "TopKCategoricalAccuracy": {"k": 2},
+    "PrecisionAtRecall": {"recall": 0.5},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_step_with_a_metric_is_compiled(keras, name):
+    """What metrics scatter by (buckets, confusion matrices) is data of the step: nothing runs as it is written."""
+    found = []
+    for run_eagerly in (False, True):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
+        metric = getattr(keras.metrics, name)(**METRICS[name])
+        model.compile("sgd", "categorical_crossentropy", metrics=[metric], run_eagerly=run_eagerly)
+        rng = np.random.default_rng(0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", tg.errors.CompileWarning)
+            for _ in range(4):
+                logs = model.train_on_batch(rng.random((30, 4)), np.eye(3)[rng.integers(0, 3, 30)])
+                found.append(np.concatenate([np.ravel(value) for value in logs]))
+    np.testing.assert_allclose(found[:4], found[4:], rtol=1e-5)
+
+
 def _flat(results):
     losses, weights, predicted = results
     return [np.asarray(losses), *weights, predicted]

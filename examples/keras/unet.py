@@ -42,8 +42,8 @@ x = block(x, 32)
 for filters, skip in ((16, skips[1]), (8, skips[0])):
     x = layers.Concatenate()([layers.UpSampling2D(2)(x), skip])
     x = block(x, filters)
-model = keras.Model(source, layers.Conv2D(3, 1, activation="softmax")(x))
-model.compile(keras.optimizers.Adam(5e-3), "sparse_categorical_crossentropy")
+model = keras.Model(source, layers.Conv2D(3, 1)(x))
+model.compile(keras.optimizers.Adam(5e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
 model.fit(x_train, y_train, batch_size=16, epochs=8, validation_data=(x_test, y_test), verbose=2)
 
 iou = keras.metrics.MeanIoU(3, sparse_y_pred=False)

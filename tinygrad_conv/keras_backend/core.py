@@ -114,11 +114,11 @@ def stop_gradient(variable: Any) -> Any:
 
 
 def scatter(indices: Any, values: Any, shape: Any) -> Any:
-    indices = convert_to_numpy(indices)
-    values = convert_to_tensor(values)
+    indices, values = convert_to_tensor(indices), convert_to_tensor(values)
     count = indices.shape[-1]
+    indices = np.reshape(indices, (-1, count))
     values = np.reshape(values, (-1, *shape[count:]))
-    return scattered(values, tuple(indices.reshape(-1, count).T), tuple(shape))
+    return scattered(values, tuple(indices[:, k] for k in range(count)), tuple(shape))
 
 
 def scatter_update(inputs: Any, indices: Any, updates: Any, reduction: str | None = None) -> Any:

@@ -30,8 +30,11 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def segment_sum(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
-    data, ids, n = _segments(data, segment_ids, num_segments)
-    return scatter(data, ids, (n, *data.shape[1:]))
+    data, ids = convert_to_tensor(data), convert_to_tensor(segment_ids)
+    if num_segments is None:
+        num_segments = int(convert_to_numpy(ids).max()) + 1
+    ids = np.where((ids >= 0) & (ids < num_segments), ids, num_segments)  # others go where nobody looks
+    return scatter(data, (ids,), (num_segments + 1, *data.shape[1:]))[:num_segments]
 
 
 def segment_max(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:

@@ -10,7 +10,7 @@ from keras.src.backend.numpy import numpy as stock
 from ..engine.tensor import Tensor
 from .core import convert_to_tensor
 
-__all__ = ["add", "divide_no_nan", "sum"]
+__all__ = ["add", "divide_no_nan", "size", "sum"]
 
 _add = stock.add
 
@@ -28,6 +28,10 @@ _sum = stock.sum
 def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Of lists too: Keras adds up a model's losses with it."""
     return _sum(convert_to_tensor(x), axis, keepdims)
+
+
+def size(x: Any) -> Any:
+    return convert_to_tensor(x).size  # what NumPy's function reads of a tensor are its values
 
 
 _divide = stock.divide
