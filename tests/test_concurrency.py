@@ -135,7 +135,7 @@ def test_arrays_handed_out_at_once_are_watched():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
 def test_a_child_does_not_wait_for_locks_of_its_parent():
     x = tg.Tensor([1.0], requires_grad=True)
-    for lock in tg.engine.node._LOCKS:
+    for lock in tg.engine.node.LOCKS:
         lock.acquire()
     try:
         reader, writer = os.pipe()
@@ -149,7 +149,7 @@ def test_a_child_does_not_wait_for_locks_of_its_parent():
         os.waitpid(child, 0)
         assert os.read(reader, 4) == b"done"
     finally:
-        for lock in tg.engine.node._LOCKS:
+        for lock in tg.engine.node.LOCKS:
             lock.release()
 
 

@@ -751,6 +751,44 @@ def test_calls_of_one_key_are_one_call(one, other):
     assert (key(one) == key(other)) is (repr_of(one) == repr_of(other))
 
 
+GRID = np.arange(12.0).reshape(3, 4)
+GIVEN = [  # arrays and tensors of which two may be one to a plan, or not
+    GRID, tg.Tensor(GRID), tg.nn.Parameter(GRID), tg.Tensor(GRID, requires_grad=True), tg.Tensor(GRID, name="grid"),
+    GRID.copy(), GRID.T, GRID.reshape(4, 3), GRID[:2], GRID.astype("f4"), GRID.astype(">f8"), np.arange(3), 1.0, "a",
+    tg.Tensor(GRID.copy()), tg.nn.Parameter(GRID), tg.nn.Parameter(GRID, requires_grad=False), np.float32(1), [GRID],
+]  # fmt: skip
+MODES = [(True, None, "plain"), (False, None, "plain"), (True, True, "plain"), (True, None, "compiled")]
+
+
+def recognized(one, other):
+    """Does what knows one call again know the other? Then it is of the same key, and has the same arrays."""
+
+    def told(args, kwargs, *more):
+        leaves, _, structure = signature.taken_apart(args, kwargs)
+        return signature.told_apart(leaves, *more, structure)
+
+    arrays = signature.recognizer(*one)(*other)
+    if arrays is not None:
+        key, expected = told(*other)
+        assert key == told(*one)[0], (one, other)
+        assert list(map(id, arrays)) == list(map(id, expected))
+    return arrays is not None
+
+
+def test_a_call_is_recognized_as_one_of_its_key_only():
+    for x, y in itertools.product(GIVEN, GIVEN):
+        for one, other in (((x,), (y,)), ((x, x), (x, y)), ((x, y), (x, x)), ((x, y), (y, x)), ((x,), (x, y))):
+            recognized((one, {}, *MODES[0]), (other, {}, *MODES[0]))
+        for mode in MODES:
+            assert recognized(((x,), {}, *MODES[0]), ((y,), {}, *mode)) <= (mode == MODES[0])
+    assert not recognized(((GRID,), {}, *MODES[0]), ((GRID,), {"a": GRID}, *MODES[0]))
+    assert all(recognized(((x,), {}, *mode), ((x,), {}, *mode)) for x in GIVEN[:4] for mode in MODES)
+    w = tg.Tensor(GRID, requires_grad=True)
+    again = signature.recognizer((w,), {}, *MODES[0])
+    w.requires_grad = False
+    assert again((w,), {}, *MODES[0]) is None
+
+
 def repr_of(tree):
     if isinstance(tree, (dict, list, tuple)):
         parts = tree.items() if isinstance(tree, dict) else tree

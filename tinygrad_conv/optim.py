@@ -148,8 +148,9 @@ class Optimizer(Checked):
     @effect
     def step(self) -> None:
         """Move every parameter that has a gradient; the others stay as they are."""
-        lr, update = self.lr, unchecked(type(self).update)
+        lr = self.lr
         self.begin()
+        update = self._all_by_kernel(lr) if type(self).update is Optimizer.update else unchecked(type(self).update)
         for param, state in zip(self.params, self.state, strict=True):
             grad = param.node.grad if param.node is not None else None
             if grad is None:
@@ -165,6 +166,16 @@ class Optimizer(Checked):
             else:
                 param._array = update(self, param._array, g, state, lr)
         self.steps += 1
+
+    def _all_by_kernel(self, lr: float) -> Callable[..., Array]:
+        """`update` for all parameters of a step: which form of the kernel, and with which numbers, is asked once."""
+        numbers, names, kernel = self.numbers(lr), self.arrays, self._kernel.form()
+
+        def update(self: Any, p: Array, g: Array, state: dict[str, Array], lr: float, *, out: Array | None) -> Array:
+            new: Array = kernel(p, g, *map(state.get, names), *numbers, out=out)
+            return new
+
+        return update
 
     def begin(self) -> None:
         """What a step computes once for all parameters.
@@ -222,8 +233,9 @@ class Optimizer(Checked):
         True
         """
         for param in self.params:
-            if param.node is not None:
-                param.node.grad = None
+            node = param.node
+            if node is not None:
+                node.grad = None
 
     def _assumed(self, named: Set[str]) -> Set[str]:
         """The attributes on which what a compiled step does depends, if its code names these; an update reads anew."""

@@ -21,7 +21,7 @@ from .modes import clears, effect, observer
 from .source import Source, describe_source
 
 __all__ = [
-    "FREED", "HookHandle", "Leaf", "Node", "Shape", "accumulate_grad", "add_grad", "iter_parents", "lock_of",
+    "FREED", "LOCKS", "HookHandle", "Leaf", "Node", "Shape", "accumulate_grad", "add_grad", "iter_parents", "lock_of",
     "next_index", "set_grad",
 ]  # fmt: skip
 
@@ -160,11 +160,11 @@ class HookHandle:
         self._hooks.pop(self._key, None)
 
 
-_LOCKS: list[Any] = []  # of nodes, by their number: two threads that add to one gradient must not lose a sum
+LOCKS: list[Any] = []  # of nodes, by their number: two threads that add to one gradient must not lose a sum
 
 
 def _new_locks() -> None:
-    _LOCKS[:] = [RLock() for _ in range(61)]
+    LOCKS[:] = [RLock() for _ in range(61)]
 
 
 _new_locks()
@@ -174,7 +174,7 @@ if hasattr(os, "register_at_fork"):
 
 def lock_of(node: Node) -> Any:
     """What to hold while a node's gradient or hooks are changed."""
-    return _LOCKS[node.index % 61]
+    return LOCKS[node.index % 61]
 
 
 def accumulate_grad(node: Node, gradient: Any) -> None:
@@ -189,7 +189,7 @@ def accumulate_grad(node: Node, gradient: Any) -> None:
 
 def _add_grad(node: Node, gradient: Any) -> Any:
     """Add to a node's ``.grad``; returns the new gradient."""
-    with _LOCKS[node.index % 61]:
+    with LOCKS[node.index % 61]:
         before = node.grad
         node.grad = total = gradient if before is None else before + gradient
     return total

@@ -82,6 +82,10 @@ class Kernel:
         noted(self.name)
         return result
 
+    def form(self) -> Callable[..., Any]:
+        """What to call for many small arrays in a row: the plain form, where that is what is wanted."""
+        return self.plain if self.batch is None and choice() == "plain" else self
+
     def _run(self, form: Callable[..., Any], args: Sequence[Any], options: dict[str, Any], out: Any) -> Any:
         """A form, in as many threads as pay."""
         count = worth(self.work(*args, **options), len(args[0])) if self.batch is not None else 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from functools import lru_cache
 from math import prod
 from typing import Any, TypeAlias
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from ..errors import ArgumentError
 
-__all__ = ["BLOCK_BYTES", "Array", "blocks", "result", "scratch"]
+__all__ = ["BLOCK_BYTES", "Array", "blocks", "counted", "number", "result", "scratch"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -29,6 +30,32 @@ class _Store(threading.local):
 
 
 _store = _Store()
+
+
+def counted(n: int) -> Array:
+    """0, 1, ... n - 1, not to be written to: short ones are kept, for NumPy takes a quarter of a microsecond.
+
+    >>> counted(3)
+    array([0, 1, 2])
+    """
+    return _short(n) if n <= 4096 else np.arange(n)
+
+
+@lru_cache(maxsize=32)
+def _short(n: int) -> Array:
+    numbers = np.arange(n)
+    numbers.flags.writeable = False
+    return numbers
+
+
+@lru_cache(maxsize=64)
+def number(value: float, dtype: np.dtype[Any]) -> Array:
+    """A number in the dtype of the floats that it is combined with; NumPy would make it so at each call, in 0.3 µs.
+
+    >>> number(0.5, np.dtype("f4"))
+    array(0.5, dtype=float32)
+    """
+    return np.array(value, dtype)
 
 
 def scratch(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

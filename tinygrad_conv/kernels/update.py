@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .scratch import Array, result
+from .scratch import Array, number, result
 
 __all__ = ["adam", "rmsprop", "sgd"]
 
@@ -28,8 +28,7 @@ def sgd(
         velocity *= momentum
         velocity += g
         g = g + momentum * velocity if nesterov else velocity
-    step = g * -lr
-    new: Array = np.add(step, p, out=result(out, p.shape, p.dtype))
+    new: Array = np.subtract(p, g * number(lr, g.dtype), out=result(out, p.shape, p.dtype))
     return new
 
 

@@ -63,7 +63,8 @@ _SETTING: ContextVar[use_kernels | None] = ContextVar("tinygrad_conv_kernels", d
 
 def choice() -> str:
     """What is wanted here and now, one of `CHOICES`; "plain" for "auto" and "exact" without a Numba that works."""
-    wanted = _wanted()
+    setting = _SETTING.get()
+    wanted = _from_environment() if setting is None else setting.choice
     if wanted == "plain":
         return wanted
     return "plain" if not _installed() or (_failures and wanted != "compiled") else wanted
@@ -71,12 +72,8 @@ def choice() -> str:
 
 def exact() -> bool:
     """Are convolutions to add up their products as they are defined?"""
-    return _wanted() == "exact"
-
-
-def _wanted() -> str:
     setting = _SETTING.get()
-    return _from_environment() if setting is None else setting.choice
+    return (_from_environment() if setting is None else setting.choice) == "exact"
 
 
 def noted(kernel: str) -> None:

@@ -15,6 +15,7 @@ from ..engine.plain import plain
 from ..engine.primitive import linear
 from ..engine.tensor import Array, Tensor, wrap
 from ..errors import ArgumentError, DTypeError, IndexingError, ShapeError
+from ..kernels.scratch import counted
 from .axes import along, axis_of
 from .elementwise import where
 
@@ -273,8 +274,10 @@ def pick(x: Array, labels: Any) -> Array:
 
 def picked(x: Any, labels: Any, *, out: Any = None) -> Any:
     """`pick`, into `out` if that is given."""
-    rows = x.reshape(-1, x.shape[-1])
-    y = rows[np.arange(len(rows)), labels.reshape(-1)].reshape(labels.shape)
+    if labels.ndim == 1:
+        y = x[counted(len(x)), labels]
+    else:
+        y = picked(x.reshape(-1, x.shape[-1]), labels.reshape(-1)).reshape(labels.shape)
     if out is None:
         return y
     np.copyto(out, y)
@@ -293,7 +296,7 @@ def placed(x: Any, labels: Any, classes: int, *, out: Any = None) -> Any:
         out = np.zeros((*labels.shape, classes), x.dtype)
     else:
         out.fill(0)
-    out.reshape(-1, classes)[np.arange(labels.size), labels.reshape(-1)] = x.reshape(-1)
+    out.reshape(-1, classes)[counted(labels.size), labels.reshape(-1)] = x.reshape(-1)
     return out
 
 
@@ -341,7 +344,7 @@ def check_labels(what: str, labels: Any, num_classes: int) -> None:
 
 def refuse_labels(what: str, labels: Any, num_classes: int) -> None:
     """`check_labels` of an array."""
-    if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
+    if labels.size and not _are_within(labels, num_classes):
         wrong = (labels < 0) | (labels >= num_classes)
         where_ = tuple(int(k) for k in np.argwhere(wrong)[0])
         fix = "renumber the labels from 0"
@@ -351,6 +354,13 @@ def refuse_labels(what: str, labels: Any, num_classes: int) -> None:
             f"{what}: expected labels from 0 to {num_classes - 1}, got {int(labels[where_])} at index "
             f"{where_[0] if len(where_) == 1 else where_}; {fix}"
         )
+
+
+def _are_within(labels: Any, n: int) -> Any:
+    """Is every label in 0 ... n - 1?"""
+    if labels.dtype == np.int64:
+        return labels.view(np.uint64).max() < n  # where -1 is a large number: one look at all instead of two
+    return 0 <= labels.min() <= labels.max() < n
 
 
 __all__ = ["add_at", "check_labels", "getitem", "one_hot", "scatter", "set_at", "take", "take_along_axis"]

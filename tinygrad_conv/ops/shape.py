@@ -212,16 +212,15 @@ def summed_to(x: Any, shape: tuple[int, ...], *, out: Any = None) -> Any:
     """`sum_to`, into `out` if that is given."""
     x = np.asarray(x)
     lead = x.ndim - len(shape)
-    axes = leading = tuple(range(lead))
+    axes: Sequence[int] = range(lead)
     if x.shape[lead:] != shape:
-        axes += tuple(k + lead for k, n in enumerate(shape) if n == 1 and x.shape[k + lead] != 1)
-        leading = tuple(range(len(axes)))
-    if axes == leading and x.flags.c_contiguous and x.size:
+        axes = (*axes, *(k + lead for k, n in enumerate(shape) if n == 1 and x.shape[k + lead] != 1))
+    if x.flags.c_contiguous and x.size and (not axes or axes[-1] < len(axes)):
         if x.ndim != 2 or len(axes) != 1:
             x = x.reshape(math.prod(x.shape[: len(axes)]), -1)  # leading axes of a contiguous array are one long axis
         y = sum_rows(x, out=None if out is None else out.reshape(-1))
         return y.reshape(shape) if out is None else out
-    y = np.sum(x, axis=axes, keepdims=True, out=None if out is None else out.reshape((1,) * lead + shape))
+    y = np.sum(x, axis=tuple(axes), keepdims=True, out=None if out is None else out.reshape((1,) * lead + shape))
     return y.reshape(shape)
 
 

@@ -20,7 +20,7 @@ from .loan import Loan
 from .plan import Plan
 from .reach import Reach
 from .recorded import Recorded, handed_back
-from .signature import Leaves, Rebuild, is_array, taken_apart, told_apart
+from .signature import Again, Leaves, Rebuild, as_arguments, is_array, never, recognizer, taken_apart, told_apart
 from .tape import Tape
 
 __all__ = ["Compiled", "compile"]
@@ -111,6 +111,7 @@ class Compiled(Generic[P, T]):
         self._step = step
         self._name = getattr(step, "__name__", type(step).__name__)
         self._cache: dict[Hashable, _Recordings] = {}
+        self._again: tuple[Again, _Recordings] = never, _Recordings()  # the last call that was replayed
         self._lock = Lock()
         self._last: Plan | None = None
         self._new = 0  # signatures in a row that were never seen before
@@ -130,14 +131,21 @@ class Compiled(Generic[P, T]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         mode = MODE.get()
-        leaves, rebuild, structure = taken_apart(args, kwargs)
         if mode.is_watched or (OBSERVED and mode.observer is not None):
-            return self._as_it_is(args, kwargs, leaves, rebuild)  # somebody wants to see each operation
-        key, arrays = told_apart(leaves, mode.recording, mode.training, choice(), structure)
+            return self._as_it_is(args, kwargs, *taken_apart(args, kwargs)[:2])  # somebody wants to see each operation
+        recording, training, wanted = mode.recording, mode.training, choice()
+        again, known = self._again
+        arrays = again(args, kwargs, recording, training, wanted)
+        leaves: Leaves = args
+        rebuild: Rebuild = as_arguments
+        key: Hashable = known
+        if arrays is None:
+            leaves, rebuild, structure = taken_apart(args, kwargs)
+            key, arrays = told_apart(leaves, recording, training, wanted, structure)
         if key is None or not self._lock.acquire(False):  # in use in another thread, or called by itself
             return self._as_it_is(args, kwargs, leaves, rebuild)
         try:
-            recordings = self._cache.get(key)
+            recordings = known if key is known else self._cache.get(key)
             if recordings is None:
                 if self._new >= MOST_SIGNATURES:
                     self._say("it is called with something else each time", 3)
@@ -151,6 +159,9 @@ class Compiled(Generic[P, T]):
             recorded = recordings.fitting()
             if recorded is None or recorded.plan is None:
                 return self._record(args, kwargs, leaves, rebuild, recordings, recorded)
+            if key is not known:
+                recordings.again = recordings.again or recognizer(args, kwargs, recording, training, wanted)
+                self._again = recordings.again, recordings
             recordings.in_vain = self._new = 0
             self._last = recorded.plan
             return recorded.result(recorded.plan.run(arrays), leaves)
@@ -234,12 +245,14 @@ class _Recordings:
     all : those that may be replayed, or will be when a second one has shown that they may; the last one used first
     reason : why this signature runs as it is, if it does
     in_vain : how many there were since the last replay
+    again : recognizes the next calls of this signature
     """
 
     def __init__(self) -> None:
         self.all: list[Recorded] = []
         self.reason: str | None = None
         self.in_vain = 0
+        self.again: Again | None = None
         self._changed = False  # did the step change what it reads when it was recorded last?
         self._rest: int | None = None  # so many calls until it is worth another try
 

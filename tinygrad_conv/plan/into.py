@@ -13,7 +13,7 @@ import numpy as np
 
 from ..kernels import product
 from ..kernels import registry as kernels
-from ..ops.activations import log_softmaxed
+from ..ops.activations import log_softmaxed, rectified
 from ..ops.indexing import picked, placed
 from ..ops.normalization import standardized
 from ..ops.shape import summed_to
@@ -40,12 +40,6 @@ def _max(x: Array, axis: Any = None, keepdims: bool = False, *, out: Array) -> N
 
 def _min(x: Array, axis: Any = None, keepdims: bool = False, *, out: Array) -> None:
     _smallest(x, axis, None, out, keepdims)
-
-
-def _relu(x: Array, *, out: tuple[Array, Array]) -> None:
-    y, above = out
-    np.greater(x, 0, above)  # first, for y may lie where x does
-    np.maximum(x, 0, out=y)
 
 
 def _power(x1: Any, x2: Any, *, out: Array) -> None:
@@ -83,7 +77,7 @@ INTO: dict[str, Callable[..., Any]] = {
     "greater_equal": np.greater_equal, "less": np.less, "less_equal": np.less_equal, "equal": np.equal,
     "not_equal": np.not_equal, "logical_and": np.logical_and, "logical_or": np.logical_or,
     "logical_not": np.logical_not, "logical_xor": np.logical_xor, "isnan": np.isnan,
-    "relu": _relu, "pow": _power, "reciprocal": _reciprocal, "sum": _sum, "sum_to": summed_to,
+    "relu": rectified, "pow": _power, "reciprocal": _reciprocal, "sum": _sum, "sum_to": summed_to,
     "log_softmax": log_softmaxed, "cross_entropy": _cross_entropy, "pick": picked, "place": placed,
     "max": _max, "min": _min, "_standardize": standardized, "_standardize_grad": _standardize_grad, "copy": _copy,
     "_matmul": product.matmul, "_concat": _concat,

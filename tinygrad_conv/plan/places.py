@@ -149,8 +149,8 @@ class Items(Place):
     @property
     def test(self) -> str:
         if type(self.of) is list and len(self.start) < 9:  # item by item this is quicker
-            each = [f"{{of}}[{k}] is {{mark}}[{k}]" for k in range(len(self.start))]
-            return " and ".join([f"len({{of}}) == {len(self.start)}", *each])
+            each = [f"i[{k}] is j[{k}]" for k in range(len(self.start))]
+            return " and ".join(["len(i := {of}) == len(j := {mark})", *each])
         plain = type(self.of) in _SEQUENCES
         return "same_items({of}, {mark})" if plain else "same_items(items_of({of}), {mark})"
 

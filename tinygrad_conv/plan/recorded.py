@@ -127,9 +127,9 @@ class Recorded:
 
     def result(self, arrays: Sequence[Any], leaves: Sequence[Any]) -> Any:
         """What the step returns, with the outputs of a replay in it, and tensors that it was called with."""
-        made = list(map(_made, arrays, self._kinds))
         if self._rebuild is None:
-            return made[0]
+            return wrap(np.asarray(arrays[0]), None) if self._kinds[0] else arrays[0]
+        made = list(map(_made, arrays, self._kinds))
         kinds = (_Output, _Gradient, _Given)
         return self._rebuild([part.of(made, leaves) if isinstance(part, kinds) else part for part in self._fixed])
 

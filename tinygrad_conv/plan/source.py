@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..engine.node import Node
+from ..engine.node import LOCKS, Node, add_grad
 from ..engine.source import LIBRARY
 from ..engine.tensor import wrap
 from .calls import Call, Slot, Wrapped, parts
@@ -24,6 +24,7 @@ __all__ = ["written"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
+_ADD_GRAD: Any = add_grad.__wrapped__  # type: ignore[attr-defined]
 _files = count(1)
 
 
@@ -49,7 +50,7 @@ class _Writer:
         self.steps, self.updates, self.layout = steps, updates, layout
         self.arguments, self.outputs = arguments, outputs
         self.step: Call | Program | None = None  # of which the lines are
-        self.scope: dict[str, Any] = {"wrap": wrap, "empty": np.empty, "asarray": np.asarray}
+        self.scope: dict[str, Any] = {"wrap": wrap, "empty": np.empty, "asarray": np.asarray, "locks": LOCKS}
         self._names: dict[int, str] = {}
         self._made: set[Slot] = set()  # arrays that were made for programs to write in
         self._loads = {s.outputs[0]: s for s in steps if isinstance(s, Call) and s.kind == "load"}
@@ -155,6 +156,11 @@ class _Writer:
                 yield f"{name}({', '.join([*given, out])})"
             else:
                 yield f"{name}({', '.join([*given, *named, f'out={out}'])})"
+            return
+        if call.function is _ADD_GRAD and not call.outputs:  # as written there: a call would take as long again
+            grad, more = f"{given[0]}.grad", given[1]
+            lock = f"locks[{call.args[0].index % len(LOCKS)}]"
+            yield f"with {lock}: {grad} = {more} if {grad} is None else {grad} + {more}"
             return
         text = f"{self._named(call.function, f'f_{call.name}')}({', '.join([*given, *named])})"
         if call.kind == "primitive" and not call.primitive.has_residual and call.outputs:  # type: ignore[union-attr]

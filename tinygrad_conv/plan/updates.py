@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any, NamedTuple, TypeAlias
 
@@ -38,7 +39,7 @@ class Update:
 
     def __init__(self, call: Call) -> None:
         self.optimizer, self._step = call.args[0], call.function
-        self._kinds: list[Kind | None] = []
+        self._arrays: Callable[[], tuple[Array, ...] | None] = lambda: None  # those that the table is for
         self._machine = machine()
         self._table, self._numbers = self._machine.Table(), np.zeros(16)
         self._numbers_of: Any = None
@@ -69,33 +70,9 @@ class Update:
         else:
             optimizer.steps += 1
 
-    def _arrays(self) -> tuple[Array, ...] | None:
-        """Each parameter, its gradient and its state; None where the table was written for others."""
-        optimizer = self.optimizer
-        if len(self._kinds) != len(optimizer.params):
-            return None
-        arrays: list[Array] = []
-        for param, state, kind in zip(optimizer.params, optimizer.state, self._kinds, strict=True):
-            gradient = None if param.node is None else param.node.grad
-            if gradient is None or kind is None:
-                if gradient is not kind:
-                    return None
-                continue
-            p, g = unshared(param), gradient._array
-            if p is None or p.nbytes != kind.nbytes or g.nbytes != kind.nbytes or type(g) is not ndarray:
-                return None
-            if not (p.dtype is kind.dtype is g.dtype or p.dtype == kind.dtype == g.dtype) or not g.flags.carray:
-                return None
-            arrays += (p, g)
-            for name, array in kind.state:
-                if state.get(name) is not array:
-                    return None
-                arrays.append(array)
-        return tuple(arrays)
-
     def _anew(self) -> tuple[Array, ...] | None:
-        """The same with all checks, and the table written for them; None where the optimiser had better do it."""
-        optimizer, self._kinds = self.optimizer, []
+        """The same, and all is written for them; None where the optimiser had better do it."""
+        optimizer, self._arrays = self.optimizer, lambda: None
         arrays: list[Array] = []
         kinds: list[Kind | None] = []
         for param, state in zip(optimizer.params, optimizer.state, strict=True):
@@ -119,7 +96,7 @@ class Update:
         return tuple(arrays)
 
     def _write(self, kinds: list[Kind | None]) -> None:
-        machine, self._kinds = self._machine, kinds
+        machine, self._arrays = self._machine, _looking(self.optimizer, kinds)
         present = [kind for kind in kinds if kind is not None]
         self._table = machine.Table(self.optimizer._kernel.name, present[0].dtype.type if present else None)
         numbers = count()
@@ -128,6 +105,39 @@ class Update:
             arrays = [machine.Given(next(numbers), 0, size) if here else 0 for here in (True, True, *kind.kept)]
             more = [0] * (5 - len(arrays))
             self._table.add([kind.nbytes // size, *arrays, *more, self._numbers.ctypes.data])
+
+
+_LOOKING = """\
+def arrays():
+    params, states = of.params, of.state
+    if len(params) == {count} and {tests}:
+        return ({arrays},)
+"""
+
+
+def _looking(optimizer: Optimizer, kinds: Sequence[Kind | None]) -> Callable[[], tuple[Array, ...] | None]:
+    """A function that finds each parameter, its gradient and its state; None where they are not of these kinds.
+
+    Written out, as it runs at each step: a loop over parameters takes twice as long.
+    """
+    names: dict[str, Any] = {"of": optimizer, "ndarray": ndarray, "unshared": unshared}
+    tests, arrays = [], []
+    for k, kind in enumerate(kinds):
+        if kind is None:
+            tests.append(f"((n := params[{k}].node) is None or n.grad is None)")
+            continue
+        names[f"d{k}"] = kind.dtype
+        tests += [
+            f"(n := params[{k}].node) is not None and (g := n.grad) is not None and type(g{k} := g._array) is ndarray",
+            f"g{k}.flags.carray and (p{k} := unshared(params[{k}])) is not None",
+            *(f"{x}{k}.nbytes == {kind.nbytes} and ({x}{k}.dtype is d{k} or {x}{k}.dtype == d{k})" for x in "pg"),
+            *(f"states[{k}].get({name!r}) is {name}{k}" for name, _ in kind.state),
+        ]
+        names |= {f"{name}{k}": array for name, array in kind.state}
+        arrays += [f"p{k}", f"g{k}", *(f"{name}{k}" for name, _ in kind.state)]
+    exec(_LOOKING.format(count=len(kinds), tests=" and ".join(tests), arrays=", ".join(arrays)), names)
+    looking: Callable[[], tuple[Array, ...] | None] = names["arrays"]
+    return looking
 
 
 _STEP: Any = Optimizer.step.__wrapped__  # type: ignore[attr-defined]
