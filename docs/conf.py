@@ -21,6 +21,7 @@ exclude_patterns = ["_build", "_lite", "images"]
 html_theme, html_title = "furo", f"tinygrad_conv {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["versions.js"]
 html_copy_source = False
 html_show_sphinx = False
 default_role = "code"  # docstrings mark code by one backtick
@@ -65,8 +66,17 @@ jupyterlite_silence = True
 CODE = re.compile(r"(``.*?``|`[^`]*`)")
 
 
+def _each(line):
+    """Of "kind, name : str" a line for each, as napoleon wants it of attributes; and any other line."""
+    names, colon, what = line.partition(" : ")
+    return (
+        [f"{name} : {what}" for name in names.split(", ")] if colon and re.fullmatch(r"\w+(, \w+)+", names) else [line]
+    )
+
+
 def with_sections(app, what, name, obj, options, lines):
     """What follows the list of arguments is a section of its own: prose, and what begins with >>>."""
+    lines[:] = (one for line in lines for one in _each(line))
     inside, k = False, 0
     while k < len(lines):
         line, after = lines[k], lines[k + 1] if k + 1 < len(lines) else ""
@@ -85,13 +95,20 @@ def with_sections(app, what, name, obj, options, lines):
 
 def plain_prose(app, what, name, obj, options, lines):
     """Docstrings are prose with code in backticks: what else means something to docutils is escaped."""
+    example = False
     for k, line in enumerate(lines):
-        if line.lstrip().startswith((">>>", "...", "..")):
+        example = bool(line.strip()) and (example or line.lstrip().startswith(">>>"))  # up to the next empty line
+        if example or line.lstrip().startswith(".."):
             continue
         parts = CODE.split(line)
         lines[k] = "".join(
             part if n % 2 else re.sub(r"(?<!\\)([*|]|(?<=\w)_(?=\W|$))", r"\\\1", part) for n, part in enumerate(parts)
         )
+
+
+def of_this_site(app, page, template, context, doctree):
+    """JupyterLite's extension asks another site for a font on each page: nothing here uses it."""
+    context["css_files"] = [file for file in context["css_files"] if "//" not in str(getattr(file, "filename", file))]
 
 
 def reached_by_links(app, name, source):
@@ -111,5 +128,6 @@ def with_a_link_to_run(app, name, source):
 def setup(app):
     app.connect("autodoc-process-docstring", with_sections, priority=400)  # before napoleon
     app.connect("autodoc-process-docstring", plain_prose, priority=450)
+    app.connect("html-page-context", of_this_site)
     app.connect("source-read", reached_by_links)
     app.connect("source-read", with_a_link_to_run)

@@ -7,7 +7,9 @@ import inspect
 import pathlib
 import re
 import sys
+import time
 
+import browser
 import pytest
 
 import tinygrad_conv as tg
@@ -89,3 +91,52 @@ def test_dead_links_are_found(docs, tmp_path):
         "utf-8",
     )
     assert docs("make_site").dead_links(tmp_path) == [f"{pathlib.Path('inside/b.html')} -> ../gone.png"]
+
+
+PAGE = """<!doctype html><html data-content_root="{up}" data-ready="true"><body><a class="sidebar-brand">tg</a>
+<script src="{up}_static/versions.js"></script></body></html>"""
+
+
+@pytest.fixture
+def sites(docs, tmp_path):
+    """Those of main, v0.9 and v0.10, each a page in a folder, as built one after another."""
+    for name in ("", "v0.9", "v0.10"):
+        site = tmp_path / name
+        for folder, up in ((site, "./"), (site / "lessons", "../")):
+            folder.mkdir(exist_ok=True)
+            (folder / "index.html").write_text(PAGE.format(up=up), "utf-8")
+        (site / "_static").mkdir()
+        (site / "_static" / "versions.js").write_bytes((DOCS / "_static" / "versions.js").read_bytes())
+        docs("make_site").list_versions(site)
+    return tmp_path
+
+
+def test_versions_are_listed_at_the_top(sites):
+    assert (sites / "versions.js").read_text("utf-8") == 'showVersions(["main", "v0.10", "v0.9"]);\n'
+    assert not list(sites.glob("v*/versions.js"))
+
+
+@browser.needed
+def test_a_menu_leads_from_version_to_version(sites):
+    """From any page, in a folder that no server serves."""
+    page = browser.Browser()
+    menu = "document.querySelector('select.versions')"
+    try:
+        page.open(sites / "v0.9" / "lessons" / "index.html")
+        for value, place in (("v0.10", "v0.10"), ("main", "."), ("v0.9", "v0.9")):
+            _wait(page, f"{menu}?.options.length == 3")
+            assert page.run(f"[...{menu}.options].map(it => it.value)") == ["main", "v0.10", "v0.9"]
+            page.run(f"{menu}.value = '{value}'; {menu}.dispatchEvent(new Event('change'))")
+            wanted = (sites / place / "index.html").as_uri()
+            _wait(page, f"location.href == {wanted!r} && {menu}?.value == {value!r}")
+        assert not page.complaints
+    finally:
+        page.close()
+
+
+def _wait(page, condition):
+    for _ in range(1500):
+        if page.run(condition):
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{condition}, at {page.run('location.href')}")
