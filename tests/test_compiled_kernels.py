@@ -126,6 +126,9 @@ def test_pooling(c):
             for name, x in (("avg_pool", c.x), ("avg_pool_transpose", c.g)):
                 terms = get(name).plain(np.abs(x), c.window, count_include_pad)
                 both(name, x, c.window, count_include_pad, bound=[rounding(terms, x.dtype, prod(c.window.kernel))])
+        if c.x.size:
+            sizes = c.x.shape[1:-1]
+            both("max_whole", c.x, pool_window("t", len(sizes), c.x.shape, sizes, None, 0, 1, None))
 
 
 @slow

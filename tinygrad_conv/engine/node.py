@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..errors import GraphError, MutationError
-from .guards import Guard, arrays_in, checksum, fingerprint, handed_out, owner_of
+from .guards import Guard, arrays_in, checksum, handed_out, owner_of, unchanged
 from .modes import clears, effect, observer
 from .source import Source, describe_source
 
@@ -88,7 +88,7 @@ class Node:
         guarded = set()
         for what, array, before in self.guards or ():
             guarded.add(id(array))
-            if fingerprint(array) != before:
+            if not unchanged(array, before):
                 self._raise_mutated(what, array)
         if handed_out:
             for position, saved in enumerate(self.saved):

@@ -28,7 +28,7 @@ from .runs import SHORT_RUN, Piles, copy_runs
 from .scratch import BLOCK_BYTES, Array, blocks, result, scratch
 from .window import Window
 
-__all__ = ["avg_pool", "avg_pool_transpose", "max_pool", "pool_gather", "pool_scatter"]
+__all__ = ["avg_pool", "avg_pool_transpose", "max_pool", "max_whole", "pool_gather", "pool_scatter"]
 
 FEW = 9  # offsets in a window: so many are faster all at once than one axis at a time
 
@@ -53,6 +53,17 @@ def max_pool(x: Array, window: Window, *, out: tuple[Array, Array] | None = None
         if best.size and x.dtype.kind == "f" and np.isnan(best.max()):
             _max_block(images, window, _greater_or_nan, best, place)
     return y, argmax
+
+
+def max_whole(x: Array, window: Window, *, out: Array | None = None) -> Array:
+    """The maxima of `max_pool` alone, for a window that is the whole image."""
+    y = result(out, (len(x), *window.out_sizes, x.shape[-1]), x.dtype)
+    if not x.flags.c_contiguous:
+        return np.maximum.reduce(x, tuple(range(1, window.rank + 1)), None, y, keepdims=True)
+    for n in window.in_sizes:  # along one axis after the other, behind which all elements lie together
+        x = np.maximum.reduce(x.reshape(len(y), n, x.size // (len(y) * n or 1)), 1)
+    y.reshape(x.shape)[...] = x
+    return y
 
 
 def _max_block(x: Array, window: Window, greater: Callable[..., Any], y: Array, argmax: Array) -> None:

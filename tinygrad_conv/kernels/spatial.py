@@ -55,6 +55,8 @@ def ints_of(what: str, name: str, value: Any, rank: int, least: int = 1) -> Size
     """An int for each spatial axis, from one int or one per axis."""
     if type(value) is int and least <= value < _MOST:
         return (value,) * rank
+    if type(value) is tuple and len(value) == rank and all(type(v) is int and least <= v < _MOST for v in value):
+        return value
     each = "" if rank == 1 else f", or {rank} of them ({', '.join(axis_names(rank).axes)})"
     expected = f"{what}: expected {name} to be an int >= {least}{each}, got {described(value)}; use {name}="
     values = list(value) if isinstance(value, (tuple, list)) else [value]

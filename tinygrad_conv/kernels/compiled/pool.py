@@ -39,8 +39,8 @@ from .vectors import (
 )
 
 __all__ = [
-    "avg_pool", "avg_pool_transpose", "bias_relu_max_pool", "bias_relu_max_pool_grad", "max_pool", "pool_gather",
-    "pool_scatter",
+    "avg_pool", "avg_pool_transpose", "bias_relu_max_pool", "bias_relu_max_pool_grad", "max_pool", "max_whole",
+    "pool_gather", "pool_scatter",
 ]  # fmt: skip
 
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -49,6 +49,13 @@ Array: TypeAlias = np.ndarray[Any, Any]
 def max_pool(x: Array, window: Window, *, out: tuple[Array, Array] | None = None) -> tuple[Array, Array]:
     """`kernels.pool.max_pool`, compiled."""
     return bias_relu_max_pool(x, None, window, out=out)
+
+
+def max_whole(x: Array, window: Window, *, out: Array | None = None) -> Array:
+    """`kernels.pool.max_whole`, compiled."""
+    y = result(out, (len(x), *window.out_sizes, x.shape[-1]), x.dtype)
+    _max_whole(_flat(x), len(x), prod(window.kernel), x.shape[-1], y.reshape(-1))
+    return y
 
 
 def bias_relu_max_pool(
@@ -163,6 +170,36 @@ def _geometry(window: Window, channels: int, place: Any = np.intp) -> tuple[Arra
 
 # ------------------------------------------------------------------------------------------------------------------
 # Loops
+
+
+@jit
+def _max_whole(x, n, places, channels, y):
+    whole = channels - channels % lanes(x)
+    for image in range(n):
+        start, to = image * places * channels, image * channels
+        for c in range(0, whole, lanes(x)):
+            store(y, to + c, None, _greatest(x, start + c, places, channels, None))
+        if whole < channels:
+            store(y, to + whole, channels - whole, _greatest(x, start + whole, places, channels, channels - whole))
+
+
+@inlined
+def _greatest(x, start, places, step, valid):
+    """Four at a time, for each waits for the one before."""
+    a = b = c = d = load(x, start, valid)
+    for k in range(start, start + (places - 3) * step, 4 * step):
+        a = _greater(a, load(x, k, valid))
+        b = _greater(b, load(x, k + step, valid))
+        c = _greater(c, load(x, k + 2 * step, valid))
+        d = _greater(d, load(x, k + 3 * step, valid))
+    for k in range(start + places // 4 * 4 * step, start + places * step, step):
+        a = _greater(a, load(x, k, valid))
+    return _greater(_greater(a, b), _greater(c, d))
+
+
+@inlined
+def _greater(v, w):
+    return select(wins(w, v), w, v)
 
 
 @inlined
