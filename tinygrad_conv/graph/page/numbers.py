@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from base64 import b85encode
 from typing import Any
 
 import numpy as np
 
 from ..value import Graph
+from .letters import BASE, letters
 
 __all__ = ["numbers"]
 
 _MOST = 90_000  # numbers, all together: of a larger net a page tells less
-_FINE = 30_000  # of so many each may have 24 bits, of more 20: a page of LeNet stays below 400 kB
+_FINE = (
+    30_000  # of so many each may have four letters, 26 bits, of more three, 19.5: a page of LeNet stays below 400 kB
+)
 
 
 def numbers(graph: Graph) -> dict[str, Any]:
     """The numbers of inputs, parameters and constants, as text.
 
     ``leaves`` has for each its node's place in the graph, how many numbers it holds, and its greatest magnitude m;
-    ``packed`` all numbers x, one after the other, as (x / m + 1) (2^(bits - 1) - 1), in ``bits`` bits each,
-    in base 85. Nothing if they are too many, or not known.
+    ``packed`` all numbers x, one after the other, as (x / m + 1) (BASE^n - 1) / 2, in n ``letters`` each. Nothing if
+    they are too many, or not known.
 
     >>> import tinygrad_conv as tg
     >>> from tinygrad_conv.graph import snapshot
     >>> numbers(snapshot(lambda x: x * 2.0, 1.0, values=True))
-    {'bits': 24, 'leaves': [[0, 1, 1.0], [1, 1, 2.0]], 'packed': '|Ns8~|NZ'}
+    {'letters': 4, 'leaves': [[0, 1, 1.0], [1, 1, 2.0]], 'packed': '~~~}~~~}'}
     """
     known = [
         (place, node.values.array.astype("float64").ravel()) for place, node in enumerate(graph.nodes)
@@ -35,12 +37,9 @@ def numbers(graph: Graph) -> dict[str, Any]:
     total = sum(x.size for _, x in known)
     if not known or total > _MOST:
         return {}
-    bits = 24 if total <= _FINE else 20
+    n = 4 if total <= _FINE else 3
     peaks = [float(np.abs(x).max(initial=0)) for _, x in known]
     shares = np.concatenate([x / (peak or 1.0) for (_, x), peak in zip(known, peaks, strict=True)])
-    codes = np.rint((shares + 1) * (2 ** (bits - 1) - 1)).astype(">u4")
-    packed = np.packbits(np.unpackbits(codes.view("u1").reshape(-1, 4), axis=1)[:, 32 - bits :])
-    return {
-        "bits": bits, "leaves": [[place, x.size, peak] for (place, x), peak in zip(known, peaks, strict=True)],
-        "packed": b85encode(packed.tobytes()).decode().replace("<", ","),  # in a page < is six letters
-    }  # fmt: skip
+    codes = np.rint((shares + 1) * ((BASE**n - 1) // 2))
+    leaves = [[place, x.size, peak] for (place, x), peak in zip(known, peaks, strict=True)]
+    return {"letters": n, "leaves": leaves, "packed": letters(codes, n)}

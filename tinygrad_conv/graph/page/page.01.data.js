@@ -39,3 +39,13 @@ function digits(number, n) {  // so many significant ones
 }
 function scalar(item, which) { const k = item[which]; return k === undefined ? undefined : data.pictures[k].exact && !data.pictures[k].grid ? data.pictures[k] : undefined; }
 function written(p) { return exact ? p.exact : p.text; }
+function integers(text, n) {  // written in n letters each, from # to ~, but ! for < and a space for the backslash
+  const letters = text.replaceAll("!", "<").replaceAll(" ", "\\"), out = new Float64Array(text.length / n || 0);
+  for (let k = 0; k < text.length; k++) out[Math.floor(k / n)] = out[Math.floor(k / n)] * 92 + letters.charCodeAt(k) - 35;
+  return out;
+}
+async function released(text) {  // what was deflated
+  const [length, ...words] = integers(text, 5), bytes = new DataView(new ArrayBuffer(4 * words.length));
+  words.forEach((word, k) => bytes.setUint32(4 * k, word));
+  return new Response(new Blob([bytes.buffer.slice(0, length)]).stream().pipeThrough(new DecompressionStream("deflate"))).text();
+}

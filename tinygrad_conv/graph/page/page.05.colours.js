@@ -45,26 +45,26 @@ function legend() {
   $("legend").hidden = !items.length;
 }
 
-// Pictures: 8-bit values on a scale of the palette: blue below 0, white at 0, red above; ink on paper where there is one sign.
+// Pictures: values on a scale of the palette: blue below 0, white at 0, red above; ink on paper where there is one sign.
 const scales = {};
 function stops(name) {  // of a scale: red, green and blue of each of its colours
   const text = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   return scales[name] = scales[name] || text.split(/\s+/).map((hex) => [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16)));
 }
-function colour(p, code) {
-  if (code === 255) return [0, 0, 0, 0];
-  if (code === 254) return [...stops("fault")[0], 255];  // NaN or infinite
-  const list = stops(p.signed ? "signed" : "inks"), place = code / 253 * (list.length - 1), k = Math.min(list.length - 2, Math.floor(place));
+function colour(p, share) {  // of the way along its scale
+  if (share === undefined) return [0, 0, 0, 0];
+  if (isNaN(share)) return [...stops("fault")[0], 255];  // NaN or infinite
+  const list = stops(p.signed ? "signed" : "inks"), place = share * (list.length - 1), k = Math.min(list.length - 2, Math.floor(place));
   return [...list[k].map((v, c) => Math.round(v + (list[k + 1][c] - v) * (place - k))), 255];
 }
 function paintPicture(p) {
   if (p.url) return p.url;
   if (p.leaf !== undefined) {  // the numbers themselves are here
     const values = unpacked().get(p.leaf), [, , peak] = data.numbers.leaves.find(([k]) => k === p.leaf);
-    return p.url = painted(p.w, p.h, (k) => colour(p, Math.round(253 * (p.signed ? (values[k] / peak + 1) / 2 : values[k] / peak))));
+    return p.url = painted(p.w, p.h, (k) => colour(p, p.signed ? (values[k] / peak + 1) / 2 : values[k] / peak));
   }
-  const codes = atob(p.codes);
-  return p.url = painted(p.w, p.h, (k) => colour(p, codes.charCodeAt(k)));
+  const codes = integers(p.codes, 1), share = (code) => code < 90 ? code / 89 : code > 90 ? undefined : NaN;
+  return p.url = painted(p.w, p.h, (k) => colour(p, share(codes[k])));
 }
 function painted(w, h, at) {  // an image of so many pixels, as an address that needs no network
   const canvas = document.createElement("canvas");

@@ -114,7 +114,7 @@ function numbers(name, item, which) {
     p.histogram.forEach((n, b) => h.append(make("rect", {x: b + 0.06, width: 0.88, y: 20 - 20 * n / top, height: 20 * n / top})));
     section.append(h, make("div", {class: "bar"}, p.least, make("span", {style: "flex:1;text-align:center"}, "histogram"), p.most));
   }
-  const said = p.statistics && padded(p.statistics.map(([, b]) => b));
-  if (said) section.append(make("table", {class: "right"}, ...said.map((b, k) => row(p.statistics[k][0], minus(b)))));
+  const facts = ["smallest", "largest", "mean", "standard deviation", "norm", "zeros"];
+  if (p.statistics) section.append(make("table", {class: "right"}, ...padded(p.statistics).map((b, k) => row(facts[k], minus(b)))));
   return section;
 }

@@ -4,28 +4,12 @@
 function dims(item) { return item.shape === "scalar" ? [] : (item.shape || "").match(/\d+/g)?.map(Number) || []; }
 function size(shape) { return shape.reduce((a, b) => a * b, 1); }
 let leaves = null;  // node -> its numbers
-const LETTERS = [..."0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;,=>?@^_`{|}~"];
-function bytesOf(text) {  // of base 85: five letters for four bytes
-  const worth = new Map(LETTERS.map((letter, k) => [letter, k])), out = new Uint8Array(4 * Math.ceil(text.length / 5));
-  for (let k = 0; k < text.length; k += 5) {
-    let n = 0;
-    for (let j = 0; j < 5; j++) n = n * 85 + (k + j < text.length ? worth.get(text[k + j]) : 84);
-    for (let j = 3; j >= 0; j--) { out[k / 5 * 4 + j] = n % 256; n = Math.floor(n / 256); }
-  }
-  return out;
-}
 function unpacked() {
   if (leaves) return leaves;
   leaves = new Map();
-  const {bits, leaves: known = [], packed = ""} = data.numbers, bytes = bytesOf(packed), whole = 2 ** (bits - 1) - 1;
-  let at = 0, held = 0, have = 0;  // bits that are read and not used yet
-  for (const [node, count, peak] of known)
-    leaves.set(node, Float32Array.from({length: count}, () => {
-      for (; have < bits; have += 8) held = held * 256 + bytes[at++];
-      const rest = 2 ** (have -= bits), code = Math.floor(held / rest);
-      held -= code * rest;
-      return (code / whole - 1) * peak;
-    }));
+  const {letters, leaves: known = [], packed = ""} = data.numbers, codes = integers(packed, letters), half = Math.floor((92 ** letters - 1) / 2);
+  let at = 0;
+  for (const [node, count, peak] of known) leaves.set(node, Float32Array.from({length: count}, () => (codes[at++] / half - 1) * peak));
   return leaves;
 }
 

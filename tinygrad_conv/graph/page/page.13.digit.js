@@ -41,7 +41,7 @@ function tiles(values, shape) {  // maps side by side, or a vector in a row: [wi
 }
 function liveImage(node) {
   const values = live.get(node.k), [w, h, at] = tiles(values, dims(node)), most = values.reduce((a, v) => Math.max(a, Math.abs(v)), 0) || 1, signed = values.some((v) => v < 0);
-  return [w, h, painted(w, h, (k) => { const v = at(k); return colour({signed}, v === undefined ? 255 : Math.round((signed ? (v / most + 1) / 2 : v / most) * 253)); })];
+  return [w, h, painted(w, h, (k) => { const v = at(k); return colour({signed}, v === undefined ? v : signed ? (v / most + 1) / 2 : v / most); })];
 }
 function showLive() {
   for (const node of nodes) {

@@ -9,7 +9,7 @@ function openings(item) {
 function canOpen(node) {
   return Boolean(data.microscope && SCOPES[node.op] && computable.has(node.k) && knows(node) && (node.op !== "_matmul" || dims(nodes[node.inputs[0]]).length === 2));
 }
-function look(node) {
+async function look(node) {
   const found = live || forward(), [first, second] = node.inputs, x = found.get(first), w = second === undefined ? null : found.get(second);
   const plus = users[node.k].map((k) => nodes[k]).find((user) => user.op === "add" && computable.has(user.k)), other = plus && plus.inputs.find((k) => k !== node.k);
   const bias = other !== undefined && dims(nodes[other]).length === 1 && nodes[other].kind !== "operation" ? found.get(other) : null;
@@ -29,8 +29,8 @@ function look(node) {
   const text = JSON.stringify(facts).replaceAll("<", "\\u003c"), said = `${node.label}${node.module ? ` in ${node.module}` : ""}: ${nodes[first].shape} to ${node.shape}`;
   const [colours] = document.querySelector("style").textContent.match(/:root \{[^}]*\}/);  // this page's own
   const put = (page, [name, value]) => page.replace("{" + `{${name}}}`, () => value);  // its template has places for these
-  $("scope-frame").srcdoc = [["title", "Microscope"], ["title", said], ["summary", node.options || ""], ["colours", colours], ["data", text]].reduce(put, data.microscope);
   $("scope").showModal();
+  $("scope-frame").srcdoc = [["title", "Microscope"], ["title", said], ["summary", node.options || ""], ["colours", colours], ["data", text]].reduce(put, await released(data.microscope));
 }
 $("scope-close").onclick = () => $("scope").close();
 $("scope").addEventListener("close", () => { $("scope-frame").removeAttribute("srcdoc"); });

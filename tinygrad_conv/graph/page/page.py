@@ -21,6 +21,7 @@ from ..drawing.groups import as_modules
 from ..drawing.looks import Color, Painter
 from ..value import Graph, GraphNode, Values, counted
 from .boxes import Box, boxes
+from .letters import squeezed
 from .numbers import numbers
 from .picture import picture
 from .rules import rule
@@ -73,7 +74,7 @@ def html(
     data = _data(graph, fold, level == "modules", color == "gradients" or "gradients" in show)
     data |= {"show": [show] if isinstance(show, str) else sorted(show), "color": color, "level": level, "theme": theme}
     if any("window" in node or node.get("op") == "_matmul" for node in data["nodes"]) and data["numbers"]:
-        data["microscope"] = template(__package__.replace("page", "microscope"), "slides", "{{colours}}")
+        data["microscope"] = squeezed(template(__package__.replace("page", "microscope"), "slides", "{{colours}}"))
     return fill(__package__, "page", graph.title or "Graph", " · ".join(facts), data)
 
 

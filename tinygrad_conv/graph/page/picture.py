@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from math import ceil, isqrt
 from typing import Any
 
@@ -10,10 +9,11 @@ import numpy as np
 
 from ...digits import number
 from ...engine.tensor import ndarray
+from .letters import letters
 
 __all__ = ["mosaic", "picture"]
 
-_TOP, _BAD, _GAP = 253, 254, 255  # the highest code of a number; codes of NaN and infinity, and of nothing at all
+_TOP, _BAD, _GAP = 89, 90, 91  # the highest code of a number; codes of NaN and infinity, and of nothing at all
 _BINS = 24
 _TILES = 64  # at most, of those that there are
 
@@ -73,15 +73,12 @@ def picture(array: ndarray[Any, Any], kernel: bool = False, pixels: int = 8192) 
     return shown
 
 
-def _statistics(flat: ndarray[Any, Any], finite: ndarray[Any, Any]) -> list[list[str]]:
+def _statistics(flat: ndarray[Any, Any], finite: ndarray[Any, Any]) -> list[str]:
+    """The smallest, the largest, mean, standard deviation, norm, and how many are zero."""
     with np.errstate(all="ignore"):
-        facts = {
-            "smallest": finite.min(), "largest": finite.max(), "mean": finite.mean(),
-            "standard deviation": finite.std(), "norm": np.sqrt(np.square(finite).sum()),
-        }  # fmt: skip
-    rows = [[name, number(value)] for name, value in facts.items()]
+        facts = finite.min(), finite.max(), finite.mean(), finite.std(), np.sqrt(np.square(finite).sum())
     zeros = int((flat == 0).sum())
-    return [*rows, ["zeros", f"{zeros:,} of {flat.size:,} ({zeros / flat.size:.0%})"]]
+    return [*map(number, facts), f"{zeros:,} of {flat.size:,} ({zeros / flat.size:.0%})"]
 
 
 # ------------------------------------------------------------------------------------------
@@ -103,7 +100,7 @@ def _image(array: ndarray[Any, Any], finite: ndarray[Any, Any], kernel: bool, pi
     sheet = _sheet(codes)
     caption += f", averaged over {factor} by {factor}" if factor > 1 else ""
     return {
-        "w": sheet.shape[1], "h": sheet.shape[0], "codes": b64encode(sheet.tobytes()).decode(), "signed": int(signed),
+        "w": sheet.shape[1], "h": sheet.shape[0], "codes": letters(sheet, 1), "signed": int(signed),
         "low": number(low), "high": number(high), "caption": caption,
     }  # fmt: skip
 

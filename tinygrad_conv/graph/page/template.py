@@ -26,7 +26,7 @@ def fill(room: str, page: str, title: str, summary: str, data: Any) -> str:
 def template(room: str, page: str, style: str = "") -> str:
     """The same with places for its title, summary and data; `style` gives the colours, if not the palette."""
     text = _resource(room, f"{page}.html")
-    style = (style or css()) + re.sub(r" *([{};]) *", r"\1", _resource(room, f"{page}.css"))
+    style = (style or css()) + re.sub(r" *([{};,]) *|(:) ", r"\1\2", _resource(room, f"{page}.css"))
     for name, part in (("style", style), ("script", _script(room, page))):
         text = text.replace(f"{{{{{name}}}}}", part.rstrip("\n"))
     return text
