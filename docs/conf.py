@@ -1,5 +1,6 @@
 """How Sphinx makes the site: ``python docs/make_site.py OUT``."""
 
+import os
 import pathlib
 import re
 import subprocess
@@ -32,6 +33,7 @@ nb_execution_mode = "force"  # outputs are never by hand
 nb_execution_timeout = 900
 nb_execution_raise_on_error = True
 nb_merge_streams = True
+os.environ["TQDM_DISABLE"] = "1"  # a page would show each state of a progress bar, one below the other
 nb_execution_show_tb = True
 autodoc_typehints = "none"  # signatures as they are read in the code; docstrings say shapes
 autodoc_member_order = "bysource"
