@@ -131,8 +131,8 @@ def test_dropout_of_a_part_is_its_own_and_later_draws_do_not_depend_on_it():
     w = tg.nn.Parameter(np.ones(1))
     masks, after = [], []
     for used in (4, 2):
-        tg.nn.seed(0)
         optimizer = tg.distributed.Optimizer(tg.optim.SGD([w]), net, reduction="ordered", shards=4)
+        tg.nn.seed(0)
         optimizer.zero_grad()
         for k, part in enumerate(optimizer.parts(np.ones((8, 50), "f"))):
             if k < used:
@@ -680,6 +680,15 @@ def test_a_fit_that_is_killed_goes_on_inside_its_epoch(program, tmp_path, kind):
         assert done.returncode == 0, done.stdout + done.stderr
         assert "failed with" in done.stderr
         assert done.stdout.splitlines()[-1:] == whole.splitlines(), kills
+
+
+@pytest.mark.mpi
+def test_training_in_one_order_has_the_same_bits_on_any_number_of_ranks(program, tmp_path):
+    path, found = program(KILLED), []
+    for ranks in RANKS:
+        succeed(path, ranks, "", *training(tmp_path / f"{ranks}", "--reduction", "ordered"))
+        found.append(outcome(tmp_path / f"{ranks}" / "mnist-keras-convnet"))
+    assert found[0] == found[1] == found[2]
 
 
 @pytest.mark.mpi

@@ -213,6 +213,10 @@ def parser() -> argparse.ArgumentParser:
         "--checkpoint-every", dest="every", type=every, default=every("60s"), metavar="N",
         help="steps, or seconds as in 30s, after which a checkpoint is written, besides each epoch's (default: 60s)",
     )  # fmt: skip
+    it.add_argument(
+        "--reduction", choices=["mean", "ordered"], metavar="HOW",
+        help="ordered: the same bits on 1, 2, 4 or 8 processes, more slowly (default: mean)",
+    )  # fmt: skip
     it.add_argument("--no-plots", dest="plots", action="store_false", help="leave out the PNG pictures")
     it.add_argument("--limit", type=whole(20), metavar="N", help="for debugging: use the first N images only")
 

@@ -63,7 +63,11 @@ def seed(value: SeedNumber) -> None:
     True
     """
     global _default
-    _default = np.random.default_rng(value)
+    anew = np.random.default_rng(value)
+    if _default is None:
+        _default = anew
+    else:  # the same object: who shares it among ranks has it already
+        _default.bit_generator.state = anew.bit_generator.state
 
 
 @checked

@@ -26,6 +26,7 @@ from .. import distributed, files, nn, optim
 from ..arguments import Count, Finite, NonNegative, Positive, Probability, Size, checked, one_of
 from ..arguments.kinds import integers, numbers
 from ..data import batches, mnist
+from ..distributed.optimizer import Reduction
 from ..distributed.world import world
 from ..engine.modes import no_grad
 from ..errors import ArgumentError, DataError
@@ -46,7 +47,7 @@ class Settings:
 
     >>> Settings.of({"model": "dense", "lr": 0.1})
     Settings(model='dense', full=False, limit=None, epochs=20, batch_size=32, optimizer='sgd', lr=0.1, decay=1.0,
-    seed=0)
+    seed=0, reduction='mean')
     """
 
     model: Annotated[str, one_of(*RECIPES)]
@@ -58,6 +59,7 @@ class Settings:
     lr: Positive
     decay: Annotated[float, numbers("a number in (0, 1]", 0, 1, to_low=False, to_high=True)]
     seed: Count
+    reduction: Reduction = "mean"
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Settings:
@@ -172,7 +174,7 @@ class Run:
         self.model.build(INPUT)
         kinds = {name.lower(): getattr(optim, name) for name in optim.__all__}
         optimizer: optim.Optimizer = kinds[settings.optimizer](self.model.parameters(), lr=settings.lr)
-        self.optimizer = distributed.Optimizer(optimizer, self.model)
+        self.optimizer = distributed.Optimizer(optimizer, self.model, settings.reduction)
         self.history: list[dict[str, float]] = []
         self.layers = LayerStatistics(loss=lambda y, logits: softmax_cross_entropy(logits, y))
         self.seconds = 0.0
