@@ -436,7 +436,8 @@ def test_a_setting_that_cannot_be_is_named(name, good, tmp_path):
             assert getattr(found, name) == value
             run = Run(dataclasses.replace(found, full=False))
             run.optimizer.lr = found.lr * found.decay**1000 or 1.0
-    for other in ({k: v for k, v in known.items() if k != name}, {**known, "another": 1}, list(known)):
+    less = {k: v for k, v in known.items() if k != name}
+    for other in (*([] if name == "reduction" else [less]), {**known, "another": 1}, list(known)):  # which came later
         path.write_text(json.dumps(other))
         assert "expected the settings of a run, got other content" in str(attempt(Settings.load, path))
 
