@@ -15,6 +15,8 @@ from hypothesis import settings
 from tinygrad_conv import files
 from tinygrad_conv.cli import main
 from tinygrad_conv.errors import DataError
+from tinygrad_conv.train.job import one_thread
+from tinygrad_conv.train.run import Images, Run, Settings
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills children that it forks")
 KILLS = 300 if settings().max_examples >= 1000 else 9  # in the nightly profile, and else
@@ -194,6 +196,27 @@ def test_a_fit_that_is_killed_leaves_whole_files(do, tmp_path):
         ended, _ = do(str(tmp_path / "killed"), int(last))
         assert ended in (None, 0)  # where there are files already, there are fewer steps
         assert_whole(tmp_path / "killed")
+
+
+def test_a_run_goes_on_from_each_step(tmp_path):
+    """Also from the last of an epoch, which may be a short batch."""
+    settings = Settings.of({"model": "keras-convnet", "limit": 40, "epochs": 2, "batch_size": 16})
+    images, run = Images.of(settings, None), Run(settings)
+
+    def weights(run):
+        return [array.tobytes() for array in run.model.state_dict().values()]
+
+    with one_thread():
+        for _ in range(2):
+            run.epoch(images, lambda loss: run.save(tmp_path / f"{run.optimizer.steps}.npz"))
+        assert len(list(tmp_path.iterdir())) == 6
+        for path in tmp_path.iterdir():
+            again = Run(settings)
+            again.load(path)
+            while len(again.history) < 2:
+                again.epoch(images, bool)
+            assert again.history == run.history, path.name
+            assert weights(again) == weights(run), path.name
 
 
 FULL = """

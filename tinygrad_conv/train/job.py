@@ -154,7 +154,7 @@ def learn(run: Run, images: Images, checkpoint: Path | None, quiet: bool, every:
     steps = -(-len(images.x) // settings.batch_size)
     bar = tqdm(
         total=settings.epochs * steps, unit="step", leave=False, dynamic_ncols=True,
-        initial=done * steps + (run.within.seen // settings.batch_size if run.within else 0),
+        initial=done * steps + (-(-run.within.seen // settings.batch_size) if run.within else 0),
         disable=quiet or None,  # None: where there is no terminal
     )  # fmt: skip
 

@@ -197,7 +197,7 @@ class Run:
         if begun is not None:
             seen, total, right = begun.seen, begun.total, begun.right
         every = batches(images.x, images.y, batch_size=settings.batch_size, seed=nn.init.generator())
-        for xb, yb in islice(every, seen // settings.batch_size, None):
+        for xb, yb in islice(every, -(-seen // settings.batch_size), None):
             if begun is not None:  # here, after the order was drawn
                 begun.draw_on()
                 begun = None
