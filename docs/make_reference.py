@@ -49,8 +49,8 @@ def operations() -> str:
     """The page of all operations."""
     lines = [
         "# Operations", "",
-        "Made from the docstrings by `python docs/make_reference.py`; `help(tg.conv2d)` says more. Kinds are those of",
-        "[primitives](primitives.md); composed operations are differentiable through their parts, and plain ones give",
+        "Made from the docstrings by `python docs/make_reference.py`; `help(tg.conv2d)` says more. The kinds are those",
+        "of [primitives](primitives.md). A *composed* operation has the derivatives of its parts; a *plain* one gives",
         "data without a gradient. [NumPy's functions](numpy.md) on tensors are these operations.", "",
     ]  # fmt: skip
     for family in tg.ops.FAMILIES:
@@ -86,17 +86,21 @@ def numpys() -> str:
 Made by `python docs/make_reference.py` from the table in `tinygrad_conv/ops/overrides.py`. It has every function and
 ufunc that NumPy lets a library answer for; a test walks NumPy's own list and fails on a name without a class.
 
-No gradient is lost in silence. A tensor that a gradient follows (it has a graph, and recording is on) becomes a plain
-array only where that is asked for by name: `x.numpy()`, `x.data`, `x.item()`, `x.tolist()`, `float(x)`, printing. What
-would make an array of it unasked raises `GraphError`, and says what to write instead: a refused function below,
-`np.array([x, y])`, `A.dot(x)`, `np.mean([x, y])`, `array[0] = x`. Under `tg.no_grad()`, and for tensors that nobody
-follows, all of NumPy works. `numpy.testing` compares, gives nothing back, and is let through.
+No gradient is lost in silence. A gradient follows a tensor if the tensor has a graph and recording is on. Such a tensor
+becomes a plain array only where you ask for one by name: `x.numpy()`, `x.data`, `x.item()`, `x.tolist()`, `float(x)`,
+printing. Other code that would make an array of it raises `GraphError`, which says what to write instead. Examples
+are the refused functions below, `np.array([x, y])`, `A.dot(x)`, `np.mean([x, y])` and `array[0] = x`. All of NumPy
+works under `tg.no_grad()`, and for tensors that no gradient follows. The functions of `numpy.testing` only compare, so
+they take every tensor.
 
-What NumPy does not ask a library for runs as it is written, on tensors, or becomes an array, which is refused as above.
-The functions of `numpy.polynomial` are such (of several variables with powers, only before NumPy 2.1). Those that would
-compute something else of a tensor than of an array, because they look at its class, raise `ArgumentError`.
+Some functions of NumPy do not ask the library. Either they compute with the tensors as they are, or they make arrays of
+them, which is refused as above. The functions of `numpy.polynomial` are of this kind (those of several variables with
+powers only before NumPy 2.1). A few of them look at the class of their argument, and would compute something else of a
+tensor than of an array. These raise `ArgumentError`.
 
-Methods of tensors take what the methods of arrays take: `x.sum(where=mask)` is `np.sum(x, where=mask)`.
+Methods of tensors take what the methods of arrays take: `x.sum(where=mask)` is `np.sum(x, where=mask)`. A tensor is a
+value, so it has no methods that change it (`sort`, `partition`, `fill`, `put`, `resize`): the functions `tg.sort(x)`
+and `tg.partition(x, kth)` give another tensor.
 
 ```python
 >>> import numpy as np
@@ -113,10 +117,11 @@ np.histogram
 
 ## Operations
 
-They are the library's, differentiable to any order, and give tensors. Keywords: `axis`, `keepdims`, `dtype` (a floating
-one) and `casting`; `where`, `initial` and `mean` of reductions. Others, and `where` of a ufunc (which leaves the rest
-undefined), are refused in words while a gradient follows; `out` is refused always. A plain array is updated
-in place by a tensor that nobody follows: `weights -= 0.1 * tg.grad(loss)(weights)`.
+NumPy's function calls the library's operation, which is differentiable to any order, and gives a tensor. It takes the
+keywords `axis`, `keepdims`, `dtype` (a floating one) and `casting`; a reduction also `where`, `initial` and `mean`.
+While a gradient follows, other keywords raise an error, and so does `where` of a ufunc, as it leaves elements
+undefined. `out` always raises one. A tensor that no gradient follows may update a plain array in place:
+`weights -= 0.1 * tg.grad(loss)(weights)`.
 
 {_filled(f"Methods of ufuncs: {methods}")}
 

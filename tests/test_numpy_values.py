@@ -367,7 +367,8 @@ KEYWORDS = {
 }  # fmt: skip
 NEEDED = {
     "take": ([0, 1],), "repeat": (2,), "dot": (np.ones((3, 2)),), "searchsorted": ([1.5],), "argpartition": (1,),
-    "astype": (np.float32,), "swapaxes": (0, 1), "reshape": ((9,),),
+    "astype": (np.float32,), "swapaxes": (0, 1), "reshape": ((9,),), "compress": ([True, False, True],),
+    "choose": ([np.linspace(0, 1, 3), 7.0],),
 }  # fmt: skip
 POSITIONS = [
     ("sum", (0, np.float64)), ("sum", (0, None, None, True)), ("prod", (1, None, None, True, 2.0)), ("mean", (0, None)),
@@ -404,14 +405,34 @@ def test_a_method_takes_what_the_method_of_arrays_takes(name):
     array = np.array([[1.0, -2.0, 3.0], [4.0, 5.5, 6.0], [-1.5, 2.5, 0.5]])
     if name == "searchsorted":
         array = np.sort(array.ravel())
-    plainly = getattr(tg.Tensor(array, requires_grad=True), name)
+    if name == "choose":
+        array = (array > 1).astype(int)
+    plainly = getattr(tg.Tensor(array, requires_grad=array.dtype.kind == "f"), name)
     for args, keywords, expected in calls_of(name, array):
         found = plainly(*args, **keywords)
         for a, b in zip(*((x,) if not isinstance(x, tuple) else x for x in (found, expected)), strict=True):
             assert isinstance(a, tg.Tensor), keywords
             np.testing.assert_allclose(np.asarray(a.detach()), b, rtol=1e-6, err_msg=str(keywords))
             assert a.dtype == np.asarray(b).dtype, keywords
-            assert a.requires_grad == (a.dtype.kind == "f"), keywords
+            assert a.requires_grad == (a.dtype.kind == array.dtype.kind == "f"), keywords
+
+
+def test_methods_that_tensors_do_not_have():
+    """Each for its reason: whoever adds one here, or to NumPy, sees that it is decided."""
+    in_place = {"byteswap", "fill", "partition", "put", "resize", "setfield", "sort"}  # tensors are values
+    memory = {"dump", "dumps", "getfield", "setflags", "tobytes", "tofile", "view"}  # x.numpy() has these
+    methods = {name for name in dir(np.ndarray) if name[0] != "_" and callable(getattr(np.ndarray, name))}
+    assert methods - set(dir(tg.Tensor)) == in_place | memory
+
+
+def test_choose_and_compress_as_methods():
+    x = tg.Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    kept = x.compress([False, True], 1)
+    assert kept.tolist() == [[2.0], [4.0]]
+    (kept * tg.Tensor([1, 0, 1]).choose([5.0, x[0, 0]])[:2, None]).sum().backward()
+    assert x.grad.tolist() == [[2.0, 1.0], [0.0, 5.0]]
+    with pytest.raises(tg.errors.TinygradConvError, match="out"):
+        x.compress([True], 0, out=np.empty((1, 2)))
 
 
 @pytest.mark.parametrize(("name", "args"), POSITIONS)

@@ -53,6 +53,7 @@ def choose(index: Array, choices: Arrays, mode: Annotated[str, one_of("raise", "
     choices = [np.asarray(c) if isinstance(c, (list, tuple)) else c for c in choices]
     kind = np.result_type(*(array_of(c) for c in choices))  # numbers of Python's take that of the others
     table = stack([astype(broadcast_to(c, shape), kind) for c in choices])
+    table = Tensor(table) if isinstance(index, Tensor) else table
     grids: Any = np.indices(shape, sparse=True)
     places = map(constant, grids)
     return getitem(table, (broadcast_to(number, shape), *places))

@@ -26,7 +26,7 @@ COMPARISONS = {
 }  # fmt: skip
 OTHERS = {"neg": "negative", "abs": "abs", "invert": "bitwise_invert", "round": "round", "getitem": "getitem"}
 METHODS = [
-    "all", "any", "argmax", "argmin", "argpartition", "argsort", "clip", "conj", "copy", "cumprod", "cumsum",
+    "all", "any", "argmax", "argmin", "argpartition", "argsort", "choose", "clip", "conj", "copy", "cumprod", "cumsum",
     "diagonal", "dot", "max", "mean", "min", "nonzero", "prod", "repeat", "round", "searchsorted", "squeeze", "std",
     "sum", "swapaxes", "take", "trace", "var",
 ]  # fmt: skip
@@ -39,7 +39,7 @@ def put_in_place() -> None:
     given |= {f"__{operator}__": getattr(ops, name) for operator, name in (OPERATORS | COMPARISONS | OTHERS).items()}
     given |= {f"__r{operator}__": _reversed(getattr(ops, name)) for operator, name in OPERATORS.items()}
     given |= {"__pos__": _itself, "reshape": reshape, "transpose": transpose, "flatten": flatten, "ravel": flatten}
-    given |= {"astype": astype, "conjugate": ops.conj, "T": property(_transposed)}
+    given |= {"astype": astype, "compress": compress, "conjugate": ops.conj, "T": property(_transposed)}
     given |= {"mT": property(ops.matrix_transpose, doc="The last two axes swapped."), "__setitem__": set_item}
     given |= {"real": property(ops.real, doc="The real part."), "imag": property(ops.imag, doc="The imaginary part.")}
     for name, value in given.items():
@@ -59,7 +59,7 @@ def _method(name: str) -> Any:
     return method
 
 
-def _as_numpy(name: str, x: Tensor, *args: Any, **keywords: Any) -> Any:
+def _as_numpy(name: str, x: Any, *args: Any, **keywords: Any) -> Any:
     """NumPy's function of x, which asks the library back. What NumPy cannot do with its arguments is told."""
     try:
         return getattr(_NUMPY, name)(x, *args, **keywords)
@@ -132,6 +132,17 @@ def transpose(self: Tensor, *axes: Any) -> Tensor:
     (2, 1, 1)
     """
     return ops.permute_dims(self, _one_tuple(axes) if axes else None)
+
+
+def compress(self: Tensor, condition: Any, axis: int | None = None, *args: Any, **keywords: Any) -> Tensor:
+    """The slices along an axis (of the flattened tensor when None) where the condition is true.
+
+    >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).compress([False, True], axis=0)
+    Tensor([[3., 4.]])
+    """
+    if args or keywords:
+        return _as_numpy("compress", condition, self, axis, *args, **keywords)
+    return ops.compress(condition, self, axis)
 
 
 def _transposed(self: Tensor) -> Tensor:
