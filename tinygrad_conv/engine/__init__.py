@@ -9,7 +9,8 @@
 `tensor`      `Tensor`: an array, and a node
 `bare`        values without their graph
 `operation`   what runs when an operation is called
-`primitive`   how one is declared: the kinds, and the rules that follow from them
+`rules`       what a rule reads, and how it becomes a function
+`primitive`   how an operation is declared: the kinds, and the rules that follow from them
 `plain`       functions whose result is data
 `walk`        backward and forward over the graph
 `backward`    `Tensor.backward`, whole or step by step

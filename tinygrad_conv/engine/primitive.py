@@ -15,40 +15,29 @@ The decorator names the *kind*, and the kind says what has to be stated:
 `opaque`       VJP and JVP per input, for the few operations that are none of these
 =============  ==========================================================================================
 
-A rule *asks by name for what it reads*, and the graph keeps that and nothing else: an input's name gives that input,
-``y`` the output, ``residual`` whatever forward returned beside the output, ``<input>_shape`` an input's shape,
-``y_shape`` the output's, and a keyword's name that keyword. The first argument of VJPs and transposes is the
-cotangent ``g``, of JVPs the tangent ``t``.
-
-Rules are written in the library's own operations. These compute on plain arrays when they get plain arrays, so a
-first-order backward runs on bare NumPy; given tensors, the same rule records: any order comes from one rule.
+A rule asks by name for what it reads (`rules` says what there is).
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
 from types import MappingProxyType
-from typing import Annotated, Any, ParamSpec, TypeAlias
+from typing import Annotated, Any, ParamSpec
 
 import numpy as np
 
 from ..arguments import Kind, checked, described, integers, kinds_of, several, unchecked
 from ..errors import DeclarationError, DTypeError
-from .modes import OBSERVED, constant
 from .node import Node
 from .operation import MISSING, operation_of, source_of
-from .tensor import Tensor, ndarray, ops, wrap
+from .rules import JVPS, NONDIFF, ON_TENSORS, VJPS, Rule, derived_jvp, made, refuse, written
+from .tensor import Tensor
 
 __all__ = ["NONDIFF", "Primitive", "bilinear", "elementwise", "flops_of", "linear", "opaque", "primitives"]
 
 P = ParamSpec("P")
-Rule: TypeAlias = Callable[..., Any]
-_Written: TypeAlias = tuple[Any, str, str]  # a rule (None: the operation itself); its compiled forms, as source
 TIES = ("left", "right", "mean", "least", "greatest", "share", "first")
-VJPS, JVPS, ON_TENSORS = 0, 2, 1  # where `Primitive.rules` has them: each on bare arrays, and after it on tensors
-NONDIFF: Any = object()  # in place of a rule: an input that is data, such as the condition of `where`
 
 _registry: dict[str, Primitive] = {}
 
@@ -120,93 +109,49 @@ class Primitive:
         self.flops, self.samples, self.bad, self.kinks = flops, samples, tuple(bad), kinks
         self.tie, self.batch, self.ordered = tie, tuple(batch), ordered
         if not set(tie if isinstance(tie, tuple) else (tie,)) <= {None, *TIES}:
-            self._refuse(f"tie= to be one of {', '.join(TIES)}, or a tuple of these and None, got {tie!r}")
+            refuse(self, f"tie= to be one of {', '.join(TIES)}, or a tuple of these and None, got {tie!r}")
         self.has_residual = residual
         self._read_signature(len(vjp) if inputs is None else inputs)
         if kind == "elementwise":
             needed = [p.name for p in self.signature.parameters.values() if p.default is p.empty]
             if len(needed) != len(vjp):
-                self._refuse(f"a derivative for each input {', '.join(needed)}; got {len(vjp)}")
+                refuse(self, f"a derivative for each input {', '.join(needed)}; got {len(vjp)}")
         self.domain = _domains(domain, len(self.inputs))
         if len(vjp) != len(self.inputs):
-            self._refuse(f"one rule for each input {', '.join(self.inputs)}; got {len(vjp)}")
+            refuse(self, f"one rule for each input {', '.join(self.inputs)}; got {len(vjp)}")
         if kind in ("opaque",) and (jvp is None or len(jvp) != len(self.inputs)):
-            self._refuse(f"a JVP for each input {', '.join(self.inputs)}; got {0 if jvp is None else len(jvp)}")
+            refuse(self, f"a JVP for each input {', '.join(self.inputs)}; got {0 if jvp is None else len(jvp)}")
         self.broadcasts = broadcasts or kind == "elementwise" or (kind == "linear" and len(self.inputs) > 1)
         self.nondiff = tuple(rule is NONDIFF for rule in vjp)
         self.reads: list[set[int]] = [set() for _ in self.inputs]  # per input: positions in `saved` its rules read
         leading = "" if kind == "elementwise" else "g"
-        self._vjps = tuple(self._write(rule, leading, k) for k, rule in enumerate(vjp))
+        self._vjps = tuple(written(self, rule, leading, k) for k, rule in enumerate(vjp))
         if kind == "elementwise":
             self._jvps = self._vjps
         elif jvp is None:
-            self._jvps = tuple(self._derive_jvp(k) for k in range(len(self.inputs)))
+            self._jvps = tuple(derived_jvp(self, k) for k in range(len(self.inputs)))
         else:
-            self._jvps = tuple(self._write(rule, "t", k) for k, rule in enumerate(jvp))
+            self._jvps = tuple(written(self, rule, "t", k) for k, rule in enumerate(jvp))
         self.operation = operation_of(self)
 
     # -- declaration -----------------------------------------------------------------------------------------------
-
-    def _refuse(self, need: str) -> None:
-        raise DeclarationError(f"@{self.kind} {self.name}: expected {need}")
 
     def _read_signature(self, n_inputs: int) -> None:
         try:
             self.signature = inspect.signature(self.forward)
         except (ValueError, TypeError):
-            self._refuse("a function that tells its parameters")
+            refuse(self, "a function that tells its parameters")
         parameters = list(self.signature.parameters.values())
         self.variadic = bool(parameters) and parameters[0].kind is parameters[0].VAR_POSITIONAL
         if self.variadic:
             n_inputs = 1
         if len(parameters) < n_inputs:
-            self._refuse(f"a forward function of at least {n_inputs} inputs; its signature is {self.signature}")
+            refuse(self, f"a forward function of at least {n_inputs} inputs; its signature is {self.signature}")
         self.inputs = tuple(p.name for p in parameters[:n_inputs])
         self.params = tuple(p.name for p in parameters[n_inputs:])
         self.by_position = sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters[n_inputs:])  # so many of them
         self.positions = () if self.variadic else tuple(range(n_inputs))
         self.defaults = {p.name: p.default for p in parameters[n_inputs:] if p.default is not p.empty}
-
-    def _write(self, rule: Rule, leading: str, k: int) -> _Written:
-        """What makes ``rule(g, x2, axis)`` a function ``f(g, node, saved, parents, i)``, on arrays and on tensors."""
-        if rule is NONDIFF:
-            return rule, "rule", "rule"
-        if not callable(rule):
-            self._refuse(f"a function as the rule of input {self.inputs[k]!r}, got {rule!r}")
-        names = _argument_names(rule)
-        if leading:
-            if not names or names[0] != leading:
-                self._refuse(f"{leading!r} as the first argument of the rule of {self.inputs[k]!r}, got {names}")
-            names = names[1:]
-        forms = []
-        for lifted in (False, True):
-            fetched = ", ".join(self._fetch(name, k, lifted=lifted) for name in names)
-            if leading:
-                forms.append(f"lambda {leading}, n, s, p, i: rule({leading}, {fetched})")
-            else:
-                forms.append(f"lambda g, n, s, p, i: g * rule({fetched})")
-        return rule, forms[0], forms[1]
-
-    def _derive_jvp(self, k: int) -> _Written:
-        """Linear: the operation on the tangent, and 0. Bilinear: the operation with one input replaced by its tangent.
-
-        Of any number of arrays: the tangent in place `i`, zeros elsewhere.
-        """
-        if self.nondiff[k]:
-            return NONDIFF, "rule", "rule"
-        forms = []
-        for lifted in (False, True):
-            if self.variadic:
-                fetched = ["*[t if j == i else Z(shape, t) for j, shape in enumerate(n.params['shapes'])]"]
-            else:
-                read = [self.kind == "bilinear" or self.nondiff[j] for j in range(len(self.inputs))]
-                fetched = [
-                    "t" if j == k else self._fetch(name, k, lifted=lifted) if read[j] else "0"
-                    for j, name in enumerate(self.inputs)
-                ]
-            fetched += [f"{name}=n.params[{name!r}]" for name in self.params]
-            forms.append(f"lambda t, n, s, p, i: rule({', '.join(fetched)})")
-        return None, forms[0], forms[1]
 
     @checked
     def compiled(self, form: Annotated[int, integers(0, 3)]) -> tuple[Rule, ...]:
@@ -218,50 +163,14 @@ class Primitive:
         True
         """
         if not self.rules[form]:
-            made: list[Any] = []
-            for rule, *written in self._vjps if form < JVPS else self._jvps:
-                rule, derived = self.operation if rule is None else rule, rule is None
-                made.append(rule if rule is NONDIFF else _evaluated(written[form % 2])(rule, _lift, _zeros, _promoted))
-                if derived and self.variadic:
-                    made[-1].together = partial(_together, self)
-            self.rules[form] = tuple(made)
+            rules = self._vjps if form < JVPS else self._jvps
+            self.rules[form] = tuple(made(self, rule, on_tensors=form % 2 == ON_TENSORS) for rule in rules)
         return self.rules[form]
 
     vjps = property(lambda self: self.compiled(VJPS))
     vjps_on_tensors = property(lambda self: self.compiled(VJPS + ON_TENSORS))
     jvps = property(lambda self: self.compiled(JVPS))
     jvps_on_tensors = property(lambda self: self.compiled(JVPS + ON_TENSORS))
-
-    def _fetch(self, name: str, k: int, *, lifted: bool) -> str:
-        """The expression that fetches what a rule asks for by `name`; notes what has to be saved for it."""
-        position = None
-        if name == "i" and self.variadic:
-            return "i"
-        if name == "shapes" and self.variadic:
-            return "n.params['shapes']"
-        if name in self.params:
-            return f"n.params[{name!r}]"
-        if name == "y_shape":
-            return "n.shape"
-        if name == "residual" and self.has_residual:
-            self.reads[k].add(-1)
-            return "s[-1]"
-        if name == "y":
-            self.reads[k].add(-2)
-            return "W(s[-2], n)" if lifted else "s[-2]"
-        if name in self.inputs:
-            position = self.inputs.index(name)
-            self.reads[k].add(position)
-            if self.variadic:
-                return "[W(a, q) for a, q in zip(s[:-2], p)]" if lifted else "s[:-2]"
-            saved = f"W(s[{position}], p[{position}])" if lifted else f"s[{position}]"
-            several = self.kind == "elementwise" and len(self.inputs) > 1 and not self.nondiff[position]
-            return f"U({saved}, n.dtype)" if several else saved
-        if name == f"{self.inputs[k]}_shape":
-            return f"p[{'i' if self.variadic else k}].shape"
-        known = [*self.inputs, "y", "y_shape", f"{self.inputs[k]}_shape", *self.params]
-        self._refuse(f"rules that ask for any of {', '.join(known)}; the rule of {self.inputs[k]!r} asks for {name!r}")
-        return ""
 
     # -- application -----------------------------------------------------------------------------------------------
 
@@ -325,42 +234,6 @@ def _declared(name: str) -> Primitive:
     return _registry[name]
 
 
-@cache
-def _evaluated(source: str) -> Callable[..., Any]:
-    """What makes a rule of a line of source; many rules share one line, and compiling is slow."""
-    function: Callable[..., Any] = eval(compile(f"lambda rule, W, Z, U: {source}", __file__, "eval"))
-    return function
-
-
-def _argument_names(rule: Rule) -> list[str]:
-    code = getattr(rule, "__code__", None)
-    if code is None or hasattr(rule, "__wrapped__") or hasattr(rule, "__self__"):
-        return list(inspect.signature(rule).parameters)
-    return list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
-
-
-def _lift(saved: Any, node: Node | None) -> Any:
-    """What was saved as a tensor: of its graph, or as data where somebody observes what is done with it."""
-    return wrap(saved, node) if node is not None or (OBSERVED and type(saved) is ndarray) else saved
-
-
-def _promoted(saved: Any, dtype: np.dtype[Any]) -> Any:
-    """An input in the dtype of the result: a derivative of float64 is not computed of a float32 in its precision."""
-    given = getattr(saved, "dtype", dtype)  # a number of Python's has none, and takes any
-    return saved if given is dtype or given == dtype else ops.astype(saved, dtype=dtype)
-
-
-def _zeros(shape: tuple[int, ...], like: Any) -> Any:
-    return constant(np.broadcast_to(np.zeros((), like.dtype), shape))
-
-
-def _together(primitive: Primitive, tangents: Sequence[Any], node: Node) -> Any:
-    """What the derived JVP gives for all inputs, added up, by one call of the operation: None is a tangent of zero."""
-    like = next(t for t in tangents if t is not None)
-    full = [_zeros(shape, like) if t is None else t for t, shape in zip(tangents, node.params["shapes"], strict=True)]
-    return primitive.operation(*full, **{name: node.params[name] for name in primitive.params})
-
-
 def _domains(domain: Any, n: int) -> tuple[tuple[float, float], ...]:
     if domain is None:
         domain = (-3.0, 3.0)
@@ -377,9 +250,9 @@ def _made(kind: str, forward: Callable[..., Any], **declared: Any) -> Primitive:
     """A primitive. The library's own declarations are not held to their kinds: import would take 1 ms longer."""
     if not str(getattr(forward, "__module__", "")).startswith("tinygrad_conv."):
         return Primitive(kind, forward, **declared)
-    made = object.__new__(Primitive)
-    unchecked(Primitive.__init__)(made, kind, forward, **declared)
-    return made
+    primitive = object.__new__(Primitive)
+    unchecked(Primitive.__init__)(primitive, kind, forward, **declared)
+    return primitive
 
 
 def _declare(primitive: Primitive) -> Callable[..., Any]:

@@ -21,7 +21,8 @@ from ..errors import AnomalyError, DTypeError, GraphError, ShapeError
 from .guards import alone, handed_out
 from .modes import MODE, observer
 from .node import FREED, Node, iter_parents
-from .primitive import JVPS, ON_TENSORS, VJPS, Primitive
+from .primitive import Primitive
+from .rules import JVPS, ON_TENSORS, VJPS
 from .source import describe_source
 from .tensor import Tensor, ndarray, ops, wrap
 

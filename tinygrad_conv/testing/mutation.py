@@ -33,7 +33,8 @@ from typing import Any
 import numpy as np
 
 from ..engine.modes import enable_grad
-from ..engine.primitive import JVPS, NONDIFF, ON_TENSORS, VJPS, Primitive, Rule, primitives
+from ..engine.primitive import Primitive, primitives
+from ..engine.rules import JVPS, NONDIFF, ON_TENSORS, VJPS, Rule
 from ..engine.tensor import Tensor
 from ..engine.walk import pull
 from ..errors import ArgumentError
