@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 import tinygrad_conv as tg
 from tinygrad_conv.errors import ArgumentError, DTypeError, ShapeError
 from tinygrad_conv.kernels import conv as conv_kernels
+from tinygrad_conv.kernels import masks, scratch
 from tinygrad_conv.kernels import pool as pool_kernels
-from tinygrad_conv.kernels import scratch, selecting
 from tinygrad_conv.kernels.geometry import conv_window, pool_window, transpose_window
 from tinygrad_conv.kernels.window import Window
 from tinygrad_conv.testing.checks import check_gradients
@@ -1039,7 +1039,7 @@ def test_where_is_numpys_to_the_bit(dtype, other, layout, first, wide, seed):
     condition = LAYOUTS[layout](rng.random((120, 90)) < 0.5)
     condition = np.broadcast_to(condition, (2, 120, 90)) if wide else condition
     pair = (OTHERS[other], x) if first else (x, OTHERS[other])
-    expected, found = np.where(condition, *pair), selecting.where(condition, *pair)
+    expected, found = np.where(condition, *pair), masks.where(condition, *pair)
     assert found.dtype == expected.dtype
     assert found.shape == expected.shape
     assert found.tobytes() == expected.tobytes()

@@ -16,7 +16,7 @@ from ..engine.bare import array_of
 from ..engine.plain import plain
 from ..engine.primitive import NONDIFF, elementwise, linear
 from ..engine.tensor import Array, Tensor
-from ..kernels import selecting, special
+from ..kernels import masks, special
 
 # ------------------------------------------------------------------------------------------------------------------
 # Arithmetic
@@ -433,7 +433,7 @@ def where(condition: Array, x1: Array, x2: Array) -> Array:
     >>> where(np.array([True, False]), Tensor([1.0, 2.0]), 0.0)
     Tensor([1., 0.])
     """
-    return selecting.where(condition, x1, x2)
+    return masks.where(condition, x1, x2)
 
 
 # ------------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""One of two numbers for each element.
+"""`where` by masks of bits: one of two numbers for each element.
 
 NumPy's `where` branches at each element, and a processor guesses every other one of mixed conditions wrong: 200,000
 float32 take 0.8 ms. With masks of bits they take 0.07 ms, whatever the conditions, and are the same to the bit.
