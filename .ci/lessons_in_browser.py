@@ -106,8 +106,9 @@ def run(browser: Browser, address: str, lesson: str, limit: float = 1800) -> str
                 raise TimeoutError(f"{lesson}: {condition} after {limit} s: {browser.run(CELLS)}")
             time.sleep(1)
 
-    until(f"{CELLS}.length")
-    time.sleep(3)  # until the kernel is there
+    until(
+        f"{CELLS}.length && Array.from(jupyterapp.shell.widgets('main')).some(it => it.sessionContext?.session?.kernel)"
+    )
     browser.run("void jupyterapp.commands.execute('notebook:run-all-cells').then(() => {window.ran = true})")
     until("window.ran")
     cells = browser.run(CELLS)
