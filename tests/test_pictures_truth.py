@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import tinygrad_conv as tg
 from tinygrad_conv import graph, nn
 from tinygrad_conv.engine.primitive import primitives
+from tinygrad_conv.graph.describing import options
 from tinygrad_conv.graph.drawing.groups import one_per_call
 
 STEPS = 40
@@ -238,3 +239,25 @@ def test_a_folded_picture_stands_for_as_many_operations_as_there_are(counts, lev
     assert stands == drawing.graph.n_operations
     assert str(drawing).count("\n") >= len(drawing.shown.nodes)
     assert drawing.source
+
+
+@pytest.mark.parametrize(
+    ("activation", "said"),
+    [("softmax", "softmax"), ("log_softmax", "log_softmax"), ("relu6", "clip(min=0, max=6)"), ("gelu", "gelu")],
+)
+def test_a_module_says_what_it_ends_with(activation, said):
+    drawing = tg.draw(tg.nn.Sequential([tg.nn.Dense(3, activation=activation)]), np.ones((1, 4)), level="modules")
+    assert options(drawing.shown["0"]) == said
+
+
+def test_no_text_of_a_picture_needs_a_sign_that_fonts_lack():
+    """Liberation Sans has no nabla: the paths of gradients are words."""
+    drawing = tg.draw(Recurrent(), SEQUENCE, level="modules", backward=2)
+    texts = re.findall(r">([^<>]+)</text>", drawing.svg)
+    assert any("gradient" in text for text in texts)
+    assert not [text for text in texts if "∇" in text]
+
+
+def test_a_constant_of_numpy_is_its_number():
+    (constant,) = (node for node in graph.snapshot(lambda x: x * np.float64(0.1), 1.0).nodes if node.kind == "constant")
+    assert constant.label == "0.1"

@@ -404,14 +404,14 @@ def _total(sizes: Sequence[int | None]) -> int | None:
 
 def _text(value: Any) -> str:
     """A value as text that is the same in every process."""
+    if isinstance(value, Tensor):
+        value = value._array
+    if isinstance(value, (ndarray, np.generic)):  # before floats, of which NumPy's are some
+        return str(value) if value.shape == () else f"{value.dtype} {value.shape}"
     if value is None or isinstance(value, (bool, int, float, complex, str)):
         return repr(value)
     if value is Ellipsis:
         return "..."
-    if isinstance(value, Tensor):
-        value = value._array
-    if isinstance(value, (ndarray, np.generic)):
-        return str(value) if value.shape == () else f"{value.dtype} {value.shape}"
     if isinstance(value, np.dtype):
         return str(value)
     if isinstance(value, slice):

@@ -17,6 +17,7 @@ from ...digits import amount_text, number
 from ...engine.primitive import primitives
 from ...palette import tint
 from ..describing import options
+from ..reading import GRADIENT
 from ..value import Graph, GraphModule, GraphNode, Values, counted
 from .groups import around_of
 from .looks import Color, Painter
@@ -214,7 +215,7 @@ def _label(node: GraphNode, show: Collection[str], path: str, alarm: str, ink: s
     small = _numbers(node, show)
     warning = [f'<FONT POINT-SIZE="10"><B>{escape(line)}</B></FONT>' for line in _wrapped(alarm)]
     if node.kind == "link":
-        return _lines([_small(node.label, ROUND)])
+        return _lines([_small(_plain(node.label), ROUND)])
     if node.kind == "constant":
         small = [] if node.label != "constant" else small  # its label is its value
         text = f"{node.label} {'' if node.shape == () else shape}".rstrip()
@@ -268,8 +269,13 @@ def _small(text: str, ink: str = QUIET) -> str:
     return f'<FONT POINT-SIZE="10" COLOR="{ink}">{escape(text)}</FONT>'
 
 
+def _plain(text: str) -> str:
+    """Paths in words: some fonts do not have the sign."""
+    return text.replace(GRADIENT, "gradient")
+
+
 def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, _WIDTH, max_lines=3, placeholder=" …")
+    return textwrap.wrap(_plain(text), _WIDTH, max_lines=3, placeholder=" …")
 
 
 def _shape(node: GraphNode) -> str:
@@ -284,7 +290,7 @@ def _module_name(module: GraphModule, around: str) -> tuple[str, str]:
     """The path inside the box around a module, and the module's class."""
     path = module.path.removeprefix(f"{around}.")
     path = path if len(path) <= _LONGEST else f"{path[: _LONGEST // 3]}…{path[-_LONGEST // 3 :]}"
-    return module.label or path, module.kind
+    return module.label or _plain(path), module.kind
 
 
 def _module_label(module: GraphModule, around: str, show: Collection[str]) -> str:
@@ -320,7 +326,7 @@ def _write_edges(dot: Digraph, box: Digraph, graph: Graph, beside: dict[str, str
             what = graph[before].label if graph[before].kind == "link" else before
             box.edge(
                 before, node.name, constraint="false", style="bold", color=ROUND, fontcolor=ROUND, fontsize="10",
-                fontname=_FONT, label=f"{what}, the next time",
+                fontname=_FONT, label=f"{_plain(what)}, the next time",
             )  # fmt: skip
     orders = {node.name: node.order for node in graph.nodes}
     seen: dict[str, int] = {}

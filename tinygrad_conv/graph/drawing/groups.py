@@ -15,6 +15,7 @@ import numpy as np
 
 from ...arguments import checked
 from ...engine.primitive import primitives
+from ..describing import options
 from ..value import Graph, GraphModule, GraphNode, Values
 
 __all__ = [
@@ -209,12 +210,14 @@ def _merged(
 
 
 def _activations(operations: Sequence[GraphNode]) -> list[str]:
-    """The functions of one number that a module applies to what its main operation gives."""
+    """The functions that a module applies to what its main operation gives: of one number, or softmax and its like."""
     known = primitives()
-    return [
-        node.label for node in operations
-        if node.primitive in known and known[node.primitive].kind == "elementwise" and len(node.inputs) == 1
+    found = [
+        node for node in operations
+        if node.primitive in known and len(node.inputs) == 1
+        and (known[node.primitive].kind == "elementwise" or "softmax" in node.primitive)
     ]  # fmt: skip
+    return [f"{node.label}({told})" if (told := options(node)) else node.label for node in found]
 
 
 def sums_of(part: Sequence[GraphNode], times: Mapping[str, int]) -> dict[str, Any]:

@@ -12,9 +12,7 @@ from .letters import BASE, letters
 __all__ = ["numbers"]
 
 _MOST = 90_000  # numbers, all together: of a larger net a page tells less
-_FINE = (
-    30_000  # of so many each may have four letters, 26 bits, of more three, 19.5: a page of LeNet stays below 400 kB
-)
+_FINE = 30_000  # of so many each has four letters, 26 bits, of more three, 19.5: LeNet's page stays below 400 kB
 
 
 def numbers(graph: Graph) -> dict[str, Any]:
