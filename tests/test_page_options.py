@@ -181,6 +181,34 @@ def test_a_switch_for_colours(tab, tmp_path, color):
     assert word.get(color, f"{color} from") in legend
 
 
+PIXELS = """((p, places) => new Promise((done) => {
+  const image = new Image();
+  image.onload = () => {
+    const canvas = document.createElement("canvas"), context = canvas.getContext("2d");
+    [canvas.width, canvas.height] = [image.width, image.height];
+    context.drawImage(image, 0, 0);
+    done(places.map(([x, y]) => [...context.getImageData(x, y, 1, 1).data]));
+  };
+  image.src = p;
+}))"""
+
+
+def test_the_colours_of_a_map_are_those_of_its_scale(tab, tmp_path):
+    """Blue below zero, white at zero, red above, on the map and on the bar beside it; what is no number stands out."""
+    x = np.array([[-4.0, 0.0, 4.0], [-4.0, np.nan, np.inf]])
+    tab.open(draw(lambda x: x * 1.0, x, show=("values",)).render(tmp_path / "map.html"))
+    tab.run("select(nodes[0]).then(() => 0)")
+    bar = tab.run(f"{PIXELS}(data.pictures[0].bar, [[0, 0], [63, 0], [126, 0]])")
+    map_ = tab.run(f"{PIXELS}(data.pictures[0].url, [[0, 0], [1, 0], [2, 0], [1, 1], [2, 1]])")
+    blue, white, red = bar
+    assert blue[2] > 150 > blue[0]
+    assert min(white) > 235
+    assert red[0] > 150 > red[2]
+    assert np.abs(np.array(map_[:3]) - bar).max() <= 6  # a map has 90 colours
+    assert map_[3] == map_[4]
+    assert map_[3] not in bar
+
+
 def test_what_is_shown(tab, tmp_path):
     words = {"shape": "(3, 3, 1, 4)", "dtype": "float32", "flops": "FLOPs", "source": ".py:", "params": "40 params",
              "options": "padding 1"}  # fmt: skip
