@@ -68,7 +68,8 @@ class Kernel:
         KERNELS[self.name] = self
 
     def __call__(self, *args: Any, out: Any = None, **options: Any) -> Any:
-        if choice() == "plain" or self.chosen(*args, **options) == "plain":
+        wanted = choice()
+        if wanted == "plain" or not self._compiles(wanted, args, options):
             if self.batch is None:
                 return self.plain(*args, out=out, **options)
             return self._run(self.plain, args, options, out)
@@ -96,10 +97,12 @@ class Kernel:
     def chosen(self, *args: Any, **options: Any) -> str:
         """The form that would run with these arguments: "plain" or "compiled"."""
         wanted = choice()
-        if wanted == "plain" or self.module is None:
-            return "plain"
-        pays = wanted == "compiled" or self.pays(*args, **options)  # the quicker question first
-        return "compiled" if pays and self.takes(*args, **options) else "plain"
+        return "compiled" if wanted != "plain" and self._compiles(wanted, args, options) else "plain"
+
+    def _compiles(self, wanted: str, args: Sequence[Any], options: dict[str, Any]) -> bool:
+        if self.module is None or not (wanted == "compiled" or self.pays(*args, **options)):  # the quicker questions
+            return False
+        return self.takes(*args, **options)
 
     @property
     def compiled(self) -> Callable[..., Any]:
@@ -136,10 +139,11 @@ def get(name: str) -> Kernel:
 
 def _floats(*arrays: Array) -> bool:
     """Arrays of one dtype, float32 or float64, in the machine's byte order?"""
-    return all(
-        type(a) is np.ndarray and a.dtype.char in "fd" and a.dtype == arrays[0].dtype and a.dtype.isnative
-        for a in arrays
-    )
+    dtype = arrays[0].dtype
+    for a in arrays:  # no generator, which takes as long as all that is asked
+        if type(a) is not np.ndarray or (a.dtype is not dtype and a.dtype != dtype):
+            return False
+    return dtype.char in "fd" and dtype.isnative
 
 
 def _few_axes(window: Window) -> bool:
