@@ -95,6 +95,28 @@ def test_convolutions_bias_and_pooling_are_one_pass(keras):
     assert "relu" not in calls
 
 
+def test_what_a_layer_assigns_is_a_value(keras):
+    """A layer that reads its state after it has assigned it: no gradient goes through that, compiled or not."""
+
+    class Centered(keras.layers.Layer):
+        def build(self, shape):
+            self.mean = self.add_weight(shape=shape[1:], initializer="zeros", trainable=False)
+            self.scale = self.add_weight(shape=shape[1:], initializer="ones")
+
+        def call(self, x):
+            self.mean.assign(0.5 * self.mean + 0.5 * keras.ops.mean(x, axis=0))
+            return self.scale * (x - self.mean)
+
+    found = []
+    for run_eagerly in (False, True):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3), Centered()])
+        model.compile("sgd", "mse", run_eagerly=run_eagerly)
+        x = np.random.default_rng(0).random((6, 3), dtype=np.float32)
+        found.append([float(model.train_on_batch(x, x)) for _ in range(4)])
+    assert found[0] == pytest.approx(found[1], rel=1e-6)
+
+
 METRICS = {
     "AUC": {}, "R2Score": {}, "MeanIoU": {"num_classes": 3, "sparse_y_true": False, "sparse_y_pred": False},
     "OneHotIoU": {"num_classes": 3, "target_class_ids": [1]}, "F1Score": {}, "TopKCategoricalAccuracy": {"k": 2},

@@ -36,6 +36,10 @@ class Variable(KerasVariable):  # type: ignore[misc]
     def _follows(self) -> bool:
         return bool(self._trainable) and self._value.dtype.kind in "fc"
 
+    def assign(self, value: Any) -> Any:
+        """Take a value. No gradient goes through it, in a scope that keeps it for later (a compiled step) either."""
+        return super().assign(stop_gradient(value))
+
     def _direct_assign(self, value: Any) -> None:
         self._value.data = np.array(convert_to_numpy(value), self._dtype)
 
