@@ -9,6 +9,8 @@ import tinygrad_conv as tg
 from tinygrad_conv.errors import ArgumentError, MissingExtraError, TinygradConvError
 from tinygrad_conv.testing import GradientError, adapters, check_gradients
 from tinygrad_conv.testing.adapters import check_vjp, from_autograd, from_jax, from_mygrad, from_numpy, from_torch
+from tinygrad_conv.testing.prepare import prepare
+from tinygrad_conv.testing.properties import run
 
 X = np.random.default_rng(0).uniform(-1, 1, (4, 3))
 W = np.random.default_rng(1).uniform(-1, 1, (3, 2))
@@ -444,12 +446,49 @@ def test_what_rounding_does_near_singularities_is_no_wrong_gradient():
 
 @pytest.mark.peer
 def test_gradients_of_torch_are_checked_in_what_torch_can_do(caplog):
-    """Its forward mode has wrong derivatives; at kinks its modes may take different ones."""
+    """Derivatives of its forward mode are wrong for a few operators; at kinks its modes may take different ones."""
     torch = library("torch")
     x = np.random.default_rng(0).normal(size=(4, 3))
     for module in (torch.nn.BatchNorm1d(3).double(), torch.nn.LayerNorm(3).double()):
         check_gradients(from_torch(module), x)
     check_gradients(from_torch(torch.linalg.solve), x[:3] + 3 * np.eye(3), x[:3])
-    assert "left out: forward over forward mode" in caplog.text
+    assert "differentiates the forward mode of _linalg_solve_ex wrongly" in caplog.text
+    check_gradients(from_torch(lambda x: torch.nn.functional.mse_loss(x, 2 * x)), x)  # "ZeroTensors are immutable"
     check_gradients(from_torch(torch.nn.PReLU()), np.array([[1.0, 0.0, -2.0]]), order=1)
     check_gradients(from_torch(torch.exp), np.array([1.7e-7, 7.5e-7]))
+
+
+@pytest.mark.peer
+def test_derivatives_of_the_forward_mode_of_torch_are_checked(caplog):
+    torch = library("torch")
+    case = prepare(from_torch(torch.tanh), [X])
+    assert run(case)["second_order"] == "holds"
+    assert case.tangent_case.modes == ("forward", "reverse")
+    assert not case.left_out
+
+    class Sine(torch.autograd.Function):
+        @staticmethod
+        def forward(x):
+            return x.sin()
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            ctx.save_for_backward(*inputs)
+            ctx.save_for_forward(*inputs)
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * ctx.saved_tensors[0].cos()
+
+        @staticmethod
+        def jvp(ctx, t):
+            return t * ctx.saved_tensors[0].cos()
+
+    class Constant(Sine):
+        @staticmethod
+        def jvp(ctx, t):
+            return t * ctx.saved_tensors[0].detach().cos()  # right, but a constant to whoever differentiates it
+
+    check_gradients(from_torch(Sine), X)
+    assert "differentiates the forward mode of a custom Function wrongly" in caplog.text  # by itself: jvp is not nested
+    assert "reverse over forward" in dies(check_gradients, from_torch(Constant), X).message

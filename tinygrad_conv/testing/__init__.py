@@ -8,6 +8,7 @@ From below, each file asking only those above it in this list:
 
 ==========================  ==========================================================================
 `numeric`                   numeric derivatives that know their error
+`boundary`, `windows`       boundary classes, and samples that meet them all; small convolutions
 `draw`, `samples`           drawn arrays; what a primitive is called with
 `report`                    `GradientError`, and what it says
 `adapting`                  a function of another library as an operation, and what it cannot do
@@ -18,7 +19,8 @@ From below, each file asking only those above it in this list:
 `properties`                what every derivative must have
 `replay`                    the smallest example that fails, as a test
 `checks`                    `check_gradients` and `check_primitive`
-`adapters`, `strategies`    what each library is to `adapting`; drawing for Hypothesis
+`pytorch`, `adapters`       what each library is to `adapting`
+`strategies`                drawing for Hypothesis
 `mistakes`, `mutation`      wrong rules, planted to see whether the checks see them
 `shrinking`, `budget`       an end for the search for smaller examples; time that tests share
 `battery`, `users`          ``tinygrad-conv check``: the library's primitives, and a user's own function

@@ -23,7 +23,6 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -31,25 +30,14 @@ import numpy as np
 from ..arguments import NonNegative, SeedNumber, checked
 from ..engine.trees import flatten
 from ..errors import DTypeError, MissingExtraError
-from .adapting import Adapted, Library, Parametrized, called, leaves_like
+from .adapting import Adapted, Library, Parametrized, along, called, imported, leaves_like, remembered
+from .pytorch import from_torch
 from .report import GradientError, Report
 
 __all__ = ["check_vjp", "from_autograd", "from_jax", "from_keras", "from_mygrad", "from_numpy", "from_torch"]
 
 Array = np.ndarray[Any, Any]
 Function = Callable[..., Any]
-
-
-def _remembered(adapter: Function) -> Function:
-    """Let what an adapter makes say, in its attribute `recipe`, how it was made: tests are written down with that."""
-
-    @wraps(adapter)
-    def made(*functions: Any, **named: Any) -> Any:
-        operation = adapter(*functions, **named)
-        operation.recipe = (adapter.__name__, (*functions, *named.values()))
-        return operation
-
-    return made
 
 
 @checked
@@ -94,7 +82,7 @@ def check_vjp(
 
 
 @checked
-@_remembered
+@remembered
 def from_numpy(f: Function, vjp: Function) -> Function:
     """A NumPy function with a hand-written gradient, as an operation: see `check_vjp` for the convention.
 
@@ -134,7 +122,7 @@ def from_numpy(f: Function, vjp: Function) -> Function:
 
 
 @checked
-@_remembered
+@remembered
 def from_autograd(f: Function) -> Function:
     """A function written in `autograd.numpy`, as an operation of any order, in both modes.
 
@@ -146,7 +134,7 @@ def from_autograd(f: Function) -> Function:
     >>> tg.grad(lambda x: square(x).sum())(np.array([1.0, 3.0]))
     Tensor([2., 6.])
     """
-    autograd = _library("autograd", "autograd")
+    autograd = imported("autograd", "autograd")
     numpy = importlib.import_module("autograd.numpy")
     boxes = importlib.import_module("autograd.tracer").Box
 
@@ -166,7 +154,7 @@ def from_autograd(f: Function) -> Function:
 
 
 @checked
-@_remembered
+@remembered
 def from_jax(f: Function) -> Function:
     """A function of JAX arrays, as an operation of any order, in both modes; it runs with 64-bit numbers enabled.
 
@@ -180,7 +168,7 @@ def from_jax(f: Function) -> Function:
     >>> tg.grad(lambda x: square(x).sum())(np.array([1.0, 3.0]))
     Tensor([2., 6.])
     """
-    jax = _library("jax", "jax")
+    jax = imported("jax", "jax")
     enable_x64 = (jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")).enable_x64
     kinds = ("ConcretizationType", "TracerArrayConversion", "TracerIntegerConversion", "NonConcreteBooleanIndex")
     concrete = tuple(getattr(jax.errors, f"{kind}Error") for kind in kinds)
@@ -201,8 +189,8 @@ def from_jax(f: Function) -> Function:
 
     library = Library(
         owns=lambda x: isinstance(x, (jax.Array, np.ndarray)), tensor=jax.numpy.asarray, array=np.asarray, run=run,
-        pull=lambda f, i: lambda g, *xs: jax.vjp(_along(f, i, xs), xs[i])[1](g)[0],
-        push=lambda f, i: lambda t, *xs: jax.jvp(_along(f, i, xs), (xs[i],), (t,))[1],
+        pull=lambda f, i: lambda g, *xs: jax.vjp(along(f, i, xs), xs[i])[1](g)[0],
+        push=lambda f, i: lambda t, *xs: jax.jvp(along(f, i, xs), (xs[i],), (t,))[1],
         joined=lambda parts: jax.numpy.concatenate([jax.numpy.ravel(part) for part in parts]), flatten=nested,
         conjugates=True,
         missing="[Ff]orward-mode|[Rr]everse-mode|ifferentiation rule|support (JVP|differentiation)|custom_vjp function",
@@ -211,94 +199,7 @@ def from_jax(f: Function) -> Function:
 
 
 @checked
-@_remembered
-def from_torch(f: Any) -> Function:
-    """A function of PyTorch tensors, a ``torch.autograd.Function`` or a module, as an operation of any order.
-
-    Forward mode is that of `torch.func`; a ``Function`` has it if it states `setup_context` and `jvp`. The parameters
-    of a module are checked too, and are then float64 as its inputs are.
-
-    Raises MissingExtraError without PyTorch.
-
-    >>> import torch
-    >>> import tinygrad_conv as tg
-    >>> square = from_torch(torch.square)
-    >>> tg.grad(lambda x: square(x).sum())(np.array([1.0, 3.0]))
-    Tensor([2., 6.])
-    """
-    torch = _library("torch", "torch")
-    base = torch.autograd.Function
-    is_class = isinstance(f, type) and issubclass(f, base)
-    forward_mode = not is_class or (f.jvp is not base.jvp and f.setup_context is not base.setup_context)
-
-    def run(f: Function, args: Sequence[Any]) -> Array:
-        tensors = [torch.from_numpy(np.array(x)) for x in args]  # a copy: PyTorch takes no negative strides
-        for x in tensors:
-            x.requires_grad_(x.is_floating_point() or x.is_complex())
-        with torch.enable_grad():
-            return array(f(*tensors))
-
-    def array(x: Any) -> Array:
-        return np.asarray(x.detach().resolve_conj().resolve_neg().numpy(force=True))
-
-    def gradient(f: Function, i: int) -> Function:
-        def of(g: Any, *xs: Any) -> Any:
-            if hasattr(f, "is_tangent"):
-                raise NotImplementedError(_NOT_AGAIN)
-            y = f(*xs)
-            if not y.requires_grad:
-                return torch.zeros_like(xs[i])
-            made_by = y.grad_fn  # None where f returns an argument
-            if made_by is not None and ("Error" in type(made_by).__name__ or "Error" in made_by.name()):
-                raise NotImplementedError("it is marked @once_differentiable")
-            found = torch.autograd.grad(y, xs[i], g, create_graph=True, allow_unused=True)[0]
-            return torch.zeros_like(xs[i]) if found is None else found
-
-        of.pure = lambda g, *xs: torch.func.vjp(_along(_pure(f), i, xs), xs[i])[1](g)[0]  # type: ignore[attr-defined]
-        return of
-
-    def tangent(f: Function, i: int) -> Function:
-        def of(t: Any, *xs: Any) -> Any:
-            if hasattr(f, "is_tangent"):
-                raise NotImplementedError(_NOT_AGAIN)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # PyTorch's own: it compiles its rules with what it has deprecated
-                return torch.func.jvp(_along(_pure(f), i, xs), (xs[i],), (t,))[1]
-
-        of.is_tangent = True  # type: ignore[attr-defined]
-        return of
-
-    library = Library(
-        owns=lambda x: isinstance(x, torch.Tensor), tensor=torch.as_tensor, array=array, run=run,
-        pull=gradient, push=tangent, joined=lambda parts: torch.cat([part.reshape(-1) for part in parts]),
-        flatten=lambda tree: flatten(tuple(tree) if type(tree).__module__ == "torch.return_types" else tree),
-        missing="forward AD|setup_context|jvp|functorch|vmap|double backward|derivative for|differentiable|data pointer"
-        "|does not require grad|in-place operation|not implemented",
-    )  # fmt: skip
-    modes = ("forward", "reverse") if forward_mode else ("reverse",)
-    if not isinstance(f, torch.nn.Module):
-        return Adapted(f.apply if is_class else f, library, f, modes=modes)
-    parameters = {name: p.detach().numpy().astype(np.float64) for name, p in f.named_parameters() if p.requires_grad}
-
-    def called_with(values: dict[str, Any], *args: Any, **keywords: Any) -> Any:
-        dtype = next(iter(values.values())).dtype
-        buffers = {name: b.to(dtype) if b.is_floating_point() else b.clone() for name, b in f.named_buffers()}
-        return torch.func.functional_call(f, {**buffers, **values}, args, keywords)
-
-    return Adapted(called_with if parameters else f, library, f, parameters, modes)
-
-
-# So PyTorch 2.13 does in solve, in normalisations and in custom functions; that is no mistake of whoever calls them.
-_NOT_AGAIN = "PyTorch differentiates its forward mode wrongly, and does not say so"
-
-
-def _pure(f: Function) -> Function:
-    """The form of a function that `torch.func` can go through."""
-    return getattr(f, "pure", f)
-
-
-@checked
-@_remembered
+@remembered
 def from_keras(layer: Any) -> Function:
     """A layer or model of Keras on this engine, as a function of what it is called with, in float64.
 
@@ -324,7 +225,7 @@ def from_keras(layer: Any) -> Function:
 
 
 @checked
-@_remembered
+@remembered
 def from_mygrad(f: Function) -> Function:
     """A function of MyGrad tensors, as an operation of first order in reverse mode, which is what MyGrad has.
 
@@ -336,7 +237,7 @@ def from_mygrad(f: Function) -> Function:
     >>> tg.grad(lambda x: square(x).sum())(np.array([1.0, 3.0]))
     Tensor([2., 6.])
     """
-    mygrad = _library("mygrad", "mygrad")
+    mygrad = imported("mygrad", "mygrad")
 
     def tensors(args: Sequence[Any]) -> list[Any]:
         return [mygrad.tensor(np.array(x)) if np.asarray(x).dtype.kind == "f" else x for x in args]
@@ -411,15 +312,3 @@ def _not_shared(name: str, gradients: list[Array], read: Sequence[Array], before
 
 def _is_same_buffer(a: Array, b: Array) -> bool:
     return a.ctypes.data == b.ctypes.data and a.shape == b.shape and a.strides == b.strides
-
-
-def _along(f: Function, i: int, args: Sequence[Any]) -> Function:
-    """``f`` as a function of argument i alone."""
-    return lambda x: f(*args[:i], x, *args[i + 1 :])
-
-
-def _library(module: str, package: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise MissingExtraError(f"checking a function of {module} needs it: pip install {package}") from error

@@ -10,10 +10,11 @@ an adapted function is an adapted function, and every order comes from that.
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, wraps
 from math import prod
 from typing import Any
 
@@ -22,11 +23,14 @@ import numpy as np
 from ..engine.primitive import Primitive
 from ..engine.tensor import Tensor
 from ..engine.trees import flatten
-from ..errors import ArgumentError, DTypeError
+from ..errors import ArgumentError, DTypeError, MissingExtraError
 from ..ops.complex import conj
 from .report import GradientError
 
-__all__ = ["Adapted", "Form", "Library", "MissingRuleError", "Parametrized", "called", "leaves_like"]
+__all__ = [
+    "Adapted", "Form", "Library", "MissingRuleError", "Parametrized", "along", "called", "imported", "leaves_like",
+    "remembered",
+]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
 Function = Callable[..., Any]
@@ -344,3 +348,27 @@ def leaves_like(gradient: Any, argument: Any) -> Iterator[Any]:
             yield from leaves_like(one, part)
     else:
         yield gradient
+
+
+def remembered(adapter: Function) -> Function:
+    """Let what an adapter makes say, in its attribute `recipe`, how it was made: tests are written down with that."""
+
+    @wraps(adapter)
+    def made(*functions: Any, **named: Any) -> Any:
+        operation = adapter(*functions, **named)
+        operation.recipe = (adapter.__name__, (*functions, *named.values()))
+        return operation
+
+    return made
+
+
+def along(f: Function, i: int, args: Sequence[Any]) -> Function:
+    """``f`` as a function of argument i alone."""
+    return lambda x: f(*args[:i], x, *args[i + 1 :])
+
+
+def imported(module: str, package: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(f"checking a function of {module} needs it: pip install {package}") from error
