@@ -19,6 +19,7 @@ import numpy as np
 from ..engine.node import iter_parents
 from ..engine.primitive import Primitive
 from ..engine.tensor import Tensor
+from .boundary import shape_classes
 from .case import BOTH, Case
 from .draw import Draw
 from .samples import primitive_sample
@@ -109,12 +110,11 @@ def _was_checked(dtype: str, order: int, mode: str, held: set[str], case: Case) 
 
 def _classes(x: Array) -> set[str]:
     """The boundary classes of one array that nobody drew."""
-    size = {"0-d"} if not x.shape else {"empty"} if not x.size else {"one element"} if x.size == 1 else set()
     layouts = {
         "read-only": not x.flags.writeable, "negative stride": any(step < 0 for step in x.strides),
         "contiguous": x.flags.c_contiguous, "transposed": x.flags.f_contiguous, "strided": True,
     }  # fmt: skip
-    return size | {next(name for name, holds in layouts.items() if holds)}
+    return shape_classes(x.shape) | {next(name for name, holds in layouts.items() if holds)}
 
 
 def _in_graph(case: Case) -> list[str]:

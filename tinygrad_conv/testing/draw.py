@@ -7,13 +7,16 @@ stands behind; values come from a seeded generator. Drawing floats one by one wo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
 
 from ..arguments import LATER, Count, SeedNumber, ShapeLike, Size, checked, integers, numbers
 from ..kernels.product import matmul
+from .boundary import LAYOUTS, boundary_samples, shape_classes
+from .windows import conv_config, pool_config
 
 T = TypeVar("T")
 Axes = Annotated[int, integers(0, 64)]  # how many of them
@@ -22,11 +25,7 @@ Sample = tuple[tuple[Any, ...], dict[str, Any]]
 Shape = tuple[int, ...]
 
 Array = np.ndarray[Any, Any]
-Config = dict[str, Any]
-
-# Groups, and input and output channels per group: plain, grouped, depthwise.
-GROUPINGS = ((1, 1, 1), (1, 1, 2), (1, 2, 1), (2, 1, 1), (2, 2, 1), (2, 1, 2), (3, 1, 1))
-LAYOUTS = ("contiguous", "transposed", "strided", "negative stride", "read-only")
+Guide = Callable[[Any, Sequence[Sequence[int]]], AbstractContextManager[None]]
 
 
 @checked
@@ -41,6 +40,9 @@ class Draw:
         For the values.
     ties, extremes : bool
         Fill arrays with values that tie and sit on kinks, or with the largest and smallest numbers of the domain.
+    guide : callable, optional
+        ``with guide(key, samples):`` makes `integer` choose what the next of these samples chose, if there is one left.
+        So the first examples of a run walk the boundary classes: see `first_of`.
 
     Attributes
     ----------
@@ -76,22 +78,36 @@ class Draw:
     """
 
     def __init__(
-        self, integer: Callable[[int, int], int], seed: SeedNumber, *, ties: bool = False, extremes: bool = False
-    ) -> None:
+        self, integer: Callable[[int, int], int], seed: SeedNumber, *, ties: bool = False, extremes: bool = False,
+        guide: Guide | None = None,
+    ) -> None:  # fmt: skip
         self._integer = integer
         self.seed = seed
         self.rng = np.random.default_rng(seed)
         self.ties, self.extremes = ties, extremes
         self.choices: list[int] = []
         self.classes: set[str] = set()
+        self.shapes: list[Shape] = []  # of arrays
         self.shrinks = False
-        self._arrays = 0
+        self._arrays, self._guide = 0, guide
 
     @classmethod
     def seeded(cls, seed: SeedNumber, **options: bool) -> Draw:
-        """A `Draw` whose structure comes from a seeded generator too."""
-        structure = np.random.default_rng([seed, 1])
-        draw = cls(lambda low, high: int(structure.integers(low, high + 1)), seed, **options)
+        """A `Draw` whose structure comes from a seeded generator too; of seeds 0, 1, ..., from the boundary samples."""
+        structure, ahead = np.random.default_rng([seed, 1]), iter(())
+
+        def integer(low: int, high: int) -> int:
+            chosen = next(ahead, None)
+            return int(structure.integers(low, high + 1)) if chosen is None else min(max(chosen, low), high)
+
+        @contextmanager
+        def guide(_: Any, samples: Sequence[Sequence[int]]) -> Iterator[None]:
+            nonlocal ahead
+            ahead = iter(samples[seed] if seed < len(samples) else ())
+            yield
+            ahead = iter(())
+
+        draw = cls(integer, seed, guide=guide, **options)
         draw.shrinks = True
         return draw
 
@@ -108,6 +124,22 @@ class Draw:
 
     def __repr__(self) -> str:
         return f"Draw.replay({self.seed}, {self.choices})"
+
+    def first_of(self, build: Callable[..., T], *args: Any) -> T:
+        """What ``build(draw, *args)`` draws; in the first examples of a run, the next of its `boundary_samples`.
+
+        >>> draws = [Draw.seeded(seed) for seed in range(6)]
+        >>> sorted({draw.first_of(lambda draw: draw.integer(0, 2)) for draw in draws})
+        [0, 1, 2]
+        """
+        guide, self._guide = self._guide, None  # what is drawn inside belongs to it
+        if guide is None:
+            return build(self, *args)
+        try:
+            with guide((build, *args), boundary_samples(Draw, build, *args)):
+                return build(self, *args)
+        finally:
+            self._guide = guide
 
     # -- structure -------------------------------------------------------------------------------------------------
 
@@ -168,8 +200,8 @@ class Draw:
 
     def array(self, shape: ShapeLike, low: Bound = -3.0, high: Bound = 3.0) -> Array:
         """`values` in a drawn memory layout."""
-        n = math.prod(shape)
-        self.classes |= {"0-d"} if not shape else {"empty"} if n == 0 else {"one element"} if n == 1 else set()
+        self.classes |= shape_classes(shape)
+        self.shapes.append(tuple(shape))
         return self.laid_out(self.values(shape, low, high))
 
     def laid_out(self, array: Array) -> Array:
@@ -182,46 +214,17 @@ class Draw:
 
     # -- windows ---------------------------------------------------------------------------------------------------
 
-    def conv_config(self, rank: Size | None = None) -> Config:
+    def conv_config(self, rank: Size | None = None) -> dict[str, Any]:
         """Sizes, kernel, stride, dilation, padding, groups and channels of a small convolution, as a dictionary.
 
         >>> sorted(Draw.seeded(1).conv_config(rank=2))
         ['channels', 'dilation', 'filters', 'groups', 'kernel', 'n', 'padding', 'sizes', 'stride']
         """
-        groups, channels, filters = self.choice(GROUPINGS)
-        rank = rank or self.choice((1, 2, 2, 3))
-        spread = 3 - rank // 2  # the fewer axes, the larger
-        kernel, stride = (tuple(self.integer(1, spread) for _ in range(rank)) for _ in range(2))
-        dilation = tuple(self.integer(1, 2) for _ in range(rank))
-        pads = tuple((self.integer(0, 2), self.integer(0, 1)) for _ in range(rank))
-        padding = self.choice(("valid", "same", pads))
-        reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
-        least = [1] * rank if padding == "same" else reach
-        if not isinstance(padding, str):
-            least = [max(r - sum(pair), 1) for r, pair in zip(reach, pads, strict=True)]
-        sizes = tuple(n + self.integer(0, spread) for n in least)
-        config: Config = {
-            "n": self.integer(1, 2), "sizes": sizes, "channels": groups * channels, "filters": groups * filters,
-            "kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation, "groups": groups,
-        }  # fmt: skip
-        self.classes |= window_classes(**config)
-        return config
+        return self.first_of(conv_config, rank)
 
-    def pool_config(self, rank: Size | None = None) -> Config:
+    def pool_config(self, rank: Size | None = None) -> dict[str, Any]:
         """The same for a pooling: no window lies wholly in padding."""
-        rank = rank or self.choice((1, 2, 2, 3))
-        spread = 3 - rank // 2
-        kernel = tuple(self.integer(1, spread) for _ in range(rank))
-        stride = self.choice((kernel, tuple(self.integer(1, spread) for _ in range(rank))))
-        dilation = tuple(self.integer(1, 2) for _ in range(rank))
-        pads = tuple((self.integer(0, k // 2), self.integer(0, k // 2)) for k in kernel)
-        sizes = tuple(d * (k - 1) + 1 + self.integer(0, spread) for k, d in zip(kernel, dilation, strict=True))
-        config: Config = {
-            "n": self.integer(1, 2), "sizes": sizes, "channels": self.integer(1, 2), "kernel": kernel, "stride": stride,
-            "padding": self.choice(("valid", "same", pads)), "dilation": dilation,
-        }  # fmt: skip
-        self.classes |= window_classes(**config)
-        return config
+        return self.first_of(pool_config, rank)
 
     # -- samples that several declarations share -------------------------------------------------------------------
 
@@ -304,6 +307,7 @@ class Draw:
         """A basic or advanced index of an array of this shape."""
         parts: list[Any] = []
         kind = self.integer(0, 3)  # 0, 1: basic; 2: with an integer array; 3: a mask
+        self.classes.add(("slices", "slices", "index array", "mask")[kind])
         if kind == 3:
             return self.rng.random(shape) < 0.5
         for n in shape[: self.integer(0, len(shape))]:
@@ -317,7 +321,9 @@ class Draw:
             else:
                 parts.append(slice(None))
         if kind == 2 and parts and shape[0]:
-            parts[0] = self.rng.integers(-shape[0], shape[0], self.integer(1, 4))  # repeats on purpose
+            parts[0] = self.rng.integers(-shape[0], shape[0], self.integer(1, 4))
+            if self.boolean():
+                parts[0][-1] = parts[0][0]
         if self.boolean():
             parts.insert(self.integer(0, len(parts)), None)
         if self.boolean():
@@ -420,42 +426,3 @@ def laid_out(array: Array, layout: str) -> Array:
     if layout == "read-only":
         array.flags.writeable = False
     return array
-
-
-def window_classes(
-    n: int, sizes: Shape, channels: int, kernel: Shape, stride: Shape, padding: Any, dilation: Shape,
-    filters: int = 0, groups: int = 1,
-) -> set[str]:  # fmt: skip
-    """The boundary classes that a convolution or pooling falls in.
-
-    >>> sorted(window_classes(1, (5, 4), 2, (2, 2), (2, 2), "valid", (1, 1)))
-    ['H != W', 'batch 1', 'remainder', 'stride > 1']
-    """
-    axes = list(zip(sizes, kernel, stride, dilation, strict=True))
-    reach = [d * (k - 1) + 1 for _, k, _, d in axes]
-    pads = [(0, 0)] * len(axes) if isinstance(padding, str) else list(padding)
-    if padding == "same":
-        totals = [max((-(-h // s) - 1) * s + r - h, 0) for (h, _, s, _), r in zip(axes, reach, strict=True)]
-        pads = [(total // 2, total - total // 2) for total in totals]
-    room = [h + sum(pair) - r for (h, *_), pair, r in zip(axes, pads, reach, strict=True)]
-    strides = [s for _, _, s, _ in axes]
-    return {
-        name
-        for name, holds in {
-            "batch 1": n == 1,
-            "k = 1": all(k == 1 for k in kernel),
-            "k = H": any(k == h for h, k, _, _ in axes),
-            "H != W": len(set(sizes)) > 1,
-            "remainder": any(left % s for left, s in zip(room, strides, strict=True)),
-            "overlap": any(left >= s and s < r for left, s, r in zip(room, strides, reach, strict=True)),
-            "stride > 1": any(s > 1 for s in strides),
-            "dilation": any(d > 1 and k > 1 for _, k, _, d in axes),
-            "padding": any(map(any, pads)),
-            "pad >= k": any(max(pair) >= k for pair, (_, k, _, _) in zip(pads, axes, strict=True)),
-            "same": padding == "same",
-            "same with stride": padding == "same" and any(s > 1 for s in strides),
-            "groups": groups > 1,
-            "depthwise": 1 < groups == channels,
-        }.items()
-        if holds
-    }

@@ -173,6 +173,10 @@ def _image(c: Situation) -> bool:
     return "stride" in c.params or (c.kind == "function" and len(c.out) > 2)
 
 
+def _shiftable(c: Situation) -> bool:
+    return _image(c) if c.window is None else bool(c.window.kernel != c.window.in_sizes)
+
+
 def _shift(c: Call) -> Any:
     if c.window is None:
         return roll(c.right(), 1, axis=1 if len(c.target) > 2 else 0)
@@ -320,7 +324,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("drop an argument's gradient", _always, lambda c: c.right() * 0),
     Mutation("skip un-broadcasting", _broadcasts, _first_of_repeated),
     Mutation("swap stride and dilation", _stride_is_not_dilation, _swap_stride_and_dilation),
-    Mutation("shift a window", lambda c: c.window is not None or _image(c), _shift),
+    Mutation("shift a window", _shiftable, _shift),
     Mutation("transpose the kernel", _transposable, _transpose_kernel),
     Mutation("no flip", _flippable, _no_flip),
     Mutation("mean for sum over batch", _sums_a_batch, _mean_over_batch),

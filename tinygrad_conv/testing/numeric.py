@@ -39,6 +39,7 @@ SAFETY = 4.0  # error bars that an analytic derivative may be off by
 _COARSE = 1e-10  # functions of this precision or a worse one are not looked at closely
 _MOST_TINY = 16  # elements very close to 0 that are looked at one by one
 _MOST_ELEMENTS = 64  # up to so many, each is asked how far it can go
+_JUMP = 2.0**-10  # of the largest value: what changes by more when inputs change by one bit is no rounding
 _APART = 8.0  # how many error bars apart two one-sided derivatives must be to make a kink
 
 
@@ -298,10 +299,11 @@ class _Line:
     @cached_property
     def wobble(self) -> float:
         most, rng = 0.0, np.random.default_rng(0)
+        jump = _JUMP * np.abs(self.start[np.isfinite(self.start)]).max(initial=self.scale)
         for _ in range(2):
             near = [x * (1 + self.unit * rng.choice([-1.0, 1.0], x.shape)) for x in self.inputs]
             gap = np.abs(self._at(near) - self.start)
-            most = max(most, float(gap[np.isfinite(gap)].max(initial=0.0)))
+            most = max(most, float(gap[gap <= jump].max(initial=0.0)))
         return most
 
 

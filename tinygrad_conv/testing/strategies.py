@@ -15,10 +15,13 @@ one would be slow, and mostly zeros and ties.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -26,7 +29,8 @@ from .. import ops
 from ..engine.primitive import Primitive
 from ..engine.tensor import Tensor
 from ..errors import MissingExtraError
-from .draw import LAYOUTS, Draw, Sample, Shape, laid_out
+from .boundary import LAYOUTS
+from .draw import Draw, Guide, Sample, Shape, laid_out
 from .samples import draw_sample
 
 try:
@@ -50,10 +54,39 @@ _between = lru_cache(maxsize=None)(st.integers)
 # Draws
 
 
+def _behind(choose: Callable[[Strategy], Any], data: Any, **options: Any) -> Draw:
+    """A `Draw` behind which Hypothesis chooses."""
+    return Draw(lambda low, high: choose(_between(low, high)), choose(SEEDS), guide=_guide(data), **options)
+
+
+def _guide(data: Any) -> Guide:
+    """Has the next choices made for Hypothesis, as if it repeated an example, in those that it draws itself.
+
+    What it repeats or makes smaller stays its own: such examples say all choices beforehand, or have no generator.
+    """
+
+    @contextmanager
+    def guide(key: Any, samples: Sequence[Sequence[int]]) -> Iterator[None]:
+        run, before = getattr(data, "_random", None), getattr(data, "prefix", None)
+        if run is None or before is None or data.index < len(before):
+            yield
+            return
+        turns = _turns.setdefault(run, Counter())  # one generator serves all examples of a run
+        if turns[key] < len(samples):
+            data.prefix = (*(0,) * data.index, *samples[turns[key]])
+        yield
+        turns[key] += 1
+
+    return guide
+
+
+_turns: WeakKeyDictionary[Any, Counter[Any]] = WeakKeyDictionary()
+
+
 @st.composite
-def _drawn(draw: Callable[[Strategy], Any], build: Callable[[Draw], Any]) -> Any:
+def _from(draw: Callable[[Strategy], Any], build: Callable[..., Any], *args: Any) -> Any:
     """What a function of a `Draw` returns, with Hypothesis choosing."""
-    return build(Draw(lambda low, high: draw(_between(low, high)), draw(SEEDS)))
+    return build(_behind(draw, draw(st.data()).conjecture_data), *args)
 
 
 def draws(*, ties: bool = False, extremes: bool = False) -> Strategy:
@@ -64,11 +97,10 @@ def draws(*, ties: bool = False, extremes: bool = False) -> Strategy:
     [1, 3]
     """
 
-    def behind(pair: Any) -> Draw:
-        data, seed = pair
-        return Draw(lambda low, high: data.draw(_between(low, high)), seed, ties=ties, extremes=extremes)
+    def behind(data: tuple[Any]) -> Draw:
+        return _behind(data[0].draw, data[0].conjecture_data, ties=ties, extremes=extremes)
 
-    return st.tuples(st.data(), SEEDS).map(behind)
+    return st.tuples(st.data()).map(behind)
 
 
 def samples(primitive: Primitive, *, ties: bool = False, extremes: bool = False) -> Strategy:
@@ -363,7 +395,3 @@ def networks(max_blocks: int = 2) -> Strategy:
         return Network(tuple(layers), tuple(arrays))
 
     return _from(build)
-
-
-def _from(build: Callable[[Draw], Any]) -> Strategy:
-    return _drawn(build)
