@@ -273,6 +273,11 @@ def test_tests_to_paste():
         assert report.test, f
         with pytest.raises(GradientError):
             run_test(report.test)
+
+    def test(x):
+        return wrong_square(x)
+
+    assert "def checked_test(x):" in report_of(test, np.ones(3), order=1).test  # pytest would take it for a test
     report = report_of(lambda x, n: n * wrong_square(x), np.ones(3), 2, order=1, seed=5)
     assert "order=1" in report.test
     assert "seed=5" in report.test

@@ -470,12 +470,13 @@ class Case:
             self.left_out += case.left_out
         return cases
 
+    def _like(self, f: Function, inputs: Sequence[Any], labels: Sequence[str], **options: Any) -> Case:
+        """A case of another function, or at another point, to which the same was asked."""
+        shared = ("name", "modes", "kind", "rtol", "atol", "explain", "foreign", "unit")
+        return Case(f, inputs, labels=labels, **{name: getattr(self, name) for name in shared}, **options)
+
     def _derived(self, f: Function, more: Sequence[Array], labels: Sequence[str]) -> Case:
-        case = Case(
-            f, [*self.inputs, *more], name=self.name, seed=self.seed + 1, order=1, modes=self.modes,
-            labels=[*self.labels, *labels], kind=self.kind, rtol=self.rtol, atol=self.atol, explain=self.explain,
-            foreign=self.foreign, unit=self.unit,
-        )  # fmt: skip
+        case = self._like(f, [*self.inputs, *more], [*self.labels, *labels], seed=self.seed + 1, order=1)
         size = min(1.0, *map(numeric.unit, self.inputs))
         case.base, case.before = self, self.scale / size
         if size < _TINY:  # 1 - (1 - tanh(x)²), the derivative of x - tanh(x), is 0 for all x below 1e-8
@@ -497,11 +498,7 @@ class Case:
         parts = np.split(moves, np.cumsum(sizes)[:-1])
         reach = [np.where(x == 0, numeric.unit(x), np.minimum(numeric.unit(x), np.abs(x))) for x in self.inputs]
         near = [x + s * move.reshape(np.shape(x)) for x, s, move in zip(self.inputs, reach, parts, strict=True)]
-        case = Case(
-            self.f, near, name=self.name, seed=self.seed + 2, order=self.order, modes=self.modes, labels=self.labels,
-            kind=self.kind, rtol=self.rtol, atol=self.atol, explain=self.explain,
-            foreign=self.foreign, unit=self.unit,
-        )  # fmt: skip
+        case = self._like(self.f, near, self.labels, seed=self.seed + 2, order=self.order)
         case.moved, case.over, case.parts, case.before = True, self.over, self.parts, self.before
         return case
 

@@ -94,7 +94,8 @@ class Draw:
     @classmethod
     def seeded(cls, seed: SeedNumber, **options: bool) -> Draw:
         """A `Draw` whose structure comes from a seeded generator too; of seeds 0, 1, ..., from the boundary samples."""
-        structure, ahead = np.random.default_rng([seed, 1]), iter(())
+        structure = np.random.default_rng([seed, 1])
+        ahead: Iterator[int] = iter(())
 
         def integer(low: int, high: int) -> int:
             chosen = next(ahead, None)

@@ -7,8 +7,10 @@ and held against the analytic one. Of large arguments, only the parts that disag
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -29,15 +31,18 @@ _SMALL = 5  # elements and outputs of which Jacobians are printed
 _MOST = 400  # numeric derivatives that one explanation may cost (a third of that at second order)
 
 
-def fail(case: Case, name: str, message: str, finding: Finding | None = None, forward: bool = False) -> NoReturn:
+def fail(
+    case: Case, name: str, message: str, finding: Finding | None = None, forward: bool = False,
+    shown: Mapping[str, Any] = MappingProxyType({}),
+) -> NoReturn:  # fmt: skip
     """Raise `GradientError` for a property that does not hold, saying where if that can be found out.
 
-    `forward` says that it is forward mode that is wrong, as far as is known.
+    `forward` says that it is forward mode that is wrong, as far as is known; `shown` is what is known of the place.
     """
     if case.over:  # a derivative of a derivative
         name, message = "second_order", message.replace("JVP", f"forward over {case.over}")
         message = message.replace("VJP", f"reverse over {case.over}")
-    report = Report(case.name, name, message, order=2 if name == "second_order" else 1)
+    report = Report(case.name, name, message, order=2 if name == "second_order" else 1, **shown)
     kind = (name, report.order, bool(np.isfinite(case.y).all()))
     if not case.explain or name not in DERIVATIVES:
         error = GradientError(report)

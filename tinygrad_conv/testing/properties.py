@@ -153,8 +153,9 @@ def linearity(case: Case) -> str | None:
     if "reverse" in case.modes:
         other = case.direction(case.y.shape)
         sums = case.pull(2 * case.cotangent - 3 * other)
-        for sum_, a, b in zip(sums, case.gradients, case.pull(other), strict=True):
-            _close(case, "linearity", "its VJP is not linear in the cotangent", sum_, 2 * a - 3 * b, _peak(a, b))
+        for label, sum_, a, b in zip(case.labels, sums, case.gradients, case.pull(other), strict=True):
+            message = "its VJP is not linear in the cotangent"
+            _close(case, "linearity", message, sum_, 2 * a - 3 * b, _peak(a, b), label)
     if "forward" in case.modes:
         others = [case.direction(t.shape) for t in case.tangents]
         sum_ = case.push([2 * a - 3 * b for a, b in zip(case.tangents, others, strict=True)])
@@ -428,9 +429,18 @@ def _same(case: Case, name: str, what: str, got: Array, expected: Array) -> None
         fail(case, name, what)
 
 
-def _close(case: Case, name: str, what: str, got: Array, expected: Array, size: float) -> None:
-    bound, finite = case.rounding * size, np.isfinite(got) | np.isfinite(expected)
-    if got.shape == expected.shape and not np.all(np.abs(got - expected) <= bound):
-        bound += 10 * (case.gradient_case if "reverse" in case.modes else case.tangent_case).floor
-    if got.shape != expected.shape or np.any(~(np.abs(got - expected) <= bound) & finite):
+def _close(case: Case, name: str, what: str, got: Array, expected: Array, size: float, label: str = "") -> None:
+    if got.shape != expected.shape:
         fail(case, name, what)
+    bound, gap = case.rounding * size, np.abs(got - expected)
+    if not np.all(gap <= bound):
+        bound += 10 * (case.gradient_case if "reverse" in case.modes else case.tangent_case).floor
+    wrong = ~(gap <= bound) & (np.isfinite(got) | np.isfinite(expected))
+    if wrong.any():
+        at = np.unravel_index(int(np.argmax(np.where(wrong, np.nan_to_num(gap, nan=np.inf), -1.0))), got.shape)
+        shown = {
+            "argument": label, "index": tuple(map(int, at)), "output": "<2 g - 3 h, output>", "method": "by linearity",
+            "analytic": float(got[at]), "numeric": float(expected[at]), "error": bound,
+            "wrong": int(wrong.sum()), "total": got.size,
+        }  # fmt: skip
+        fail(case, name, what, shown=shown if label else {})

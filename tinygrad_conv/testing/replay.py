@@ -245,6 +245,8 @@ def _written(f: Callable[..., Any], imports: set[str], setup: list[str]) -> str:
         except (OSError, TypeError, SyntaxError):
             raise _UnwrittenError from None
         expression = code.co_name.removeprefix("test_")  # a test that is checked is no test in the one that checks it
+        if expression.startswith("test") or not expression.isidentifier():
+            expression = f"checked_{expression}"
         source = source.replace(f"def {code.co_name}(", f"def {expression}(", 1)
         if source.count("\n") > 12 or not source.startswith("def "):
             raise _UnwrittenError
