@@ -439,6 +439,10 @@ def test_what_rounding_does_near_singularities_is_no_wrong_gradient():
     check_gradients(lambda x: tg.std(x), np.array([8.5e-10, -1.6e-12]))
     check_gradients(lambda x: tg.gelu(x), np.array(-34.2))  # its derivative is 1e-254
     check_gradients(lambda x: x - tg.tanh(x), np.array([1.1e-12, 4.2e-9]))  # of 1 - (1 - tanh(x)²) nothing is left
+    for near in np.array([1.2e-3]), np.array([2.7e-7]), np.array([1.7e-3, 1.3e-10]), np.array([1.1e-8, 5.7e-12]):
+        check_gradients(lambda x: x - tg.tanh(x), near)  # its values are multiples of the last digit of x
+    dies(check_vjp, lambda x: x - np.sin(x), lambda g, x: 1.01 * g * (1 - np.cos(x)), np.array([1e-3]))
+    dies(check_vjp, lambda x: 1e-20 * x**2, lambda g, x: 2.000002e-20 * g * x, np.array([1.5, -2.0]))
     dies(check_vjp, lambda x: x**2, lambda g, x: 2.2 * g * x, np.array([1.1e-12]))
     wrong = lambda g, x, y: (g * np.log(y), g * x / y * [1, 1, 1.1])  # noqa: E731
     dies(check_vjp, lambda x, y: x * np.log(y), wrong, np.abs(x), np.array([[0.5, 1.5, 2.5]]))

@@ -250,8 +250,11 @@ class Case:
 
     @cached_property
     def scale(self) -> float:
-        """The size of the numbers that are rounded on the way: of the output, or of what it is a derivative of."""
-        return max(float(np.abs(self.y[np.isfinite(self.y)]).max(initial=0.0)), self.before)
+        """The size of the numbers that are rounded on the way: of the output, or of what it is what is left of."""
+        size = max(float(np.abs(self.y[np.isfinite(self.y)]).max(initial=0.0)), self.before)
+        with no_grad(), np.errstate(all="ignore"), suppress(Exception):  # beside the point it may not be defined
+            return size if self.over else max(size, numeric.cancelled(self.value, self.inputs, self.y))
+        return size
 
     @cached_property
     def directions(self) -> list[list[Array]]:
@@ -419,7 +422,7 @@ class Case:
         def coarse(closer: float) -> bool:
             y = moved(closer)
             far, near = (np.abs(moved(closer * (1 + size)) - y) for size in (2.0**-12, 2.0**-30))
-            seen = far * 2.0**-18 > 64 * DOUBLE * np.abs(y) + 1e-300
+            seen = far * 2.0**-18 > 64 * DOUBLE * np.maximum(np.abs(y), closer * self.scale) + 1e-300
             return bool(seen.any() and np.mean(near[seen] == 0) > 0.5)
 
         with (

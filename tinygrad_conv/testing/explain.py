@@ -181,7 +181,7 @@ def _worst_output(case: Case, found: Finding, mode: str) -> tuple[int, float]:
         halves = np.array_split(places, 2)
         gaps = [abs(pulled(half, g[half]) - float(matmul(column[half], g[half]))) for half in halves]
         places = halves[0 if np.isnan(gaps[0]) or gaps[0] >= gaps[1] else 1]
-    return int(places[0]), pulled(places, g[places]) / float(g[places].item())  # a wrong one may not be linear in g
+    return int(places[0]), pulled(places, g[places]) / float(g[places].item()) + 0.0  # not of 1: it may not be linear
 
 
 # ------------------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ import numpy as np
 
 from ..errors import ShapeError
 
-__all__ = ["Estimate", "directional", "jacobian", "unit"]
+__all__ = ["Estimate", "cancelled", "directional", "jacobian", "unit"]
 
 Array = np.ndarray[Any, Any]
 Function = Callable[..., Any]
@@ -254,6 +254,33 @@ def unit(x: Any) -> float:
     largest = float(np.abs(x).max(initial=0.0))
     usual = largest == 0 or 2.0**-4 <= largest <= 2.0**4 or not np.isfinite(largest)
     return 1.0 if usual else float(2.0 ** np.floor(np.log2(largest)))
+
+
+def cancelled(f: Function, inputs: Sequence[Array], y: Array) -> float:
+    """How large the numbers were of which the values y are what is left: the inputs, or 0 where nothing says so.
+
+    ``x - tanh(x)`` near 0 has few digits: it is a multiple of the last digit of x. Values that are small for another
+    reason have digits of their own.
+
+    >>> x = np.array([2.7e-3])
+    >>> cancelled(lambda x: x - np.tanh(x), [x], x - np.tanh(x)), cancelled(lambda x: 1e-9 * x, [x], 1e-9 * x)
+    (0.0027, 0.0)
+    """
+    largest = max((float(np.abs(x).max(initial=0.0)) for x in inputs), default=0.0)
+    if not 0 < largest < np.inf:
+        return 0.0
+    last, rng = float(np.spacing(largest)) / 2, np.random.default_rng(0)
+    for points in range(3):
+        if points:
+            y = np.asarray(f(*(x * (1 + 2.0**-10 * rng.uniform(-1, 1, x.shape)) for x in inputs)))
+        size = float(np.abs(y).max(initial=0.0))
+        if (
+            not size < 2.0**-8 * largest
+            or np.any(np.fmod(y, last) != 0)
+            or not (size == 0 or np.spacing(size) < last / 64)
+        ):
+            return 0.0
+    return largest
 
 
 # ------------------------------------------------------------------------------------------------------------------
