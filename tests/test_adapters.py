@@ -435,6 +435,7 @@ def test_what_rounding_does_near_singularities_is_no_wrong_gradient():
     y = np.array([[4.5e-10, 8.8e-10, 2.4e-14]])
     check_vjp(lambda x, y: x * np.log(y), lambda g, x, y: (g * np.log(y), g * x / y), x, y, seed=1)
     norm = np.linalg.norm
+    check_vjp(lambda x: x + 1e6 * np.finfo(x.dtype).eps, lambda g, x: 1 * g, X)  # another function in float32
     check_vjp(norm, lambda g, x: g * x / max(norm(x), 1e-300), np.zeros(2))  # 1e-300 is 0 in float32
     check_gradients(lambda x: tg.std(x), np.array([8.5e-10, -1.6e-12]))
     check_gradients(lambda x: tg.gelu(x), np.array(-34.2))  # its derivative is 1e-254
