@@ -368,6 +368,7 @@ def along(f: Function, i: int, args: Sequence[Any]) -> Function:
 
 
 def imported(module: str, package: str) -> Any:
+    """A library, imported when it is needed; MissingExtraError says how to install it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
