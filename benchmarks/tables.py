@@ -15,6 +15,7 @@ from tinygrad_conv.kernels.blas import chosen
 
 from .measure import Result, all_cores
 from .networks import NETWORKS, flops
+from .scale import AFTER
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- written by `python -m benchmarks --write`: begin -->", "<!-- end -->"
@@ -183,10 +184,22 @@ def of_scale(seconds: dict[str, dict[str, float]]) -> str:
     rows = []
     for net, of in seconds.items():
         one = of["1 thread"]
-        shown = [of.get(way) for way in ("2 threads", "2 ranks")]
+        shown = [of.get(way) for way in ("2 threads", "2 ranks", AFTER)]
         cells = [cell for t in shown for cell in ((number(t * 1e3), f"{one / t / 2:.0%}") if t else (NONE, NONE))]
         rows.append([f"`{net}`", number(one * 1e3), *cells])
-    return table(["net", "1 thread, ms", "2 threads, ms", "efficiency", "2 ranks, ms", "efficiency"], rows)
+    return table(
+        [
+            "net",
+            "1 thread, ms",
+            "2 threads, ms",
+            "efficiency",
+            "2 ranks, ms",
+            "efficiency",
+            f"{AFTER}, ms",
+            "efficiency",
+        ],
+        rows,
+    )
 
 
 def of_imports(times: dict[str, list[float]]) -> str:
