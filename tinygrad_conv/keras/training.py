@@ -357,6 +357,7 @@ class Trainer:
         self.forgives_nan = any(getattr(callback, "forgives_nan", False) for callback in calls.callbacks)
         model.stop_training = False
         logs: Logs = {}
+        epoch = initial_epoch
         try:
             calls.tell("on_train_begin", {})  # which may go on from a backup
             for epoch in range(self.done, epochs):
@@ -379,9 +380,7 @@ class Trainer:
         except KeyboardInterrupt:
             history.interrupted = True
             bar.close()
-            message = (
-                f"interrupted in epoch {min(self.done + 1, epochs)} of {epochs}; the model keeps what it has learned"
-            )
+            message = f"interrupted in epoch {epoch + 1} of {epochs}; the model keeps what it has learned"
             print(f"{what}: {message}", file=sys.stderr)
         finally:
             bar.close()
