@@ -34,6 +34,7 @@ WRITERS = {
     "tinygrad_conv/plots.py",  # a picture in memory, for a notebook
     "tinygrad_conv/lessons/showing.py",  # the same
     "docs/conf.py",  # what Sphinx reads, beside the pages
+    "docs/make_site.py",  # what the menus of versions read
     "benchmarks/measure.py",  # a pipe, and a switch under /proc
 }
 

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 import tinygrad_conv as tg
 from tinygrad_conv.errors import ArgumentError
 from tinygrad_conv.kernels import product, registry, threads, wanted
+from tinygrad_conv.kernels.geometry import pool_window
 from tinygrad_conv.kernels.registry import KERNELS, get
 
 COUNT = 3
@@ -91,6 +92,7 @@ def abs_conv(kernel, a, b, window):
 def test_poolings(shares, c, n):
     x, g = (np.concatenate([a] * n)[:7] for a in (c.x, c.g))
     agree(shares, "max_pool", x, c.window)
+    agree(shares, "max_whole", x, pool_window("t", x.ndim - 2, x.shape, x.shape[1:-1], None, 0, 1, None))
     _, argmax = get("max_pool").plain(x, c.window)
     agree(shares, "pool_gather", x, argmax, c.window)
     agree(shares, "pool_scatter", g, argmax, c.window)
@@ -117,8 +119,9 @@ def test_others(shares, n, places, channels, seed):
 
 
 def test_every_kernel_that_is_shared_is_tested_here():
-    here = "conv conv_input_grad conv_kernel_grad patches patches_transpose max_pool pool_gather pool_scatter avg_pool "
-    here += "avg_pool_transpose bias_relu bias_relu_grad bias_relu_max_pool bias_relu_max_pool_grad standardize"
+    here = "conv conv_input_grad conv_kernel_grad patches patches_transpose standardize bias_relu bias_relu_grad "
+    here += "max_pool max_whole pool_gather pool_scatter avg_pool avg_pool_transpose "
+    here += "bias_relu_max_pool bias_relu_max_pool_grad"
     assert {kernel.name for kernel in KERNELS.values() if kernel.batch} == set(here.split())
 
 

@@ -257,7 +257,7 @@ class MissingError(TinygradConvError, AttributeError):
     >>> try:
     ...     keras.layers.Dens
     ... except AttributeError as error:
-    ...     print(type(error).__name__, error)
+    ...     print(type(error).__name__, str(error).split(";")[0])
     MissingError keras.layers has no 'Dens': use Dense
     """
 

@@ -107,7 +107,7 @@ def recognizer(args: tuple[Any, ...], kwargs: dict[str, Any], recording: bool, t
         tests += (f"args[{j}] is {'' if args[j] is arg else 'not '}args[{k}]" for j in arrays)
         arrays.append(k)
     exec(_AGAIN.format(tests=" and ".join(tests), arrays="".join(f"a{k}, " for k in arrays)), names)
-    again: Again = names["again"]
+    again: Again = names.pop("again")  # not to be in its own globals: a cycle
     return again
 
 

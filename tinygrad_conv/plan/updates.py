@@ -136,7 +136,7 @@ def _looking(optimizer: Optimizer, kinds: Sequence[Kind | None]) -> Callable[[],
         names |= {f"{name}{k}": array for name, array in kind.state}
         arrays += [f"p{k}", f"g{k}", *(f"{name}{k}" for name, _ in kind.state)]
     exec(_LOOKING.format(count=len(kinds), tests=" and ".join(tests), arrays=", ".join(arrays)), names)
-    looking: Callable[[], tuple[Array, ...] | None] = names["arrays"]
+    looking: Callable[[], tuple[Array, ...] | None] = names.pop("arrays")  # not in its own globals: a cycle
     return looking
 
 
