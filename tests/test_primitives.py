@@ -37,7 +37,7 @@ def test_battery_of_elementwise(name, data):
 
 
 @pytest.mark.parametrize("name", [name for name in LIBRARY if name not in ELEMENTWISE])
-@settings(max_examples=25)
+@settings(max_examples=15)  # beside those of all boundary classes, in test_testing.py
 @given(data=st.data())
 def test_battery(name, data):
     check_primitive(LIBRARY[name], drawn(data))
