@@ -475,26 +475,6 @@ def test_nothing_overlaps():
             assert right <= other[0] or other[1] <= left or bottom <= other[2] or other[3] <= top
 
 
-STABLE = """
-import hashlib, sys
-sys.path.insert(0, sys.argv[1])
-from test_graph import IMAGE, RESIDUAL_ARGS, draw, network, residual
-for args in ((network(), IMAGE), (residual, *RESIDUAL_ARGS)):
-    drawing = draw(*args)
-    print(hashlib.sha256(drawing.source.encode()).hexdigest(), hashlib.sha256(drawing.svg.encode()).hexdigest())
-"""
-
-
-def test_bytes_are_the_same_in_every_process():
-    runs = []
-    for seed in ("0", "1", "4711"):
-        command = [sys.executable, "-W", "error", "-c", STABLE, str(Path(__file__).parent)]
-        runs.append(subprocess.Popen(command, env={**os.environ, "PYTHONHASHSEED": seed}, stdout=subprocess.PIPE))
-    outputs = {run.communicate()[0] for run in runs}
-    assert [run.returncode for run in runs] == [0, 0, 0]
-    assert len(outputs) == 1
-
-
 @pytest.mark.parametrize(
     ("suffix", "start"),
     [("svg", b"<svg"), ("png", b"\x89PNG"), ("pdf", b"%PDF"), ("dot", b"digraph"), ("SVG", b"<svg")],
