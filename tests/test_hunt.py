@@ -65,17 +65,9 @@ def test_what_is_right_is_not_found(planted, hunting):
         conv2d="tg.conv2d(a, b, None, {stride}, {padding}, {dilation}, {groups})",
         exp="2 * tg.exp(a)", cos="tg.cosine(a)",
     )  # fmt: skip
-    tell = {name: sum(tells(hunting, name, k) for k in range(6)) for name in ("tanh", "sum", "where", "conv2d")}
     assert hunt.found == []
-    assert hunt.checked == tell  # exp means something else, cos is not there
-    assert min(tell.values()) >= 4
-    assert f"planted: {sum(tell.values())} cases of 4 operations, 0 mistakes" in hunting.told(hunt)
-
-
-def tells(hunting, operation, k):
-    """Has a sample a result to compare? Some are empty."""
-    args, keywords = hunting.sample(operation, k)
-    return np.size(hunting.OURS[operation](*args, **keywords)) > 0
+    assert hunt.checked == {"tanh": 6, "sum": 6, "where": 6, "conv2d": 6}  # exp means something else, cos is not there
+    assert "planted: 24 cases of 4 operations, 0 mistakes" in hunting.told(hunt)
 
 
 def test_what_is_wrong_is_found_made_small_and_shown_by_a_program(planted, hunting, monkeypatch):
