@@ -45,6 +45,8 @@ FAILING = {
     r"'train_one_step'": "the test has a step of its own for each backend that it knows",
     r"KeyError: 'tinygrad_conv'": "the test has a table of the backends that it knows",
     r"test_export": "there is no format to export to",
+    r"BackupAndRestore\w*::test_best_case_step": "a training goes on inside an epoch; Keras does its batches again",
+    r"BackupAndRestore\w*::test_backup_corrupted": "Keras' two files and their copies are one here, whole or not there",
 }
 
 

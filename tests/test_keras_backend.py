@@ -117,6 +117,31 @@ def test_what_a_layer_assigns_is_a_value(keras):
     assert found[0] == pytest.approx(found[1], rel=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:compile:tinygrad_conv.errors.CompileWarning")  # Keras reads a value
+@pytest.mark.parametrize("layer", ["SpectralNormalization", "clipped"])
+def test_a_weight_that_a_layer_assigns_has_a_gradient(keras, layer):
+    """The gradient is that of the assigned value, compiled or not."""
+
+    class Clipped(keras.layers.Layer):
+        def build(self, shape):
+            self.scale = self.add_weight(shape=shape[1:], initializer="ones")
+
+        def call(self, x):
+            self.scale.assign(keras.ops.clip(self.scale, -0.9, 0.9))
+            return self.scale * x
+
+    found = []
+    for run_eagerly in (False, True):
+        keras.utils.set_random_seed(0)
+        made = Clipped() if layer == "clipped" else keras.layers.SpectralNormalization(keras.layers.Dense(3))
+        model = keras.Sequential([keras.Input((3,)), made])
+        model.compile("sgd", "mse", run_eagerly=run_eagerly)
+        x = np.random.default_rng(0).random((6, 3), dtype=np.float32)
+        found.append([float(model.train_on_batch(x, 0.1 * x)) for _ in range(4)])
+    assert found[0] == pytest.approx(found[1], rel=1e-6)
+    assert found[0][3] < found[0][0]
+
+
 METRICS = {
     "AUC": {}, "R2Score": {}, "MeanIoU": {"num_classes": 3, "sparse_y_true": False, "sparse_y_pred": False},
     "OneHotIoU": {"num_classes": 3, "target_class_ids": [1]}, "F1Score": {}, "TopKCategoricalAccuracy": {"k": 2},

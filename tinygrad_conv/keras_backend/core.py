@@ -37,8 +37,9 @@ class Variable(KerasVariable):  # type: ignore[misc]
         return bool(self._trainable) and self._value.dtype.kind in "fc"
 
     def assign(self, value: Any) -> Any:
-        """Take a value. No gradient goes through it, in a scope that keeps it for later (a compiled step) either."""
-        return super().assign(stop_gradient(value))
+        """Take a value. No gradient goes through that of a state, in a scope that keeps it for later (a compiled step)
+        either; a weight's is what the gradient is then asked for."""
+        return super().assign(value if self._follows() else stop_gradient(value))
 
     def _direct_assign(self, value: Any) -> None:
         self._value.data = np.array(convert_to_numpy(value), self._dtype)
