@@ -114,11 +114,8 @@ class BackupAndRestore(Callback):
 
     @strict
     def __init__(self, backup_dir: Path, save_freq: Frequency = "epoch", delete_checkpoint: bool = True) -> None:
-        self.backup_dir, self.save_freq, self.delete_checkpoint = (
-            name_of(backup_dir, "fit"),
-            save_freq,
-            delete_checkpoint,
-        )
+        self.backup_dir, self.save_freq = name_of(backup_dir, "fit"), save_freq
+        self.delete_checkpoint = delete_checkpoint
         self._path = os.path.join(self.backup_dir, "backup.npz")
 
     def _begin(self, trainer: Any) -> None:

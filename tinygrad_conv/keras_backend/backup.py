@@ -104,11 +104,8 @@ class Progress:
         if self.batch or (steps and before != self._batches._num_batches):  # a pass is under way
             _draw_on(order)
             if steps:  # since an epoch before, perhaps
-                passes = self._batches._get_iterator()
-                self._batches._current_iterator, self._batches._steps_seen = (
-                    passes,
-                    sum(1 for _ in islice(passes, before)),
-                )
+                self._batches._current_iterator = passes = self._batches._get_iterator()
+                self._batches._steps_seen = sum(1 for _ in islice(passes, before))
         if not self.batch:
             self._go_on()
 
@@ -123,9 +120,12 @@ class Progress:
             epoch, batch, taken, order, now = place
             if min(epoch, batch, taken - batch) < 0 or {type(epoch), type(batch), type(taken)} != {int}:
                 raise ValueError(f"epoch {epoch}, batch {batch}, {taken} taken")
-            now = _randomness()
-            _draw_on(order)
-            _draw_on(now)
+            here = _randomness()
+            try:
+                _draw_on(order)  # raises if it is no place of these generators
+                _draw_on(now)
+            finally:
+                _draw_on(here)
             variables = _variables(callback.model)
             for number, variable in enumerate(variables):
                 if entries[f"{number}"].shape != variable.shape or len(entries) != len(variables):
