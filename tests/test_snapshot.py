@@ -371,11 +371,54 @@ def test_a_constant_that_the_run_changes_is_shown_as_it_was(values):
     assert [node.label for node in graph.nodes if node.kind == "constant"] == ["0", "1", "2"]
 
 
-def test_a_run_that_frees_its_graph_says_so_at_once():
-    def f(x):
-        y = tg.tanh(x * 2.0)
-        y.sum().backward()
+@pytest.mark.parametrize("options", [{}, {"values": True, "gradients": True}, {"backward": 1}])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_training_step_is_drawn_as_far_as_its_backward_pass(options, compiled):
+    model = nn.Sequential([nn.Dense(4, activation="tanh"), nn.Dense(2)], seed=0)
+    x, t = np.ones((3, 5), "float32"), np.array([0, 1, 1])
+    model(x)
+    sgd = tg.optim.SGD(model.parameters(), lr=0.1)
+
+    def loss(x, t):
+        return tg.softmax_cross_entropy(model(x), t)
+
+    def step(x, t):
+        y = loss(x, t)
+        y.backward()
+        sgd.step()
+        sgd.zero_grad()
         return y
 
-    with pytest.raises(GraphError, match="freed by a backward pass"):
-        snapshot(f, np.ones(3))
+    before = model.state_dict()
+    graph = snapshot(tg.compile(step) if compiled else step, x, t, **options)
+    assert_same_graph(replace(graph, title=""), replace(_ending(snapshot(loss, x, t, **options)), title=""))
+    assert all(np.array_equal(value, before[name]) for name, value in model.state_dict().items())  # nothing is learnt
+    assert all(parameter.grad is None for parameter in model.parameters())
+    tg.sum(model(x)).backward()  # and nothing is left behind that ends a later pass
+
+
+def _ending(graph):
+    """What ends in an output, ending in a backward pass."""
+    nodes = [
+        replace(node, name="backward", label="backward()") if node.name == "output" else node for node in graph.nodes
+    ]
+    return replace(graph, nodes=tuple(nodes))
+
+
+def test_a_backward_pass_that_keeps_the_graph_is_no_end():
+    def f(x):
+        y = (x * x).sum()
+        y.backward(create_graph=True)
+        return y + 1.0
+
+    assert snapshot(f, np.ones(3)).nodes[-1].name == "output"
+
+
+@pytest.mark.parametrize("frees", [lambda y: list(y.backward_steps(np.ones(2))), lambda y: y.backward(np.ones(2))])
+def test_all_that_frees_a_graph_is_an_end(frees):
+    def f(x):
+        y = tg.tanh(x)
+        frees(y)
+        return y * 2.0
+
+    assert [node.name for node in snapshot(f, np.ones(2)).nodes] == ["x", "tanh_1", "backward"]

@@ -10,18 +10,18 @@ import numpy as np
 
 from ..arguments import checked
 from ..errors import DTypeError, GraphError, ShapeError
-from .modes import constant, mode, observer
+from .modes import MODE, constant, mode, observer
 from .node import Node, accumulate_grad, iter_parents
 from .tensor import Array, Tensor, ndarray, ops, wrap
 from .walk import ancestors, pull, walk
 
-__all__ = ["LISTENERS", "Listener", "backward", "cotangent", "gradients", "steps"]
+__all__ = ["LISTENERS", "Listener", "Reached", "backward", "cotangent", "gradients", "steps"]
 
 
 @checked
 def backward(y: Tensor, gradient: Array | None = None, retain_graph: bool = False, create_graph: bool = False) -> None:
     """`Tensor.backward`: see there."""
-    node, seed = _seeded("backward", y, gradient)
+    node, seed = _seeded("backward", y, gradient, retain_graph or create_graph)
     g = seed if create_graph else seed._array
     if LISTENERS and not create_graph and observer() is None:
         _accumulate(_told(node, g, retain_graph))
@@ -69,7 +69,7 @@ def _told(node: Node, g: Any, retain: bool) -> dict[Node, Any]:
 
 def gradients(y: Tensor, leaves: Sequence[Tensor]) -> list[Tensor | None]:
     """What `backward` would add to ``.grad`` of some leaves; None for one that y does not depend on."""
-    node, seed = _seeded("gradients", y, None)
+    node, seed = _seeded("gradients", y, None, False)
     found = pull({node: seed._array}, [leaf._needs_node("gradients") for leaf in leaves])
     given = [found.get(leaf.node) for leaf in leaves]  # type: ignore[arg-type]
     return [g if g is None or isinstance(g, Tensor) else wrap(g, None) for g in given]
@@ -77,7 +77,7 @@ def gradients(y: Tensor, leaves: Sequence[Tensor]) -> list[Tensor | None]:
 
 def steps(y: Tensor, gradient: Array | None, retain: bool) -> Iterator[tuple[Node, Any, list[Any]]]:
     """`backward`, one operation at a time: yields what `walk` does, and fills ``.grad`` of the leaves at the end."""
-    node, seed = _seeded("backward_steps", y, gradient)
+    node, seed = _seeded("backward_steps", y, gradient, retain)
     found: dict[Node, Any] = {}
 
     def one_by_one() -> Iterator[tuple[Node, Any, list[Any]]]:
@@ -93,9 +93,22 @@ def steps(y: Tensor, gradient: Array | None, retain: bool) -> Iterator[tuple[Nod
     return one_by_one()
 
 
-def _seeded(what: str, y: Tensor, gradient: Array | None) -> tuple[Node, Tensor]:
+class Reached(BaseException):
+    """A run for a picture came to a backward pass that would free what is to be shown: there it ends.
+
+    It is no Exception, so that no code on the way takes it for a mistake.
+    """
+
+    def __init__(self, y: Tensor) -> None:
+        super().__init__()
+        self.y = y
+
+
+def _seeded(what: str, y: Tensor, gradient: Array | None, retain: bool) -> tuple[Node, Tensor]:
     """Where a backward pass starts, and with which cotangent."""
     node = y._needs_node(what)
+    if not retain and (now := MODE.get()).watch is not None and now.replaying:
+        raise Reached(y)
     if gradient is None:
         if y.size != 1:
             raise GraphError(

@@ -63,9 +63,7 @@ class Reader:
             self.data[id(tensor._array)] = tensor._array, path
             return value
         followed = wrap(tensor._array, None)
-        followed.requires_grad = True
-        node = followed._needs_node("snapshot")
-        node.source = None  # no line of the user's made it
+        followed.node = node = Leaf(followed, None)  # no line of the user's made it
         self._arguments[node] = path
         return followed
 

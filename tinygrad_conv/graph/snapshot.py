@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import numpy as np
 
 from ..arguments import checked, one_of
+from ..engine.backward import Reached
 from ..engine.modes import mode
 from ..engine.tensor import Tensor
 from ..engine.trees import flatten
@@ -38,9 +39,11 @@ def snapshot(
     ----------
     thing : Tensor, function or Module; or what has a method ``__graph__``
         A function or module is run once on the example arguments. The run leaves no trace: no random numbers
-        drawn, no running statistics changed, no ``.grad`` filled. A model that knows its input's shape (a Keras-style
-        one) needs no arguments. ``thing.__graph__(*example_args, **options)``, with the options below, returns the
-        `Graph` of whatever knows its own.
+        drawn, no running statistics changed, no ``.grad`` filled. So a training step is run as far as its first
+        ``backward()`` that frees a graph, and this is what the graph ends in; ``backward=True`` shows the gradients
+        too. A model that knows its input's shape (a Keras-style one) needs no arguments.
+        ``thing.__graph__(*example_args, **options)``, with the options below, returns the `Graph` of whatever knows its
+        own.
     *example_args : arrays, tensors, or nested lists, tuples and dictionaries of them
         Floating-point ones become the graph's inputs, under their argument's name.
     values : bool
@@ -84,8 +87,10 @@ def snapshot(
         reader, outputs = Reader(thing.name or ""), [(thing.name or "output", thing)]
     elif callable(thing):
         reader, outputs = _called(thing, example_args or own_example(thing), watch)
-        if not (known or backward) and (seen := watch.apart(outputs)) is not None:
-            return Graph._later(reader.title, partial(reader.read, *seen))  # what is never looked at costs no more
+        if not (known or backward) and (ends := watch.apart(outputs)) is not None:
+            return Graph._later(
+                reader.title, partial(reader.read, ends, watch)
+            )  # what is never looked at costs no more
     else:
         raise DTypeError(f"snapshot: expected a Tensor, a function or a Module, got {type(thing).__name__}")
     order = topological(y.node for _, y in outputs if y.node is not None) if known or backward else []
@@ -116,14 +121,17 @@ def _called(f: Callable[..., Any], args: Sequence[Any], watch: Watch) -> tuple[R
     watch.given = set(reader.data)
     generators: dict[int, tuple[Any, Any]] = {}  # those that the run draws from, with the state before
     try:
-        with mode(recording=True, replaying=True, generators=generators, watch=watch):
-            result = f(*rebuild(followed))
+        heard = watch if watch.keep else watch.note
+        with mode(recording=True, replaying=True, generators=generators, watch=heard):
+            result, name = f(*rebuild(followed)), "output"
+    except Reached as end:  # a step that learns is drawn as far as here: what follows would leave traces
+        result, name = end.y, "backward()"
     finally:
         for generator, state in generators.values():
             generator.bit_generator.state = state
     for module in _modules_of(f):
         reader.module(module)
-    named_results = zip(_paths(result, "output"), flatten(result)[0], strict=True)
+    named_results = zip(_paths(result, name), flatten(result)[0], strict=True)
     outputs = [(path, y) for path, y in named_results if isinstance(y, Tensor)]
     if all(y.node is None for _, y in outputs):
         raise GraphError(
@@ -146,20 +154,35 @@ def own_example(model: Any) -> tuple[Any, ...]:
 
 
 def _modules_of(f: Any) -> list[Any]:
-    """The module (ours or Keras') that `f` is, or those that its code names: a loss usually calls a model."""
-    found = [f, getattr(f, "__self__", None)]
-    if inspect.isfunction(f):
-        found += [f.__globals__.get(name) for name in f.__code__.co_names]
-        for cell in f.__closure__ or ():
-            with suppress(ValueError):  # a variable that has no value yet
-                found.append(cell.cell_contents)
-    return [thing for thing in found if not isinstance(thing, type) and hasattr(thing, "_path_of")]
+    """The module (ours or Keras') that `f` is, or those that its code names, or that of functions beside it."""
+    found = [f]
+    for thing in found:  # which grows meanwhile
+        more = [getattr(thing, "__self__", None), getattr(thing, "__wrapped__", None)]
+        if inspect.isfunction(thing):
+            named = (thing.__globals__.get(name) for name in thing.__code__.co_names)
+            more += [it for it in named if getattr(it, "__globals__", thing.__globals__) is thing.__globals__]
+            for cell in thing.__closure__ or ():
+                with suppress(ValueError):  # a variable that has no value yet
+                    more.append(cell.cell_contents)
+        found += [
+            it for it in more if _is_module(it) or (inspect.isroutine(it) and all(it is not old for old in found))
+        ]
+    return list(filter(_is_module, found))
+
+
+def _is_module(thing: Any) -> bool:
+    return not isinstance(thing, type) and hasattr(thing, "_path_of")
 
 
 def _argument_paths(f: Callable[..., Any], args: Sequence[Any]) -> list[str]:
     """A name for every leaf of the arguments: ``x``, or ``batch.0`` inside a list."""
+    run = getattr(f, "forward", getattr(f, "call", f))
+    if hasattr(run, "__code__") and not (hasattr(run, "__wrapped__") or hasattr(run, "__signature__")):
+        names = run.__code__.co_varnames[inspect.ismethod(run) : run.__code__.co_argcount]
+        if len(names) >= len(args):  # all by position: no signature is needed, which takes as long as a small model
+            return [leaf for name, value in zip(names, args, strict=False) for leaf in _paths(value, name)]
     try:
-        bound = inspect.signature(getattr(f, "forward", getattr(f, "call", f))).bind(*args)
+        bound = inspect.signature(run).bind(*args)
     except (TypeError, ValueError):  # no signature, or a wrong call: the call will tell
         return list(_paths(list(args), "input"))
     return [leaf for name, value in bound.arguments.items() for leaf in _paths(value, name)]

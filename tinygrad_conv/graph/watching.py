@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["End", "Watch", "side_by_side", "topological"]
 
+_new = object.__new__
 _KEY = -1  # of the hooks that this file sets for a moment: users' hooks count from 0
 
 
@@ -47,7 +48,7 @@ class Watch:
     gradients : node -> array
     steps : operation -> its place in the backward pass, from 1
     arrivals : node -> (operation, the gradient so far) after each operation that contributes, but the last
-    seen : all operations, in the order in which they ran
+    seen : operation -> its copy, in the order in which they ran, where no arrays are wanted
     calls : node -> the calls of modules in which it ran, the outermost first: number, path
     orders, of : for nodes of a gradient: 1 or 2, and the node whose rule made them
     """
@@ -56,7 +57,7 @@ class Watch:
         self.keep = keep  # all arrays; else those alone that no node stands for: memory that goes is fast, new is slow
         self.profile = profile  # of a real run, whose times count instead of those of the operation alone
         self.given: set[int] = set()  # the ids of arguments that are no tensors: data under a name of their own
-        self.seen: list[Node] = []
+        self.seen: dict[Node, Node] = {}
         self.outputs: dict[Node, Any] = {}
         self.inputs: dict[Node, Sequence[Any]] = {}
         self.gradients: dict[Node, Any] = {}
@@ -69,13 +70,11 @@ class Watch:
         self._current: Node | None = None
 
     def __call__(self, node: Node, y: Any, inputs: Sequence[Any]) -> None:
-        self.seen.append(node)
-        if None in node.parents:
-            pairs = zip(inputs, node.parents, strict=False)
-            inputs = [self._held(value) if parent is None else value if self.keep else None for value, parent in pairs]
-            self.inputs[node] = inputs
-        if self.keep:
-            self.outputs[node], self.inputs[node] = y, inputs
+        """An operation ran, whose arrays are wanted too."""
+        held = [
+            self._held(value) if parent is None else value for value, parent in zip(inputs, node.parents, strict=False)
+        ]
+        self.outputs[node], self.inputs[node] = y, held
         if calls := MODE.get().calls:
             self.calls[node] = calls
         if self._order:
@@ -83,31 +82,39 @@ class Watch:
             if self._current is not None:
                 node.source = self._current.source
 
+    def note(self, node: Node, y: Any, inputs: Sequence[Any]) -> None:
+        """An operation ran, of which no arrays are wanted but those that no node stands for: a copy of its node stays.
+
+        It stands apart from the recorded graph: nothing that happens to that is in a later picture.
+        """
+        seen, parents = self.seen, node.parents
+        seen[node] = own = _new(Node)
+        own.primitive, own.params, own.source, own.path = node.primitive, node.params, node.source, node.path
+        own.shape, own.dtype, own.saved = node.shape, node.dtype, (None,) * len(parents)
+        own.parents = tuple([seen.get(parent, parent) for parent in parents])  # type: ignore[arg-type]
+        if None in parents:
+            pairs = zip(inputs, parents, strict=False)
+            self.inputs[own] = [self._held(value) if parent is None else None for value, parent in pairs]
+        if calls := MODE.get().calls:
+            self.calls[own] = calls
+
     def _held(self, value: Any) -> Any:
         """A constant as it is now: the user may change an array later, even while the function runs."""
         return value.copy() if isinstance(value, np.ndarray) and id(value) not in self.given else value
 
-    def apart(self, outputs: Sequence[tuple[str, Tensor]]) -> tuple[list[tuple[str, End]], Watch] | None:
-        """What was seen, and the outputs, without the recorded graph: nothing that happens to it is in a later picture.
-
-        None where other operations than those seen belong to the graph, or some that a backward pass has freed.
-        """
-        made: dict[Node, Node] = {}
-        for node in self.seen:
-            if node.freed:
-                return None
-            made[node] = own = Node.__new__(Node)
-            own.primitive, own.params, own.source, own.path = node.primitive, node.params, node.source, node.path
-            own.shape, own.dtype, own.saved = node.shape, node.dtype, (None,) * len(node.parents)
-            own.parents = tuple([made.get(parent, parent) if parent else None for parent in node.parents])
-        ends = [(path, End(made.get(y.node, y.node), y.shape, y.dtype)) for path, y in outputs]  # type: ignore[arg-type]
-        read = {end.node for _, end in ends}.union(*[own.parents for own in made.values()])
-        if not all(isinstance(node, Leaf) for node in read.difference(made.values(), (None,))):
-            return None
-        apart = Watch(keep=False)
-        apart.inputs = {made[node]: inputs for node, inputs in self.inputs.items()}
-        apart.calls = {made[node]: calls for node, calls in self.calls.items()}
-        return ends, apart
+    def apart(self, outputs: Sequence[tuple[str, Tensor]]) -> list[tuple[str, End]] | None:
+        """The outputs, as `note` keeps operations; None where others than those that were noted belong to the graph."""
+        seen = self.seen
+        ends = [(path, End(seen.get(y.node, y.node), y.shape, y.dtype)) for path, y in outputs]  # type: ignore[arg-type]
+        read = {end.node for _, end in ends}.union(*[own.parents for own in seen.values()])
+        if all(isinstance(node, Leaf) for node in read.difference(seen.values(), (None,))):
+            seen.clear()
+            return ends
+        for told in cast("tuple[dict[Node, Any], ...]", (self.inputs, self.calls)):
+            known = {node: told[own] for node, own in seen.items() if own in told}
+            told.clear()
+            told.update(known)
+        return None
 
     def forget(self) -> None:
         """Let go of all arrays: what explains a node later finds them again in the recorded graph."""

@@ -216,7 +216,7 @@ class Module(Checked):
             path, module, depth = left.pop()
             if id(module) not in seen:
                 seen.add(id(module))
-                held = list(items(module))
+                held = items(module)
                 yield path, module, depth, held
                 start = f"{path}." if path else ""
                 left += [(start + name, child, depth + 1) for name, child in module._children_in(held)][::-1]
@@ -465,16 +465,22 @@ def _counts(top: Module) -> dict[int, int]:
     return {key: sum(sizes.values()) for key, sizes in found.items()}
 
 
-def items(module: Module) -> Iterator[tuple[str, Any]]:
+_OF_CALLS = frozenset(("_paths", "_entered", "_seen", "_made_for"))  # attributes that note what calls were given
+
+
+def items(module: Module) -> list[tuple[str, Any]]:
     """(name, value) of every attribute, and of what lists, tuples and dictionaries among them hold."""
-    for name, value in vars(module).items():
+    found: list[tuple[str, Any]] = []
+    for pair in vars(module).items():
+        name, value = pair
         kind = type(value)
-        if kind in FIXED or (kind is tuple and FIXED.issuperset(map(type, value))):  # as most are
+        if kind in FIXED or name in _OF_CALLS:  # as most are
             continue
         if isinstance(value, (Tensor, Module)):
-            yield name, value
-        elif isinstance(value, (list, tuple, dict)) and value and name not in ("_paths", "_entered"):
-            yield from unpacked(name, value)
+            found.append(pair)
+        elif isinstance(value, (list, tuple, dict)) and not (kind is tuple and FIXED.issuperset(map(type, value))):
+            found += unpacked(name, value)
+    return found
 
 
 def unpacked(name: str, value: Any) -> Iterator[tuple[str, Any]]:
