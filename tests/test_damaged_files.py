@@ -6,34 +6,36 @@ it should hold, and runs no code.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import gzip
+import io
 import json
 import lzma
 import math
 import os
 import pickle
 import struct
-import sys
-import tracemalloc
 import warnings
 import zipfile
-from functools import partial
+from contextlib import redirect_stderr
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from damages import DAMAGES, ENTRIES, attempt, changed, with_a_damaged_entry
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_conv as tg
-from tinygrad_conv import files
+from tinygrad_conv import files, nn
 from tinygrad_conv.data import fetch, read_idx, write_idx
-from tinygrad_conv.errors import ArgumentError, DataError, ShapeError, TinygradConvError
+from tinygrad_conv.errors import ArgumentError, DataError, ShapeError
 from tinygrad_conv.files import Expected, packed
 from tinygrad_conv.graph import Graph, snapshot
 from tinygrad_conv.graph.drawing.render import Drawing
-from tinygrad_conv.keras import layers
+from tinygrad_conv.keras import backup, callbacks, layers
 from tinygrad_conv.train.images import read_digit
 from tinygrad_conv.train.recipes import INPUT, build
 from tinygrad_conv.train.run import Run, Settings, load_weights
@@ -49,14 +51,7 @@ def small():
 
 
 def into(model, path):
-    """Load weights, and see that a model is as it was where that fails."""
-    before = [w.tobytes() for w in model.get_weights()]
-    try:
-        model.load_weights(path)
-    except BaseException:
-        assert [w.tobytes() for w in model.get_weights()] == before
-        raise
-    return [w.tobytes() for w in model.get_weights()]
+    return changed(lambda: [w.tobytes() for w in model.get_weights()], model.load_weights, path)
 
 
 def weights(path):
@@ -65,10 +60,59 @@ def weights(path):
 
 
 def run_of(path):
-    run = Run(Settings.of({"model": "dense", "optimizer": "adam", "epochs": 3}))
-    run.load(path)
-    arrays = (*run.model.state_dict().values(), *run.optimizer.state_dict().values())
-    return [np.asarray(array).tobytes() for array in arrays], run.history, run.layers.gradients, run.seconds
+    def state():
+        arrays = (*run.model.state_dict().values(), *run.optimizer.state_dict().values())
+        past = copy.deepcopy((run.history, run.layers.gradients, run.seconds))
+        return [np.asarray(array).tobytes() for array in arrays], *past, run.within, random_place()
+
+    run = training()
+    return changed(state, run.load, path)[:4]
+
+
+def random_place():
+    return files.where_is(nn.init.generator())
+
+
+class Restoring(callbacks.BackupAndRestore):
+    """Ends a training as soon as it has taken over a backup, and notes what it is then."""
+
+    def on_train_begin(self, logs=None):
+        def state():
+            arrays = backup._arrays(self._trainer())
+            return {name: np.asarray(array).tobytes() for name, array in arrays.items()}, backup._place(self._trainer())
+
+        self.found = changed(state, super().on_train_begin)
+        raise KeyboardInterrupt
+
+
+@cache
+def learning():
+    model = small()
+    model.compile("adam", "mse", metrics=["mae"])
+    return model
+
+
+class Ending(callbacks.BackupAndRestore):
+    """Ends a training in its second epoch, and leaves a backup."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self._trainer().done and batch == 3:
+            self._save()
+            raise KeyboardInterrupt
+
+
+def fitted(path, kind=Restoring):
+    calls = kind(path.parent)
+    calls._path = str(path)
+    with redirect_stderr(io.StringIO()):
+        learning().fit(np.eye(12, 4), np.eye(12, 3), batch_size=2, epochs=3, verbose=0, callbacks=calls)
+    return calls
+
+
+def restored(path):
+    if not path.exists():  # a training would begin anew
+        raise DataError(str(path))
+    return fitted(path).found
 
 
 def drawn(path):
@@ -90,6 +134,8 @@ def checkpoint():
     return run
 
 
+training = cache(checkpoint)
+
 IDX = write_idx(np.arange(3000, dtype="uint8").reshape(3, 10, 100) % 7)
 
 
@@ -103,6 +149,7 @@ def whole(folder):
     tg.save(small(), folder / "weights.safetensors").rename(folder / "tensors")
     files.write_arrays(folder / "packed weights", model.state_dict(), compressed=True)
     checkpoint().save(folder / "checkpoint")
+    fitted(folder / "backup", Ending)
     Settings.of({"model": "dense"}).save(folder / "settings")
     for name, content in (("idx", IDX), ("gz", gzip.compress(IDX)), ("xz", lzma.compress(IDX, preset=0))):
         (folder / name).write_bytes(content)
@@ -123,6 +170,7 @@ READERS = {
     "tensors": lambda path: into(SMALL, path),
     "packed weights": weights,
     "checkpoint": run_of,
+    "backup": restored,
     "settings": Settings.load,
     "idx": read_idx,
     "gz": read_idx,
@@ -138,6 +186,7 @@ CHECKED = {
     "weights",
     "packed weights",
     "checkpoint",
+    "backup",
     "gz",
     "xz",
 }  # their formats have checksums: no other result passes
@@ -158,92 +207,7 @@ def good(tmp_path_factory):
 
 
 # ------------------------------------------------------------------------------------------------------------------
-# What is done to them
-
-
-def flip(blob, rng):
-    at = int(rng.integers(len(blob)))
-    return blob[:at] + bytes([blob[at] ^ 1 << int(rng.integers(8))]) + blob[at + 1 :]
-
-
-def cut(blob, rng):
-    return blob[: int(rng.integers(len(blob)))]
-
-
-def span(blob, rng):
-    a, b = sorted(rng.integers(len(blob) + 1, size=2))
-    return int(a), int(b)
-
-
-def remove(blob, rng):
-    a, b = span(blob, rng)
-    return blob[:a] + blob[b:]
-
-
-def repeat(blob, rng):
-    a, b = span(blob, rng)
-    return blob[:b] + blob[a:]
-
-
-def swap(blob, rng):
-    a, b = span(blob, rng)
-    c = a + (b - a) // 2
-    return blob[:a] + blob[c:b] + blob[a:c] + blob[b:]
-
-
-def zeros(blob, rng):
-    a, b = span(blob, rng)
-    return blob[:a] + bytes(b - a) + blob[b:]
-
-
-def lie(blob, rng):
-    """Some number in a header is the largest, the smallest, or another."""
-    size = int(rng.choice([1, 2, 4, 8]))
-    at = int(rng.integers(min(len(blob), int(rng.choice([64, len(blob)])))))
-    value = [b"\xff" * size, bytes(size), b"\x7f" + b"\xff" * (size - 1), rng.bytes(size)][int(rng.integers(4))]
-    return blob[:at] + value[:: int(rng.choice([-1, 1]))] + blob[at + size :]
-
-
-def digits(blob, rng):
-    """A number in a text is another: JSON, and the headers of arrays."""
-    places = [k for k, byte in enumerate(blob) if 48 <= byte < 58]
-    if not places:
-        return flip(blob, rng)
-    at = int(rng.choice(places))
-    new = [b"9" * 30, b"-1", b"1e400", b"NaN", b"null", b"[" * 2000, b'"1"', b"0", b"true", b"{}"][
-        int(rng.integers(10))
-    ]
-    return blob[:at] + new + blob[at + 1 :]
-
-
-DAMAGES = [flip, cut, remove, repeat, swap, zeros, lie, digits]
-FORBIDDEN = ("pickle.find_class", "os.system", "os.exec", "os.posix_spawn", "subprocess.Popen")
-watched = []
-
-
-def watch(event, args):
-    if watched and event in FORBIDDEN:
-        watched.append((event, args))
-
-
-sys.addaudithook(watch)
-
-
-def attempt(read, path, most=8 << 20):
-    """What reading ends in: a result, or an error of the library's. Anything else, code or much memory fails."""
-    watched[:] = ["on"]
-    tracemalloc.start()
-    try:
-        found = read(path)
-    except TinygradConvError as error:
-        found = error
-    finally:
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        ran, watched[:] = watched[1:], []
-    assert not ran
-    assert peak < most, f"{peak:,} bytes"
-    return found
+# Damaged ones
 
 
 @pytest.mark.parametrize("kind", READERS)
@@ -266,6 +230,17 @@ def test_a_damaged_file_is_refused_or_harmless(kind, how, times, seed, good, tmp
         assert len(str(found)) < 2000
     elif kind in CHECKED:
         assert np.array_equal(found, expected) if isinstance(found, np.ndarray) else found == expected
+
+
+@pytest.mark.parametrize("kind", ["weights", "packed weights", "checkpoint", "backup"])
+@given(how=st.sampled_from(ENTRIES), at=st.integers(0, 2**16))
+def test_a_damaged_entry_changes_nothing(kind, how, at, good, tmp_path_factory):
+    """The readers see that what is refused has changed nothing to the bit."""
+    path = tmp_path_factory.getbasetemp() / f"other {kind}"
+    chosen = with_a_damaged_entry(good[kind], how, at, path)
+    found = attempt(READERS[kind], path)
+    may_be = how in ("huge numbers", "a negative number") or (how == "no entry" and chosen.startswith("optimizer/"))
+    assert may_be or isinstance(found, Exception)
 
 
 @pytest.mark.parametrize("kind", READERS)
@@ -317,7 +292,7 @@ def members():
 
 FIRST = next(iter(members()))
 ZEROS = bytes(16 << 20)
-ENTRIES = {  # the first entry instead of what it should be
+LIES = {  # the first entry instead of what it should be
     "an array of objects": npy(said("|O", (4, 8)), pickle.dumps([Code()] * 32)),
     "a pickle": pickle.dumps(Code()),
     "code as a header": npy("__import__('os').system('false')"),
@@ -336,12 +311,12 @@ ENTRIES = {  # the first entry instead of what it should be
 }
 
 
-@pytest.mark.parametrize("what", ENTRIES)
+@pytest.mark.parametrize("what", LIES)
 @pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_an_entry_that_lies_is_refused_before_it_is_unpacked(what, packing, tmp_path):
     path = tmp_path / "weights"
     with zipfile.ZipFile(path, "w", packing, compresslevel=1) as archive:
-        for name, content in {**members(), FIRST: ENTRIES[what]}.items():
+        for name, content in {**members(), FIRST: LIES[what]}.items():
             archive.writestr(name, content)
     assert isinstance(attempt(READERS["weights"], path, 1 << 20), ArgumentError | ShapeError)
 
@@ -470,6 +445,19 @@ def test_a_history_that_cannot_be_is_refused(seed, tmp_path_factory):
         assert {len(norms) for norms in gradients.values()} <= {2}
         assert f"{history[0]['loss']:.4f} {seconds:.1f}"
         assert steps >= 0
+
+
+@given(hostile=st.sampled_from([*HOSTILE, "f" * 20, "1 2 3 4"]), at=st.integers(0, 2**16))
+def test_a_place_that_cannot_be_is_refused(hostile, at, good, tmp_path_factory):
+    """Or is harmless: no training is sent on through its data for ever."""
+    path = tmp_path_factory.getbasetemp() / "place.npz"
+    path.write_bytes(good["backup"])
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    others = list(changes(json.loads(str(arrays["place"])), hostile))
+    files.write_arrays(path, {**arrays, "place": np.array(json.dumps(others[at % len(others)]))})
+    found = attempt(READERS["backup"], path)
+    assert isinstance(found, DataError) or found[1].passes < 3
 
 
 # ------------------------------------------------------------------------------------------------------------------

@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 import warnings
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
+from damages import DAMAGES, ENTRIES, attempt, changed, with_a_damaged_entry
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -714,3 +716,59 @@ def test_a_fit_goes_on_inside_its_epoch(keras, how, every, tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(tg.errors.DataError, match="delete it to begin anew"):
         fit(folder, 0)
+
+
+def test_a_damaged_backup_changes_nothing(keras, tmp_path):
+    """Neither variables nor random numbers nor how far the training is; whatever is taken over can be gone on from."""
+    from tinygrad_conv.keras_backend import backup
+
+    class Restoring(keras.callbacks.BackupAndRestore):
+        def on_train_begin(self, logs=None):
+            def state():
+                variables = [v.numpy().tobytes() for v in backup._variables(self.model)]
+                progress = self._load_model.func.__self__
+                return variables, backup._randomness(), progress.epoch, progress.batch, progress._now
+
+            self.found = changed(state, super().on_train_begin)
+            raise _EndedError
+
+    class Ending(keras.callbacks.BackupAndRestore):
+        def on_train_batch_end(self, batch, logs=None):
+            super().on_train_batch_end(batch, logs)
+            if self._current_epoch and batch == 3:
+                raise _EndedError
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(5, "relu"), keras.layers.Dropout(0.3)])
+    model.compile("adam", "mse", metrics=["mae"])
+    path = tmp_path / "backup.npz"
+
+    def read(path, kind=Restoring):
+        calls = kind(tmp_path, 1)
+        with suppress(_EndedError):
+            model.fit(np.eye(12, 4), np.eye(12, 5), batch_size=2, epochs=3, verbose=0, callbacks=calls)
+        return calls.found if kind is Restoring else None
+
+    read(path, Ending)
+    whole = path.read_bytes()
+    expected = attempt(read, path)
+
+    @given(how=st.sampled_from([*DAMAGES, *ENTRIES]), at=st.integers(0, 2**16))
+    def check(how, at):
+        if how in ENTRIES:
+            with_a_damaged_entry(whole, how, at, path)
+        else:
+            path.write_bytes(how(whole, np.random.default_rng(at)) or b"\0")
+        found = attempt(read, path)
+        assert isinstance(found, tg.errors.DataError) or (how in DAMAGES and found == expected)
+
+    check()
+
+
+def test_random_numbers_that_lie_are_refused(keras):
+    """NumPy believes the place in its numbers, and reads beyond them."""
+    from tinygrad_conv.keras_backend import backup
+
+    numbers, gauss, kind, keys, _, *rest = json.loads(backup._randomness())
+    for lie in (-1, len(keys) + 1, 2**31 - 1, None):
+        with pytest.raises((ValueError, TypeError)):
+            backup._draw_on(json.dumps([numbers, gauss, kind, keys, lie, *rest]))

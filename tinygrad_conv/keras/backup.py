@@ -14,6 +14,7 @@ import numpy as np
 
 from ..arguments import Count, Finite, Kind, Path, Size
 from ..distributed.agreeing import generators_of
+from ..engine.tensor import Tensor
 from ..files import (
     Every,
     Expected,
@@ -26,6 +27,7 @@ from ..files import (
     where_is,
     write_arrays,
 )
+from ..nn.module import fitting, put
 from .callback import Callback, Logs
 from .spelling import strict
 from .variables import Variable
@@ -138,6 +140,7 @@ class BackupAndRestore(Callback):
             arrays, place = ranks.from_first("takes rank 0's backup", (_arrays(trainer), _place(trainer)))
             if ranks.rank:
                 _take(trainer, arrays, place)
+                _go_to(trainer, place)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         if self._due():
@@ -165,22 +168,32 @@ class BackupAndRestore(Callback):
         with arrays_in(self._path, expected) as entries, expected.checking("other content"):
             place = record(Place, parsed(entries.pop("place").text(_LONGEST), expected), expected)
             _take(trainer, entries, place)
+        _go_to(trainer, place)
         return True
+
+
+def _tensors(trainer: Any) -> dict[str, Tensor]:
+    """The weights, and the variables that metrics count in, by name."""
+    found = {f"model/{name}": tensor for name, tensor in trainer.model._state()}
+    return found | {name: value for name, (_, _, value) in _counted(trainer).items() if isinstance(value, Variable)}
+
+
+def _counted(trainer: Any) -> dict[str, tuple[Any, str, Any]]:
+    """What metrics count in, their numbers and variables, by name: metric, attribute, value."""
+    return {
+        f"metric {number}/{name}": (metric, name, value)
+        for number, metric in enumerate(trainer.metrics)
+        for name, value in vars(metric).items()
+        if type(value) in (int, float, Variable)
+    }
 
 
 def _arrays(trainer: Any) -> dict[str, Any]:
     """All arrays and numbers of a training, by name."""
-    model = trainer.model
-    found = {f"model/{name}": value for name, value in model.state_dict().items()}
-    found |= {f"optimizer/{name}": np.asarray(value) for name, value in model.optimizer.inner.state_dict().items()}
-    for number, metric in enumerate(trainer.metrics):
-        found |= {f"metric {number}/{name}": np.array(value) for name, value in _counted(metric).items()}
-    return found
-
-
-def _counted(metric: Any) -> dict[str, Any]:
-    """What a metric counts in: its numbers and variables."""
-    return {name: value for name, value in vars(metric).items() if type(value) in (int, float, Variable)}
+    state = trainer.model.optimizer.inner.state_dict()
+    counted = {name: np.array(value) for name, (_, _, value) in _counted(trainer).items()}
+    optimizer = {f"optimizer/{name}": np.asarray(value) for name, value in state.items()}
+    return {**{name: tensor._array for name, tensor in _tensors(trainer).items()}, **counted, **optimizer}
 
 
 def _place(trainer: Any) -> Place:
@@ -192,24 +205,32 @@ def _place(trainer: Any) -> Place:
 
 
 def _take(trainer: Any, arrays: Mapping[str, Any], place: Place) -> None:
-    """Go on from there. Raises whatever comes of a backup of another training."""
-    model = trainer.model
-    parts: dict[str, dict[str, Any]] = {"model": {}, "optimizer": {}}
-    for name, entry in arrays.items():
-        part, _, inner = name.partition("/")
-        parts.setdefault(part, {})[inner] = entry if entry.shape else entry.item()
-    model.load_state_dict(parts["model"])
-    model.optimizer.inner.load_state_dict(parts["optimizer"])
-    for number, metric in enumerate(trainer.metrics):
-        for name, value in _counted(metric).items():
-            kept = parts[f"metric {number}"][name]
-            if isinstance(value, Variable):
-                value.assign(kept)
-            else:
-                setattr(metric, name, type(value)(kept))
+    """Take over a backup. Raises whatever comes of one of another training, before anything is changed."""
+    optimizer, tensors, counted = trainer.model.optimizer.inner, _tensors(trainer), _counted(trainer)
+    state = {name: entry if entry.shape else entry.item() for name, entry in arrays.items()}
+    of_optimizer = {name[10:]: state.pop(name) for name in arrays if name.startswith("optimizer/")}
+    numbers = {name: state.pop(name) for name in counted.keys() - tensors.keys()}
+    for name, number in numbers.items():
+        if type(number) is not type(counted[name][2]):
+            raise ValueError(f"{number} for {name}")
+    values = fitting("fit", "this training", tensors, state)
+    trainer.feed.check(place.passes, place.taken, place.epoch, place.batch)
+    if len(place.generators) != len(generators_of(trainer.model)):
+        raise ValueError(f"{len(place.generators)} generators")
+    for where in (place.order, *place.generators):
+        put_generator(np.random.default_rng(0), where)  # for its errors
+    optimizer.load_state_dict(of_optimizer)  # all or nothing; what follows cannot fail
+    put(tensors, values)
+    for name, number in numbers.items():
+        metric, attribute, _ = counted[name]
+        setattr(metric, attribute, number)
+
+
+def _go_to(trainer: Any, place: Place) -> None:
+    """Go on from there. Raises nothing but what the data raise."""
     if place.epoch < trainer.epochs:
         trainer.feed.go_to(place.passes, place.taken, place.order, place.epoch - trainer.done, place.batch)
     trainer.done, trainer.batches = place.epoch, place.batch
     trainer.examples, trainer.total = place.examples, place.total
-    for generator, where in zip(generators_of(model), place.generators, strict=True):
+    for generator, where in zip(generators_of(trainer.model), place.generators, strict=True):
         put_generator(generator, where)

@@ -127,6 +127,12 @@ class Feed:
         self._before = 0
         self._tell("on_epoch_end")
 
+    def check(self, passes: int, taken: int, epochs: int, used: int) -> None:
+        """Raise ValueError where `go_to` would go further than so many epochs and batches can have come."""
+        steps = self.steps or 1
+        if passes > 1 + epochs * steps + used or (self.steps and taken > epochs * steps + used):
+            raise ValueError(f"{passes} passes and {taken} batches after {epochs} epochs")
+
     def go_to(self, passes: int, taken: int, order: str, epochs: int, used: int) -> None:
         """Go to where the feed of a training before was: so many whole epochs, and then `used` batches, later."""
         for event in ("on_epoch_begin", "on_epoch_end") * epochs:

@@ -37,8 +37,8 @@ class Progress:
         Is there a callback that keeps it?
     """
 
-    def __init__(self, batches: Any, callbacks: Any, epoch: int, together: bool) -> None:
-        self.epoch, self.batch = epoch, 0
+    def __init__(self, batches: Any, callbacks: Any, epoch: int, epochs: int, together: bool) -> None:
+        self.epoch, self.batch, self._epochs = epoch, 0, epochs
         self._batches, self._together = batches, together
         self._order, self._taken = "", 0  # the random numbers when the pass over the data began; batches since
         self._now = ""  # where they are after the batches that a `fit` before has used
@@ -97,7 +97,7 @@ class Progress:
             share_variables(_variables(callback.model))
         self.epoch, self.batch, taken, order, self._now = place
         callback._last_batch_seen = max(self.batch - 1, 0)
-        for _ in range(self.epoch):  # what orders itself hears of each
+        for _ in range(min(self.epoch, self._epochs)):  # what orders itself hears of each
             self._batches.data_adapter.on_epoch_begin()
             self._batches.data_adapter.on_epoch_end()
         steps, before = self._batches.steps_per_epoch, taken - self.batch
@@ -118,7 +118,8 @@ class Progress:
         with arrays_in(path, expected) as entries, expected.checking("other content"):
             place = parsed(entries.pop("place").text(_LONGEST), expected)
             epoch, batch, taken, order, now = place
-            if min(epoch, batch, taken - batch) < 0 or {type(epoch), type(batch), type(taken)} != {int}:
+            most = epoch * (self._batches.steps_per_epoch or taken)
+            if {type(epoch), type(batch), type(taken)} != {int} or not 0 <= batch <= taken <= batch + most:
                 raise ValueError(f"epoch {epoch}, batch {batch}, {taken} taken")
             here = _randomness()
             try:
@@ -126,12 +127,14 @@ class Progress:
                 _draw_on(now)
             finally:
                 _draw_on(here)
-            variables = _variables(callback.model)
-            for number, variable in enumerate(variables):
-                if entries[f"{number}"].shape != variable.shape or len(entries) != len(variables):
+            variables = {f"{number}": variable for number, variable in enumerate(_variables(callback.model))}
+            for name, variable in variables.items():
+                here, there = variable.numpy(), entries[name]
+                if (there.shape, there.dtype) != (here.shape, here.dtype) or len(entries) != len(variables):
                     raise ValueError(f"other variables than {variable.path}")
-            for number, variable in enumerate(variables):
-                variable.assign(np.asarray(entries[f"{number}"]))
+            values = {name: np.asarray(entry) for name, entry in entries.items()}
+        for name, variable in variables.items():  # what follows cannot fail
+            variable.assign(values[name])
         return place
 
 
@@ -152,6 +155,8 @@ def _randomness() -> str:
 
 
 def _draw_on(where: str) -> None:
-    numbers, gauss, *of_numpy = json.loads(where)
-    random.setstate((3, tuple(numbers), gauss))
-    np.random.set_state(tuple(of_numpy))  # noqa: NPY002
+    numbers, gauss, kind, keys, at, *rest = json.loads(where)
+    if not 0 <= at <= len(keys):  # NumPy believes it, and would read beyond its numbers
+        raise ValueError(f"random number {at} of {len(keys)}")
+    random.setstate((3, tuple(numbers), None if gauss is None else float(gauss)))
+    np.random.set_state((kind, keys, at, *rest))  # noqa: NPY002

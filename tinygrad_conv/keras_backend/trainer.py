@@ -152,7 +152,7 @@ class NumpyTrainer(Stock):  # type: ignore[misc]
             )  # fmt: skip
         self.stop_training = False
         self.make_train_function(force=before != self._together)
-        progress = Progress(batches, callbacks.callbacks, initial_epoch, self._together)
+        progress = Progress(batches, callbacks.callbacks, initial_epoch, epochs, self._together)
         callbacks.on_train_begin()  # which may go on where a backup is
         epoch_logs: dict[str, Any] = {}
         for epoch in range(self._initial_epoch or progress.epoch, epochs):

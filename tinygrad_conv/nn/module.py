@@ -420,6 +420,19 @@ class Module(Checked):
 
 def take_over(what: str, of: str, own: Mapping[str, Tensor], state: Mapping[str, Array], strict: bool = True) -> None:
     """Give tensors the values that `state` has for them, all or none; raises what `load_state_dict` says."""
+    put(own, fitting(what, of, own, state, strict))
+
+
+def put(own: Mapping[str, Tensor], arrays: Mapping[str, Array]) -> None:
+    """Give tensors what `fitting` found for them."""
+    for name, array in arrays.items():
+        own[name]._array = array
+
+
+def fitting(
+    what: str, of: str, own: Mapping[str, Tensor], state: Mapping[str, Array], strict: bool = True
+) -> dict[str, Array]:
+    """New arrays for tensors, with the values that `state` has for them; raises what `load_state_dict` says."""
     missing = [name for name in own if name not in state]
     unexpected = [name for name in state if name not in own]
     if strict and (missing or unexpected):
@@ -436,9 +449,7 @@ def take_over(what: str, of: str, own: Mapping[str, Tensor], state: Mapping[str,
         pairs = "; ".join(f"{name}: {own[name].shape} and {shapes[name]}" for name in wrong[:6])
         raise ShapeError(f"{what}: expected the model's shapes, got others ({pairs})")
     read = {name: np.array(_plain(what, name, state[name])) for name in shapes}
-    arrays = {name: cast(f"{what}: {name}", array, own[name].dtype) for name, array in read.items()}
-    for name, array in arrays.items():
-        own[name]._array = array
+    return {name: cast(f"{what}: {name}", array, own[name].dtype) for name, array in read.items()}
 
 
 def _filled(module: Module, state: Any) -> Module:

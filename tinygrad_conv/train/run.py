@@ -30,6 +30,7 @@ from ..distributed.optimizer import Reduction
 from ..distributed.world import world
 from ..engine.modes import no_grad
 from ..errors import ArgumentError, DataError
+from ..nn.module import fitting, put
 from ..ops.activations import softmax
 from ..ops.losses import softmax_cross_entropy
 from ..plots import LayerStatistics
@@ -247,13 +248,17 @@ class Run:
         expected = files.Expected(str(path), "the checkpoint of a run")
         with files.arrays_in(path, _weights(path)) as entries, expected.checking("other content"):
             text = entries.pop("about").text(ABOUT * (1 + min(self.settings.epochs, 10_000)))
-            self._recall(files.record(About, files.parsed(text, expected), expected), expected)
+            about = files.record(About, files.parsed(text, expected), expected)
+            past = _past(about, expected)
             parts: dict[str, dict[str, Any]] = {"model": {}, "optimizer": {}}
             for name, entry in entries.items():
                 part, _, inner = name.partition("/")
                 parts[part][inner] = entry if entry.shape else entry.item()
-            self.model.load_state_dict(parts["model"])
-            self.optimizer.load_state_dict(parts["optimizer"])
+            own = dict(self.model._state())
+            values = fitting("train", self.settings.model, own, parts["model"])
+            self.optimizer.load_state_dict(parts["optimizer"])  # all or nothing; what follows cannot fail
+        put(own, values)
+        self.history, self.layers.gradients, self.layers.activations, self.seconds, self.within = past
 
     def receive(self) -> None:
         """Take over all that rank 0 has, which may have loaded it."""
@@ -262,23 +267,6 @@ class Run:
         self.history, self.layers.gradients, self.layers.activations, self.seconds, self.within = world().from_first(
             "takes rank 0's history", state
         )
-
-    def _recall(self, about: About, expected: files.Expected) -> None:
-        """Take over what happened so far."""
-        epochs = [files.record(Epoch, row, expected) for row in about.history]
-        if [row.epoch for row in epochs] != list(range(1, len(epochs) + 1)):
-            raise expected.error("other content (epochs that do not follow one another)")
-        kinds: tuple[Any, Any] = Sequence[float], Sequence[tuple[float, float, float]]
-        for kind, names in zip(kinds, about.layers, strict=True):
-            for name, rows in names.items():
-                names[name] = list(files.value(kind, name, rows, expected))
-                if len(rows) != len(epochs):
-                    raise expected.error(f"other content ({len(rows)} rows for {name!r} after {len(epochs)} epochs)")
-        self.history, self.seconds = list(map(dataclasses.asdict, epochs)), about.seconds
-        self.layers.gradients, self.layers.activations = about.layers
-        self.within = None if about.within is None else files.record(Within, about.within, expected)
-        if self.within is not None:
-            self.within.draw_on()  # for its errors: the epoch starts its generator anew
 
 
 @checked
@@ -291,6 +279,23 @@ def predict(model: nn.Module, x: NDArray[Any], batch_size: Size = 500) -> NDArra
         parts = [softmax(model(x[k : k + batch_size])).numpy() for k in own]
     found = ranks.gathered("predicts", parts)
     return np.concatenate([part for parts in zip_longest(*found) for part in parts if part is not None])
+
+
+def _past(about: About, expected: files.Expected) -> tuple[Any, ...]:
+    """What happened so far: history, gradients and activations of layers, seconds, how far the epoch is."""
+    epochs = [files.record(Epoch, row, expected) for row in about.history]
+    if [row.epoch for row in epochs] != list(range(1, len(epochs) + 1)):
+        raise expected.error("other content (epochs that do not follow one another)")
+    kinds: tuple[Any, Any] = Sequence[float], Sequence[tuple[float, float, float]]
+    for kind, names in zip(kinds, about.layers, strict=True):
+        for name, rows in names.items():
+            names[name] = list(files.value(kind, name, rows, expected))
+            if len(rows) != len(epochs):
+                raise expected.error(f"other content ({len(rows)} rows for {name!r} after {len(epochs)} epochs)")
+    within = None if about.within is None else files.record(Within, about.within, expected)
+    if within is not None:
+        files.put_generator(np.random.default_rng(0), within.generator)  # for its errors
+    return list(map(dataclasses.asdict, epochs)), *about.layers, about.seconds, within
 
 
 @checked
