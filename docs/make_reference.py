@@ -87,9 +87,10 @@ Made by `python docs/make_reference.py` from the table in `tinygrad_conv/ops/ove
 ufunc that NumPy lets a library answer for; a test walks NumPy's own list and fails on a name without a class.
 
 No gradient is lost in silence. A gradient follows a tensor if the tensor has a graph and recording is on. Such a tensor
-becomes a plain array only where you ask for one by name: `x.numpy()`, `x.data`, `x.item()`, `x.tolist()`, `float(x)`,
-printing. Other code that would make an array of it raises `GraphError`, which says what to write instead. Examples
-are the refused functions below, `np.array([x, y])`, `A.dot(x)`, `np.mean([x, y])` and `array[0] = x`. All of NumPy
+becomes a plain array or number only where you ask for one by name: `x.numpy()`, `x.data`, `x.item()`, `x.tolist()`,
+`float(x)`, printing. Other code that would make one of it raises `GraphError`, which says what to write instead.
+Examples are the refused functions below, `np.array([x, y])`, `A.dot(x)`, `np.mean([x, y])`, `array[0] = x`,
+`math.sqrt(x)`, a step size `tg.arange(0, 1, x)` and an integral of SciPy over a function that reads x. All of NumPy
 works under `tg.no_grad()`, and for tensors that no gradient follows. The functions of `numpy.testing` only compare, so
 they take every tensor.
 

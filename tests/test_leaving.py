@@ -1,14 +1,18 @@
 """No gradient is lost in silence: what leaves the tape unasked is refused; NumPy's functions each have a class."""
 
 import array
+import cmath
 import collections
+import ctypes
 import functools
 import importlib
 import itertools
 import math
 import operator
+import statistics
 import struct
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -92,6 +96,21 @@ LEAVES = {
     "methodcaller made before": lambda v: called(operator.methodcaller("fill", v[0]), np.zeros(3)),
     "float64 in map": lambda v: list(map(np.float64, v)),
     "fromiter": lambda v: np.fromiter((v[k] for k in range(3)), float),
+    "complex64": lambda v: np.complex64(v[0], 1.0),
+    "sqrt": lambda v: math.sqrt(v[0]),
+    "pow": lambda v: math.pow(v[0], 2),
+    "a math function under another name": lambda v: called(math.exp, v[0]),
+    "math in map": lambda v: list(map(math.exp, v)),
+    "fsum": lambda v: math.fsum(v),
+    "cmath": lambda v: cmath.exp(v[0]),
+    "statistics": lambda v: statistics.fmean(v),
+    "NormalDist": lambda v: statistics.NormalDist(v[0], 1.0),
+    "ctypes": lambda v: ctypes.c_double(v[0]),
+    "ctypes arrays": lambda v: (ctypes.c_double * 2)(v[0], v[1]),
+    "tg.arange": lambda v: tg.arange(v[0], 9.0),
+    "var": lambda v: tg.var(np.ones(3), ddof=v[0]),
+    "vector_norm": lambda v: tg.linalg.vector_norm(np.ones(3), ord=v[1]),
+    "huber": lambda v: tg.huber(np.ones(3), np.zeros(3), delta=v[0]),
 }  # fmt: skip
 
 
@@ -172,9 +191,16 @@ def test_what_is_asked_for_by_name_stays():
     assert list(map(float, y)) == [4, 9]
     written = list(map(np.zeros(2).__setitem__, range(2), map(float, y)))  # pytest 8.0 takes asserts apart
     assert written == [None, None]
-    assert (math.sqrt(y[0]), f"{y[0]:.1f}", f"{y[0]:g}", repr(y[0])) == (
-        2, "4.0", "4", "Tensor(4., from=getitem)",
-    )  # fmt: skip
+    assert (f"{y[0]:.1f}", f"{y[0]:g}", repr(y[0])) == ("4.0", "4", "Tensor(4., from=getitem)")
+    gamma, convert, layer = y[0], float, SimpleNamespace(gamma=y[0])
+    assert ("%d" % gamma, "%.1f %s" % (layer.gamma, 1)) == ("4", "4.0 1")  # noqa: UP031
+    assert convert(y[0]) == gamma.__float__() == 4
+    first, second = map(float, y)
+    assert [first, *map(float, y)] == [4, 4, 9] == [second - 5, *(float(z) for z in y)]
+    assert called(max, map(float, y)) == max(*map(float, y)) == float(max(y, key=float)) == sorted(y, key=float)[1] == 9
+    assert (math.isfinite(y[0]), math.isclose(y[0], 4), math.floor(y[0]), round(math.sqrt(y[0].item()))) == (1, 1, 4, 2)
+    for number in map(int, y):
+        assert number in (4, 9)
     np.testing.assert_allclose(y, [4, 9])
     objects = assigned(np.zeros(1, object), 0, y[0])
     assert objects[0].node is not None

@@ -426,6 +426,15 @@ def test_methods_that_tensors_do_not_have():
     assert methods - set(dir(tg.Tensor)) == in_place | memory
 
 
+@pytest.mark.parametrize("pair", [([5.0, -3.0], 2), (7, [2.0, -2.0]), (np.array([5.0]), [3.0])])
+def test_divmod_is_an_operator(pair):
+    arrays = [np.array(x) for x in pair]
+    tensors = [tg.Tensor(x) if isinstance(x, list) else x for x in pair]
+    for a, b in zip(divmod(*tensors), divmod(*arrays), strict=True):
+        assert isinstance(a, tg.Tensor)
+        assert a.tolist() == b.tolist()
+
+
 def test_choose_and_compress_as_methods():
     x = tg.Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
     kept = x.compress([False, True], 1)

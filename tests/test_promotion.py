@@ -86,6 +86,15 @@ def test_softmax_of_lists_and_bools():
     assert tg.logsumexp(0.0) == 0
 
 
+@pytest.mark.parametrize("f", [tg.mse, tg.mae, tg.huber, tg.binary_cross_entropy])
+def test_losses_of_plain_numbers_are_computed_in_float64(f):
+    assert f(0.7, np.array(0.41)).item() == pytest.approx(f(np.array(0.7), 0.41).item(), rel=1e-14)
+
+
+def test_plain_numbers_without_nan():
+    assert (tg.nanmean(0.5).item(), tg.nanvar(3).item(), tg.nanstd([1, 3]).item()) == (0.5, 0, 1)
+
+
 # ---------------------------------------------------------------------------------------------------------------
 # float16
 

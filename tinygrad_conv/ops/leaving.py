@@ -3,12 +3,16 @@
 NumPy makes an array of whatever it does not know, and goes on with that: the gradient would be zero, without a word. So
 every such door is shut while a gradient follows the tensor (it has a node, and recording is on): `Tensor.__array__`,
 NumPy's functions that are no operation of ours, and assignment into an array. The doors with a name stay open:
-``x.numpy()``, ``x.data``, ``x.item()``, ``x.tolist()``, ``float(x)``, and what prints or saves.
+``x.numpy()``, ``x.data``, ``x.item()``, ``x.tolist()``, ``float(x)`` in a line of the user's, and what prints or saves.
 """
 
 from __future__ import annotations
 
+import builtins
+import cmath
 import dis
+import math
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -35,8 +39,13 @@ _WRITES = {  # what puts numbers into an array or another buffer, or makes NumPy
     ASSIGNMENT, "__setitem__", "setitem", "fill", "fromiter", "array", "append", "extend", "insert", "pack",
     "pack_into", "float64", "double", "complex128",
 }  # fmt: skip
-_HANDED_ON = _WRITES - {"array", "fromiter", "extend", "pack"}  # these names mean much else where they are not called
-_NUMBERS = {"float", "complex"}
+_COMPUTES = {name for module in (math, cmath) for name in dir(module)}
+_HANDED_ON = (_WRITES - {"array", "fromiter", "extend", "pack"}) | _COMPUTES  # the others mean much else uncalled
+_NUMBERS = {  # what is called for a number, or for what has no derivative
+    "float", "int", "complex", "__float__", "__int__", "__complex__", "floor", "ceil", "trunc", "isnan", "isinf",
+    "isfinite", "isclose",
+}  # fmt: skip
+_FOREIGN = re.compile(r"(scipy|statistics|tinygrad_conv\.arguments)(\.|$)")  # where a line is not the user's
 
 
 def followed(value: Any) -> bool:
@@ -78,29 +87,42 @@ def refuse_array(tensor: Tensor) -> None:
         name = _asker(sys._getframe(2))
         if not name.startswith("np.testing."):  # compares, and gives nothing back
             own = name.removeprefix("np.")
-            raise lost(name, f"Use tg.{own}. " if hasattr(ops, own) and own not in creation.__all__ else "")
+            raise lost(name, _ours(own))
+
+
+def _ours(name: str) -> str:
+    """What to use of the library in place of a function of this name."""
+    return f"Use tg.{name}. " if hasattr(ops, name) and name not in creation.__all__ else ""
 
 
 def refuse_number(tensor: Tensor) -> None:
-    """Raise GraphError where an array asks a tensor that is followed for a number, in order to hold it.
+    """Raise GraphError where who asks a tensor that is followed for a number is not told to: an array that is to hold
+    it, ``math.sqrt``, an integral of SciPy's.
 
-    NumPy asks for it as ``float(x)`` does, which stays; what tells them apart is the instruction that runs.
+    They all ask as ``float(x)`` does, which stays; what tells them apart is the instruction that runs.
     """
     if tensor.node is not None and MODE.get().recording:
         frame = sys._getframe(2)
-        name, *passed = _named(frame.f_code, frame.f_lasti)
-        writes = not _WRITES.isdisjoint(_known_as(frame, name))
-        if not writes:  # itself: list(map(array.__setitem__, places, x))
-            handed_on = {known for each in passed for known in _known_as(frame, each)}
-            writes = not handed_on.isdisjoint(_HANDED_ON) and handed_on.isdisjoint(_NUMBERS)
-        if writes:
-            _raise_in(frame, lost(_asker(frame)))
+        if _FOREIGN.match(frame.f_globals.get("__name__", "")) or not _told(frame):
+            name = _asker(frame)
+            _raise_in(frame, lost(name, _ours(name)))
+
+
+def _told(frame: FrameType) -> bool:
+    """Does the expression that runs in a frame ask for a number by name, or only print it?"""
+    name, *passed = _named(frame.f_code, frame.f_lasti)
+    called = {*_known_as(frame, name)}
+    handed_on = {known for each in passed for known in _known_as(frame, each)}  # list(map(array.__setitem__, ...))
+    if not called.isdisjoint(_WRITES) or not _NUMBERS.isdisjoint(called | handed_on):
+        return called.isdisjoint(_WRITES)
+    inner = not name or name in vars(builtins)  # what iterates, and asks for nothing itself
+    return inner and called.isdisjoint(_COMPUTES) and handed_on.isdisjoint(_HANDED_ON)
 
 
 def _known_as(frame: FrameType, name: str) -> Iterator[str]:
     """What something is called that has a name in a frame, and the functions in it: ``f = array.fill``, a partial."""
     left = [frame.f_locals.get(name, frame.f_globals.get(name))]
-    yield getattr(left[0], "__name__", name.removeprefix("."))
+    yield getattr(left[0], "__name__", "" if left[0] is not None else name.removeprefix("."))
     while left:
         found = left.pop()
         if isinstance(found, (map, partial, methodcaller, starmap)):
@@ -128,14 +150,14 @@ def _asker(frame: FrameType) -> str:
 
 @lru_cache(maxsize=256)
 def _named(code: CodeType, offset: int) -> tuple[str, ...]:
-    """What the instruction at an offset calls: ``f``, ``.dot`` for ``A.dot(v)``, or `ASSIGNMENT` to an item; and what
-    else its expression names (a methodcaller does so in a text)."""
+    """What the instruction at an offset calls: ``f``, ``.dot`` for ``A.dot(v)``, or `ASSIGNMENT` to an item, "" if
+    nothing; and what else its expression names (a methodcaller does so in a text)."""
     instructions = list(dis.get_instructions(code))
     now = next((step for step in instructions if step.offset == offset), None)
     if now is not None and now.opname.startswith("STORE_S"):  # STORE_SUBSCR, STORE_SLICE
         return (ASSIGNMENT,)
-    if now is None or now.positions is None or None in now.positions:
-        return ("",)
+    if now is None or now.opname.startswith("BINARY") or now.positions is None or None in now.positions:
+        return ("",)  # ``"%f" % x`` prints
     start, end = now.positions[::2], now.positions[1::2]
     within = [
         (step.positions[::2], f"{'.' * (step.opname in ('LOAD_ATTR', 'LOAD_METHOD'))}{step.argval}")
@@ -144,8 +166,10 @@ def _named(code: CodeType, offset: int) -> tuple[str, ...]:
         and step.positions is not None and None not in step.positions
         and start <= step.positions[::2] and step.positions[1::2] <= end
     ]  # fmt: skip
+    if not now.opname.startswith("CALL"):
+        return ("", *(name for _, name in within))
     first = [name for place, name in within if place == start]  # what is called is written first
-    return (first[-1] if first else "", *(name for place, name in within if place != start))
+    return (first[-1] if first else "a call", *(name for place, name in within if place != start))
 
 
 def _raise_in(frame: FrameType, error: GraphError) -> NoReturn:

@@ -304,7 +304,7 @@ def linalg_norm(
 
 
 @checked
-def vector_norm(x: Array, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Tensor:
+def vector_norm(x: Array, axis: Any = None, keepdims: bool = False, ord: float | str = 2) -> Tensor:
     """A norm of all elements along some axes as one vector: Euclidean (2), inf, -inf, or any power p; 0 counts those
     that are not 0.
 

@@ -50,7 +50,7 @@ def _same_shape(what: str, prediction: Array, target: Array) -> Array:
         if int(np.prod(a)) == int(np.prod(b)):
             fix = f"; use target.reshape({a})"
         raise ShapeError(f"{what}: expected prediction and target of one shape, got {a} and {b}{fix}")
-    return _floats(what, target, np.result_type(array_of(prediction), np.float16))
+    return _floats(what, target, np.result_type(np.asarray(array_of(prediction)), np.float16))
 
 
 def _floats(what: str, target: Array, dtype: Any) -> Array:

@@ -141,7 +141,8 @@ def nanstd(x: Array, axis: Axes = None, ddof: float = 0, keepdims: bool = False)
 def _numbers(x: Array, axis: Any, keepdims: bool, ddof: float = 0) -> Any:
     """How many elements are not NaN, less ddof; NaN itself where that is not above 0. In x's dtype."""
     count = np.sum(~np.isnan(x), axis=axis, keepdims=keepdims) - ddof
-    return np.where(count > 0, count, np.nan).astype(x.real.dtype if x.dtype.kind in "fc" else np.float64)
+    dtype = np.asarray(x).real.dtype
+    return np.where(count > 0, count, np.nan).astype(dtype if dtype.kind == "f" else np.float64)
 
 
 # ------------------------------------------------------------------------------------------------------------------
