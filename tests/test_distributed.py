@@ -219,7 +219,8 @@ def mpiexec():
 
 
 def environment():
-    return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MPIEXEC": shlex.join(mpiexec())}
+    launched = {"MPIEXEC": shlex.join(mpiexec()), "OMPI_MCA_btl": "self,sm"}  # a second sooner than with networks
+    return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **launched}
 
 
 def run(program, ranks, *args, timeout=300):
@@ -765,7 +766,7 @@ SAID = {
     "batch": "rank 0 makes step 21 with 8 examples, rank 1 makes step 21 with 6 examples",
     "shape": "another parameter 'w' on rank 1: shape (5,), dtype float32, and shape (4,), dtype float32 on rank 0",
     "parameters": "another number of parameters on rank 1: 2, and 1 on rank 0",
-    "setting": "another optimizer on rank 1: SGD(",
+    "setting": "another optimizer.momentum on rank 1: 0.8, and 0.9 on rank 0",
 }
 
 
@@ -785,6 +786,207 @@ def test_when_one_fails_all_end_soon_and_it_is_said_why(program, how):
     for line in done.stdout.splitlines():
         if line.startswith("at "):
             assert ended - float(line.split()[1]) < 5
+
+
+# Rank 1 has other code or other settings, each in its own way; says how this was told.
+DIFFERS = """
+import json, sys
+from functools import partial
+from pathlib import Path
+import numpy as np
+import tinygrad_conv as tg
+from tinygrad_conv import keras, nn, optim
+
+odd = tg.distributed.rank() == 1
+folder = Path(sys.argv[1]) / str(tg.distributed.rank())
+folder.mkdir()
+sys.path.insert(0, str(folder))
+
+class Net(nn.Module):
+    power = 2
+    def __init__(self, *layers, **more):
+        self.inner = nn.Sequential([nn.Dense(3), *layers])
+        vars(self).update(more)
+        self.inner(np.ones((1, 4), "f"))
+
+class Forward(nn.Module):
+    if odd:
+        def forward(self, x): return x * 2
+    else:
+        def forward(self, x): return x * 3
+
+class Inherits(Forward):
+    pass
+
+if odd:
+    def helper(x): return x + 1
+else:
+    def helper(x): return x - 1
+
+class Helped(nn.Module):
+    def forward(self, x): return helper(x)
+
+def either(one, other):
+    return one if odd else other
+
+def made(factor):
+    return lambda x: x * factor
+
+def a(y, p): return tg.mean((y - p) ** 2)
+def b(y, p): return tg.mean(tg.abs(y - p))
+
+def fitted(optimizer="adam", loss="mse"):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    model.compile(optimizer, loss)
+    model.fit(np.ones((8, 4), "f"), np.ones((8, 2), "f"), verbose=0, distributed=True)
+
+def net(*layers, kind=optim.Adam, **more):
+    model = Net(*layers, **more)
+    tg.distributed.Optimizer(kind(model.parameters()), model)
+
+kinds = {
+    "forward": lambda: net(Forward()),
+    "inherited": lambda: net(Inherits()),
+    "helper": lambda: net(Helped()),
+    "rate": lambda: net(nn.Dropout(either(0.1, 0.2))),
+    "activation": lambda: net(nn.Activation(either("relu", "tanh"))),
+    "function": lambda: net(act=either(tg.relu, tg.tanh)),
+    "own function": lambda: net(act=either(lambda x: x + 1, lambda x: x + 2)),
+    "closure": lambda: net(act=made(either(1, 2))),
+    "compiled": lambda: net(act=tg.compile(either(lambda x: x + 1, lambda x: x + 2))),
+    "partial": lambda: net(act=partial(tg.leaky_relu, slope=either(0.1, 0.2))),
+    "constant": lambda: net(table=np.full(3, either(1.0, 2.0))),
+    "setting in a list": lambda: net(sizes=[1, {"a": either(2, 3)}]),
+    "order": lambda: net(*either([nn.LayerNorm(), nn.Dropout(0.1)], [nn.Dropout(0.1), nn.LayerNorm()])),
+    "optimizer": lambda: net(kind=either(optim.Adam, optim.RMSprop)),
+    "betas": lambda: net(kind=partial(optim.Adam, betas=(either(0.8, 0.9), 0.99))),
+    "rate of learning": lambda: net(kind=partial(optim.Adam, lr=either(0.1, 0.2))),
+    "schedule": lambda: net(kind=partial(optim.Adam, lr=optim.CosineDecay(0.1, steps=either(9, 8)))),
+    "own schedule": lambda: net(kind=partial(optim.Adam, lr=either(lambda n: 1 / (n + 1), lambda n: 1 / (n + 2)))),
+    "file": lambda: ((folder / "mine.py").write_text(f"x = {either(1, 2)}"), __import__("mine"), net()),
+    "loss": lambda: fitted(loss=either("mse", "mae")),
+    "setting of a loss": lambda: fitted(loss=keras.losses.CategoricalCrossentropy(label_smoothing=either(0.1, 0.2))),
+    "own loss": lambda: fitted(loss=either(a, b)),
+    "clipping": lambda: fitted(keras.optimizers.Adam(clipnorm=either(1.0, 2.0))),
+    "class attribute": lambda: (setattr(Net, "power", either(3, 2)), net()),
+}
+if not odd:  # which may differ: what rank 0 alone imports, draws or looks at
+    (folder / "pictures.py").write_text("")
+    import pictures
+nn.seed(3 + odd)
+same = Net(nn.Dropout(0.1, seed=3 + odd), nn.BatchNorm(), names={"a", "b", "c"})
+tg.distributed.Optimizer(tg.optim.SGD(same.parameters()), same)
+said = {}
+for name, kind in kinds.items():
+    if name != "file":
+        sys.modules.pop("mine", None)
+    try:
+        kind()
+        said[name] = ""
+    except tg.errors.GraphError as error:
+        said[name] = str(error)
+if odd:
+    print(json.dumps(said))
+"""
+TOLD = {
+    "forward": "another model.inner.layers[1].__class__.forward on rank 1: Forward.forward, code ",
+    "inherited": "another model.inner.layers[1].__class__ (Forward).forward on",
+    "helper": "another model.inner.layers[1].__class__.forward (helper) on",
+    "rate": "another model.inner.layers[1].rate on rank 1: 0.1, and 0.2 on rank 0",
+    "activation": "another model.inner.layers[1].activation on rank 1: 'relu', and 'tanh' on",
+    "function": "another model.act on rank 1: relu, and tanh on",
+    "own function": "another model.act on rank 1: <lambda>, code ",
+    "closure": "another model.act (factor) on rank 1: 1, and 2 on",
+    "compiled": "another model.act on rank 1: <lambda>, code ",
+    "partial": "another model.act.keywords['slope'] on rank 1: 0.1, and 0.2 on",
+    "constant": "another model.table on rank 1: shape (3,), dtype float64, content ",
+    "setting in a list": "another model.sizes[1]['a'] on rank 1: 2, and 3 on",
+    "order": "parameter",
+    "optimizer": "another optimizer on rank 1: Adam, and RMSprop on",
+    "betas": "another optimizer.betas[0] on rank 1: 0.8, and 0.9 on",
+    "rate of learning": "another optimizer._lr on rank 1: 0.1, and 0.2 on",
+    "schedule": "another optimizer._lr.steps on rank 1: 9, and 8 on",
+    "own schedule": "another optimizer._lr on rank 1: <lambda>, code ",
+    "file": "another file of mine on rank 1: mine.py (",
+    "loss": "another model.loss on rank 1: MeanSquaredError, and MeanAbsoluteError on",
+    "setting of a loss": "another model.loss.label_smoothing on rank 1: 0.1, and 0.2 on",
+    "own loss": "another model.loss.",
+    "clipping": "another optimizer.clipnorm on rank 1: 1.0, and 2.0 on",
+    "class attribute": "another model.__class__.power on rank 1: 3, and 2 on",
+}
+
+
+@pytest.mark.mpi
+def test_other_code_or_settings_on_a_rank_are_named_before_the_first_step(program, tmp_path):
+    said = json.loads(succeed(program(DIFFERS), 2, tmp_path).stdout)
+    assert said.keys() == TOLD.keys()
+    for name, text in TOLD.items():
+        assert text in said[name], (name, said[name])
+
+
+# The same of stock Keras.
+STOCK_DIFFERS = """
+import json
+import numpy as np
+import tinygrad_conv.keras_backend
+import tinygrad_conv as tg
+import keras
+from keras import layers
+
+odd = tg.distributed.rank() == 1
+
+@keras.saving.register_keras_serializable()
+class Own(layers.Layer):
+    if odd:
+        def call(self, x): return x * 2
+    else:
+        def call(self, x): return x * 3
+
+def fitted(layer, optimizer="adam", loss="mse"):
+    keras.utils.clear_session(), keras.utils.set_random_seed(odd)
+    model = keras.Sequential([keras.Input((4,)), layer, layers.Dense(2)])
+    model.compile(optimizer, loss)
+    model.fit(np.ones((8, 4), "f"), np.ones((8, 2), "f"), verbose=0, distributed=True)
+
+fitted(layers.Dropout(0.1), loss=lambda y, p: keras.ops.mean((y - p) ** 2))
+kinds = [
+    lambda: fitted(Own()),
+    lambda: fitted(layers.Dropout(0.1 if odd else 0.2)),
+    lambda: fitted(layers.ReLU(), keras.optimizers.Adam(beta_1=0.8 if odd else 0.9)),
+    lambda: fitted(layers.ReLU(), loss=keras.losses.Huber(0.1 if odd else 0.2)),
+]
+said = []
+for kind in kinds:
+    try:
+        kind()
+    except tg.errors.GraphError as error:
+        said.append(str(error))
+if odd:
+    print(json.dumps(said))
+"""
+
+
+@pytest.mark.mpi
+@pytest.mark.skipif(find_spec("keras") is None, reason="pip install 'tinygrad-conv[keras]'")
+def test_other_code_or_settings_of_stock_keras_are_named(program):
+    said = json.loads(succeed(program(STOCK_DIFFERS), 2).stdout)
+    told = ["layer own.call on rank 1: Own.call, code", "layer dropout['rate'] on rank 1: 0.1, and 0.2 on"]
+    told += ["optimizer['beta_1'] on rank 1: 0.8, and 0.9 on", "loss['_fn_kwargs']['delta'] on rank 1: 0.1, and 0.2 on"]
+    assert len(said) == len(told)
+    for one, text in zip(said, told, strict=True):
+        assert f"fit: expected the same on all ranks, got another {text}" in one
+
+
+@pytest.mark.mpi
+def test_another_version_of_the_program_on_a_rank_is_named(tmp_path):
+    text = "import tinygrad_conv as tg\ntg.distributed.Optimizer(tg.optim.SGD([tg.nn.Parameter([1.0])]))\n"
+    command = mpiexec()
+    for number, path in enumerate((tmp_path / "a.py", tmp_path / "b.py")):
+        path.write_text(text + "#" * number)
+        command += [*([":"] if number else []), "-n", "1", sys.executable, str(path)]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode != 0
+    assert "another file of the program on rank 1: b.py (" in done.stderr
 
 
 @pytest.mark.mpi

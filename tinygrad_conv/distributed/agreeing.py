@@ -3,67 +3,69 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 from zlib import crc32
 
 import numpy as np
 
 from .. import nn
+from ..engine.source import LIBRARY
 from ..engine.tensor import Tensor
 from ..errors import GraphError
 from ..nn import init
+from .describing import Line, of_files, of_object
 from .world import World
 
-__all__ = ["agree", "generators_of", "share", "share_randomness"]
-
-Line: TypeAlias = tuple[str, str]
+__all__ = ["agree", "generators_of", "share", "share_randomness", "trained"]
 
 
-def agree(world: World, optimizer: Any, names: Sequence[str], tensors: Sequence[Tensor], more: Any) -> None:
+def agree(world: World, who: str, lines: Iterable[Line]) -> None:
     """Raise GraphError, on all ranks, for the first thing in which a rank differs from rank 0."""
-    lines = list(_described(optimizer, names, tensors, more))
-    everybody = world.gathered("makes a distributed optimizer", lines)
-    first = everybody[0]
-    for rank, other in enumerate(everybody):
-        if other == first:
-            continue
-        what, (here, there) = next(
-            (a[0], (a[1], b[1])) if a[0] == b[0] else ("names", (a[0], b[0]))
-            for a, b in zip(first, other, strict=False) if a != b
-        )  # fmt: skip
-        raise GraphError(
-            f"distributed.Optimizer: expected the same on all ranks, got another {what} on rank {rank}: {there}, and "
-            f"{here} on rank 0; start all ranks with the same program, files and versions"
-        )
+    own = [*_versions(), *lines]
+    files = dict(of_files())
+    here, known = world.from_first("compares the ranks' programs", (own, files))
+    ours = [(name, files[name]) for name in known if name in files]  # rank 0 alone may load what draws and writes
+    theirs = [(name, known[name]) for name, _ in ours]
+    pairs = zip_longest([*theirs, *here], [*ours, *own], fillvalue=("part", "nothing"))
+    found = next(((a, b) for a, b in pairs if a != b), None)
+    for rank, other in enumerate(world.gathered("compares the ranks' programs", found)):
+        if other is not None:
+            (what, one), (name, another) = other
+            if what != name:
+                what, one, another = "part", f"{what}: {one}", f"{name}: {another}"
+            raise GraphError(
+                f"{who}: expected the same on all ranks, got another {what} on rank {rank}: {another}, and {one} on "
+                "rank 0; start all ranks with the same program, files and versions"
+            )
 
 
-def _described(optimizer: Any, names: Sequence[str], tensors: Sequence[Tensor], more: Any) -> Iterator[Line]:
-    """All that must be equal, each with a name; the number of parameters comes before them."""
-    yield "tinygrad-conv (its source)", f"{_checksum(sorted(Path(__file__).parents[1].rglob('*.py'))):08x}"
+def _versions() -> Iterator[Line]:
+    yield "Python", sys.version.split()[0]
     yield "NumPy", np.__version__
-    program = getattr(sys.modules.get("__main__"), "__file__", None)
-    yield "program", f"{program} ({_checksum([Path(program)]):08x})" if program else "none"
-    settings = {name: value for name, value in sorted(vars(optimizer).items()) if isinstance(value, _PLAIN)}
-    yield "optimizer", f"{type(optimizer).__name__}({settings})"
+    yield "tinygrad-conv (its source)", _source()
+
+
+@cache
+def _source() -> str:
+    """A checksum of this library."""
+    found = 0
+    for file in sorted(Path(LIBRARY).rglob("*.py")):
+        found = crc32(file.read_bytes(), found)
+    return f"{found:08x}"
+
+
+def trained(optimizer: Any, names: Sequence[str], tensors: Sequence[Tensor], model: Any, more: Any) -> Iterator[Line]:
+    """What decides what a distributed optimizer trains; the number of parameters comes before them."""
     yield "distributed.Optimizer", repr(more)
     yield "number of parameters", f"{len(tensors)}"
     for name, tensor in zip(names, tensors, strict=True):
         yield f"parameter {name!r}", f"shape {tensor.shape}, dtype {tensor.dtype}"
-
-
-_PLAIN = (bool, int, float, str, tuple, type(None))
-
-
-def _checksum(files: Sequence[Path]) -> int:
-    found = 0
-    for file in files:
-        try:
-            found = crc32(file.read_bytes(), found)
-        except OSError:  # it is in an archive, or gone
-            continue
-    return found
+    yield from of_object("optimizer", optimizer)
+    yield from of_object("model", model)
 
 
 def share(world: World, tensors: Sequence[Tensor], optimizer: Any, generators: Sequence[np.random.Generator]) -> None:

@@ -14,7 +14,7 @@ from ..engine.modes import effect, mode
 from ..engine.tensor import Tensor, wrap
 from ..errors import ArgumentError, DTypeError, GraphError, ShapeError
 from ..kernels.threads import blas_on_one
-from .agreeing import agree, generators_of, share
+from .agreeing import agree, generators_of, share, trained
 from .norms import is_synchronized
 from .sending import Sending
 from .totals import Array, buckets, rows_of
@@ -106,7 +106,8 @@ class Optimizer(Checked):
         self._tensors: list[Tensor] = [*self._buffers, *inner.params]  # backward ends with the first parameters
         self._generators = generators_of(model)
         if self._world.comm is not None:
-            agree(self._world, inner, _names(self._tensors, model), self._tensors, (reduction, self._shards))
+            names, more = _names(self._tensors, model), (reduction, self._shards)
+            agree(self._world, "distributed.Optimizer", trained(optimizer, names, self._tensors, model, more))
             self.share()
         # Besides gradients: the weight of the parts, were gradients changed after they were sent, how many notes there
         # are, these, and who has a gradient of each parameter.

@@ -1,14 +1,16 @@
-"""Where in the user's code something was called: the line that errors and pictures name."""
+"""Whose code it is, and where in the user's something was called: the line that errors and pictures name."""
 
 from __future__ import annotations
 
 import os
 import sys
+import sysconfig
+from functools import lru_cache
 from itertools import islice
 from types import CodeType
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
-__all__ = ["LIBRARY", "Source", "describe_source", "user_files", "user_source"]
+__all__ = ["LIBRARY", "Source", "describe_source", "user_files", "user_source", "whose"]
 
 LIBRARY = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _library_files: set[str] = set()  # as far as they were met, like those of users
@@ -41,3 +43,20 @@ def describe_source(source: Source | None) -> str:
     number = (position and position[0]) or code.co_firstlineno
     text = linecache.getline(code.co_filename, number).strip()
     return f"{os.path.basename(code.co_filename)}:{number}" + (f": {text}" if text else "")
+
+
+Whose = Literal["library", "user", "foreign"]
+
+
+@lru_cache(maxsize=4096)
+def whose(file: str) -> Whose:
+    """Whose code is in a file: this library's, the user's, or that of Python and of what was installed beside it."""
+    if file.startswith(LIBRARY):
+        return "library"
+    return "foreign" if file.startswith(_FOREIGN) else "user"
+
+
+_FOREIGN = (
+    *(os.path.join(path, "") for name, path in sysconfig.get_paths().items() if name.endswith(("stdlib", "lib"))),
+    "<frozen ",
+)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from keras.src import callbacks as every
+from keras.src.losses import Loss
 
+from ..distributed.agreeing import agree
+from ..distributed.describing import Line, of_object
 from ..distributed.joining import mean_over_ranks
 from ..distributed.world import world
 
-__all__ = ["average_variables", "leave_to_first", "share_legacy_randomness", "share_variables"]
+__all__ = ["agree_on", "average_variables", "leave_to_first", "share_legacy_randomness", "share_variables"]
 
 _WRITERS = (every.CSVLogger, every.ModelCheckpoint, every.TensorBoard)
 
@@ -23,6 +26,21 @@ def share_legacy_randomness() -> None:
     python, numpy = world().from_first("takes rank 0's random numbers", states)
     random.setstate(python)
     np.random.set_state(numpy)  # noqa: NPY002
+
+
+def agree_on(model: Any) -> None:
+    """Raise GraphError, on all ranks, where one trains something else."""
+    layers = {f"layer {layer.name}": layer for layer in reversed(list(model._flatten_layers()))}
+    things = {"optimizer": model.optimizer, "loss": model.loss, **layers}
+    agree(world(), "fit", (line for name, thing in things.items() for line in _described(name, thing)))
+
+
+def _described(name: str, thing: Any) -> Iterator[Line]:
+    yield from of_object(name, type(thing) if hasattr(thing, "get_config") else thing)
+    try:
+        yield from of_object(name, vars(thing) if isinstance(thing, Loss) else thing.get_config())
+    except (AttributeError, NotImplementedError):  # it has none
+        return
 
 
 def share_variables(variables: Sequence[Any]) -> None:

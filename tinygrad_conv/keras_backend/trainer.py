@@ -25,7 +25,7 @@ from ..distributed.world import world
 from ..engine.backward import gradients
 from ..engine.modes import mode, no_grad
 from .backup import Progress
-from .ranks import average_variables, leave_to_first, share_legacy_randomness, share_variables
+from .ranks import agree_on, average_variables, leave_to_first, share_legacy_randomness, share_variables
 from .stepping import CompiledStep
 
 __all__ = ["NumpyTrainer"]
@@ -144,6 +144,7 @@ class NumpyTrainer(Stock):  # type: ignore[misc]
         batches.reset()
         more = self.optimizer.variables if self.optimizer is not None else []
         if self._together:
+            agree_on(self)
             share_variables([*self.variables, *more])
         if not isinstance(callbacks, callbacks_module.CallbackList):
             callbacks = callbacks_module.CallbackList(

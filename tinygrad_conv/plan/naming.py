@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import dis
-import os
-import sysconfig
 from collections.abc import Iterator
 from functools import lru_cache
 from types import CodeType
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from ..engine.source import LIBRARY
-
-__all__ = ["Named", "line_of", "named", "whose"]
+__all__ = ["Named", "line_of", "named"]
 
 
 class Named(NamedTuple):
@@ -87,20 +83,3 @@ def _all(code: CodeType) -> Iterator[CodeType]:
         inner = left.pop()
         yield inner
         left += (part for part in inner.co_consts if isinstance(part, CodeType))
-
-
-Whose = Literal["library", "user", "foreign"]
-
-
-@lru_cache(maxsize=4096)
-def whose(file: str) -> Whose:
-    """Whose code is in a file: this library's, the user's, or that of Python and of what was installed beside it."""
-    if file.startswith(LIBRARY):
-        return "library"
-    return "foreign" if file.startswith(_FOREIGN) else "user"
-
-
-_FOREIGN = (
-    *(os.path.join(path, "") for name, path in sysconfig.get_paths().items() if name.endswith(("stdlib", "lib"))),
-    "<frozen ",
-)

@@ -41,10 +41,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..engine.source import describe_source
+from ..engine.source import describe_source, whose
 from ..engine.tensor import Tensor, ndarray
 from ..nn import init
-from .naming import line_of, named, whose
+from .naming import line_of, named
 from .places import (
     MISSING,
     Attribute,

@@ -24,10 +24,9 @@ from ..engine.guards import fingerprint, owner_of
 from ..engine.modes import CLEARED, MODE, observed
 from ..engine.node import Node, next_index
 from ..engine.primitive import Primitive
-from ..engine.source import describe_source, user_source
+from ..engine.source import describe_source, user_source, whose
 from ..engine.tensor import Tensor, ndarray, wrap
 from .calls import COPY, Call, Found, Kind, Origin, Path, Seen, Slot, Wrapped, copying, kind_of, parts, replaced
-from .naming import whose
 from .places import Contents, Place
 from .reach import Reach
 from .signature import is_array
