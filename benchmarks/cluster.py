@@ -174,7 +174,9 @@ for size in map(int, sys.argv[1:]):
 
 def sums(ranks: int, sizes: Sequence[int] = SIZES) -> dict[tuple[int, int], float]:
     """Seconds in which ranks of this machine sum so many floats, by (ranks, bytes): lower quartiles."""
-    command = ["mpiexec", "-n", str(ranks), sys.executable, "-c", _SUMS, *map(str, sizes)]
+    from tinygrad_conv.distributed.supervising import launcher
+
+    command = [*launcher(), "-n", str(ranks), sys.executable, "-c", _SUMS, *map(str, sizes)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     rows = [line.split() for line in done.stdout.splitlines()]
     return {(ranks, int(size) * FLOAT): float(seconds) for size, seconds in rows}
@@ -200,16 +202,17 @@ def table(works: Mapping[str, Work], links: Mapping[str, Link] = LINKS, ranks: S
 
 
 def main() -> None:
-    """Fit the model to sums on 2 ranks, and print what it predicts."""
+    """Fit the model to sums on 2 and 4 ranks, and print what it predicts."""
     from .contenders import CONTENDERS
     from .measure import compare
     from .networks import flops
 
-    measured = sums(2)
+    measured = sums(2) | sums(4)
     link = fitted(measured)
-    print(f"2 ranks of this machine: {link.latency * 1e6:.1f} µs, {link.bandwidth / 1e9:.2f} GB/s")
+    print(f"2 and 4 ranks of this machine: {link.latency * 1e6:.1f} µs, {link.bandwidth / 1e9:.2f} GB/s")
     for (ranks, size), seconds in measured.items():
-        print(f"  {size:>12,} bytes: measured {seconds * 1e6:9.1f} µs, model {link.total(ranks, size) * 1e6:9.1f} µs")
+        told = f"measured {seconds * 1e6:9.1f} µs, model {link.total(ranks, size) * 1e6:9.1f} µs"
+        print(f"  {ranks} ranks, {size:>12,} bytes: {told}")
     found, _ = compare("network", ("cnn", "vgg"), [CONTENDERS["compiled"]], 1, 11, 2.0)
     seconds = {name: float(np.median(results[0].times)) for name, results in found.items()}
     works = {name: work(NETWORKS[name], each) for name, each in seconds.items()}

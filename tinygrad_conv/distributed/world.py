@@ -111,6 +111,7 @@ class World:
 
     def abort(self) -> None:
         """End all processes of the run, now."""
+        atexit.unregister(self._leave)  # MPI may take some time to end this one, and its end is nobody's news
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
