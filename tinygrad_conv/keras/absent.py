@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 
 from ..errors import ArgumentError, MissingError
 
-__all__ = ["STOCK", "instead", "missing", "refuse_absent", "resolved"]
+__all__ = ["STOCK", "instead", "missing", "resolved"]
 
 T = TypeVar("T")
 
@@ -116,18 +116,10 @@ def missing(message: str) -> ArgumentError:
     return ArgumentError(f"{message}; or {STOCK}")
 
 
-def refuse_absent(what: str, module: str, name: Any) -> None:
-    """Raise ArgumentError for a name by which Keras' `get` finds what the front does not have."""
-    if isinstance(name, str) and _plain(name) in map(_plain, _names(module)):
-        raise ArgumentError(f"{what}: {name!r} is not here: {_NAMES[module][0]}; {STOCK}")
-
-
-def resolved(
-    identifier: Any, base: type[T], module: str, known: Mapping[str, Callable[[], T]], fix: str = "{!r}"
-) -> T | None:
+def resolved(identifier: Any, base: type[T], known: Mapping[str, Callable[[], T]], fix: str = "{!r}") -> T | None:
     """What `compile` means by an object or class of this base, or by a known name; None if it is none of these.
 
-    Raises ArgumentError for another name: for Keras' with what serves, else with the nearest.
+    Raises ArgumentError for another name, with the nearest.
     """
     if isinstance(identifier, type) and issubclass(identifier, base):
         return identifier()
@@ -136,10 +128,9 @@ def resolved(
     by_plain = {_plain(name): make for name, make in known.items()}
     if _plain(identifier) in by_plain:
         return by_plain[_plain(identifier)]()
-    refuse_absent("compile", module, identifier)
     near = get_close_matches(identifier.lower(), known, 1)
     hint = f"use {fix.format(near[0])}" if near else f"use one of {', '.join(known)}"
-    raise ArgumentError(f"compile: unknown {base.__name__.lower()} {identifier!r}: {hint}")
+    raise missing(f"compile: unknown {base.__name__.lower()} {identifier!r}: {hint}")
 
 
 def _names(module: str) -> list[str]:

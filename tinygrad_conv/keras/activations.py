@@ -6,6 +6,7 @@ from typing import Any
 
 from ..arguments import checked
 from ..engine.tensor import Array, Tensor
+from ..errors import ArgumentError
 from ..nn import activations as _nn
 from ..nn.activations import linear, relu6
 from ..ops import activations as _ops
@@ -25,7 +26,7 @@ from ..ops.activations import (
 )
 from ..ops.elementwise import exp as exponential
 from ..ops.elementwise import tanh
-from .absent import instead, refuse_absent
+from .absent import instead, missing
 
 __all__ = [
     "elu", "exponential", "gelu", "get", "hard_sigmoid", "leaky_relu", "linear", "log_softmax", "mish", "relu", "relu6",
@@ -47,8 +48,13 @@ def leaky_relu(x: Array, negative_slope: float = 0.2) -> Tensor:
 
 def meant(activation: Any) -> Any:
     """What `nn` calls the activation that Keras knows by this name; anything else as it is."""
-    refuse_absent("activation", "keras.activations", activation)
-    return leaky_relu if issubclass(type(activation), str) and activation == "leaky_relu" else activation
+    if not issubclass(type(activation), str):
+        return activation
+    try:
+        _nn.get(activation)
+    except ArgumentError as error:
+        raise missing(str(error)) from None
+    return leaky_relu if activation == "leaky_relu" else activation
 
 
 @checked

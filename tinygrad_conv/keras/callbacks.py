@@ -7,7 +7,6 @@ import io
 import math
 import os
 from collections.abc import Callable
-from inspect import signature
 from string import Formatter
 from typing import Annotated, Any, TypeAlias
 
@@ -17,7 +16,7 @@ from ..files import Expected, folder_for, name_of, write
 from .absent import instead, missing
 from .backup import BackupAndRestore
 from .callback import EVENTS, Callback, History, Logs
-from .spelling import strict
+from .spelling import strict, takes
 
 __all__ = [
     "BackupAndRestore", "CSVLogger", "Callback", "EarlyStopping", "History", "LambdaCallback", "LearningRateScheduler",
@@ -50,17 +49,7 @@ class LambdaCallback(Callback):
     1 ['loss']
     """
 
-    def __init__(
-        self, on_epoch_begin: Callable[..., Any] | None = None, on_epoch_end: Callable[..., Any] | None = None,
-        on_train_begin: Callable[..., Any] | None = None, on_train_end: Callable[..., Any] | None = None,
-        on_train_batch_begin: Callable[..., Any] | None = None, on_train_batch_end: Callable[..., Any] | None = None,
-        **others: Callable[..., Any] | None,
-    ) -> None:  # fmt: skip
-        functions = {
-            "on_epoch_begin": on_epoch_begin, "on_epoch_end": on_epoch_end, "on_train_begin": on_train_begin,
-            "on_train_end": on_train_end, "on_train_batch_begin": on_train_batch_begin,
-            "on_train_batch_end": on_train_batch_end, **others,
-        }  # fmt: skip
+    def __init__(self, **functions: Callable[..., Any] | None) -> None:
         for name, function in functions.items():
             if name not in EVENTS:
                 raise ArgumentError(f"LambdaCallback: unknown event {name!r}: use one of {', '.join(EVENTS)}")
@@ -297,24 +286,13 @@ class LearningRateScheduler(Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         given = (epoch, self.model.optimizer.learning_rate)
-        self.model.optimizer.learning_rate = self.schedule(*given[: 2 if _takes(self.schedule, 2) else 1])
+        self.model.optimizer.learning_rate = self.schedule(*given[: 2 if takes(self.schedule, 2) else 1])
         if self.verbose:
             print(f"Epoch {epoch + 1}: learning rate {self.model.optimizer.learning_rate:g}")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if logs is not None:
             logs["learning_rate"] = self.model.optimizer.learning_rate
-
-
-def _takes(function: Callable[..., Any], count: int) -> bool:
-    """Can a function be called with so many arguments? One that cannot be looked into can."""
-    try:
-        signature(function).bind(*range(count))
-    except TypeError:
-        return False
-    except ValueError:
-        return True
-    return True
 
 
 class TerminateOnNaN(Callback):

@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..arguments import Checked, Count, Finite, FloatDType, NonNegative, afford, checked
-from ..errors import DTypeError, NotDefinedError
+from ..errors import ArgumentError, DTypeError, NotDefinedError
 from ..nn import init
-from .absent import instead, refuse_absent
+from .absent import instead, missing
 from .spelling import strict
 
 __all__ = [
@@ -101,43 +101,32 @@ class RandomUniform(_Known):
         super().__init__(seed, low=minval, high=maxval)
 
 
-def _named(cls: Any, of: Callable[..., Any]) -> Any:
+class _Seeded(_Known):
+    """A function that takes no more than a seed."""
+
+    @strict
+    def __init__(self, seed: init.Seed = None) -> None:
+        super().__init__(seed)
+
+
+class _Fixed(_Known):
+    """A function that takes nothing."""
+
+    @strict
+    def __init__(self) -> None:
+        super().__init__()
+
+
+def _named(base: Any, of: Callable[..., Any]) -> Any:
     """A class for a function, with its words; in the example, options come before the shape."""
     name = "".join(part.capitalize() for part in of.__name__.split("_"))
-    cls.__name__ = cls.__qualname__ = name
-    cls.__doc__ = re.sub(rf"\b{of.__name__}\((\(.*?\))(?:, )?(.*?)\)", rf"{name}(\2)(\1)", of.__doc__ or "")
-    return cls
+    words = re.sub(rf"\b{of.__name__}\((\(.*?\))(?:, )?(.*?)\)", rf"{name}(\2)(\1)", of.__doc__ or "")
+    return type(name, (base,), {"function": of, "__doc__": words, "__module__": __name__})
 
 
-def _seeded(of: Callable[..., Any]) -> Any:
-    """A class for a function that takes no more than a seed."""
-
-    class Seeded(_Known):
-        function = of
-
-        @strict
-        def __init__(self, seed: init.Seed = None) -> None:
-            super().__init__(seed)
-
-    return _named(Seeded, of)
-
-
-def _fixed(of: Callable[..., Any]) -> Any:
-    """A class for a function that takes nothing."""
-
-    class Fixed(_Known):
-        function = of
-
-        @strict
-        def __init__(self) -> None:
-            super().__init__()
-
-    return _named(Fixed, of)
-
-
-GlorotUniform, GlorotNormal = _seeded(init.glorot_uniform), _seeded(init.glorot_normal)
-HeUniform, HeNormal = _seeded(init.he_uniform), _seeded(init.he_normal)
-Zeros, Ones = _fixed(init.zeros), _fixed(init.ones)
+GlorotUniform, GlorotNormal = _named(_Seeded, init.glorot_uniform), _named(_Seeded, init.glorot_normal)
+HeUniform, HeNormal = _named(_Seeded, init.he_uniform), _named(_Seeded, init.he_normal)
+Zeros, Ones = _named(_Fixed, init.zeros), _named(_Fixed, init.ones)
 
 # Keras has its classes under these names, too.
 zeros, ones, constant = Zeros, Ones, Constant
@@ -179,9 +168,10 @@ def get(initializer: Any, argument: str = "kernel_initializer") -> Any:
         name = _ALIASES.get(initializer, initializer)
         name = "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")  # GlorotUniform too
         name = _ALIASES.get(name, name)
-        if not hasattr(init, name):
-            refuse_absent(argument, "keras.initializers", initializer)
-        init.get(name, argument)
+        try:
+            init.get(name, argument)
+        except ArgumentError as error:
+            raise missing(str(error)) from None
         return name
     if any(initializer is function for function in vars(init).values() if callable(function)):
         return initializer

@@ -13,8 +13,8 @@ from .spelling import as_dtype, as_shape, strict
 __all__ = ["Input", "InputLayer"]
 
 
-class InputLayer:
-    """The shape of a model's input, without the batch axis; no layer of its own.
+class Input:
+    """The input of a `Sequential`: its shape without the batch axis; no layer of its own, whatever Keras calls it.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class InputLayer:
     batch_shape : tuple, optional
         `shape` with the batch axis before it, in place of both.
 
-    >>> InputLayer((28, 28, 1), batch_size=32).shape
+    >>> Input((28, 28, 1), batch_size=32).shape
     (32, 28, 28, 1)
     """
 
@@ -56,17 +56,4 @@ class InputLayer:
         return self.batch_input_shape
 
 
-@strict
-def Input(  # noqa: N802
-    shape: Any = None,
-    batch_size: int | None = None,
-    dtype: Any = None,
-    name: str | None = None,
-    batch_shape: Any = None,
-) -> InputLayer:
-    """The input of a `Sequential`: its shape without the batch axis. See `InputLayer`.
-
-    >>> Input(shape=(28, 28, 1)).shape
-    (None, 28, 28, 1)
-    """
-    return InputLayer(shape, batch_size, dtype, name, batch_shape)
+InputLayer = Input  # as Keras calls the class

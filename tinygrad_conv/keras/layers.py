@@ -109,9 +109,6 @@ class Activation(nn.Activation, Layer):
     Tensor([[0., 2.]])
     """
 
-    def __init__(self, activation: Any) -> None:
-        super().__init__(activation)
-
 
 @_spelled()
 class ReLU(nn.Activation, Layer):
@@ -169,9 +166,6 @@ class Flatten(nn.Flatten, Layer):
     (None, 400)
     """
 
-    def __init__(self, data_format: str | None = None) -> None:
-        super().__init__(data_format)
-
 
 @_spelled()
 class Reshape(nn.Reshape, Layer):
@@ -180,9 +174,6 @@ class Reshape(nn.Reshape, Layer):
     >>> Reshape((28, 28, 1)).compute_output_shape((None, 784))
     (None, 28, 28, 1)
     """
-
-    def __init__(self, target_shape: Sequence[int]) -> None:
-        super().__init__(target_shape)
 
 
 @_spelled(p="rate")

@@ -214,10 +214,6 @@ class CategoricalAccuracy(OfOutputs):
     0.5
     """
 
-    @strict
-    def __init__(self, name: str = "categorical_accuracy") -> None:
-        super().__init__(name)
-
     def values(self, y: Array, outputs: Array, logits: bool) -> Any:
         return _classes(y, outputs) == outputs.argmax(-1)
 
@@ -228,10 +224,6 @@ class SparseCategoricalAccuracy(CategoricalAccuracy):
     >>> SparseCategoricalAccuracy()([1, 0], [[0.2, 0.8], [0.4, 0.6]])
     0.5
     """
-
-    @strict
-    def __init__(self, name: str = "sparse_categorical_accuracy") -> None:
-        super().__init__(name)
 
 
 class BinaryAccuracy(OfOutputs):
@@ -297,7 +289,7 @@ def get(metric: Any, labels: Any = None, output: Any = None) -> Metric:
         return _accuracy(labels or (None,), output or (None, 2))(metric)
     if isinstance(metric, str) and metric.lower() in LOSSES:
         return _of_loss(LOSSES[metric.lower()](), metric)
-    found: Metric | None = resolved(metric, Metric, "keras.metrics", _BY_NAME)
+    found: Metric | None = resolved(metric, Metric, _BY_NAME)
     if found is not None:
         return found
     if isinstance(metric, Loss):

@@ -189,15 +189,7 @@ class Model(Layer):
             validation_batch_size, validation_steps, epochs - initial_epoch,
         )  # fmt: skip
         return Trainer(self, "fit").fit(
-            feed,
-            held_out,
-            epochs,
-            verbose,
-            callbacks,
-            class_weight,
-            initial_epoch,
-            validation_freq,
-            distributed,
+            feed, held_out, epochs, verbose, callbacks, class_weight, initial_epoch, validation_freq, distributed
         )
 
     @strict

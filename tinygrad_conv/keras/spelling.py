@@ -133,6 +133,17 @@ def _set_common(
     layer.trainable = trainable
 
 
+def takes(function: Callable[..., Any], count: int) -> bool:
+    """Can a function be called with so many arguments? One that cannot be looked into can."""
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
+
+
 def as_dtype(what: str, dtype: Any) -> np.dtype[Any]:
     """A dtype. Raises DTypeError for what is none, such as one of Keras' policies."""
     try:

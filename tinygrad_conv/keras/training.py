@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Set
 from itertools import count, islice
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 from weakref import ref
 
 import numpy as np
@@ -26,46 +26,11 @@ from .backup import BackupAndRestore
 from .callback import CallbackList, History, Logs
 from .feeding import Arrays, Batch, Feed
 from .losses import Loss, spread
-from .optimizers import Optimizer
 from .progress import Bar
 
 Array: TypeAlias = Any
 
 _ACTIVATIONS: dict[str | None, Any] = {"softmax": softmax, "sigmoid": sigmoid}
-
-
-class Trained(Protocol):
-    """What a `Trainer` asks of a model."""
-
-    optimizer: Optimizer
-    loss: Loss | None
-    metrics: list[metrics.Metric]
-    history: History | None
-    run_eagerly: bool
-    stop_training: bool
-    stop_evaluating: bool
-    stop_predicting: bool
-    _metrics: tuple[list[Any], list[Any]]  # as `compile` was given them: plain, and weighted
-
-    @property
-    def trainable_weights(self) -> list[Tensor]: ...
-
-    def __call__(self, x: Array) -> Any: ...
-
-    def ending(self, activation: str | None) -> nn.Layer | None:
-        """The layer of which this activation is the last thing that the model does, if there is one."""
-
-    def output_for(self, x: np.ndarray[Any, Any]) -> Shape:
-        """The output's shape for this data. Raises ShapeError when they do not fit the model."""
-
-    def make_for(self, x: np.ndarray[Any, Any]) -> None:
-        """Make the weights for this data, if they are not there."""
-
-    def as_input(self, x: Array) -> Tensor:
-        """A batch of data as a tensor in the model's dtype."""
-
-    def mend_output(self, x: Shape, wanted: int) -> str:
-        """How the model might be changed so that its output is (N, wanted), or empty."""
 
 
 class Step:
@@ -74,7 +39,7 @@ class Step:
     loss: Loss
     _ignored = None  # what decides is named below
 
-    def __init__(self, model: Trained) -> None:
+    def __init__(self, model: Any) -> None:
         self.model = model
         self.last: nn.Layer | None = None  # whose activation is left out, since the loss knows a stabler way
 
@@ -114,7 +79,7 @@ class Trainer:
 
     loss: Loss
 
-    def __init__(self, model: Trained, what: str, eagerly: bool = False) -> None:
+    def __init__(self, model: Any, what: str, eagerly: bool = False) -> None:
         self.model, self.what, self.one = model, what, Step(model)
         self.runs: Callable[..., Any] = (lambda step: step) if eagerly or model.run_eagerly else _compiled
         self.learns = self.runs(self.one.learn)
@@ -317,9 +282,8 @@ class Trainer:
                 f"{self.what}: distributed=True takes the mean over the examples of all ranks, got a loss with "
                 f"reduction={self.loss.reduction!r}: use reduction='sum_over_batch_size'"
             )
-        model: Any = self.model
         how = "ordered" if shared == "ordered" else "mean"
-        optimizer = distributed.Optimizer(model.optimizer, model, reduction=how)
+        optimizer = distributed.Optimizer(self.model.optimizer, self.model, reduction=how)
         if not optimizer.is_alone:
             self.together, self.pulls = optimizer, self.runs(self.one.pull)
 

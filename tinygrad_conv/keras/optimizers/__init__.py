@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
-from inspect import signature
 from typing import Any, NoReturn
 
 import numpy as np
@@ -17,7 +16,7 @@ from ...engine.modes import effect
 from ...engine.tensor import Tensor
 from ...errors import ArgumentError, DTypeError
 from ..absent import instead, missing, resolved
-from ..spelling import strict
+from ..spelling import strict, takes
 from . import rules, schedules
 
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "get", "schedules"]
@@ -178,13 +177,7 @@ def _rate(what: str, value: Any) -> Any:
         raise DTypeError(
             f"{what}: expected learning_rate as a number or a schedule, got {value!r}: write {value.__name__}(...)"
         )
-    try:
-        signature(value).bind(0)
-    except TypeError:
-        return lambda step: value()
-    except ValueError:  # it cannot be looked into
-        pass
-    return value
+    return value if takes(value, 1) else lambda step: value()
 
 
 class SGD(Optimizer):
@@ -291,7 +284,7 @@ def get(optimizer: Any) -> Optimizer:
     >>> get("adam")
     Adam(learning_rate=0.001)
     """
-    found = resolved(optimizer, Optimizer, "keras.optimizers", _BY_NAME, "optimizer={!r}")
+    found = resolved(optimizer, Optimizer, _BY_NAME, "optimizer={!r}")
     if found is not None:
         return found
     raise DTypeError(
