@@ -20,10 +20,10 @@ from .arrays import astype
 from .core import convert_to_tensor
 
 __all__ = [
-    "adaptive_average_pool", "adaptive_max_pool", "average_pool", "batch_normalization", "binary_crossentropy",
-    "conv", "conv_transpose", "depthwise_conv", "dot_product_attention", "elu", "fold", "gelu", "leaky_relu",
-    "log_softmax", "max_pool", "moments", "one_hot", "relu", "relu6", "sigmoid", "silu", "softmax", "softplus",
-    "unfold",
+    "_dot_product_attention_xla", "adaptive_average_pool", "adaptive_max_pool", "average_pool", "batch_normalization",
+    "binary_crossentropy", "conv", "conv_transpose", "depthwise_conv", "dot_product_attention", "elu", "fold", "gelu",
+    "leaky_relu", "log_softmax", "max_pool", "moments", "one_hot", "relu", "relu6", "sigmoid", "silu", "softmax",
+    "softplus", "unfold",
 ]  # fmt: skip
 
 
@@ -223,6 +223,17 @@ def dot_product_attention(
     if query.ndim == key.ndim == 4 and query.shape[2] % key.shape[2] == 0:
         key, value = (np.repeat(x, query.shape[2] // x.shape[2], axis=2) for x in (key, value))
     return _attention(query, key, value, bias, mask, scale, is_causal, flash_attention, attn_logits_soft_cap)
+
+
+def _dot_product_attention_xla(
+    query: Any, key: Any, value: Any, bias: Any, mask: Any, is_causal: bool, scale: Any
+) -> Any:
+    """Keras', but that float64 stays float64."""
+    logits = scale * astype(np.einsum("BTNH,BSNH->BNTS", query, key), np.promote_types(query.dtype, np.float32))
+    if bias is not None:
+        logits = astype(logits + bias, logits.dtype)
+    share = astype(softmax(stock._apply_masks(logits, mask, is_causal)), key.dtype)
+    return np.einsum("BNTS,BSNH->BTNH", share, value)
 
 
 # ------------------------------------------------------------------------------------------------------------------
