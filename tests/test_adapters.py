@@ -437,7 +437,13 @@ def test_what_rounding_does_near_singularities_is_no_wrong_gradient():
     norm = np.linalg.norm
     check_vjp(lambda x: x + 1e6 * np.finfo(x.dtype).eps, lambda g, x: 1 * g, X)  # another function in float32
     check_vjp(norm, lambda g, x: g * x / max(norm(x), 1e-300), np.zeros(2))  # 1e-300 is 0 in float32
+    single = lambda x: np.sqrt(x * x + np.finfo(x.dtype).eps)  # noqa: E731 - another one only beside 0
+    check_vjp(lambda x: x / single(x), lambda g, x: g * np.finfo(x.dtype).eps / single(x) ** 3, np.zeros(2))
     check_gradients(lambda x: tg.std(x), np.array([8.5e-10, -1.6e-12]))
+    unit = lambda x: x / tg.sqrt(tg.sum(x * x, axis=-1, keepdims=True))  # noqa: E731 - its gradient is 1/|x| - 1/|x|
+    check_gradients(unit, np.array([[1.2992696154330926e-07], [1.0], [-0.87]]))
+    conv = lambda x, w: tg.relu(tg.conv2d(x, w))  # noqa: E731 - near w = 0 both x and w decide, by their sizes
+    check_gradients(conv, 1e-4 * np.random.default_rng(3).normal(size=(2, 2, 2, 2)), np.zeros((2, 2, 2, 2)))
     check_gradients(lambda x: tg.gelu(x), np.array(-34.2))  # its derivative is 1e-254
     check_gradients(lambda x: x - tg.tanh(x), np.array([1.1e-12, 4.2e-9]))  # of 1 - (1 - tanh(x)²) nothing is left
     for near in np.array([1.2e-3]), np.array([2.7e-7]), np.array([1.7e-3, 1.3e-10]), np.array([1.1e-8, 5.7e-12]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -138,7 +139,7 @@ class Case:
     @cached_property
     def _fitted(self) -> tuple[numeric.Estimate, list[Array]]:
         def fitted() -> tuple[numeric.Estimate, list[Array]]:
-            return numeric.fitted(self.value, self.inputs, self.drawn, self.kind, self.scale, self.unit)
+            return numeric.fitted(self._near, self.inputs, self.drawn, self.kind, self.scale, self.unit)
 
         with no_grad():
             found = fitted()
@@ -169,6 +170,10 @@ class Case:
     @cached_property
     def y(self) -> Array:
         return self.value(*self.inputs)
+
+    def _near(self, *inputs: Any) -> Array:
+        """`value`, which is known at the point itself."""
+        return self.y if all(map(operator.is_, inputs, self.inputs)) else self.value(*inputs)
 
     def push(self, tangents: Sequence[Any], inputs: Sequence[Any] | None = None) -> Array:
         """The JVP."""
@@ -246,7 +251,7 @@ class Case:
         return self._fitted[0]
 
     def _directional(self, tangents: Sequence[Any]) -> numeric.Estimate:
-        return numeric.directional(self.value, self.inputs, tangents, self.kind, self.scale, self.unit)
+        return numeric.directional(self._near, self.inputs, tangents, self.kind, self.scale, self.unit)
 
     @cached_property
     def scale(self) -> float:
@@ -272,8 +277,8 @@ class Case:
         return [self._together(), drawn, *alone]
 
     def _together(self) -> list[Array]:
-        """The direction in which all elements of all inputs move by the same amount."""
-        size = max(map(numeric.unit, self.inputs), default=1.0)
+        """The direction in which all elements of all inputs move by the same amount, which suits the smallest."""
+        size = min(map(numeric.unit, self.inputs), default=1.0)
         size *= min((s.min(initial=1.0) for s in self.stretch), default=1.0)
         return [np.full(np.shape(x), size) for x in self.inputs]
 
@@ -342,16 +347,21 @@ class Case:
         for scale in (0.7, 0.45):
             other = self._directional([scale * t for t in tangents])
             error = np.maximum(error, np.maximum(other.error / scale, np.abs(other.value / scale - value)))
-        low, high = before.low, before.high
-        for _ in range(16 if before.kinks.any() else 0):
+        low, high, found = before.low, before.high, 0
+        for step in range(64 if before.kinks.any() else 0):  # until 16 more have found no other branch
             moves = [2.0**-14 * numeric.unit(x) * self.direction(np.shape(x)) for x in self.inputs]
-            near, step = [x + move for x, move in zip(self.inputs, moves, strict=True)], 2.0**-22
-            short = [step * t for t in tangents]
+            near, short = [x + move for x, move in zip(self.inputs, moves, strict=True)], 2.0**-22
             with no_grad():
-                beside = numeric.directional(self.value, near, short, None, self.scale, self.unit)
-            known = before.kinks & (beside.error <= 1e-3 * (step + np.abs(beside.value)))
-            low = np.where(known, np.minimum(low, beside.low / step), low)
-            high = np.where(known, np.maximum(high, beside.high / step), high)
+                beside = numeric.directional(
+                    self.value, near, [short * t for t in tangents], None, self.scale, self.unit
+                )
+            known = before.kinks & (beside.error <= 1e-3 * (short + np.abs(beside.value)))
+            wider = known & ((beside.low / short < low) | (beside.high / short > high))
+            low = np.where(wider, np.minimum(low, beside.low / short), low)
+            high = np.where(wider, np.maximum(high, beside.high / short), high)
+            found = step if wider.any() else found
+            if step - found == 16:
+                break
         error = np.where(before.kinks | np.isinf(value), before.error, error)
         return replace(before, error=error, low=low, high=high)
 

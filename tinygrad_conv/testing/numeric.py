@@ -32,7 +32,7 @@ Function = Callable[..., Any]
 
 STEPS: Array = 4.0 ** -np.arange(3, 11)
 FINE_STEPS: Array = 4.0 ** -np.arange(9, 18)  # a second look, where the first saw a kink or no limit
-_FEW = 5  # of the steps, which smooth functions are clear with
+_FEW = (4, 5)  # of the steps, which smooth functions are clear with
 _CLEAR = 1e-10  # of the largest derivative: an error bar that asks for no more of them
 _ARRAYS = ("value", "error", "low", "high", "kinks")
 SAFETY = 4.0  # error bars that an analytic derivative may be off by
@@ -327,9 +327,9 @@ class _Line:
     def wobble(self) -> float:
         most, rng = 0.0, np.random.default_rng(0)
         jump = _JUMP * np.abs(self.start[np.isfinite(self.start)]).max(initial=self.scale)
-        for _ in range(2):
-            near = [x * (1 + self.unit * rng.choice([-1.0, 1.0], x.shape)) for x in self.inputs]
-            gap = np.abs(self._at(near) - self.start)
+        moves = [self.unit * rng.choice([-1.0, 1.0], x.shape) for x in self.inputs]
+        for sign in (1, -1):  # both sides: at an integer, a function may be computed in another way on one of them
+            gap = np.abs(self._at([x * (1 + sign * m) for x, m in zip(self.inputs, moves, strict=True)]) - self.start)
             most = max(most, float(gap[gap <= jump].max(initial=0.0)))
         return most
 
@@ -344,22 +344,25 @@ def _smooth(value: Array, error: Array, method: str) -> Estimate:
 
 def _exact(along: _Line) -> Estimate | None:
     """Differences with step 1, if smaller steps say that f is a polynomial of degree 2 along the line."""
-    y = along.start
-    ahead, behind, half_ahead = along(1.0), along(-1.0), along(0.5)
-    slope, bend = (ahead - behind) / 2, ahead - 2 * y + behind
-    foretold = y + slope / 2 + bend / 8
-    if not np.all(np.abs(half_ahead - foretold) <= 64 * along.noise(np.stack([y, ahead, behind, half_ahead]))):
+    h = float(STEPS[2])
+    if not (_is_parabola(along, h, 0.25) and _is_parabola(along, 1.0, 0.5)):
         return None
-    half_behind = along(-0.5)
+    y, ahead, behind, half_ahead, half_behind = along.start, along(1.0), along(-1.0), along(0.5), along(-0.5)
+    slope, bend = (ahead - behind) / 2, ahead - 2 * y + behind
     noise = along.noise(np.stack([y, ahead, behind, half_ahead, half_behind]))
     agree = (np.abs(slope - (half_ahead - half_behind)) <= 8 * noise) & (
         np.abs(bend - 4 * (half_ahead - 2 * y + half_behind)) <= 64 * noise
     )
-    if not agree.all():
-        return None
-    h = 2.0**-10
     near = np.abs((along(h) - along(-h)) / (2 * h) - slope) <= 4 * noise / h
-    return _smooth(slope, np.full(y.shape, noise), "exact difference") if near.all() else None
+    return _smooth(slope, np.full(y.shape, noise), "exact difference") if np.all(agree & near) else None
+
+
+def _is_parabola(along: _Line, h: float, part: float) -> bool:
+    """Is the value at a part of a step the one of the parabola through those at the whole step, at 0 and behind?"""
+    y, ahead, behind, between = along.start, along(h), along(-h), along(part * h)
+    slope, bend = (ahead - behind) / 2, ahead - 2 * y + behind
+    foretold = y + part * slope + part**2 / 2 * bend
+    return bool(np.all(np.abs(between - foretold) <= 64 * along.noise(np.stack([y, ahead, behind, between]))))
 
 
 def _sweep(along: _Line) -> Estimate:
@@ -379,16 +382,19 @@ def _sweep(along: _Line) -> Estimate:
 
 def _glance(along: _Line) -> Estimate | None:
     """Central differences at a few steps, where they make it clear that the function is smooth, and how steep."""
-    y, steps = along.start, STEPS[:_FEW]
-    ahead, behind = np.stack([along(h) for h in steps]), np.stack([along(-h) for h in steps])
-    noise = along.noise(ahead) / steps
-    value, error = _to_zero((ahead - behind) / _column(2 * steps, y), (16, 256, 4096), noise, False)
-    bends = (ahead[-2:] + behind[-2:] - 2 * y) / _column(steps[-2:], y)  # what one-sided differences are apart
-    size = np.abs(value).max(initial=along.scale)
-    smooth = np.abs(4 * bends[1] - bends[0]) <= _CLEAR * size + 32 * noise[-1]
-    if not np.all(smooth & (error <= _CLEAR * size)):
-        return None
-    return _smooth(value, error + 16 * along.unit * size, "differences")
+    y = along.start
+    for few in _FEW:
+        steps = STEPS[:few]
+        ahead, behind = np.stack([along(h) for h in steps]), np.stack([along(-h) for h in steps])
+        noise = along.noise(ahead) / steps
+        value, error = _to_zero((ahead - behind) / _column(2 * steps, y), (16, 256, 4096), noise, False)
+        bends = (ahead[-3:] + behind[-3:] - 2 * y) / _column(steps[-3:], y)  # what one-sided differences are apart
+        apart = 4 * bends[1:] - bends[:-1]  # of it, what does not shrink with the steps, nor with their third power
+        size = np.abs(value).max(initial=along.scale)
+        smooth = np.abs(64 * apart[1] - apart[0]) <= 63 * (_CLEAR * size + 32 * noise[-1])
+        if np.all(smooth & (error <= _CLEAR * size)):
+            return _smooth(value, error + 16 * along.unit * size, "differences")
+    return None
 
 
 def _look(along: _Line, steps: Array) -> Estimate:

@@ -79,7 +79,7 @@ def from_torch(f: Any) -> Function:
             return shared[2].pop(i)
 
     def array(x: Any) -> Array:
-        return np.asarray(x.detach().resolve_conj().resolve_neg().numpy(force=True))
+        return np.asarray(x.numpy(force=True))
 
     def gradients(f: Function, which: Sequence[int], g: Any, *xs: Any, create_graph: bool = True) -> list[Any]:
         wanted = [xs[i] for i in which]
