@@ -427,6 +427,16 @@ def test_checkpoint_equals_plain_to_second_order():
     assert through_checkpoint == pytest.approx(w.grad.item(), rel=1e-14)
 
 
+def test_a_hook_outside_of_a_checkpoint_runs_once():
+    w, calls = leaf(1.0, 2.0), []
+    w.register_hook(lambda g: (calls.append(g), g / 2)[1])
+    h = w * 3
+    h.register_hook(lambda g: g * 5)
+    (tg.checkpoint(lambda z: (z * w).sum())(tg.Tensor([3.0, 4.0])) + tg.checkpoint(tg.sum)(h) + w.sum()).backward()
+    assert w.grad.tolist() == [(3 + 15 + 1) / 2, (4 + 15 + 1) / 2]
+    assert len(calls) == 1
+
+
 def test_checkpoint_repeats_dropout():
     rng = np.random.default_rng(3)
     x = np.ones(1000)

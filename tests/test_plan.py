@@ -137,6 +137,16 @@ COMPOSED = {
     "depthwise": (lambda x: (tg.depthwise_conv2d(x, np.ones((3, 3, 2, 1)), padding="same") ** 2).sum(), IMAGES),
     "channels first": (lambda x: tg.avg_pool2d(x, 2, data_format="channels_first").max(), IMAGES),
     "checkpoint": (lambda x: tg.checkpoint(lambda z: tg.exp(tg.sin(z)))(x).sum(), X),
+    "checkpoint of a loss": (
+        lambda x: tg.checkpoint(lambda z: tg.softmax_cross_entropy(z, np.zeros(len(z), int)))(tg.sin(3 * x)),
+        X,
+    ),
+    "forward mode of a checkpoint": (
+        lambda x: tg.jvp(tg.checkpoint(lambda z: tg.softmax_cross_entropy(z, np.zeros(len(z), int))), (x,), (x,))[
+            1
+        ].sum(),
+        X,
+    ),
     "a gradient inside": (lambda x: (tg.grad(lambda z: (z**3).sum())(x) * x).sum(), X),
     "a Jacobian inside": (lambda x: tg.jacobian(lambda z: z * z)(x).sum(), X),
     "forward mode inside": (lambda x: tg.jvp(lambda z: z**3, (x,), (x,))[1].sum(), X),

@@ -137,16 +137,17 @@ class _Segment(Primitive):
             "Change parameters, arrays and numbers that a checkpointed function uses after backward()"
         )
 
-    def pull_all(self, node: Node, g: Any, recording: bool) -> list[Any]:
+    def pull_all(self, node: Node, g: Any, on_tensors: bool) -> list[Any]:
         parents = list(iter_parents(node))
         y = self._rerun(node)
-        found = pull({y._needs_node(self.name): g}, parents, recording=recording, retain=recording)
+        start = {y._needs_node(self.name): g}
+        found = pull(start, parents, recording=on_tensors, retain=on_tensors, part=True)
         return [found.get(parent) for parent in parents]
 
-    def push_all(self, node: Node, tangents: dict[Node, Any], recording: bool) -> Any:
+    def push_all(self, node: Node, tangents: dict[Node, Any], on_tensors: bool) -> Any:
         y = self._rerun(node)
         start = {parent: tangents[parent] for parent in iter_parents(node) if parent in tangents}
-        return push(start, [y._needs_node(self.name)], recording=recording)[0]
+        return push(start, [y._needs_node(self.name)], recording=on_tensors, part=True)[0]
 
 
 def _segment(

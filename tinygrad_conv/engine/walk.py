@@ -32,8 +32,9 @@ float32, float64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def pull(
-    cotangents: dict[Node, Any], wanted: Iterable[Node] | None = None, *, recording: bool = False, retain: bool = False
-) -> dict[Node, Any]:
+    cotangents: dict[Node, Any], wanted: Iterable[Node] | None = None, *, recording: bool = False, retain: bool = False,
+    part: bool = False,
+) -> dict[Node, Any]:  # fmt: skip
     """Reverse mode: pull cotangents of some nodes back to the leaves, or to the `wanted` nodes.
 
     The latest node goes first: all that was computed from it is later, so its cotangent is complete.
@@ -44,15 +45,16 @@ def pull(
     wanted : nodes to stop at; the leaves when None
     recording : run the rules on tensors and record them
     retain : keep what the nodes saved; otherwise each is freed as soon as its rules have run
+    part : this is a part of another walk, whose mode stays, and which runs the hooks of the wanted nodes
 
     Returns
     -------
     The cotangent of every wanted node (or leaf) that was reached.
     """
     found: dict[Node, Any] = {}
-    token = MODE.set(MODE.get().but(recording=recording))
+    token = MODE.set(MODE.get() if part else MODE.get().but(recording=recording))
     try:
-        for _ in walk(cotangents, found, wanted, recording, retain, watched=False):
+        for _ in walk(cotangents, found, wanted, recording, retain, watched=False, part=part):
             pass
     finally:
         MODE.reset(token)
@@ -61,7 +63,7 @@ def pull(
 
 def walk(
     cotangents: dict[Node, Any], found: dict[Node, Any], wanted: Iterable[Node] | None, recording: bool, retain: bool,
-    watched: bool,
+    watched: bool, part: bool = False,
 ) -> Iterator[tuple[Node, Any, list[Any]]]:  # fmt: skip
     """`pull`, which collects in `found`. If `watched`, it pauses after the rules of each node, and yields the node, its
     cotangent, and for each of its inputs what they made of it (None for what is not followed).
@@ -80,7 +82,7 @@ def walk(
     while heap:
         node = heappop(heap)[1]
         g = pending.pop(node)
-        if node.hooks:
+        if node.hooks and not (part and stop is not None and node in stop):
             g = _run_hooks(node, g, on_tensors)
             owned.discard(node)
         primitive = node.primitive
@@ -162,9 +164,11 @@ def walk(
             found[node] = own(g._array)
 
 
-def push(tangents: dict[Node, Any], outputs: Sequence[Node], *, recording: bool = False) -> list[Any]:
+def push(
+    tangents: dict[Node, Any], outputs: Sequence[Node], *, recording: bool = False, part: bool = False
+) -> list[Any]:
     """Forward mode: push tangents of some nodes through the recorded graph to the outputs (None where none arrives)."""
-    token = MODE.set(MODE.get().but(recording=recording))
+    token = MODE.set(MODE.get() if part else MODE.get().but(recording=recording))
     try:
         return _push(tangents, outputs, recording)
     finally:
