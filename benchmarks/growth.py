@@ -124,7 +124,7 @@ CASES: dict[str, Case] = {  # by what they show, or the primitive's name
         lambda n: [(n, 8, 8, 4), (4, 4, 16, 3)], 1,
     ),
     "pool_max": _images(tg.max_pool2d),
-    "pool_max_whole": _images(tg.global_max_pool),
+    "pool_maxima": _images(tg.global_max_pool),
     "pool_gather": _images(lambda x: tg.jvp(tg.max_pool2d, (x,), (x,))[1]),
     "pool_scatter": _images(lambda x: tg.grad(lambda x: (tg.max_pool2d(x) ** 2).sum())(x)),
     "pool_mean": _images(tg.avg_pool2d),

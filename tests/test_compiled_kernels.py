@@ -120,6 +120,7 @@ def rounding(terms, dtype, n):
 def test_pooling(c):
     with np.errstate(invalid="ignore"):
         _, argmax = both("max_pool", c.x, c.window)
+        both("maxima", c.x, c.window)
         both("pool_gather", c.x, argmax, c.window)
         both("pool_scatter", c.g, argmax, c.window)
         for count_include_pad in (False, True):
@@ -128,7 +129,7 @@ def test_pooling(c):
                 both(name, x, c.window, count_include_pad, bound=[rounding(terms, x.dtype, prod(c.window.kernel))])
         if c.x.size:
             sizes = c.x.shape[1:-1]
-            both("max_whole", c.x, pool_window("t", len(sizes), c.x.shape, sizes, None, 0, 1, None))
+            both("maxima", c.x, pool_window("t", len(sizes), c.x.shape, sizes, None, 0, 1, None))
 
 
 @slow

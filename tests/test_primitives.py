@@ -12,7 +12,7 @@ from values import SCALAR, value_of
 
 import tinygrad_conv as tg
 from tinygrad_conv.kernels.window import Window
-from tinygrad_conv.ops.pooling import pool_max_whole
+from tinygrad_conv.ops.pooling import pool_maxima
 from tinygrad_conv.testing import Draw, check_primitive
 from tinygrad_conv.testing.samples import draw_sample
 
@@ -172,8 +172,8 @@ KINKS = [
     ("min", lambda x: tg.min(x), [1.0, 2.0, 1.0], [0.5, 0.0, 0.5]),
     ("pool_max", lambda x: tg.max_pool1d(x.reshape(1, 4, 1), 4), [1.0, 5.0, 5.0, 5.0], [0, 1.0, 0, 0]),
     (
-        "pool_max_whole",
-        lambda x: pool_max_whole(x.reshape(1, 4, 1), window=Window((4,), (4,), (1,), ((0, 0),), (4,), (1,))),
+        "pool_maxima",
+        lambda x: pool_maxima(x.reshape(1, 4, 1), window=Window((4,), (4,), (1,), ((0, 0),), (4,), (1,))),
         [1.0, 5.0, 5.0, 5.0],
         [0, 1.0, 0, 0],
     ),

@@ -92,7 +92,7 @@ def abs_conv(kernel, a, b, window):
 def test_poolings(shares, c, n):
     x, g = (np.concatenate([a] * n)[:7] for a in (c.x, c.g))
     agree(shares, "max_pool", x, c.window)
-    agree(shares, "max_whole", x, pool_window("t", x.ndim - 2, x.shape, x.shape[1:-1], None, 0, 1, None))
+    agree(shares, "maxima", x, pool_window("t", x.ndim - 2, x.shape, x.shape[1:-1], None, 0, 1, None))
     _, argmax = get("max_pool").plain(x, c.window)
     agree(shares, "pool_gather", x, argmax, c.window)
     agree(shares, "pool_scatter", g, argmax, c.window)
@@ -120,7 +120,7 @@ def test_others(shares, n, places, channels, seed):
 
 def test_every_kernel_that_is_shared_is_tested_here():
     here = "conv conv_input_grad conv_kernel_grad patches patches_transpose standardize bias_relu bias_relu_grad "
-    here += "max_pool max_whole pool_gather pool_scatter avg_pool avg_pool_transpose "
+    here += "max_pool maxima pool_gather pool_scatter avg_pool avg_pool_transpose "
     here += "bias_relu_max_pool bias_relu_max_pool_grad"
     assert {kernel.name for kernel in KERNELS.values() if kernel.batch} == set(here.split())
 

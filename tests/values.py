@@ -159,7 +159,7 @@ WHOLE = {
     "conv_kernel_gradient": _grouped("conv_kernel_grad", "kernel"),
     "patches": _patches, "patches_transpose": _patches_transpose, "pool_gather": _gather, "pool_scatter": _scatter,
     "pool_max": lambda x, window: _by_loops("max_pool", "kernel")(x, window=window)[0],
-    "pool_max_whole": lambda x, window: _by_loops("max_pool", "kernel")(x, window=window)[0],
+    "pool_maxima": lambda x, window: _by_loops("max_pool", "kernel")(x, window=window)[0],
     "pool_mean": lambda x, window, count_include_pad=False: _by_loops("avg_pool", "kernel")(
         x, window=window, count_include_pad=count_include_pad
     ), "pool_mean_transpose": _spread,

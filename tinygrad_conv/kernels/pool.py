@@ -28,7 +28,7 @@ from .runs import SHORT_RUN, Piles, copy_runs
 from .scratch import BLOCK_BYTES, Array, blocks, result, scratch
 from .window import Window
 
-__all__ = ["avg_pool", "avg_pool_transpose", "max_pool", "max_whole", "pool_gather", "pool_scatter"]
+__all__ = ["avg_pool", "avg_pool_transpose", "max_pool", "maxima", "pool_gather", "pool_scatter"]
 
 FEW = 9  # offsets in a window: so many are faster all at once than one axis at a time
 
@@ -55,9 +55,12 @@ def max_pool(x: Array, window: Window, *, out: tuple[Array, Array] | None = None
     return y, argmax
 
 
-def max_whole(x: Array, window: Window, *, out: Array | None = None) -> Array:
-    """The maxima of `max_pool` alone, for a window that is the whole image."""
+def maxima(x: Array, window: Window, *, out: Array | None = None) -> Array:
+    """The maxima of `max_pool` alone, which takes half the time."""
     y = result(out, (len(x), *window.out_sizes, x.shape[-1]), x.dtype)
+    if not window.whole:
+        _combine(np.maximum, x, window, y)
+        return y
     if not x.flags.c_contiguous:
         return np.maximum.reduce(x, tuple(range(1, window.rank + 1)), None, y, keepdims=True)
     for n in window.in_sizes:  # along one axis after the other, behind which all elements lie together
@@ -196,28 +199,34 @@ def avg_pool(x: Array, window: Window, count_include_pad: bool = False, *, out: 
         _sum(x, window, y)
         y *= scale
         return y
+    _combine(np.add, x, window, y, scale)
+    return y
+
+
+def _combine(ufunc: np.ufunc, x: Array, window: Window, y: Array, scale: Array | None = None) -> None:
+    """What a ufunc makes of each window's elements, times the scale."""
     for block in _blocks(x):
-        part, mean = _together(x[block]), y[block]
+        part, to = _together(x[block]), y[block]
         if _few_apart(window):
             columns = Piles(part, window.stride[-1]).deal()
-            for k, (places, cells) in enumerate(window.cells):
-                if k:
-                    mean[:, *places] += columns.at(cells)
-                else:
-                    mean[:, *places] = columns.at(cells)
+            first, *others = (columns.at(cells) for _, cells in window.cells)
+            for cell in others:
+                first = ufunc(cell, first, out=to)
+            if not others:
+                to[...] = first
         else:
             for axis, ins, outs in _passes(part, window, rows_first=True):
                 last = axis == window.rank - 1
-                total = mean.reshape(outs) if last else scratch(f"best {axis}", outs, y.dtype)
+                total = to.reshape(outs) if last else scratch(f"best {axis}", outs, y.dtype)
                 columns = Piles(part.reshape(ins), window.stride[axis], window.kernel[axis]).deal()
-                for _, outputs, inputs, first in _visits(axis, window):
-                    if first:
+                for _, outputs, inputs, is_first in _visits(axis, window):
+                    if is_first:
                         total[:, outputs] = columns.at((inputs,))
                     else:
-                        total[:, outputs] += columns.at((inputs,))
+                        ufunc(columns.at((inputs,)), total[:, outputs], out=total[:, outputs])
                 part = total
-        mean *= scale
-    return y
+        if scale is not None:
+            to *= scale
 
 
 def _sum(x: Array, window: Window, y: Array) -> None:

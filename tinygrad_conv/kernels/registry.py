@@ -31,7 +31,7 @@ from .window import Window
 __all__ = [
     "KERNELS", "Kernel", "adam", "avg_pool", "avg_pool_transpose", "bias_relu", "bias_relu_grad",
     "bias_relu_max_pool", "bias_relu_max_pool_grad", "conv", "conv_input_grad", "conv_kernel_grad", "get", "max_pool",
-    "max_whole", "moments", "patches", "patches_transpose", "pool_gather", "pool_scatter", "rmsprop", "sgd",
+    "maxima", "moments", "patches", "patches_transpose", "pool_gather", "pool_scatter", "rmsprop", "sgd",
     "standardize", "standardize_grad",
 ]  # fmt: skip
 
@@ -224,9 +224,9 @@ patches_transpose = Kernel(_conv.patches_transpose, None, _never, _never, batch=
 max_pool = Kernel(
     _pool.max_pool, "pool", lambda x, window: _floats(x) and _few_axes(window), _windows_pay, batch="n -> n,n"
 )
-max_whole = Kernel(
-    _pool.max_whole, "pool", lambda x, window: _floats(x) and x.size > 0, lambda x, window: x.size >= 1024,
-    batch="n -> n",
+maxima = Kernel(
+    _pool.maxima, "pool", lambda x, window: _floats(x) and _few_axes(window),
+    lambda x, window: _windows_pay(x, window) or (window.whole and x.size >= 1024), batch="n -> n",
 )  # fmt: skip
 pool_gather = Kernel(
     _pool.pool_gather,

@@ -19,7 +19,7 @@ from .convolution import Real, to_first, to_last
 from .indexing import getitem, set_at
 from .leaving import data_of
 from .linalg import tensordot
-from .pooling import pool_max, pool_mean, pool_places
+from .pooling import maximum_of, pool_mean, pool_places
 from .shape import moveaxis, reshape
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -69,7 +69,7 @@ def _adaptive_max_pool(
     images, sizes, window = _prepared(what, rank, x, output_size, data_format)
     first = channels_first(data_format)
     if window is not None and not return_indices:
-        return to_first(pool_max(images, window=window), first)
+        return to_first(maximum_of(images, window), first)
     places = _places(images, sizes) if window is None else pool_places(images, window)
     n, channels = images.shape[0], images.shape[-1]
     flat = reshape(images, (n, -1, channels))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import count
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,9 @@ def fused(calls: Sequence[Call], outputs: Sequence[Slot]) -> list[Call]:
         if ours(call) == "relu":
             fusing.relu(call)
     return fusing.left()
+
+
+_POOLS = "pool_max", "pool_maxima"
 
 
 class _Fusing:
@@ -70,7 +74,7 @@ class _Fusing:
         if not all(_is_cotangent(product, mask, h) for product in products):
             return
         pool = self.only(h)
-        if pool is not None and ours(pool) == "pool_max" and self._pooled(bias, relu, pool, products):
+        if pool is not None and ours(pool) in _POOLS and self._pooled(bias, relu, pool, products):
             return
         self._replace(relu, "bias_relu", (z, b), {}, [h])
         self.instead[bias] = []
@@ -79,9 +83,8 @@ class _Fusing:
 
     def _pooled(self, bias: Call, relu: Call, pool: Call, products: Sequence[Call]) -> bool:
         window = pool.kwargs["window"]
-        if len(pool.outputs) != 2:
-            return False
-        y, argmax = pool.outputs
+        y, *places = pool.outputs
+        argmax = places[0] if places else self._unused(y.seen.shape, np.min_scalar_type(prod(window.kernel) - 1))
         scattered = []
         for product in products:
             scatter = self.maker.get(_other(product, relu.outputs[1]))
@@ -108,9 +111,12 @@ class _Fusing:
             db = sums[0].outputs[0]
             self.instead[sums[0]] = []
         else:
-            number = next(self._numbers)
-            db = Slot(number, "call", Seen(np.empty(dz.seen.shape[-1:], dz.seen.dtype), -number))
+            db = self._unused(dz.seen.shape[-1:], dz.seen.dtype)
         self._replace(product, name, args, kwargs, [dz, db])
+
+    def _unused(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Slot:
+        number = next(self._numbers)
+        return Slot(number, "call", Seen(np.empty(shape, dtype), -number))
 
     def _replace(
         self, call: Call, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: list[Slot]

@@ -82,7 +82,7 @@ INTO: dict[str, Callable[..., Any]] = {
     "max": _max, "min": _min, "_standardize": standardized, "_standardize_grad": _standardize_grad, "copy": _copy,
     "_matmul": product.matmul, "_concat": _concat,
     "conv": kernels.conv, "conv_transpose": kernels.conv_input_grad,
-    "conv_kernel_gradient": kernels.conv_kernel_grad, "pool_max": kernels.max_pool, "pool_max_whole": kernels.max_whole,
+    "conv_kernel_gradient": kernels.conv_kernel_grad, "pool_max": kernels.max_pool, "pool_maxima": kernels.maxima,
     "pool_gather": kernels.pool_gather, "pool_scatter": kernels.pool_scatter, "pool_mean": kernels.avg_pool,
     "pool_mean_transpose": kernels.avg_pool_transpose, "bias_relu": kernels.bias_relu,
     "bias_relu_grad": kernels.bias_relu_grad, "bias_relu_max_pool": kernels.bias_relu_max_pool,

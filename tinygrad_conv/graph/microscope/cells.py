@@ -147,8 +147,8 @@ _TERMS: dict[str, Any] = {
 }  # fmt: skip
 
 KINDS = {  # primitive -> kind
-    "conv": "conv", "conv_transpose": "conv_transpose", "pool_max": "max_pool", "pool_mean": "avg_pool",
-    "_matmul": "dense",
+    "conv": "conv", "conv_transpose": "conv_transpose", "pool_max": "max_pool", "pool_maxima": "max_pool",
+    "pool_mean": "avg_pool", "_matmul": "dense",
 }  # fmt: skip
 
 

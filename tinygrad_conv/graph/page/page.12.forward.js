@@ -74,7 +74,7 @@ function soft(a, K) {
 const last = (node) => dims(node)[dims(node).length - 1];
 const FORWARD = {
   conv: convolved, pool_max: pooled((values) => Math.max(...values)), pool_mean: pooled((values, n) => values.reduce((a, b) => a + b, 0) / n),
-  pool_max_whole: pooled((values) => Math.max(...values)),
+  pool_maxima: pooled((values) => Math.max(...values)),
   _matmul: product, reshape: (node, [a]) => a, identity: (node, [a]) => a, softmax: (node, [a]) => soft(Float64Array.from(a), last(node)),
   add: each2((a, b) => a + b), subtract: each2((a, b) => a - b), multiply: each2((a, b) => a * b), divide: each2((a, b) => a / b),
   tanh: each1(Math.tanh), relu: each1((a) => Math.max(a, 0)), sigmoid: each1((a) => a < 0 ? Math.exp(a) / (1 + Math.exp(a)) : 1 / (1 + Math.exp(-a))),

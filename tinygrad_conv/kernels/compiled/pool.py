@@ -39,7 +39,7 @@ from .vectors import (
 )
 
 __all__ = [
-    "avg_pool", "avg_pool_transpose", "bias_relu_max_pool", "bias_relu_max_pool_grad", "max_pool", "max_whole",
+    "avg_pool", "avg_pool_transpose", "bias_relu_max_pool", "bias_relu_max_pool_grad", "max_pool", "maxima",
     "pool_gather", "pool_scatter",
 ]  # fmt: skip
 
@@ -51,10 +51,14 @@ def max_pool(x: Array, window: Window, *, out: tuple[Array, Array] | None = None
     return bias_relu_max_pool(x, None, window, out=out)
 
 
-def max_whole(x: Array, window: Window, *, out: Array | None = None) -> Array:
-    """`kernels.pool.max_whole`, compiled."""
-    y = result(out, (len(x), *window.out_sizes, x.shape[-1]), x.dtype)
-    _max_whole(_flat(x), len(x), prod(window.kernel), x.shape[-1], y.reshape(-1))
+def maxima(x: Array, window: Window, *, out: Array | None = None) -> Array:
+    """`kernels.pool.maxima`, compiled."""
+    n, channels = len(x), x.shape[-1]
+    y = result(out, (n, *window.out_sizes, channels), x.dtype)
+    if window.whole:
+        _max_whole(_flat(x), n, prod(window.kernel), channels, y.reshape(-1))
+    else:
+        _max_pool(_flat(x), None, *_geometry(window, channels), n, channels, y.reshape(-1), None)
     return y
 
 
@@ -211,7 +215,7 @@ def _window(rows, columns, firsts, row, column):
 
 @jit
 def _max_pool(x, b, numbers, rows, columns, firsts, at, k, n, channels, y, argmax):
-    """The maximum of each window of x, or of relu(x + b)."""
+    """The maximum of each window of x, or of relu(x + b); and where it is, unless `argmax` is None."""
     size = numbers[0]
     to, whole = 0, channels - channels % lanes(x)
     for image in range(n):
@@ -231,14 +235,18 @@ def _max_pool(x, b, numbers, rows, columns, firsts, at, k, n, channels, y, argma
 def _maximum(x, base, at, k, first, count, b, c, y, argmax, to, valid):
     fetch(x, base + item(at, first) + AHEAD)
     best = _activation(load(x, base + item(at, first), valid), b, c, valid)
-    place = full(item(k, first), best)
+    if argmax is not None:
+        place = full(item(k, first), best)
     for t in range(first + 1, first + count):
         fetch(x, base + item(at, t) + AHEAD)
         v = _activation(load(x, base + item(at, t), valid), b, c, valid)
         above = wins(v, best)
-        best, place = select(above, v, best), select(above, full(item(k, t), v), place)
+        best = select(above, v, best)
+        if argmax is not None:
+            place = select(above, full(item(k, t), v), place)
     store(y, to, valid, best)
-    store(argmax, to, valid, place)
+    if argmax is not None:
+        store(argmax, to, valid, place)
 
 
 @inlined
