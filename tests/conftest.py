@@ -32,7 +32,7 @@ def pytest_generate_tests(metafunc):
 COMPILING = tuple(
     f"tests/test_{name}"
     for name in (
-        "compiled_kernels", "benchmarks", "architecture.py::test_code_on_pages", "chains", "plan_programs", "cli"
+        "compiled_kernels", "benchmarks", "architecture.py::test_code_on_pages", "plan_programs", "cli"
     )
 )  # fmt: skip
 

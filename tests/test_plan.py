@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import tinygrad_conv as tg
 from tinygrad_conv.errors import CompileWarning
-from tinygrad_conv.plan import chains, fusing, programs
+from tinygrad_conv.plan import fusing, programs
 from tinygrad_conv.testing import Draw
 from tinygrad_conv.testing.samples import draw_sample
 
@@ -20,8 +20,6 @@ LIBRARY = {n: p for n, p in tg.primitives().items() if p.forward.__module__.star
 def _small_calls_are_fused_too():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fusing, "WORTHWHILE", 0)
-        patch.setattr(chains, "WORTHWHILE", 0)
-        patch.setattr(chains, "BLOCK_BYTES", 64)
         patch.setattr(programs, "LEAST_CALLS", 1)
         yield
 
@@ -640,7 +638,7 @@ def test_plan_tells_of_itself(tmp_path):
 def test_memory_is_laid_out_once_and_used_again():
     step, x, y = lenet_step()
     plan = step.plan
-    calls = [call for call in chains.unchained(plan.calls) if "new" not in plan.memory_of(call)]
+    calls = [call for call in plan.calls if "new" not in plan.memory_of(call)]
     assert plan.nbytes < 0.8 * sum(slot.seen.nbytes for call in calls for slot in call.outputs)
     import tracemalloc
 
@@ -653,31 +651,7 @@ def test_memory_is_laid_out_once_and_used_again():
     assert peak < 256 * 6 * 6 * 4 * 4  # less than the convolution's output alone
 
 
-def test_a_chain_goes_through_memory_once():
-    rng = np.random.default_rng(0)
-    w, b = tg.nn.Parameter(rng.standard_normal((1, 5))), tg.nn.Parameter(rng.standard_normal(5))
-
-    def step(x, scale):
-        h = tg.tanh(x * w + b)
-        h = tg.relu(h - 0.1) ** 2 / (1 + tg.exp(-h)) * scale[:, None]
-        total = h.sum()
-        w.zero_grad()
-        b.zero_grad()
-        total.backward()
-        return total, h, w.grad * 1, b.grad * 1
-
-    batches = [(rng.standard_normal((n, 5)), rng.standard_normal(n)) for n in (37, 37, 1)]
-    with tg.use_kernels("plain"):
-        compiled = same_as_eager(step, *batches[:2])
-        same_as_eager(step, batches[2])
-    names = [call.name for call in compiled.plan.calls]
-    assert any(name.startswith("chain of ") for name in names)
-    assert len(names) < 0.8 * compiled.plan.recorded
-
-
-def test_a_result_that_is_returned_does_not_take_its_neighbours_memory(monkeypatch):
-    monkeypatch.setattr(chains, "WORTHWHILE", 1 << 30)
-
+def test_a_result_that_is_returned_does_not_take_its_neighbours_memory():
     def step(x):
         z = x * 2.0  # dies at relu, whose output is returned and whose mask is not
         h = tg.relu(z)

@@ -8,7 +8,7 @@ import pytest
 
 import tinygrad_conv as tg
 from tinygrad_conv.kernels import registry as kernels
-from tinygrad_conv.plan import chains, fusing, programs
+from tinygrad_conv.plan import fusing, programs
 from tinygrad_conv.plan.into import INTO, VIEWS
 from tinygrad_conv.plan.lowerings import LOWERINGS
 from tinygrad_conv.plan.ours import ours
@@ -112,8 +112,7 @@ def test_every_name_in_the_tables_is_a_function_of_ours(name):
 @pytest.mark.parametrize("module", ["mine", "tinygrad_conv.ops.elementwise", "tinygrad_conv.kernels.fused"])
 def test_a_primitive_of_somebody_else_is_not_ours_whatever_it_is_called(name, module, monkeypatch):
     monkeypatch.setattr(tg.engine.primitive, "_registry", {})
-    for part in (fusing, chains):
-        monkeypatch.setattr(part, "WORTHWHILE", 0)
+    monkeypatch.setattr(fusing, "WORTHWHILE", 0)
     monkeypatch.setattr(programs, "LEAST_CALLS", 1)
 
     @tg.elementwise(lambda: 3.0)

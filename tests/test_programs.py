@@ -17,7 +17,7 @@ from programs.drawing import KINDS, made, programs
 from programs.fits import fits
 from programs.running import disagreement, run
 
-from tinygrad_conv.plan import chains, fusing
+from tinygrad_conv.plan import fusing
 from tinygrad_conv.plan import programs as lowered
 from tinygrad_conv.plan.plan import Plan
 
@@ -29,8 +29,6 @@ def small_calls_fused_too(really=True):
     with pytest.MonkeyPatch.context() as patch:
         if really:
             patch.setattr(fusing, "WORTHWHILE", 0)
-            patch.setattr(chains, "WORTHWHILE", 0)
-            patch.setattr(chains, "BLOCK_BYTES", 64)
             patch.setattr(lowered, "LEAST_CALLS", 1)
         yield
 

@@ -141,7 +141,9 @@ def over_batch(
     array([0., 2., 4., 6.])
     """
     taken, given = (text.split(",") for text in batch.split(" -> "))
-    n = len(args[0])
+    n, options = len(args[0]), dict(options)
+    if len(args) < len(taken):  # some by their names
+        args = [*args, *map(options.pop, plain.__code__.co_varnames[len(args) : len(taken)])]
 
     def cut(part: slice) -> list[Any]:
         return [arg[part] if kind == "n" else arg for arg, kind in zip_longest(args, taken)]

@@ -7,8 +7,7 @@ the call                          ``signature`` takes apart what a step is calle
 what it can read                  ``naming`` finds names in code, ``reach`` the ``places`` behind them, and ``values``
                                   compares what is there; ``assumptions`` does so before each replay
 recording                         ``tape`` writes down ``calls``; ``ours`` knows which are of the library
-fewer calls                       ``owning`` copies what others may hold, ``fusing`` makes one of two, ``chains`` one
-                                  of a row
+fewer calls                       ``owning`` copies what others may hold, ``fusing`` makes one of two
 memory                            ``into`` writes results where it is told, ``layout`` tells where
 programs of small calls           ``standins``, ``instructions``, ``lowerings``, ``programs``; ``updates`` of optimisers
 the function that runs            ``source`` writes it, ``raising`` tells its errors, ``plan`` holds it all

@@ -112,10 +112,10 @@ class Call:
     """One instruction: ``outputs = function(*args, **kwargs)``, the slots among the arguments standing for arrays.
 
     ``results`` says where in what the function returns (nested tuples) each output is. A "load" reads a
-    tensor, a "chain" is several calls in one.
+    tensor.
     """
 
-    kind: Literal["primitive", "compute", "effect", "load", "chain"]
+    kind: Literal["primitive", "compute", "effect", "load"]
     name: str
     function: Callable[..., Any]
     args: tuple[Any, ...]

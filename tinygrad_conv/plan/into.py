@@ -20,7 +20,7 @@ from ..ops.shape import summed_to
 from .calls import Call
 from .ours import ours
 
-__all__ = ["INTO", "ROUNDED", "VIEWS", "into", "is_elementwise", "is_total", "is_ufunc", "is_view"]
+__all__ = ["INTO", "ROUNDED", "VIEWS", "into", "is_elementwise", "is_total", "is_view"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -101,8 +101,6 @@ VIEWS = {"reshape", "permute_dims", "broadcast_to", "_getitem", "identity", "fli
 
 def into(call: Call) -> Callable[..., Any] | None:
     """The function that does what a call does, into memory it is given; None if there is none."""
-    if call.kind == "chain":
-        return call.function
     return INTO.get(ours(call))
 
 
@@ -119,12 +117,5 @@ def is_total(call: Call) -> bool:
 
 def is_elementwise(call: Call) -> bool:
     """May a call's first result lie where an input of the same layout was?"""
-    return ours(call) in _ELEMENTWISE or is_ufunc(call)
-
-
-def is_ufunc(call: Call) -> bool:
-    """Does a call do one thing to each element, whatever part of the arrays it is given?"""
     function = into(call)
-    return function is not None and (
-        ours(call) in ("relu", "reciprocal", "pow") or (isinstance(function, np.ufunc) and function.signature is None)
-    )
+    return ours(call) in _ELEMENTWISE or (isinstance(function, np.ufunc) and function.signature is None)

@@ -20,7 +20,6 @@ from ..engine.tensor import ops
 from ..errors import ArgumentError
 from . import telling
 from .calls import Call, Slot
-from .chains import Chain, between, chained
 from .fusing import fused
 from .into import is_total
 from .layout import Layout
@@ -63,7 +62,7 @@ class Plan:
         self.name = name
         self.arguments = tape.arguments
         calls, self.outputs = owned(_needed(tape.calls, outputs), outputs, tape.fresh())
-        calls = chained(fused(calls, self.outputs), self.outputs)
+        calls = fused(calls, self.outputs)
         self.recorded = len(tape.calls)
         self._layout = Layout(calls, self.arguments, self.outputs)
         self.calls = self._layout.calls
@@ -135,11 +134,11 @@ class Plan:
 
     def _place(self, slot: Slot) -> str:
         block = self._layout.block_of.get(slot)
-        return f"block {block}" if block is not None else self._between.get(slot, "new")
+        return "new" if block is None else f"block {block}"
 
     @checked
     def runs_in(self, call: Call) -> str:
-        """Which chain or program a call is in; nothing for a line of Python.
+        """Which program a call is in; nothing for a line of Python.
 
         >>> import tinygrad_conv as tg
         >>> step = tg.compile(lambda x: tg.exp(x) * 2)
@@ -151,15 +150,9 @@ class Plan:
         return "update" if call in self.updates else self._runs_in.get(call, "")
 
     @cached_property
-    def _between(self) -> dict[Slot, str]:
-        return {slot: f"{k} of {n} at a time" for slot, k, n in between(self.calls)}
-
-    @cached_property
     def _runs_in(self) -> dict[Call, str]:
-        chains = (call.function for call in self.calls if isinstance(call.function, Chain))
         programs = (step for step in self.steps if isinstance(step, Program))
-        names = {call: f"chain_{k}" for k, chain in enumerate(chains, 1) for call in chain.calls}
-        return names | {call: f"program_{k}" for k, program in enumerate(programs, 1) for call in program.calls}
+        return {call: f"program_{k}" for k, program in enumerate(programs, 1) for call in program.calls}
 
     @checked
     def seen_as(self, slot: Slot) -> Slot:

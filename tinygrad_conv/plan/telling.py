@@ -10,7 +10,6 @@ from ..engine.node import Node
 from ..engine.primitive import Primitive
 from ..engine.source import describe_source
 from .calls import Call, Slot, parts
-from .chains import unchained
 from .ours import ours
 
 if TYPE_CHECKING:
@@ -64,13 +63,12 @@ def table(plan: Telling) -> str:
     """The calls of a plan, a line each, and their sums."""
     head = ["call", "module", "result", "FLOPs", "bytes moved", "memory", "runs in"]
     rows = []
-    calls = unchained(plan.calls)
-    for call in calls:
+    for call in plan.calls:
         result = ", ".join(f"{slot.seen.shape} {slot.seen.dtype}" for slot in call.outputs)
         numbers = [f"{flops(call):,}", f"{moved(call):,}"]
         rows.append([title(call), call.path, result, *numbers, plan.memory_of(call), plan.runs_in(call)])
-    sums = [f"{sum(map(price, calls)):,}" for price in (flops, moved)]
-    rows.append([f"{len(calls)} calls", "", "", *sums, f"{plan.nbytes:,} bytes", ""])
+    sums = [f"{sum(map(price, plan.calls)):,}" for price in (flops, moved)]
+    rows.append([f"{len(plan.calls)} calls", "", "", *sums, f"{plan.nbytes:,} bytes", ""])
     widths = [max(len(row[k]) for row in (head, *rows)) for k in range(len(head))]
     lines = []
     for row in (head, *rows):
@@ -103,7 +101,7 @@ def graph(plan: Telling) -> Graph:
 
     for k, slot in enumerate(plan.arguments):
         leaf(slot, f"argument_{k}", "input")
-    for call in unchained(plan.calls):
+    for call in plan.calls:
         if call.kind == "load":
             tensor = call.args[0]
             counts["tensor"] += 1
