@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import tinygrad_conv as tg
 from tinygrad_conv.graph import draw, snapshot
+from tinygrad_conv.graph.drawing.boxes import boxes
 from tinygrad_conv.graph.drawing.looks import Painter
 from tinygrad_conv.graph.page import html
-from tinygrad_conv.graph.page.boxes import boxes
 from tinygrad_conv.graph.page.rules import rule
 from tinygrad_conv.train.report import page, table
 
@@ -144,9 +144,13 @@ def test_the_same_boxes_and_arrows(tab, tmp_path, seed):
     show = ("shape", "gradients") if rng.random() < 0.2 else ("shape",)
     options = {"level": str(level), "color": str(color), "show": show, "backward": bool(rng.random() < 0.4)}
     drawing = draw(Drawn(seed), rng.normal(size=(2, 3)).astype("float32"), fold=bool(rng.random() < 0.8), **options)
+    if len(drawing.shown.nodes) > 200:  # of fold=False: a page opens what fits, and the rest when asked
+        return
+    same_boxes_and_arrows(tab, tmp_path, drawing)
+
+
+def same_boxes_and_arrows(tab, tmp_path, drawing):
     nodes = drawing.shown.nodes
-    if len(nodes) > 200 or any("drawn as one node each" in note for note in drawing.shown.notes):
-        return  # a page opens what fits, from the outside in
     tab.open(drawing.render(tmp_path / "net.html"))
     shown = tab.run("things.filter((t) => !t.box || !t.open).map((t) => t.box ? t.path.replaceAll('#', '_') : t.name)")
     assert sorted(shown) == sorted(node.name for node in nodes)
@@ -154,6 +158,78 @@ def test_the_same_boxes_and_arrows(tab, tmp_path, seed):
     round_ = {(before, node.name, True) for node in nodes for before in node.again}
     assert arrows == round_ | {(*edge, False) for edge in drawing.shown.edges}
     assert tab.complaints == []
+
+
+class Deep(tg.nn.Module):
+    """A net of 50 to 2,000 nodes: residual stages, blocks of attention, a U, wide branches, a long loop, a tangle."""
+
+    def __init__(self, kind, rng):
+        self.kind, self.rng = kind, int(rng.integers(2**32))
+        dense = tg.nn.Dense
+        widths = [int(w) for w in rng.integers(3, 6, size=rng.integers(3, 9))]
+        self.times = int(rng.integers(5, 40))
+        self.out = dense(3)
+        if kind == "residual":  # some of its blocks differ
+            stages = [[dense(w), *(Skip(rng) for _ in range(rng.integers(1, 9)))] for w in (3,) * len(widths)]
+            self.parts = [tg.nn.Sequential(stage) for stage in stages]
+        elif kind == "attention":
+            self.parts = [Attention(w if rng.random() < 0.3 else 4) for w in widths * 2]
+        elif kind == "u":
+            self.parts = [tg.nn.Sequential([dense(w, activation="relu"), dense(w)]) for w in widths]
+            self.up = [tg.nn.Sequential([dense(3, activation="tanh"), Skip(rng), dense(w)]) for w in widths[::-1]]
+        elif kind == "branches":
+            self.parts = [Branches(rng) for _ in range(self.times // 4 + 1)]
+            self.many = [dense(3, activation=("relu", "tanh", None)[k % 3]) for k in range(60)]
+        else:
+            self.parts = [Cell(rng)]
+
+    def forward(self, x):
+        h = x
+        if self.kind == "u":
+            kept = [x := part(x) for part in self.parts]
+            for part, skip in zip(self.up, kept[::-1], strict=True):
+                x = part(tg.concat([x, skip], axis=-1))
+        elif self.kind == "loop":
+            for k in range(self.times):
+                h = self.parts[0](x * (1.0 + 0.01 * (k % 3)), h)
+            x = h
+        elif self.kind == "tangle":
+            made, rng = [x], np.random.default_rng(self.rng)
+            for _ in range(10 * self.times):
+                a, b = made[-1], made[max(0, len(made) - 1 - int(rng.integers(6)))]
+                made.append((a + b, tg.tanh(a), a * b, tg.sin(b))[rng.integers(4)])
+            x = made[-1]
+        else:
+            for part in self.parts:
+                x = part(x)
+            if self.kind == "branches":
+                x = tg.concat([branch(x) for branch in self.many], axis=-1)
+        return self.out(x)
+
+
+class Attention(tg.nn.Module):
+    def __init__(self, width):
+        self.q, self.k, self.v = tg.nn.Dense(width), tg.nn.Dense(width), tg.nn.Dense(3)
+        self.norm, self.mlp = (
+            tg.nn.LayerNorm(),
+            tg.nn.Sequential([tg.nn.Dense(2 * width, activation="gelu"), tg.nn.Dense(3)]),
+        )
+
+    def forward(self, x):
+        x = x if x.shape[-1] == 3 else x[..., :3]
+        y = self.norm(x)
+        x = x + tg.softmax(self.q(y) @ self.k(y).T) @ self.v(y)
+        return x + self.mlp(x)
+
+
+@pytest.mark.parametrize("kind", ["residual", "attention", "u", "branches", "loop", "tangle"])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_same_boxes_and_arrows_of_large_nets(tab, tmp_path, kind, seed):
+    rng = np.random.default_rng(seed)
+    options = {"level": str(rng.choice(["ops", "modules"])), "backward": bool(rng.random() < 0.3)}
+    drawing = draw(Deep(kind, rng), rng.normal(size=(2, 3)).astype("float32"), **options)
+    assert len(drawing.shown.nodes) <= 200
+    same_boxes_and_arrows(tab, tmp_path, drawing)
 
 
 @pytest.mark.parametrize("color", ["cost", "bytes", "gradients"])

@@ -420,7 +420,7 @@ def test_blocks_of_the_gradient_fold_with_what_they_give():
     assert {m.path: m.repeat for m in shown.modules if m.repeat > 1} == {"1": 12, "∇.12": 11}  # the last reads the stem
     given = {node.label for node in shown.nodes if node.kind == "output" and node.module.startswith("∇.12")}
     assert given == {"gradient of weight", "gradient of bias", "gradient of gamma", "gradient of beta"}
-    assert "stretch" not in " ".join(node.name for node in shown.nodes)
+    assert not [node.name for node in shown.nodes if node.kind == "group"]
 
 
 def test_the_gradient_flows_back():
@@ -434,9 +434,9 @@ def test_the_gradient_flows_back():
 def test_a_folded_gradient_that_reads_all_over_says_so():
     shown = draw(tangle(300), np.ones(3), np.ones(3), backward=True)
     (whole,) = (node for node in shown.shown.nodes if node.order == 1 and node.kind in ("module", "group"))
-    assert len(whole.inputs) > 50
+    assert len(whole.inputs) > 12
     assert f"reads {len(whole.inputs)} nodes" in attributes(shown.source, whole.name)[1]
-    assert len(re.findall(rf"stretch_\d+ -> {whole.name} ", shown.source)) == 1
+    assert len(re.findall(rf"_\d+ -> {whole.name} ", shown.source)) == 1
 
 
 def test_boxes_that_cannot_be_laid_out_are_left_out(monkeypatch):

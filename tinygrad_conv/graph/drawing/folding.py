@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from ...arguments import Size, checked
-from ..value import Graph, counted
+from ..value import Graph, GraphModule, GraphNode, counted
+from .boxes import MOST, Box, boxes, shown_in
 from .branches import by_kind
-from .groups import modules_from, noted, one_per_call, shares, sums_of, with_nodes
+from .groups import collapsed, merged, noted, one_per_call, prefixes, shares, sums_of
 from .repeats import fold_repeats
 
-__all__ = ["MOST", "fold"]
-
-MOST = 200  # nodes that a reader can take in
+__all__ = ["fold"]
 
 
 @checked
@@ -36,52 +36,64 @@ def fold(graph: Graph, most: Size = MOST) -> Graph:
     folded = fold_repeats(graph)
     if by_kind(folded) is not folded:  # not all of its branches were equal
         folded = fold_repeats(by_kind(graph))
-    own = (module.path for module in folded.modules if "*" not in module.path)  # not made by folding
-    deepest = max((path.count(".") for path in own), default=-1)
-    for depth in range(deepest, -1, -1):
-        if len(folded.nodes) <= most:
-            break
-        folded = modules_from(folded, depth)
-        inside = "modules" if depth == 0 else f"modules inside level {depth}"
-        folded = fold_repeats(noted(folded, f"{inside} drawn as one node each", replacing="drawn as one node each"))
-    return folded if len(folded.nodes) <= most else _in_stretches(folded, most)
+    return folded if len(folded.nodes) <= most else _closed(folded, *boxes(graph, most=most)[1:])
 
 
-def _in_stretches(graph: Graph, most: int) -> Graph:
-    """Stretches of nodes, as they follow one another, as one node each."""
-    ends = [node for node in graph.nodes if node.kind in ("input", "output")]
-    kept = {node.name for node in ends} if len(ends) <= most // 4 else set()
-    inner = [node for node in graph.nodes if node.name not in kept]
-    size = -(-len(inner) // (most - len(kept)))
-    times = shares(graph)
-    stretches = [inner[start : start + size] for start in range(0, len(inner), size)]
-    names = {node.name: f"stretch_{k}" for k, part in enumerate(stretches, 1) if len(part) > 1 for node in part}
-    places = {node.name: place for place, node in enumerate(graph.nodes)}
-    nodes = [(places[name], graph[name]) for name in kept]
-    for part in stretches:
-        if len(part) == 1:
-            nodes.append((places[part[0].name], part[0]))
-            continue
-        own = names[part[0].name]
-        outside = dict.fromkeys(names.get(name, name) for node in part for name in node.inputs)
-        common = Counter(node.label for node in part if node.kind != "constant").most_common(2)
-        sums = sums_of(part, times)
-        count = sums["count"]
-        label = counted(count, "operation") if count else counted(len(part), "node")
-        whole = replace(
-            part[-1], name=own, kind="group", label=label, params=tuple((name, f"x {n}") for name, n in common),
-            changed=tuple(name for name, _ in common), module="", primitive="", of="", **sums,
-        )  # fmt: skip
-        inputs = tuple(name for name in outside if name != own)
-        nodes.append((places[part[-1].name], replace(whole, inputs=inputs, again=())))
-    renamed = [
-        node
-        if node.kind == "group"
-        else replace(
-            node,
-            inputs=tuple(names.get(name, name) for name in node.inputs),
-            again=tuple(names.get(name, name) for name in node.again),
-        )
-        for _, node in sorted(nodes, key=lambda it: it[0])
-    ]
-    return noted(with_nodes(graph, renamed), f"{len(graph.nodes):,} nodes drawn as {len(renamed)}")
+def _closed(folded: Graph, found: list[Box], home: dict[str, str]) -> Graph:
+    """The graph with one node for each box that is not open."""
+    around = shown_in(found)
+    of: dict[str, Box] = {}
+    nodes = []
+    for node in folded.nodes:
+        chain = around[home[node.name]] if node.name in home else around[node.name][:-1]  # a box stands for a kind
+        closed = next((box for box in chain if not box.open), None)
+        if closed is not None:
+            of[node.name] = closed
+            if any(box.kind == "repeat" for box in chain[chain.index(closed) :]):  # what goes round goes round inside
+                node = replace(node, again=())
+        nodes.append(node)
+    modules, times = {module.path: module for module in folded.modules}, shares(folded)
+    sizes = Counter(path for node in folded.nodes for path in prefixes(node.module))
+
+    def whole(name: str, part: Sequence[GraphNode]) -> GraphNode:
+        box, paths = of[part[0].name], [path for path in prefixes(part[0].module) if path in modules]
+        inside = Counter(path for node in part for path in prefixes(node.module))
+        shared = [path for path in paths if inside[path] < sizes[path]]
+        within = shared[-1] if shared else ""
+        if box.kind == "part":
+            return replace(_stretch(name, part, times), module=within)
+        own = next((modules[path] for path in paths if path not in shared), GraphModule(box.path, "", 0))
+        own = replace(own, label=own.label or box.name)
+        return replace(merged(name, part, own, modules, times), module=within)
+
+    path = {name: box.path for name, box in of.items()}
+    shown = collapsed(replace(folded, nodes=tuple(nodes)), lambda node: path.get(node.name, ""), whole, split=False)
+    shown = replace(shown, nodes=tuple(_inputs_first(shown.nodes)))
+    return noted(shown, f"{len(folded.nodes):,} nodes drawn as {len(shown.nodes)}")
+
+
+def _inputs_first(nodes: Sequence[GraphNode]) -> Iterable[GraphNode]:
+    """Each node after those that it reads, as far as no two boxes read each other."""
+    by_name, met = {node.name: node for node in nodes}, set[str]()
+    order: dict[str, GraphNode] = {}
+    for node in nodes:
+        waiting = [node.name]
+        while waiting:
+            name = waiting[-1]
+            met.add(name)
+            if before := [it for it in by_name[name].inputs if it not in met]:
+                waiting += before[::-1]
+            else:
+                order.setdefault(waiting.pop(), by_name[name])
+    return order.values()
+
+
+def _stretch(name: str, part: Sequence[GraphNode], times: dict[str, int]) -> GraphNode:
+    """Nodes, as they follow one another, as one node."""
+    common = Counter(node.label for node in part if node.kind != "constant").most_common(2)
+    sums = sums_of(part, times)
+    label = counted(sums["count"], "operation") if sums["count"] else counted(len(part), "node")
+    return replace(
+        part[-1], name=name, kind="group", label=label, params=tuple((name, f"x {n}") for name, n in common),
+        changed=tuple(name for name, _ in common), primitive="", of="", calls=(), again=(), **sums,
+    )  # fmt: skip

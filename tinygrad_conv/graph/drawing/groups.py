@@ -19,8 +19,8 @@ from ..describing import options
 from ..value import Graph, GraphModule, GraphNode, Values
 
 __all__ = [
-    "around_all", "around_of", "arounds", "as_modules", "is_inside", "modules_from", "noted", "one_per_call",
-    "one_per_node", "shares", "sums_of", "with_nodes",
+    "around_all", "around_of", "as_modules", "collapsed", "is_inside", "merged", "noted", "one_per_call",
+    "one_per_node", "prefixes", "shares", "sums_of", "with_nodes",
 ]  # fmt: skip
 
 
@@ -35,7 +35,10 @@ def as_modules(graph: Graph) -> Graph:
     ['x', 'Dense', 'Activation', 'output']
     """
     graph = one_per_call(graph)
-    return _collapsed(graph, _innermost(graph))
+    modules, times = {module.path: module for module in graph.modules}, shares(graph)
+    return collapsed(
+        graph, _innermost(graph), lambda name, part: merged(name, part, modules[part[0].module], modules, times)
+    )
 
 
 def _innermost(graph: Graph) -> Callable[[GraphNode], str]:
@@ -45,7 +48,11 @@ def _innermost(graph: Graph) -> Callable[[GraphNode], str]:
         while around and around not in outer:  # what is around that is known then, too
             outer.add(around)
             around = around.rpartition(".")[0]
-    return lambda node: node.module if node.module not in outer else ""
+
+    def group(node: GraphNode) -> str:
+        return node.module if node.kind != "input" and node.module not in outer else ""
+
+    return group
 
 
 def one_per_node(graph: Graph) -> tuple[Graph, dict[str, list[str]]]:
@@ -80,7 +87,7 @@ def one_per_call(graph: Graph) -> Graph:
     for node in graph.nodes:
         which = first | {path: number for path, number, _ in node.calls}
         new = ""
-        for path in [*arounds(node.module), node.module] if node.module else []:
+        for path in prefixes(node.module):
             own = path.rpartition(".")[2] + (f"#{which[path]}" if path in many else "")
             new = f"{new}.{own}" if new else own
             if path in modules and new not in found:
@@ -97,30 +104,19 @@ def _called(path: str) -> str:
     return re.sub(r"#\d+", "", path)
 
 
-def modules_from(graph: Graph, depth: int) -> Graph:
-    """Modules at this depth (0 for outermost) as one node each, with all that is inside."""
-    paths = {module.path for module in graph.modules}
-
-    def group(node: GraphNode) -> str:
-        path = ".".join(node.module.split(".")[: depth + 1])
-        return path if path in paths else ""
-
-    return _collapsed(graph, group)
-
-
-def arounds(path: str) -> list[str]:
-    """The paths of the modules around one, the outermost first."""
-    parts = path.split(".")
-    return [".".join(parts[:k]) for k in range(1, len(parts))]
+def prefixes(path: str) -> list[str]:
+    """The paths of the modules around one, the outermost first, and its own; none of "", where no module is."""
+    parts = path.split(".") if path else []
+    return [".".join(parts[:k]) for k in range(1, len(parts) + 1)]
 
 
 def _parts(
-    graph: Graph, group_of: Callable[[GraphNode], str]
+    graph: Graph, group_of: Callable[[GraphNode], str], split: bool = True
 ) -> tuple[list[list[GraphNode]], list[str], list[str]]:  # fmt: skip
     """Nodes of one group (a module's path), the paths of the groups, and a name for each.
 
-    A module that is called twice gives two. It was called again where an input from outside depends on what the group
-    has computed already.
+    With `split`, a module that is called twice gives two. It was called again where an input from outside depends on
+    what the group has computed already.
     """
     members: list[list[GraphNode]] = []
     paths: list[str] = []
@@ -128,10 +124,10 @@ def _parts(
     after: dict[int, int] = {}  # place -> bit set of the places that it was computed from
     current: dict[str, int] = {}
     for node in graph.nodes:
-        path = group_of(node) if node.kind != "input" and (node.kind != "output" or node.module) else ""
+        path = group_of(node)
         place = current.get(path) if path else None
         before = {home[name] for name in node.inputs if name in home}
-        if place is not None and any(after[other] >> place & 1 for other in before if other != place):
+        if split and place is not None and any(after[other] >> place & 1 for other in before if other != place):
             place = None
         if place is None:
             place = len(members)
@@ -159,10 +155,12 @@ def _parts(
     return members, paths, names
 
 
-def _collapsed(graph: Graph, group_of: Callable[[GraphNode], str]) -> Graph:
-    """Nodes of one group as one node."""
-    members, paths, names = _parts(graph, group_of)
-    kinds, times = {module.path: module for module in graph.modules}, shares(graph)
+def collapsed(
+    graph: Graph, group_of: Callable[[GraphNode], str], whole: Callable[[str, Sequence[GraphNode]], GraphNode],
+    split: bool = True,
+) -> Graph:  # fmt: skip
+    """Nodes of one group as one node: what ``whole(its name, they)`` says. For `split` see `_parts`."""
+    members, paths, names = _parts(graph, group_of, split)
     home = {node.name: place for place, part in enumerate(members) for node in part}
     nodes = []
     for place, part in enumerate(members):
@@ -171,9 +169,9 @@ def _collapsed(graph: Graph, group_of: Callable[[GraphNode], str]) -> Graph:
             and not (graph[name].kind == "parameter" and _called(paths[home[name]]) == _called(paths[place]) != "")
         ]  # fmt: skip
         inputs = tuple(names[other] for other in (outside if not paths[place] else dict.fromkeys(outside)))
-        whole = part[0] if not paths[place] else _merged(names[place], part, kinds[paths[place]], kinds, times)
-        again = dict.fromkeys(home[name] for node in part for name in node.again if home.get(name, place) != place)
-        nodes.append(replace(whole, inputs=inputs, again=tuple(names[other] for other in again)))
+        again = dict.fromkeys(home[name] for node in part for name in node.again if name in home)
+        one = whole(names[place], part) if paths[place] else part[0]
+        nodes.append(replace(one, inputs=inputs, again=tuple(names[other] for other in again)))
     return with_nodes(graph, nodes)
 
 
@@ -186,7 +184,7 @@ def shares(graph: Graph) -> dict[str, int]:
     return found
 
 
-def _merged(
+def merged(
     name: str, part: Sequence[GraphNode], module: GraphModule, modules: Collection[str], times: Mapping[str, int]
 ) -> GraphNode:  # fmt: skip
     """One node for what a module does: it looks like its last operation, and costs what all cost."""
@@ -246,7 +244,7 @@ def noted(graph: Graph, note: str, replacing: str = "\0") -> Graph:
 def with_nodes(graph: Graph, nodes: Iterable[GraphNode]) -> Graph:
     """The graph with other nodes, and those of its modules that still have nodes."""
     nodes = tuple(nodes)
-    alive = {path for node in nodes if node.module for path in (node.module, *arounds(node.module))}
+    alive = {path for node in nodes for path in prefixes(node.module)}
     return replace(graph, nodes=nodes, modules=tuple(module for module in graph.modules if module.path in alive))
 
 

@@ -83,7 +83,8 @@ def draw(
     backward : False, True or 2
         Draw the operations of the gradient too, and of the gradient's gradient.
     fold : bool
-        Equal blocks once, and at most 200 nodes; the picture says what was folded.
+        Equal blocks once, and at most 200 nodes: modules are open from the outside in, all of one depth, as far as they
+        fit. The picture says what was folded.
     direction : "LR" (left to right), "TB" (top to bottom) or "auto"
         "auto" is the first that fits a page (no side more than twice the other) of "LR", "TB", and "LR" in rows as text
         is wrapped, each end of which says what goes on. Pictures of more than 60 steps are in rows in any case.

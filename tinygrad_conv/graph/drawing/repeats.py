@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..value import Graph, GraphModule, GraphNode
-from .groups import around_all, arounds, is_inside, noted, shares, with_nodes
+from .groups import around_all, is_inside, noted, prefixes, shares, with_nodes
 
 __all__ = ["blocks", "fold_repeats"]
 
@@ -200,8 +200,8 @@ def _is_first(looks: Any, inputs: Any, start: int, run: _Run) -> bool:
 
 def _unit(a: str, b: str) -> str:
     """The outermost module around `a` that `b` is not in."""
-    for path in (*arounds(a), a):
-        if path and not is_inside(b, path):
+    for path in prefixes(a):
+        if not is_inside(b, path):
             return path
     return ""
 
@@ -251,7 +251,7 @@ def _folded(graph: Graph, runs: Sequence[_Run], number: int) -> Graph:
         modules[star] = GraphModule(star, "", sum(node.n_params for node in block), repeat=run.times, label="block")
         for node in block:
             homes[node.name] = star + (f".{node.module[len(around) :].lstrip('.')}" if node.module != around else "")
-            for path in (node.module, *arounds(node.module)):
+            for path in prefixes(node.module):
                 if path in modules and path != around and not is_inside(around, path):
                     moved = f"{star}.{path[len(around) :].lstrip('.')}"
                     modules[moved] = replace(modules[path], path=moved)

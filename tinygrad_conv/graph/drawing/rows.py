@@ -75,8 +75,12 @@ def _depths(graph: Graph) -> dict[str, int]:
 
 
 def _layout_edges(graph: Graph) -> Iterator[tuple[str, str]]:
-    """Edges as the layout goes: the gradient flows back, beneath what it is the gradient of."""
+    """Edges as the layout goes: the gradient flows back, beneath what it is the gradient of.
+
+    Of two boxes that read each other, the first counts.
+    """
     orders = {node.name: node.order for node in graph.nodes}
+    places = {node.name: k for k, node in enumerate(graph.nodes)}
     for before, after in graph.edges:
-        if orders[before] == orders[after]:
+        if orders[before] == orders[after] and places[before] < places[after]:
             yield (after, before) if orders[after] % 2 else (before, after)

@@ -1,12 +1,11 @@
 // ------------------------------------------------------------------------------------------------------- The tree of boxes
 // Modules, calls, runs of equal blocks and their blocks. A folded run shows its first block, which stands for all of them.
 
-const MOST = 200;  // things that a page shows at first, as a picture does
 const root = {path: "", id: "m:", name: "", children: [], parent: null, open: true, depth: 0, size: 0};
 const boxes = new Map([["", root]]);
 const users = nodes.map(() => []);
 const nothing = {children: [], open: false, box: true, size: 0};
-for (const box of data.boxes) boxes.set(box.path, {...box, ...nothing, children: [], id: "m:" + box.path, parent: boxes.get(box.within || "")});
+for (const box of data.boxes) boxes.set(box.path, {...box, ...nothing, children: [], open: !box.closed && !box.whole, id: "m:" + box.path, parent: boxes.get(box.within || "")});
 
 const listed = new Set();
 nodes.forEach((node, k) => {
@@ -54,20 +53,6 @@ function kids(box) {
   while (first.kind === "part" && first.of === box) [first] = first.children;
   return first.of === box ? first.children : [first];
 }
-{ // Open what fits, from the outside in.
-  let all = root.children.length;
-  const queue = [...root.children];
-  while (queue.length) {
-    const box = queue.shift();
-    if (!box.box) continue;
-    const children = kids(box);
-    if (box.whole || all + children.length - 1 > MOST) continue;
-    box.open = true;
-    all += children.length - 1;
-    queue.push(...children);
-  }
-}
-
 function chain(item) { const up = []; for (let box = item.parent; box; box = box.parent) up.unshift(box); return up; }
 function path(item) { return chain(item).filter((box) => !hiding(box)); }
 function blockOf(run, item) {  // which block of a run a node or box is in

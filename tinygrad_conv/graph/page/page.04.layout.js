@@ -175,7 +175,7 @@ function connect() {  // visible edges, for each open box the links between its 
   };
   nodes.forEach((node, k) => node.inputs.forEach((input) => {
     const from = as[input], to = as[k], run = roundIn(nodes[input], node);
-    if (from === to && !run || shares(nodes[input], from, to)) return;
+    if (from === to && !run || shares(nodes[input], from, node, to)) return;
     const key = `${from.id} ${to.id}${run ? " round" : ""}`;
     if (seen.has(key)) { seen.get(key).pairs.push([input, k]); return; }
     const edge = {from, to, run, pairs: [[input, k]], key, parts: []};
@@ -192,9 +192,10 @@ function connect() {  // visible edges, for each open box the links between its 
   }));
   return [edges, [...seen.values()], ports, lanes];
 }
-function shares(input, from, to) {  // parameters go to all calls of their module: no data go from one call to another
-  const called = (item) => item.box && item.kind === "module" && !item.open ? item.path.replace(/#\d+/g, "") : "";
-  return input.kind === "parameter" && called(from) !== "" && called(from) === called(to);
+function shares(input, from, node, to) {  // parameters go to all calls of their module: no data go from one to another
+  const called = (box) => box.kind === "module" ? box.path.replace(/#\d+/g, "") : "";
+  if (input.kind !== "parameter" || !from.box || from.open || !to.box || to.open || !called(from)) return false;
+  return chain(node).some((box) => called(box) === called(from));
 }
 function roundIn(input, node) {  // the folded run in which one is in an earlier block than the other; null if in none
   for (let box = input.kind === "parameter" ? null : node.parent; box; box = box.parent)

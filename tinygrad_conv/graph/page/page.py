@@ -16,11 +16,11 @@ from ...digits import short
 from ...engine.primitive import primitives
 from ...files import write
 from ..describing import options
+from ..drawing.boxes import Box, boxes
 from ..drawing.dot import DEFAULT_SHOW, Shown
 from ..drawing.groups import as_modules
 from ..drawing.looks import Color, Painter
 from ..value import Graph, GraphNode, Values, counted
-from .boxes import Box, boxes
 from .letters import squeezed
 from .numbers import numbers
 from .picture import picture
@@ -162,7 +162,8 @@ def _box(box: Box, index: dict[str, int], whole: GraphNode | None) -> dict[str, 
     """A box, with what a picture of modules would say of it as a whole."""
     said = {"options": options(whole), "shape": _shape(whole)} if whole is not None else {}
     details = {
-        "what": box.what, "within": box.within, "round": box.round, "whole": box.whole, **said,
+        "what": box.what, "within": box.within, "round": box.round, "whole": box.whole,
+        "closed": not (box.open or box.whole), **said,
         "blocks": [[index[name] for name in block] for block in box.blocks],
         "more": [[index[name], index[user]] for name, user in box.more.items()],
     }  # fmt: skip

@@ -1,24 +1,26 @@
 """`boxes`: the tree that a page opens and closes: modules, calls, repeated blocks and their iterations, stretches.
 
 A picture draws equal blocks once. A page has room for all of them, so it keeps every node: each run of equal blocks is
-a box that shows its first block for all (``x 24``), or all of them when asked.
+a box that shows its first block for all (``x 24``), or all of them when asked. Of more nodes than a reader can take in,
+both show what is in the same boxes: those that are `open`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil, isqrt
 
-from ..drawing.branches import by_kind, kinds
-from ..drawing.groups import around_all, as_modules, is_inside, one_per_call, one_per_node
-from ..drawing.repeats import blocks, fold_repeats
 from ..value import Graph, GraphNode
+from .branches import by_kind, kinds
+from .groups import around_all, as_modules, is_inside, one_per_call, one_per_node, prefixes
+from .repeats import blocks, fold_repeats
 
-__all__ = ["Box", "boxes"]
+__all__ = ["MOST", "Box", "boxes", "shown_in"]
 
-MOST = 120  # children that one box shows; of more, some that follow one another are put into a box
+MOST = 200  # nodes that a reader can take in
+_CHILDREN = 120  # that one box shows; of more, some that follow one another are put into a box
 
 
 @dataclass
@@ -31,6 +33,8 @@ class Box:
         (some children that follow)
     whole : bool
         Is it one node in a picture, unless somebody opens it?
+    open : bool
+        Does a picture show what is in it?
     what : str
         A module's class; the line that a part comes from.
     blocks : for a repeat, the names of each block's nodes, in an order that is the same for all of them
@@ -49,14 +53,16 @@ class Box:
     more: dict[str, str] = field(default_factory=dict)
     round: bool = False
     whole: bool = False
+    open: bool = False
 
 
 def boxes(
-    graph: Graph, fold: bool = True, modules: bool = False, gradients: bool = True
+    graph: Graph, fold: bool = True, modules: bool = False, gradients: bool = True, most: int = MOST
 ) -> tuple[Graph, list[Box], dict[str, str]]:  # fmt: skip
     """The graph with a module for each call of a module, its boxes, outer ones first, and for each node its box.
 
-    Boxes are those of a picture: with `modules` one of level "modules", with `gradients` one that shows them.
+    Boxes are those of a picture: with `modules` one of level "modules", with `gradients` one that shows them. From the
+    outside in, all boxes of one depth are open as long as no more than `most` things are to be seen.
 
     >>> import tinygrad_conv as tg
     >>> from tinygrad_conv.graph import snapshot
@@ -71,7 +77,7 @@ def boxes(
     graph, stands_for = one_per_node(graph) if modules else (one_per_call(graph), {})
     drawn = as_modules(graph) if modules else graph
     tree = _Tree(graph)
-    for node in drawn.nodes:
+    for node in drawn.nodes if modules else ():
         if node.kind == "module":
             tree.found[graph[stands_for[node.name][0]].module].whole = True
 
@@ -86,7 +92,7 @@ def boxes(
             drawn = by_kind(drawn)
         for number, run in enumerate(reversed(list(blocks(drawn))), 1):
             tree.add(number, [members(block) for block in run])
-    return graph, *tree.finished()
+    return graph, *tree.finished(most)
 
 
 class _Tree:
@@ -95,11 +101,12 @@ class _Tree:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.found: dict[str, Box] = {}
+        self.later: set[str] = set()  # the nodes of all blocks but the first of their run
         modules = {module.path: module for module in graph.modules}
         self.around: dict[str, list[tuple[str, str]]] = {}
-        self.sizes = Counter(path for node in graph.nodes for path in _prefixes(node.module))
+        self.sizes = Counter(path for node in graph.nodes for path in prefixes(node.module))
         for node in graph.nodes:
-            paths = [path for path in _prefixes(node.module) if path in modules]
+            paths = [path for path in prefixes(node.module) if path in modules]
             self.around[node.name] = [(path, path) for path in paths]
             for path, outer in zip(paths, ["", *paths], strict=False):
                 module = modules[path]
@@ -117,6 +124,7 @@ class _Tree:
     def add(self, number: int, run: Sequence[Sequence[str]]) -> None:
         """A box for a run of equal blocks, and one for each block; outer runs come first."""
         home = {name: k for k, block in enumerate(run) for name in block}
+        self.later.update(name for name, k in home.items() if k)
         equal = [list(block) for block in run]
         more: dict[str, str] = {}
         if len({len(block) for block in run}) > 1:  # the first call has the parameters that all calls share
@@ -133,8 +141,8 @@ class _Tree:
         whole = all(units)
         name = f"{self.found[units[0]].name} to {self.found[units[-1]].name}" if whole else f"{what}s"
         self.found[path] = Box(path, "repeat", name, blocks=equal, more=more, round=round_)
-        held = [Counter(p for name in block for p in _prefixes(self.graph[name].module)) for block in run]
-        per = ceil(len(run) / ceil(len(run) / isqrt(len(run)))) if len(run) > MOST else len(run)
+        held = [Counter(p for name in block for p in prefixes(self.graph[name].module)) for block in run]
+        per = ceil(len(run) / ceil(len(run) / isqrt(len(run)))) if len(run) > _CHILDREN else len(run)
         for name, k in home.items():
             inner = [path]
             if per < len(run):
@@ -165,7 +173,7 @@ class _Tree:
         unit = units.pop()
         return unit if unit and not units and self.sizes[unit] == len(block) else ""
 
-    def finished(self) -> tuple[list[Box], dict[str, str]]:
+    def finished(self, most: int) -> tuple[list[Box], dict[str, str]]:
         """The boxes, outer ones first, and the box of each node."""
         self._part()
         order: dict[str, Box] = {}
@@ -176,19 +184,46 @@ class _Tree:
                     order[path] = self.found[path]
                     order[path].within = within
                 within = path
-        return list(order.values()), {name: chain[-1][0] if chain else "" for name, chain in self.around.items()}
+        home = {name: chain[-1][0] if chain else "" for name, chain in self.around.items()}
+        found = list(order.values())
+        self._open(found, home, most)
+        return found, home
+
+    def _open(self, found: Sequence[Box], home: Mapping[str, str], most: int) -> None:
+        """Open the boxes of one depth, if what is in all of them fits, and go on inside."""
+        around = shown_in(found)
+        inside: dict[str, dict[str, Box | None]] = {"": {}}  # box -> its boxes and (None) nodes
+        for node in self.graph.nodes:
+            if node.name not in self.later:
+                chain = around[home[node.name]]
+                for outer, inner in zip([None, *chain], [*chain, None], strict=True):
+                    within, child = outer.path if outer else "", inner.path if inner else f"={node.name}"
+                    inside.setdefault(within, {})[child] = inner
+        for box in reversed(found):  # one operation needs no box
+            if box.kind == "module" and not box.whole and len(children := inside.get(box.path, {})) == 1:
+                ((name, inner),) = children.items()
+                box.open = inner.open if inner is not None else self.graph[name[1:]].kind != "module"
+        front, shown = [""], 1
+        while front and (shown := shown + sum(len(inside[path]) - 1 for path in front)) <= most:
+            for path in front:
+                if path:
+                    self.found[path].open = True
+            front = [it.path for path in front for it in inside[path].values() if it is not None and not it.whole]
 
     def _part(self) -> None:
         """More children than anybody can read: boxes of some that follow one another, named by what they are."""
         children: dict[str, dict[str, list[GraphNode]]] = {}
+        ends = {node.name for node in self.graph.nodes if node.kind in ("input", "output") and not node.module}
         for node in self.graph.nodes:
+            if node.name in ends and 4 * len(ends) <= _CHILDREN:  # always to be seen
+                continue
             chain = [path for path, _ in self.around[node.name]]
             for within, child in zip(["", *chain], [*chain, f"={node.name}"], strict=True):
                 children.setdefault(within, {}).setdefault(child, []).append(node)
         for within, each in children.items():
-            if len(each) <= MOST or (within and self.found[within].kind != "module"):
+            if len(each) <= _CHILDREN or (within and self.found[within].kind != "module"):
                 continue
-            per = max(isqrt(len(each)), ceil(len(each) / MOST))
+            per = max(isqrt(len(each)), ceil(len(each) / _CHILDREN))
             parts = list(each.values())
             for k in range(0, len(parts), per):
                 some = [node for part in parts[k : k + per] for node in part]
@@ -216,6 +251,18 @@ def _said(nodes: Sequence[GraphNode]) -> tuple[str, str]:
     return name, said
 
 
-def _prefixes(path: str) -> Iterator[str]:
-    parts = path.split(".") if path else []
-    return (".".join(parts[:k]) for k in range(1, len(parts) + 1))
+def shown_in(found: Sequence[Box]) -> dict[str, list[Box]]:
+    """For each box (and for "") the boxes to be seen around what is in it, the outermost first, it among them.
+
+    Blocks, and parts of a run, are no more to be seen than what is in them: the run shows its first block for all.
+    """
+    around: dict[str, list[Box]] = {"": []}
+    of_run: set[str] = set()
+    for box in found:  # outer ones first
+        if box.kind in ("block", "part") and box.within in of_run:
+            of_run.add(box.path)
+            around[box.path] = around[box.within]
+        else:
+            of_run |= {box.path} if box.kind == "repeat" else set()
+            around[box.path] = [*around[box.within], box]
+    return around
