@@ -278,7 +278,9 @@ def weights(seed, how):
     model = net(rng, exact)
     model.build((None, 8, 8, 1))
     unused, sometimes = nn.Parameter(np.ones(2, "f")), nn.Parameter(np.ones(3, "d"))
-    params = [*model.parameters(), unused, sometimes]
+    if seed % 3 == 1:  # the first weights are frozen, and not told to the optimizer
+        next(model.parameters()).requires_grad = False
+    params = [*(p for p in model.parameters() if p.requires_grad), unused, sometimes]
     kinds = [
         lambda p: optim.SGD(p, lr=0.1, momentum=0.9), lambda p: optim.Adam(p, lr=0.01, weight_decay=0.01),
         lambda p: optim.RMSprop(p, lr=0.01), lambda p: optim.Adagrad(p, lr=0.05),

@@ -25,9 +25,10 @@ Files = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
 class Piece(NamedTuple):
-    """One array in one file: where its rows begin, how many there are, and what each is."""
+    """One array in one file: where its rows begin, how many there are, and what each is; the file as it was then."""
 
     path: str
+    mark: tuple[int, int]
     begin: int
     rows: int
     shape: tuple[int, ...]
@@ -37,6 +38,8 @@ class Piece(NamedTuple):
         """The rows from start up to stop."""
         row = prod(self.shape) * self.dtype.itemsize
         with _expected(self.path).opened(self.path) as file:
+            if _mark(file.fileno()) != self.mark:
+                raise _expected(self.path).error("one that has changed since it was opened")
             file.seek(self.begin + start * row)
             left = into.reshape(-1).view(np.uint8).data
             while left:
@@ -60,7 +63,7 @@ class Shards:
     ``shards[7]`` is one example, ``shards[10:20]`` new arrays of ten. See `stream` for batches.
 
     Raises:
-        DataError: a file is missing, or is something else than it should be.
+        DataError: a file is missing, is something else than it should be, or has changed since it was opened.
         ShapeError: rows differ in shape or dtype between the files of an array, or lengths between arrays.
         ArgumentError: no files, or `keys` where they do not belong.
         IndexingError: an index is out of range or of another kind.
@@ -179,7 +182,13 @@ def _of_npy(path: str) -> Piece:
             raise expected.error("one in Fortran order; save np.ascontiguousarray(x)")
         if os.fstat(file.fileno()).st_size != header.length + header.size:
             raise expected.error(f"one whose size is not that of shape {header.shape} and {header.dtype}")
-    return Piece(path, header.length, header.shape[0], header.shape[1:], header.dtype)
+        return Piece(path, _mark(file.fileno()), header.length, header.shape[0], header.shape[1:], header.dtype)
+
+
+def _mark(file: int | str) -> tuple[int, int]:
+    """The size of a file, and when it was written."""
+    found = os.stat(file)
+    return found.st_size, found.st_mtime_ns
 
 
 def _named(paths: Sequence[str], keys: Sequence[str]) -> list[list[Piece]]:
@@ -194,7 +203,7 @@ def _named(paths: Sequence[str], keys: Sequence[str]) -> list[list[Piece]]:
                 part = parts[key]
                 if not part.shape:
                     raise expected.error(f"one where {key!r} is a single number")
-                pieces.append(Piece(path, part.begin, part.shape[0], part.shape[1:], part.dtype))
+                pieces.append(Piece(path, _mark(path), part.begin, part.shape[0], part.shape[1:], part.dtype))
     return columns
 
 

@@ -36,7 +36,8 @@ class Optimizer(Checked):
     ----------
     optimizer : an optimiser of `tg.optim`, or one of `keras.optimizers` that has its parameters
     model : Module, optional
-        With its running statistics averaged too, and its layers' own generators shared. Needed where it has such.
+        With its frozen weights and layers' own generators shared, and running statistics averaged. Needed where it has
+        such.
     reduction : "mean" or "ordered"
         "mean" sums as MPI likes: the same within rounding as one process. "ordered" cuts each batch into `shards`
         parts and adds their gradients in one fixed order: the same to the bit on any number of ranks, 1 as well, if
@@ -176,8 +177,12 @@ class Optimizer(Checked):
         >>> optimizer = tg.distributed.Optimizer(tg.optim.SGD([w], lr=0.5))
         >>> optimizer.share()  # alone there is nobody to share with
         """
-        if self._world.comm is not None:
-            share(self._world, self._tensors, self._inner, self._generators)
+        if self._world.comm is None:
+            return
+        known = {id(tensor) for tensor in self._tensors}
+        kept = () if self.model is None else (*self.model.parameters(), *self.model.buffers())
+        frozen = [tensor for tensor in kept if id(tensor) not in known]  # and counters, which are no mean
+        share(self._world, [*self._tensors, *frozen], self._inner, self._generators)
 
     # -- a step ----------------------------------------------------------------------------------------------------
 
