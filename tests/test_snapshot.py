@@ -217,6 +217,15 @@ def test_the_fingerprint_sees(other):
     assert_same_graph(snapshot(lambda name: f(name), x), snapshot(f, x))
 
 
+def test_values_are_compared_with_anything():
+    class Raising:
+        @property
+        def __class__(self):
+            raise RuntimeError
+
+    assert (Values([1.0]) == Raising()) is False
+
+
 def test_constants_are_part_of_what_is_computed():
     with pytest.raises(AssertionError, match=r"constant_1: 2.0 -> 3.0"):
         assert_same_graph(snapshot(lambda x: x * 3.0, 1.0), snapshot(lambda x: x * 2.0, 1.0))

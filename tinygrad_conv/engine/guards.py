@@ -132,28 +132,13 @@ def unshared(tensor: Any, besides: int = 0) -> ndarray | None:
     of these do not matter. An array that was ever given out (`data`, `numpy()`) is never written over. A thread that is
     computing with the array is counted, too; one that is about to read it is not.
     """
-    if _references(tensor) != _ALONE + besides:
-        return None
     array = tensor._array
-    return array if array.base is None and array.flags.carray and id(array) not in exposed else None
+    return array if alone(array, 1 + besides) and array.flags.carray and id(array) not in exposed else None
 
 
-def _references(tensor: Any) -> int:
-    return sys.getrefcount(tensor._array)
-
-
-def alone(array: Any) -> bool:
-    """Does nobody but a local variable of the caller's hold an array, and has it memory of its own?"""
-    return type(array) is ndarray and array.base is None and sys.getrefcount(array) == _LOCAL
-
-
-class _Holder:
-    """As a tensor holds its array."""
-
-    __slots__ = ("_array",)
-
-    def __init__(self) -> None:
-        self._array = np.empty(1)
+def alone(array: Any, besides: int = 0) -> bool:
+    """Has an array memory of its own, and does nobody hold it but a local variable of the caller's, and `besides`?"""
+    return sys.getrefcount(array) == _LOCAL + besides and type(array) is ndarray and array.base is None
 
 
 def _local() -> int:
@@ -165,5 +150,4 @@ def _counted(array: Any) -> int:
     return sys.getrefcount(array)
 
 
-_ALONE = _references(_Holder())  # what is counted where nobody else has the array
-_LOCAL = _local()
+_LOCAL = _local()  # what is counted in `alone` of an array that only its caller has, in a local variable

@@ -24,7 +24,7 @@ class Same:
         self.it = it
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Same) and other.it is self.it
+        return type(other) is Same and other.it is self.it
 
     def __hash__(self) -> int:
         return id(self.it)
