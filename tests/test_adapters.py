@@ -9,6 +9,8 @@ import tinygrad_conv as tg
 from tinygrad_conv.errors import ArgumentError, MissingExtraError, TinygradConvError
 from tinygrad_conv.testing import GradientError, adapters, check_gradients
 from tinygrad_conv.testing.adapters import check_vjp, from_autograd, from_jax, from_mygrad, from_numpy, from_torch
+from tinygrad_conv.testing.boundary import LAYOUTS
+from tinygrad_conv.testing.draw import laid_out
 from tinygrad_conv.testing.prepare import prepare
 from tinygrad_conv.testing.properties import run
 
@@ -453,6 +455,20 @@ def test_what_rounding_does_near_singularities_is_no_wrong_gradient():
     dies(check_vjp, lambda x: x**2, lambda g, x: 2.2 * g * x, np.array([1.1e-12]))
     wrong = lambda g, x, y: (g * np.log(y), g * x / y * [1, 1, 1.1])  # noqa: E731
     dies(check_vjp, lambda x, y: x * np.log(y), wrong, np.abs(x), np.array([[0.5, 1.5, 2.5]]))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS[1:])
+def test_a_gradient_that_is_wrong_in_one_memory_layout_only_dies(layout):
+    """Points beside this one, which say what rounding does, are of another layout, and the gradient is right there."""
+    x = laid_out(np.random.default_rng(0).uniform(-2, 2, (3, 4)), layout)
+    plain = lambda x: x.flags.c_contiguous and x.flags.writeable  # noqa: E731
+    dies(check_vjp, np.sin, lambda g, x: g * np.cos(x) * (1.0 if plain(x) else 1.01), x)
+    dies(check_vjp, np.matmul, lambda g, x, w: (g @ w.T * (1.0 if plain(x) else 1.01), x.T @ g), x, np.ones((4, 2)))
+
+
+def test_a_gradient_that_is_remembered_for_another_cotangent_dies():
+    known = {}
+    dies(check_vjp, np.sin, lambda g, x: known.setdefault(x.tobytes(), g * np.cos(x)).copy(), X)
 
 
 @pytest.mark.peer

@@ -366,7 +366,7 @@ class Case:
         return replace(before, error=error, low=low, high=high)
 
     def noise(self, derivative: Callable[[Callable[[Sequence[Array]], list[Array]]], Array]) -> Array:
-        """How far rounding moves an analytic derivative: what it changes by when all it reads moves a little.
+        """How far rounding moves an analytic derivative: what it changes by when all it reads moves a little more.
 
         ``derivative(near)`` computes it with ``near(arrays)`` in place of arrays. At kinks nothing is allowed for, as
         the derivative may jump.
@@ -375,10 +375,11 @@ class Case:
         def near(arrays: Sequence[Array]) -> list[Array]:
             return [x * (1 + 2.0**-44 * self.rng.integers(-4, 5, np.shape(x))) for x in arrays]
 
-        here, most = derivative(list), np.zeros(())
-        if not self.truth.kinks.any():
+        most = np.zeros(())
+        if not self.truth.kinks.any():  # the point itself, of another memory layout, may be where a rule is wrong
+            first = derivative(near)
             for _ in range(4):
-                most = np.maximum(most, np.abs(derivative(near) - here))
+                most = np.maximum(most, np.abs(derivative(near) - first))
         return 16 * np.where(np.isfinite(most), most, 0.0)
 
     def outside(self, got: Array, truth: numeric.Estimate, noise: Any = 0.0) -> Array:

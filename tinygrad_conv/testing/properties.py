@@ -415,16 +415,16 @@ def _asymmetry(case: Case, near: Near) -> Array:
 
 def _uneven_pull(case: Case, k: int, other: Array, near: Near) -> Array:
     """How far the gradient of input k is from linear in the cotangent."""
-    xs, (g, h) = near(case.inputs), near([case.cotangent, other])
-    both, one, two = (case.pull(v, xs)[k] for v in (2 * g - 3 * h, g, h))
+    g, h = near([case.cotangent, other])
+    both, one, two = (case.pull(v)[k] for v in (2 * g - 3 * h, g, h))
     return both - 2 * one + 3 * two
 
 
 def _uneven_push(case: Case, others: Sequence[Array], near: Near) -> Array:
     """How far the JVP is from linear in the tangent."""
-    xs, ts, us = near(case.inputs), near(case.tangents), near(others)
-    both = case.push([2 * t - 3 * u for t, u in zip(ts, us, strict=True)], xs)
-    return both - 2 * case.push(ts, xs) + 3 * case.push(us, xs)
+    ts, us = near(case.tangents), near(others)
+    both = case.push([2 * t - 3 * u for t, u in zip(ts, us, strict=True)])
+    return both - 2 * case.push(ts) + 3 * case.push(us)
 
 
 def _pulled_element(case: Case, k: int, element: int, near: Near) -> Array:
