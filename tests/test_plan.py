@@ -618,6 +618,31 @@ def lenet_step():
     return step, x, y
 
 
+@pytest.mark.parametrize("axes", [(-1,), (1, -1), (1, 1, 1, -1)], ids=len)
+@pytest.mark.parametrize("pooled", [False, True])
+def test_a_bias_of_any_rank_is_fused(axes, pooled):
+    """Forward and backward; the bias is a parameter that was given axes."""
+    rng = np.random.default_rng(0)
+    x, w, b = rng.standard_normal((4, 6, 6, 2)), rng.standard_normal((3, 3, 2, 5)), rng.standard_normal(5)
+
+    def loss(x, w, b):
+        y = tg.relu(tg.conv2d(x, w) + tg.reshape(b, axes))
+        return tg.sum(tg.square(tg.max_pool2d(y, 2) if pooled else y))
+
+    step = tg.value_and_grad(loss, (0, 1, 2))
+    with tg.use_kernels("plain"):
+        expected, of_expected = step(x, w, b)
+    compiled = tg.compile(step)
+    for _ in range(3):
+        value, found = compiled(x, w, b)
+    calls = {call.name for call in compiled.plan.calls}
+    name = "bias_relu_max_pool" if pooled else "bias_relu"
+    assert {name, f"{name}_grad"} <= calls
+    assert "relu" not in calls
+    for got, right in zip((value, *found), (expected, *of_expected), strict=True):
+        np.testing.assert_allclose(got, right, rtol=1e-12, atol=1e-12)
+
+
 def test_plan_tells_of_itself(tmp_path):
     step, *_ = lenet_step()
     table = step.plan.summary()

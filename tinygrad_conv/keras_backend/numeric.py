@@ -7,20 +7,9 @@ from typing import Any
 import numpy as np
 from keras.src.backend.numpy import numpy as stock
 
-from ..engine.tensor import Tensor
 from .core import convert_to_tensor
 
-__all__ = ["add", "divide_no_nan", "size", "sum"]
-
-_add = stock.add
-
-
-def add(x1: Any, x2: Any) -> Any:
-    """A bias that Keras' layers give as many axes as the output has gets back the one, by which plans know it."""
-    if isinstance(x2, Tensor) and 1 < x2.ndim <= getattr(x1, "ndim", 0) and x2.size == x2.shape[-1]:
-        x2 = np.reshape(x2, -1)
-    return _add(x1, x2)
-
+__all__ = ["divide_no_nan", "size", "sum"]
 
 _sum = stock.sum
 

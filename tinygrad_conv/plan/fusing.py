@@ -66,7 +66,7 @@ class _Fusing:
         bias = self.maker.get(relu.args[0])
         if bias is None or ours(bias) != "add" or self.only(relu.args[0]) is not relu or bias in self.instead:
             return
-        z, b = bias.args
+        z, b = bias.args[0], self._of_channels(bias.args[1])
         if len(relu.outputs) != 2 or not self.outputs.isdisjoint(relu.outputs) or not _is_bias(z, b, relu.outputs[0]):
             return
         h, mask = relu.outputs
@@ -74,14 +74,20 @@ class _Fusing:
         if not all(_is_cotangent(product, mask, h) for product in products):
             return
         pool = self.only(h)
-        if pool is not None and ours(pool) in _POOLS and self._pooled(bias, relu, pool, products):
+        if pool is not None and ours(pool) in _POOLS and self._pooled(bias, (z, b), relu, pool, products):
             return
         self._replace(relu, "bias_relu", (z, b), {}, [h])
         self.instead[bias] = []
         for product in products:
             self._cotangents(product, "bias_relu_grad", (_other(product, mask), h), {})
 
-    def _pooled(self, bias: Call, relu: Call, pool: Call, products: Sequence[Call]) -> bool:
+    def _of_channels(self, b: Any) -> Any:
+        """A bias before it was given as many axes as there are, as Keras does; anything else as it is."""
+        call = self.maker.get(b) if isinstance(b, Slot) else None
+        flat = call.args[0] if call is not None and ours(call) == "reshape" else None
+        return flat if isinstance(flat, Slot) and flat.seen.shape == b.seen.shape[-1:] else b
+
+    def _pooled(self, bias: Call, args: tuple[Any, Any], relu: Call, pool: Call, products: Sequence[Call]) -> bool:
         window = pool.kwargs["window"]
         y, *places = pool.outputs
         argmax = places[0] if places else self._unused(y.seen.shape, np.min_scalar_type(prod(window.kernel) - 1))
@@ -93,7 +99,7 @@ class _Fusing:
             if scatter.kwargs["window"] != window or self.only(scatter.outputs[0]) is not product:
                 return False
             scattered.append((scatter, product))
-        self._replace(pool, "bias_relu_max_pool", bias.args, {"window": window}, [y, argmax])
+        self._replace(pool, "bias_relu_max_pool", args, {"window": window}, [y, argmax])
         self.instead[bias] = self.instead[relu] = []
         for scatter, product in scattered:
             self.instead[scatter] = []
@@ -103,13 +109,10 @@ class _Fusing:
     def _cotangents(self, product: Call, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """``dz, db`` in one call in place of the product that is dz; and in place of the sum that is db."""
         dz = product.outputs[0]
-        sums = [
-            call for call in self.users.get(dz, [])
-            if ours(call) == "sum_to" and call.kwargs["shape"] == dz.seen.shape[-1:] and choice() != "plain"
-        ]  # fmt: skip
+        sums = next(filter(None, (self._summed(call, dz) for call in self.users.get(dz, []))), None)
         if sums:
-            db = sums[0].outputs[0]
-            self.instead[sums[0]] = []
+            db = sums[-1].outputs[0]
+            self.instead |= {call: [] for call in sums}
         else:
             db = self._unused(dz.seen.shape[-1:], dz.seen.dtype)
         self._replace(product, name, args, kwargs, [dz, db])
@@ -117,6 +120,15 @@ class _Fusing:
     def _unused(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Slot:
         number = next(self._numbers)
         return Slot(number, "call", Seen(np.empty(shape, dtype), -number))
+
+    def _summed(self, call: Call, dz: Slot) -> list[Call]:
+        """Is a call the sum of dz over all axes but the last? It, and what takes away axes that it left."""
+        of_channels = dz.seen.shape[-1:]
+        if ours(call) != "sum_to" or choice() == "plain" or prod(call.kwargs["shape"]) != of_channels[0]:
+            return []
+        flat = self.only(call.outputs[0])
+        calls = [call] if flat is None or ours(flat) != "reshape" else [call, flat]
+        return next((calls[: k + 1] for k, c in enumerate(calls) if c.outputs[0].seen.shape == of_channels), [])
 
     def _replace(
         self, call: Call, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: list[Slot]
