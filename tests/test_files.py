@@ -197,6 +197,8 @@ def test_a_link_stays_a_link(tmp_path):
 def test_what_is_no_regular_file_is_not_replaced():
     files.write(os.devnull, "text")
     assert not pathlib.Path(os.devnull).is_file()
+    for device in filter(os.path.exists, ("/dev/null", "/dev/zero")):
+        files.write_arrays(device, {"x": np.ones(3)})
     if os.path.exists("/dev/full"):
         with pytest.raises(DataError, match="cannot write '/dev/full': No space left on device; make room"):
             files.write("/dev/full", "text")

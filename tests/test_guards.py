@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_conv as tg
-from tinygrad_conv.engine.guards import arrays_in, owner_of
+from tinygrad_conv.engine.guards import arrays_in, checksum, owner_of
 from tinygrad_conv.errors import GraphError, MutationError
 
 PRIMITIVES = tg.primitives()
@@ -406,3 +406,45 @@ def test_an_array_that_is_saved_twice_is_guarded_once():
     values[3] = 2.0
     with pytest.raises(MutationError, match="saved input 0"):
         y.sum().backward()
+
+
+CHANGES = {
+    "one bit": lambda raw, a, b: raw.__setitem__(a, raw[a] ^ 1 << b % 8),
+    "the last byte": lambda raw, a, b: raw.__setitem__(-1, raw[-1] ^ 1),
+    "two equal bits": lambda raw, a, b: np.bitwise_xor.at(raw, [a, b], np.uint8(128)),
+    "signs of all numbers": lambda raw, a, b: np.bitwise_xor(raw[3::4], 128, out=raw[3::4]),
+    "signs of every second number": lambda raw, a, b: np.bitwise_xor(raw[7::8], 128, out=raw[7::8]),
+    "two numbers change places": lambda raw, a, b: _swap(raw, a & -8, b & -8, 8),
+    "two blocks change places": lambda raw, a, b: _swap(raw, 0, size := 1 << (18 if len(raw) > 1 << 19 else 15), size),
+    "rotated": lambda raw, a, b: raw.__setitem__(slice(None), np.roll(raw, 8)),
+}
+
+
+def _swap(raw, a, b, size):
+    raw[a : a + size], raw[b : b + size] = raw[b : b + size].copy(), raw[a : a + size].copy()
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@given(
+    kind=st.sampled_from(["random", "zeros", "ones", "NaN"]), large=st.booleans(), seed=st.integers(0, 2**32),
+    tail=st.integers(0, 7),
+)  # fmt: skip
+def test_a_checksum_tells_any_change(change, kind, large, seed, tail):
+    """Of signs of zero and of NaN's other bits too, and of bytes that are no whole word."""
+    rng = np.random.default_rng(seed)
+    raw = np.zeros((600_000 if large else 70_000) + tail, np.uint8)
+    numbers = raw[: len(raw) & -8].view("f4")
+    numbers[:] = {"random": rng.random(len(numbers)), "zeros": 0, "ones": 1, "NaN": np.nan}[kind]
+    before, old = checksum(raw), raw.copy()
+    assert checksum(raw[::-1][::-1]) == before
+    a, b = rng.choice(len(raw) - 8, 2, replace=False)
+    CHANGES[change](raw, a, b)
+    assert (checksum(raw) == before) == np.array_equal(raw, old)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "c8", "i2", "?", ">f8", "U1"])
+def test_a_checksum_is_of_the_elements_in_order(dtype):
+    whole = (np.arange(90_000) % 5).reshape(300, 300).astype(dtype)
+    assert checksum(whole.T) == checksum(whole.T.copy()) != checksum(whole)
+    assert checksum(whole[::2, ::3]) == checksum(whole[::2, ::3].copy())
+    assert checksum(np.frombuffer(b"0" + whole.tobytes(), np.uint8)[1:]) == checksum(whole)

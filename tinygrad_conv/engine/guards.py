@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -38,13 +38,35 @@ def owner_of(array: ndarray) -> ndarray:
 
 
 def checksum(array: ndarray) -> int:
-    """CRC-32 of the elements in order (about 6 GB/s)."""
+    """A number that all bytes of the elements, in order, decide: of large arrays twice as fast as CRC-32.
+
+    Words are weighed with odd numbers and added up modulo 2**64, so that no change of one word is missed. A word's
+    highest bit alone would count in the highest bit of the sum alone, where two changes of sign cancel: so it is mixed
+    into lower ones before.
+    """
     from zlib import crc32  # here, so that importing the library stays quick
 
-    return crc32(array.data if array.flags.c_contiguous else array.tobytes())
+    if array.nbytes < _TINY:
+        return crc32(array.data if array.flags.c_contiguous else array.tobytes())
+    raw = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    words, tail = raw[: raw.size & -8].view(np.uint64), raw[raw.size & -8 :]
+    found, weights, mixed = crc32(tail.data), _weights(), np.empty(_BLOCK, np.uint64)
+    for at in range(0, len(words), _BLOCK):
+        block = words[at : at + _BLOCK]
+        own = np.right_shift(block, 29, out=mixed[: len(block)])  # 29: the signs of two float32 must not meet
+        own ^= block
+        found = (found * _BETWEEN + int(np.einsum("i,i->", own, weights[: len(block)]))) % (1 << 64)
+    return found
 
 
-_SMALL = 1 << 22  # bytes: of so many a copy, made and compared, takes 0.2 ms, and two checksums 1.2
+@cache
+def _weights() -> ndarray:
+    return np.random.default_rng(0).integers(1 << 63, size=_BLOCK, dtype=np.uint64) * 2 + 1
+
+
+_BLOCK = 1 << 15  # words: these, their mixture and the weights stay in the processor's cache
+_BETWEEN = 0x9E3779B97F4A7C15  # an odd number with which blocks are told apart
+_SMALL = 1 << 22  # bytes: of so many a copy, made and compared, takes 0.2 ms, and two checksums 0.7
 _TINY = 1 << 16
 
 

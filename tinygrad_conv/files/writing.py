@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -61,8 +62,10 @@ def write(path: str | os.PathLike[str], content: Content, what: str = "write") -
         if mode is None or stat.S_ISREG(mode):
             _replace(os.path.realpath(name), content, mode)
         else:
+            held = io.BytesIO()  # zip files look where they are, which devices do not know
+            _fill(held, content)
             with open(name, "wb") as file:
-                _fill(file, content)
+                file.write(held.getbuffer())
     return Path(name)
 
 
