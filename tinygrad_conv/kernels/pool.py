@@ -25,7 +25,7 @@ import numpy as np
 
 from .product import matmul
 from .runs import SHORT_RUN, Piles, copy_runs
-from .scratch import BLOCK_BYTES, Array, blocks, result, scratch
+from .scratch import BLOCK_BYTES, Array, blocks, number, result, scratch
 from .window import Window
 
 __all__ = ["avg_pool", "avg_pool_transpose", "max_pool", "maxima", "pool_gather", "pool_scatter"]
@@ -264,9 +264,9 @@ def avg_pool_transpose(g: Array, window: Window, count_include_pad: bool = False
 
 
 def _scale(window: Window, count_include_pad: bool, dtype: Any) -> Array:
-    """One over the number of cells of each window that count: (*out, 1)."""
+    """One over the number of cells of each window that count: (*out, 1), or one number for all."""
     if count_include_pad or not window.padded:
-        return np.full((1,) * (window.rank + 1), 1 / prod(window.kernel), dtype)
+        return number(1 / prod(window.kernel), np.dtype(dtype))
     count = np.zeros((*window.out_sizes, 1))
     for outputs, _ in window.cells:
         count[outputs] += 1
