@@ -167,7 +167,6 @@ def run_pool(case):
     window = pool_window("t", len(a.k), x.shape, a.k, a.s, a.pads, a.d, None)
     _, argmax = case.compare("max_pool", x, window)
     g = case.array(*argmax.shape)
-    case.compare("pool_gather", x, argmax, window)
     case.compare("pool_scatter", g, argmax, window, terms=np.abs(g).sum())
     for pads_count in (False, True):
         case.compare("avg_pool", x, window, pads_count, terms=np.abs(x).sum())
@@ -180,8 +179,7 @@ def run_rows(case):
     shape = (*(case.up_to(12) for _ in range(case.up_to(2))), case.up_to(70))
     x, g, b, scale = case.array(*shape), case.array(*shape), case.array(shape[-1]), case.array(shape[-1])
     print(shape, flush=True)
-    y, most = case.compare("bias_relu", x, b), 1 + np.abs(x).sum() + np.abs(g).sum()
-    case.compare("bias_relu_grad", g, y, terms=most)
+    most = 1 + np.abs(x).sum() + np.abs(g).sum()
     case.compare("moments", x, terms=most**2)
     case.compare("standardize", x, b, scale)
     case.compare("standardize_grad", g, x, scale, terms=most**3)

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from functools import partial
 from math import prod
 from types import SimpleNamespace
 
@@ -28,6 +29,7 @@ from tinygrad_conv.testing.mutation import matching
 from tinygrad_conv.testing.report import GradientError
 
 numba = pytest.importorskip("numba")
+from tinygrad_conv.kernels.compiled import update  # noqa: E402  (which needs it)
 
 DTYPES = st.sampled_from((np.float32, np.float64))
 NIGHTLY = settings().max_examples >= 1000
@@ -121,7 +123,6 @@ def test_pooling(c):
     with np.errstate(invalid="ignore"):
         _, argmax = both("max_pool", c.x, c.window)
         both("maxima", c.x, c.window)
-        both("pool_gather", c.x, argmax, c.window)
         both("pool_scatter", c.g, argmax, c.window)
         for count_include_pad in (False, True):
             for name, x in (("avg_pool", c.x), ("avg_pool_transpose", c.g)):
@@ -179,7 +180,6 @@ def test_large_windows(rng):
             x = rng.integers(-50, 50, (2, *sizes, channels)).astype(np.float32)
             window = pool_window("t", len(sizes), x.shape, kernel, stride, pads, 1, None)
             y, argmax = both("max_pool", x, window)
-            both("pool_gather", x, argmax, window)
             g, b = rng.integers(-5, 5, y.shape).astype(np.float32), rng.integers(-5, 5, channels).astype(np.float32)
             both("pool_scatter", g, argmax, window)
             z, argmax = both("bias_relu_max_pool", x, b, window)
@@ -194,7 +194,6 @@ def test_an_argmax_that_is_none_writes_nothing_elsewhere():
     argmax = np.array([0, 77, 0, 255], np.uint8).reshape(1, 2, 2, 1)  # in the padding, and beyond the window
     g = np.ones((1, 2, 2, 1))
     np.testing.assert_array_equal(get("pool_scatter").compiled(g, argmax, window), np.zeros(g.shape))
-    np.testing.assert_array_equal(get("pool_gather").compiled(g, argmax, window), np.zeros(g.shape))
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -298,30 +297,6 @@ def test_arrays_wherever_they_lie(rng):
 
 
 # ------------------------------------------------------------------------------------------------------------------
-# Bias and relu
-
-
-@st.composite
-def rows(draw):
-    values = Values(draw)
-    shape = draw(st.sampled_from(((0, 3), (1, 1), (5, 3), (2, 3, 4, 17), (70, 2, 32), (3, 0))))
-    return SimpleNamespace(z=values(*shape), g=values(*shape), b=values(shape[-1]))
-
-
-@slow
-@given(rows())
-def test_bias_relu(c):
-    with np.errstate(invalid="ignore"):
-        (y,) = both("bias_relu", c.z, c.b)
-        np.testing.assert_array_equal(y, np.maximum(c.z + c.b, 0))
-        dz, _ = both("bias_relu_grad", c.g, y, bound=(None, sum_bound(c.g)))
-        np.testing.assert_array_equal(dz, c.g * (y > 0))
-        for form in (get("bias_relu").plain, get("bias_relu").compiled):
-            z = np.array(c.z, order="C")
-            np.testing.assert_array_equal(form(z, c.b, out=z), y)  # in place
-
-
-# ------------------------------------------------------------------------------------------------------------------
 # Normalisation
 
 
@@ -404,9 +379,27 @@ def test_every_kind_of_update_is_the_same_to_the_bit(name, flags):
     same_update(name, (p, g, *rest))
 
 
+def by_elements(name, p, g, *rest, out=None):
+    """The compiled update of p, in place if that is where to write."""
+    flat = [None if a is None else np.ascontiguousarray(a).reshape(-1) for a in (p, g, *rest[: STATE[name]])]
+    p = p.copy() if out is None else out
+    flat[0] = p.reshape(-1)
+    numbers = tuple(map(p.dtype.type, update.NUMBERS[name](*rest[STATE[name] :])))
+    if name == "sgd":
+        update.sgd_elements(*flat, numbers[:4], rest[3], numbers[2] != 0)
+    elif name == "adam":
+        update.adam_elements(*flat, numbers, numbers[7] != 0)
+    else:
+        update.rmsprop_elements(*flat, numbers, numbers[5] != 0)
+    return p
+
+
+STATE = {"sgd": 1, "adam": 2, "rmsprop": 3}  # how many running arrays
+
+
 def same_update(name, arguments):
     results = []
-    for form in (get(name).plain, get(name).compiled):
+    for form in (get(name).plain, partial(by_elements, name)):
         given_arguments = copied(arguments)
         with np.errstate(all="ignore"):
             new = form(*given_arguments)
@@ -492,7 +485,7 @@ def test_threads_do_not_meet(rng):
         g = get("pool_scatter").compiled(z, argmax, pooling)
         return (
             g, get("conv_input_grad").compiled(g, w, window), get("conv_kernel_grad").compiled(x, g, window),
-            *get("moments").compiled(y), *get("bias_relu_grad").compiled(g, y),
+            *get("moments").compiled(y),
         )  # fmt: skip
 
     inputs = [(rng.standard_normal((6, 15, 14, 9)), rng.standard_normal((3, 3, 9, 20))) for _ in range(4)]

@@ -168,8 +168,8 @@ class Optimizer(Checked):
         self.steps += 1
 
     def _all_by_kernel(self, lr: float) -> Callable[..., Array]:
-        """`update` for all parameters of a step: which form of the kernel, and with which numbers, is asked once."""
-        numbers, names, kernel = self.numbers(lr), self.arrays, self._kernel.form()
+        """`update` for all parameters of a step: with which numbers the kernel is called is asked once."""
+        numbers, names, kernel = self.numbers(lr), self.arrays, self._kernel.plain
 
         def update(self: Any, p: Array, g: Array, state: dict[str, Array], lr: float, *, out: Array | None) -> Array:
             new: Array = kernel(p, g, *map(state.get, names), *numbers, out=out)

@@ -83,10 +83,6 @@ class Kernel:
         noted(self.name)
         return result
 
-    def form(self) -> Callable[..., Any]:
-        """What to call for many small arrays in a row: the plain form, where that is what is wanted."""
-        return self.plain if self.batch is None and choice() == "plain" else self
-
     def _run(self, form: Callable[..., Any], args: Sequence[Any], options: dict[str, Any], out: Any) -> Any:
         """A form, in as many threads as pay."""
         count = worth(self.work(*args, **options), len(args[0])) if self.batch is not None else 1
@@ -228,13 +224,7 @@ maxima = Kernel(
     _pool.maxima, "pool", lambda x, window: _floats(x) and _few_axes(window),
     lambda x, window: _windows_pay(x, window) or (window.whole and x.size >= 1024), batch="n -> n",
 )  # fmt: skip
-pool_gather = Kernel(
-    _pool.pool_gather,
-    "pool",
-    lambda x, argmax, window: _floats(x) and _few_axes(window),
-    _pool_pays,
-    batch="n,n -> n",
-)
+pool_gather = Kernel(_pool.pool_gather, None, _never, _never, batch="n,n -> n")
 pool_scatter = Kernel(
     _pool.pool_scatter,
     "pool",
@@ -251,8 +241,8 @@ avg_pool_transpose = Kernel(
     _windows_pay, batch="n -> n",
 )  # fmt: skip
 
-bias_relu = Kernel(_fused.bias_relu, "fused", _floats, _many, batch="n,- -> n")
-bias_relu_grad = Kernel(_fused.bias_relu_grad, "fused", _floats, _many, batch="n,n -> n,+")
+bias_relu = Kernel(_fused.bias_relu, None, _never, _never, batch="n,- -> n")
+bias_relu_grad = Kernel(_fused.bias_relu_grad, None, _never, _never, batch="n,n -> n,+")
 bias_relu_max_pool = Kernel(
     _fused.bias_relu_max_pool,
     "pool",
@@ -271,21 +261,6 @@ standardize_grad = Kernel(
     _norm.standardize_grad, "norm", lambda *arrays: arrays[0].size > 0 and _floats(*arrays), _many
 )
 
-
-def _updates(p: Array, g: Array, *rest: Any) -> bool:
-    """Can all of the arrays be written in place as flat ones?"""
-    arrays = [a for a in (p, g, *rest) if isinstance(a, np.ndarray)]
-    return _floats(*arrays) and all(a.flags.c_contiguous for a in arrays[2:])
-
-
-def _large(p: Array, *rest: Any) -> bool:
-    return p.size >= 512
-
-
-def _larger(p: Array, *rest: Any) -> bool:
-    return p.size >= 1 << 14
-
-
-sgd = Kernel(_update.sgd, "update", _updates, _larger)
-adam = Kernel(_update.adam, "update", _updates, _large)
-rmsprop = Kernel(_update.rmsprop, "update", _updates, _large)
+sgd = Kernel(_update.sgd, None, _never, _never)
+adam = Kernel(_update.adam, None, _never, _never)
+rmsprop = Kernel(_update.rmsprop, None, _never, _never)

@@ -3,7 +3,7 @@
 A vector of channels, which lie side by side, goes through the cells of a window in registers. Images are
 (N, D, H, W, C), as flat arrays, with sizes of 1 where there are fewer axes.
 
-Maxima, and what is gathered and scattered, equal the plain form's to the bit, but for the sign of a zero: sums are in
+Maxima, and what is scattered, equal the plain form's to the bit, but for the sign of a zero: sums are in
 the same order. Means add up in another order.
 """
 
@@ -40,7 +40,7 @@ from .vectors import (
 
 __all__ = [
     "avg_pool", "avg_pool_transpose", "bias_relu_max_pool", "bias_relu_max_pool_grad", "max_pool", "maxima",
-    "pool_gather", "pool_scatter",
+    "pool_scatter",
 ]  # fmt: skip
 
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -86,14 +86,6 @@ def bias_relu_max_pool_grad(
     _scatter(_flat(g), _flat(y), _flat(argmax), *geometry, n, channels, dz.reshape(-1), total)
     db[...] = total
     return dz, db
-
-
-def pool_gather(x: Array, argmax: Array, window: Window, *, out: Array | None = None) -> Array:
-    """`kernels.pool.pool_gather`, compiled."""
-    n, channels = len(x), x.shape[-1]
-    y = result(out, argmax.shape, x.dtype)
-    _gather(_flat(x), _flat(argmax), *_geometry(window, channels, argmax.dtype), n, channels, y.reshape(-1))
-    return y
 
 
 def pool_scatter(g: Array, argmax: Array, window: Window, *, out: Array | None = None) -> Array:
@@ -256,47 +248,6 @@ def _activation(v, b, c, valid):
 
 AHEAD = 1 << 12  # elements: memory is asked for so early, for few processors guess which rows a window reads
 MOST_CELLS = 32  # of a window that are all asked whether they are meant; of larger ones the right one is looked up
-
-
-@inlined
-def _list_places(base, at, k, first, count, where):
-    """For each number of a cell, where it lies; -1 for padding."""
-    where[:] = -1
-    for t in range(first, first + count):
-        where[k[t]] = base + at[t]
-
-
-@jit
-def _gather(x, argmax, numbers, rows, columns, firsts, at, k, n, channels, y):
-    size, where = numbers[0], np.empty(numbers[3], np.intp)
-    to, whole = 0, channels - channels % lanes(x)
-    for image in range(n):
-        for row in range(len(rows)):
-            for column in range(len(columns)):
-                base, first, count = _window(rows, columns, firsts, row, column)
-                base += image * size
-                if len(where) > MOST_CELLS:
-                    _list_places(base, at, k, first, count, where)
-                    for c in range(channels):
-                        place = argmax[to + c]
-                        found = 0 <= place < len(where) and where[place] >= 0
-                        y[to + c] = x[where[place] + c] if found else x.dtype.type(0)
-                else:
-                    for c in range(0, whole, lanes(x)):
-                        _take(x, base + c, at, k, first, count, argmax, to + c, y, None)
-                    if whole < channels:
-                        rest = channels - whole
-                        _take(x, base + whole, at, k, first, count, argmax, to + whole, y, rest)
-                to += channels
-
-
-@inlined
-def _take(x, base, at, k, first, count, argmax, to, y, valid):
-    v = full(x.dtype.type(0), load(x, base + item(at, first), valid))
-    place = load_like(argmax, to, valid, v)
-    for t in range(first, first + count):
-        v = select(equals(place, full(item(k, t), v)), load(x, base + item(at, t), valid), v)
-    store(y, to, valid, v)
 
 
 @jit

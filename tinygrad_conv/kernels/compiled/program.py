@@ -388,9 +388,9 @@ def _run_sgd(table, objects, like):
         four = kind(numbers[0]), kind(numbers[1]), kind(numbers[2]), kind(numbers[3])
         p, g, velocity = _array(words[1], n, kind), _array(words[2], n, kind), _array(words[3], n, kind)
         if words[3]:
-            sgd_elements(p, g, velocity, four, numbers[4] != 0, numbers[2] != 0, None)
+            sgd_elements(p, g, velocity, four, numbers[4] != 0, numbers[2] != 0)
         else:
-            sgd_elements(p, g, None, four, False, numbers[2] != 0, None)
+            sgd_elements(p, g, None, four, False, numbers[2] != 0)
     return min(count, -1)
 
 
@@ -406,7 +406,7 @@ def _run_adam(table, objects, like):
         nine = (
             kind(x[0]), kind(x[1]), kind(x[2]), kind(x[3]), kind(x[4]), kind(x[5]), kind(x[6]), kind(x[7]), kind(x[8]),
         )  # fmt: skip
-        adam_elements(p, g, mean, square, nine, x[7] != 0, None)
+        adam_elements(p, g, mean, square, nine, x[7] != 0)
     return min(count, -1)
 
 
@@ -421,13 +421,13 @@ def _run_rmsprop(table, objects, like):
         mean, velocity = _array(words[4], n, kind), _array(words[5], n, kind)
         eight = kind(x[0]), kind(x[1]), kind(x[2]), kind(x[3]), kind(x[4]), kind(x[5]), kind(x[6]), kind(x[7])
         if words[4] and words[5]:
-            rmsprop_elements(p, g, square, mean, velocity, eight, x[5] != 0, None)
+            rmsprop_elements(p, g, square, mean, velocity, eight, x[5] != 0)
         elif words[4]:
-            rmsprop_elements(p, g, square, mean, None, eight, x[5] != 0, None)
+            rmsprop_elements(p, g, square, mean, None, eight, x[5] != 0)
         elif words[5]:
-            rmsprop_elements(p, g, square, None, velocity, eight, x[5] != 0, None)
+            rmsprop_elements(p, g, square, None, velocity, eight, x[5] != 0)
         else:
-            rmsprop_elements(p, g, square, None, None, eight, x[5] != 0, None)
+            rmsprop_elements(p, g, square, None, None, eight, x[5] != 0)
     return min(count, -1)
 
 
