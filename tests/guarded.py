@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from tinygrad_conv.kernels import scratch
-from tinygrad_conv.kernels.compiled import conv, fused, norm, pool, winograd
+from tinygrad_conv.kernels.compiled import conv, norm, pool, winograd
 from tinygrad_conv.kernels.geometry import conv_window, pool_window
 from tinygrad_conv.kernels.registry import get
 
@@ -62,7 +62,7 @@ def guard_everything():
     def guarded(f):
         return lambda *args: copied(f(*args))
 
-    for module in (conv, fused, norm, pool):
+    for module in (conv, norm, pool):
         module.result = result
     conv.scratch = winograd.scratch = lambda name, shape, dtype: guard(shape, dtype)
     winograd._plan, winograd._gradient_plan = map(guarded, (winograd._plan, winograd._gradient_plan))
