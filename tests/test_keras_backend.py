@@ -216,6 +216,7 @@ OTHER = """
 import importlib.util, json, sys
 from pathlib import Path
 import keras
+sys.path.insert(0, str(Path(sys.argv[2]).parent))  # which pytest has
 spec = importlib.util.spec_from_file_location("ours", sys.argv[2])
 ours = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(ours)
