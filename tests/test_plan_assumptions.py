@@ -1,5 +1,6 @@
 """What a plan assumes is compared: arguments, Python state, layers, gradients. Each case is a kind of change."""
 
+import builtins
 import collections
 import contextlib
 import copy
@@ -263,6 +264,9 @@ asking_case("vars under another name", lambda box, name, ask=vars: lambda x: x *
 asking_case("the method of all objects", lambda box, name, ask=object.__getattribute__: lambda x: x * ask(box, name))
 asking_case("its own", lambda box, name: (lambda ask: lambda x: x * ask(name))(box.__getattribute__))
 asking_case("by somebody else", lambda box, name: lambda x: x * inspect.getattr_static(box, name))
+asking_case("from the builtins", lambda box, name: lambda x: x * __builtins__["getattr"](box, name))
+asking_case("of the module", lambda box, name: lambda x: x * builtins.getattr(box, name))
+asking_case("of an imported module", lambda box, name: lambda x: x * __import__("builtins").getattr(box, name))
 asking_case("in a copy", lambda box, name: lambda x: x * getattr(copy.copy(box), name))
 
 
@@ -1051,3 +1055,20 @@ def agrees_or_fails(name):
         return agrees(name)
     except Exception:
         return False
+
+
+def test_a_text_that_is_the_name_of_a_function_calls_nothing():
+    w = tg.nn.Parameter([1.0, 2.0])
+    optimizer = tg.optim.SGD([w], lr=0.1)
+
+    @tg.compile
+    def step(x, mode="train"):
+        optimizer.zero_grad()
+        loss = (x * w).sum() * (2.0 if mode == "eval" else 1.0)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    for _ in range(4):
+        step(np.ones(2))
+    assert len(step.plans) == 1, step.reasons

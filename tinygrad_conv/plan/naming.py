@@ -33,10 +33,10 @@ class Named(NamedTuple):
 @lru_cache(maxsize=4096)
 def named(code: CodeType) -> Named:
     """The names in some code."""
-    names, attributes, modules = set[str](), set[str](), set[str]()
+    names, attributes, texts, modules = set[str](), set[str](), set[str](), set[str]()
     catches = None
     for inner in _all(code):
-        attributes |= {text for text in inner.co_consts if isinstance(text, str) and text.isidentifier()}
+        texts |= {text for text in inner.co_consts if isinstance(text, str) and text.isidentifier()}
         caught = -1
         for instruction in dis.get_instructions(inner):
             name = instruction.argval
@@ -54,13 +54,13 @@ def named(code: CodeType) -> Named:
                 modules.add(name)
             elif instruction.opname.endswith(("_ATTR", "_METHOD", "IMPORT_FROM")):
                 attributes.add(name)
-    anything = not (names | attributes).isdisjoint(_BY_NAME)
-    return Named(frozenset(names), frozenset(attributes), frozenset(modules), anything, catches)
+    anything = not (names | attributes).isdisjoint(_BY_NAME)  # a text, as in mode == "eval", calls nothing
+    return Named(frozenset(names), frozenset(attributes | texts), frozenset(modules), anything, catches)
 
 
 _BY_NAME = (
     "getattr", "setattr", "hasattr", "delattr", "vars", "eval", "exec", "globals", "locals", "dir", "attrgetter",
-    "methodcaller", "__dict__", "__getattribute__",
+    "methodcaller", "__dict__", "__getattribute__", "__builtins__",
 )  # fmt: skip
 
 
