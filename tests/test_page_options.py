@@ -232,6 +232,17 @@ def test_the_same_boxes_and_arrows_of_large_nets(tab, tmp_path, kind, seed):
     same_boxes_and_arrows(tab, tmp_path, drawing)
 
 
+def test_operands_have_numbers(tab, tmp_path):
+    """Where it matters which is which, on the page as in the picture; no two of them on one spot."""
+    drawing = draw(lambda x, y: tg.where(x > y, x - y * y, y / x) ** 2.0, 1.0, 2.0)
+    tab.open(drawing.render(tmp_path / "net.html"))
+    marks = tab.run("""[...document.querySelectorAll('#scene > text.small')].map((t) => {
+      const {x, y} = t.getBoundingClientRect(); return [t.textContent, Math.round(x / 5), Math.round(y / 5)]})""")
+    assert sorted(text for text, _, _ in marks) == sorted("12" + "12" + "123" + "12")
+    assert len({(x, y) for _, x, y in marks}) == len(marks)
+    assert len(re.findall(r"(?:head|tail)label=\d", drawing.source)) == len(marks)
+
+
 @pytest.mark.parametrize("color", ["cost", "bytes", "gradients"])
 def test_the_same_colours(tab, tmp_path, color):
     drawing = drawn("layers", color=color)

@@ -1,12 +1,13 @@
-"""`describe`: a node of a graph in one line of text; `options`: what it was told, as people write it."""
+"""`describe`: a node of a graph in one line of text; `options`: what it was told, as people write it; `operands`."""
 
 from __future__ import annotations
 
 import re
 
+from ..engine.primitive import primitives
 from .value import Graph, GraphNode, counted
 
-__all__ = ["describe", "options", "written"]
+__all__ = ["describe", "operands", "options", "written"]
 
 
 def describe(node: GraphNode, graph: Graph) -> str:
@@ -24,6 +25,18 @@ def describe(node: GraphNode, graph: Graph) -> str:
     if node.gradients is not None and node.kind != "output":
         numbers.append(f"gradient {node.gradients}")
     return " ".join(filter(None, [f"{node.name}:", what, shape, *numbers, f"<- {named}" if named else ""]))
+
+
+def operands(node: GraphNode) -> int:
+    """How many inputs need a number, since it matters which is which; 0 where it does not.
+
+    >>> import tinygrad_conv as tg
+    >>> graph = tg.graph.snapshot(lambda x, y: tg.where(x > y, x - y, x + y), 1.0, 2.0)
+    >>> [operands(graph[name]) for name in ("subtract_1", "add_1", "where_1")]
+    [2, 0, 3]
+    """
+    known = primitives().get(node.primitive)
+    return len(known.inputs) if known is not None and known.ordered and len(node.inputs) > 1 else 0
 
 
 def options(node: GraphNode) -> str:

@@ -421,8 +421,8 @@ def _sample_where(d: Any) -> Any:
 
 @linear(
     (NONDIFF, lambda g, condition: where(condition, g, 0), lambda g, condition: where(condition, 0, g)),
-    samples=_sample_where,
-)
+    samples=_sample_where, ordered=True,
+)  # fmt: skip
 def where(condition: Array, x1: Array, x2: Array) -> Array:
     """x1 where the condition holds, x2 elsewhere. Derivatives: the condition, and its opposite.
 

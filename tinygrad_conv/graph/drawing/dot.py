@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from ...arguments import Count, checked, names_of
 from ...digits import amount_text, number
-from ...engine.primitive import primitives
 from ...palette import tint
-from ..describing import options
+from ..describing import operands, options
 from ..reading import GRADIENT
 from ..value import Graph, GraphModule, GraphNode, Values, counted
 from .groups import around_of
@@ -349,11 +348,9 @@ def _write_edges(dot: Digraph, box: Digraph, graph: Graph, beside: dict[str, str
 
 def _numbered(graph: Graph) -> Iterator[tuple[str, str, str]]:
     """Edges, with the number of the operand where it matters which is which."""
-    known = primitives()
     for node in graph.nodes:
-        ordered = len(node.inputs) > 1 and node.primitive in known and known[node.primitive].ordered
-        for k, before in enumerate(node.inputs, 1):  # of more than two, the rest is what other equal blocks read
-            yield before, node.name, str(k) if ordered and k <= 2 else ""
+        for k, before in enumerate(node.inputs, 1):  # of more, the rest is what other equal blocks read
+            yield before, node.name, str(k) if k <= operands(node) else ""
 
 
 # ------------------------------------------------------------------------------------------

@@ -76,5 +76,5 @@ function painted(w, h, at) {  // an image of so many pixels, as an address that 
 }
 function scale(p) {
   p.bar = p.bar || painted(127, 1, (k) => colour(p, k / 126));
-  return make("div", {class: "bar"}, p.low, make("img", {src: p.bar, alt: `colours from ${p.low} to ${p.high}`}), p.high);
+  return make("div", {class: "bar"}, minus(p.low), make("img", {src: p.bar, alt: `colours from ${p.low} to ${p.high}`}), minus(p.high));
 }

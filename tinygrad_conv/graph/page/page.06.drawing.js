@@ -69,7 +69,7 @@ function paint() {
     if (bulk || !seen) continue;  // of a crowd's lines only those that begin or end here
     edge.path = make("path", {class: edge.run ? "edge round" : "edge", d: edge.run ? around(edge) : route(edge)});
     if (edge.run) edge.path.append(make("title", {}, `${nodes[edge.pairs[0][0]].name} goes round, to the next ${edge.run.round ? "iteration" : "block"}`));
-    scene.append(edge.path);
+    scene.append(edge.path, ...operand(edge));
   }
   scene.append(cards, titles, make("g", {id: "names", "aria-hidden": "true"}));
   const marker = (id, d) => make("marker", {id, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, markerUnits: "userSpaceOnUse", orient: "auto-start-reverse"}, make("path", {d}));
@@ -117,6 +117,13 @@ function route(edge) {
     d += Math.abs(x - X) < 0.5 ? `L${X} ${Y}` : `C${x} ${(y + Y) / 2} ${X} ${(y + Y) / 2} ${X} ${Y}`;
   }
   return d;
+}
+function operand({to, run, pairs, path, parts}) {  // which operand a line is, where that matters: beside its end, on its side
+  const places = to.ordered && !run && !crowd ? to.inputs.flatMap((input, k) => k < to.ordered && pairs.some(([it, at]) => it === input && at === to.k) ? [k + 1] : []) : [];
+  if (!places.length) return [];
+  const long = path.getTotalLength(), end = path.getPointAtLength(long), at = path.getPointAtLength(Math.max(long - (places[0] > 2 ? 44 : 20), long / 2)), left = at.x < end.x - 1;
+  const [x, y] = parts[0][1].beside ? [end.x + 8, end.y - 4] : [at.x + (left ? -4 : 4), Math.min(at.y + 9, end.y - 3)];
+  return [make("text", {class: "small", x, y, "text-anchor": left ? "end" : "start", "font-size": 11}, places.join(", "))];
 }
 function around({from, to, run, lane}) {  // down from one, up along the box, and into the other from above
   const x = run.ax + run.w - 7 - LANE * (lane % 4), fx = from.ax + 0.75 * from.w, fy = from.ay + from.h, tx = to.ax + 0.75 * to.w, ty = to.ay;

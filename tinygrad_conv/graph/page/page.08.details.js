@@ -103,7 +103,7 @@ function numbers(name, item, which) {
   }
   const p = data.pictures[k];
   if (p.bad) section.append(make("p", {class: "bad"}, p.bad));
-  if (p.text) section.append(make("p", {}, make("code", {}, p.exact ? minus(written(p)) : p.text)));
+  if (p.text) section.append(make("p", {}, make("code", {}, p.exact ? minus(written(p)) : minus(p.text))));
   else {
     const img = make("img", {src: paintPicture(p), alt: `${name} of ${item.name} as an image: ${p.caption}`, width: Math.min(300, Math.max(p.w * Math.max(1, Math.floor(300 / p.w)), 60))});
     section.append(make("figure", {}, img, scale(p), make("figcaption", {}, p.caption)));
@@ -112,7 +112,7 @@ function numbers(name, item, which) {
   if (p.histogram) {
     const top = Math.max(...p.histogram), h = make("svg", {class: "hist", viewBox: `0 0 ${p.histogram.length} 20`, preserveAspectRatio: "none", role: "img", "aria-label": `Histogram from ${p.least} to ${p.most}`});
     p.histogram.forEach((n, b) => h.append(make("rect", {x: b + 0.06, width: 0.88, y: 20 - 20 * n / top, height: 20 * n / top})));
-    section.append(h, make("div", {class: "bar"}, p.least, make("span", {style: "flex:1;text-align:center"}, "histogram"), p.most));
+    section.append(h, make("div", {class: "bar"}, minus(p.least), make("span", {style: "flex:1;text-align:center"}, "histogram"), minus(p.most)));
   }
   const facts = ["smallest", "largest", "mean", "standard deviation", "norm", "zeros"];
   if (p.statistics) section.append(make("table", {class: "right"}, ...padded(p.statistics).map((b, k) => row(facts[k], minus(b)))));

@@ -15,7 +15,7 @@ from ...arguments import checked
 from ...digits import short
 from ...engine.primitive import primitives
 from ...files import write
-from ..describing import options
+from ..describing import operands, options
 from ..drawing.boxes import Box, boxes
 from ..drawing.dot import DEFAULT_SHOW, Shown
 from ..drawing.groups import as_modules
@@ -125,7 +125,7 @@ def _named(path: str) -> str:
 
 def _node(node: GraphNode, index: dict[str, int], album: _Album) -> dict[str, Any]:
     details = {
-        "op": node.primitive, "options": short(options(node)),
+        "op": node.primitive, "ordered": operands(node), "options": short(options(node)),
         "params": [[name, short(value)] for name, value in node.params],
         "shape": _shape(node), "dtype": node.dtype, "n_params": node.n_params, "flops": node.flops,
         "bytes": node.bytes, "source": node.source, "time": node.time and float(f"{node.time:.3g}"),
