@@ -170,6 +170,15 @@ class Adapted:
         form, operation, numbers = self.at(*([dict(values)] if values else []), *args, **keywords)
         return form.split(operation(*numbers), numbers)
 
+    def value(self, inputs: Sequence[Array]) -> Array:
+        """The value of a call with arrays alone, of which nothing is recorded."""
+        return np.asarray(self._plain[1].run(*inputs))  # type: ignore[attr-defined]
+
+    def pull(self, g: Array, inputs: Sequence[Array]) -> list[Array]:
+        """The gradients of such a call."""
+        pulled = self._plain[1].pulled  # type: ignore[attr-defined]
+        return [np.array(pulled(g, inputs, i), x.dtype) for i, x in enumerate(inputs)]
+
     def at(self, *args: Any, **keywords: Any) -> tuple[Form, Function, list[Any]]:
         """A call as the form it has, the operation for that, and the numbers to call it with."""
         plain = not keywords and all(type(x) is np.ndarray or isinstance(x, Tensor) for x in args)
@@ -298,7 +307,9 @@ def _operation(
 
     forward.__name__ = forward.__qualname__ = name
     rules = (lambda g, xs, i: pulled(g, xs, i),), (lambda t, xs, i: push(i)(t, *xs),)
-    return Primitive("opaque", forward, vjp=rules[0], jvp=rules[1]).operation
+    made: Any = Primitive("opaque", forward, vjp=rules[0], jvp=rules[1]).operation
+    made.run, made.pulled = forward, pulled
+    return made
 
 
 class _Told:

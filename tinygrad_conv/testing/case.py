@@ -18,7 +18,7 @@ from ..engine.tensor import Tensor
 from ..ops.complex import imag, real
 from ..ops.shape import concat, expand_dims, reshape
 from . import numeric
-from .adapting import MissingRuleError
+from .adapting import Adapted, MissingRuleError
 from .numeric import SAFETY
 from .report import GradientError
 
@@ -163,6 +163,8 @@ class Case:
         """The function's value on plain arrays."""
         if (self.over == "reverse" or (self.over and self.foreign)) and any(map(np.iscomplexobj, inputs)):
             raise ArithmeticError("rules conjugate, and take real parts: no complex step")
+        if isinstance(self.f, Adapted) and not any(map(np.iscomplexobj, inputs)):
+            return self.f.value([np.asarray(x) for x in inputs])
         raising = self.raising({"forward": "JVP", "reverse": "VJP"}[self.over]) if self.over else nullcontext()
         with raising, nullcontext() if not is_grad_enabled() else no_grad():
             return np.asarray(self.f(*map(Tensor, inputs))._array)
@@ -184,7 +186,7 @@ class Case:
         """The VJP: one gradient per input."""
         if inputs is not None:
             return self.value_and_pull(g, inputs)[1]
-        gradients: list[Array] = self._rule("VJP", lambda: [x._array for x in self._pullback(g)])
+        gradients: list[Array] = self._rule("VJP", lambda: self._pulled(g, self.inputs, self.y))
         return gradients
 
     def value_and_pull(self, g: Any, inputs: Sequence[Any]) -> tuple[Array, list[Array]]:
@@ -192,12 +194,21 @@ class Case:
         values: list[Array] = []
 
         def run() -> list[Array]:
+            if isinstance(self.f, Adapted):
+                values.append(self.value(*inputs))
+                return self._pulled(g, inputs, values[0])
             y, pullback = transforms.vjp(self.f, *inputs)
             values.append(np.asarray(y._array))
             return [x._array for x in pullback(g)]
 
         gradients = self._rule("VJP", run)
         return values[0], gradients
+
+    def _pulled(self, g: Any, inputs: Sequence[Any], y: Array) -> list[Array]:
+        """The gradients at the inputs, where the value is y; those of another library without a graph of ours."""
+        if isinstance(self.f, Adapted):
+            return self.f.pull(np.array(g, y.dtype), [np.asarray(x) for x in inputs])
+        return [x._array for x in self._pullback(g)]
 
     @cached_property
     def _pullback(self) -> Function:
