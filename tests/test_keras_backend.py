@@ -127,6 +127,29 @@ def test_convolutions_bias_and_pooling_are_one_pass(keras):
     assert "relu" not in calls
 
 
+def test_layers_that_move_images_are_compiled(keras):
+    """Keras says that they cannot be. Each step moves them by other numbers."""
+    found = []
+    for run_eagerly in (False, True):
+        keras.utils.set_random_seed(0)
+        layers = keras.layers
+        moves = [
+            layers.RandomRotation(0.2),
+            layers.RandomZoom(0.3),
+            layers.RandomShear(0.2),
+            layers.RandomPerspective(0.5),
+        ]
+        model = keras.Sequential([keras.Input((8, 8, 2)), *moves, layers.Flatten(), layers.Dense(2)])
+        model.compile("sgd", "mse", run_eagerly=run_eagerly)
+        assert model.jit_compile != run_eagerly
+        x = np.random.default_rng(0).random((6, 8, 8, 2), dtype=np.float32)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", tg.errors.CompileWarning)
+            found.append([float(model.train_on_batch(x, x[:, 0, 0])) for _ in range(4)])
+    assert found[0] == pytest.approx(found[1], rel=1e-6)
+    assert len(set(found[0])) == 4
+
+
 def test_what_a_layer_assigns_is_a_value(keras):
     """A layer that reads its state after it has assigned it: no gradient goes through that, compiled or not."""
 

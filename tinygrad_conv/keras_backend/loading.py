@@ -34,6 +34,7 @@ OURS = {  # modules of Keras that get what is public in one of ours
     f"{STOCK}.image": "images",
     f"{STOCK}.trainer": "trainer",
     "keras.src.trainers.data_adapters.data_adapter_utils": "feeding",
+    "keras.src.trainers.trainer": "compiling",
     "keras.src.utils.backend_utils": "switching",
 }
 ARRAYS = {f"{STOCK}.{name}" for name in ("core", "nn", "math", "numpy", "random", "rnn", "image", "linalg")}
