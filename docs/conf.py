@@ -97,15 +97,19 @@ def with_sections(app, what, name, obj, options, lines):
 
 def plain_prose(app, what, name, obj, options, lines):
     """Docstrings are prose with code in backticks: what else means something to docutils is escaped."""
-    example = False
+    example = opened = False
     for k, line in enumerate(lines):
         example = bool(line.strip()) and (example or line.lstrip().startswith(">>>"))  # up to the next empty line
         if example or line.lstrip().startswith(".."):
             continue
-        parts = CODE.split(line)
-        lines[k] = "".join(
+        before = "``" * opened  # of code that goes on from the line above
+        opened = (before + line).count("``") % 2 == 1 and bool(line.strip())
+        after = "``" * opened
+        parts = CODE.split(before + line + after)
+        whole = "".join(
             part if n % 2 else re.sub(r"(?<!\\)([*|]|(?<=\w)_(?=\W|$))", r"\\\1", part) for n, part in enumerate(parts)
         )
+        lines[k] = whole[len(before) : len(whole) - len(after)]
 
 
 def of_this_site(app, page, template, context, doctree):
