@@ -149,6 +149,24 @@ def test_a_writer_that_fails_leaves_nothing_but_the_old_file(tmp_path, error):
     assert path.read_text() == "old"
 
 
+@pytest.mark.parametrize("name", ["open", "chmod", "fsync", "replace"])
+def test_a_writer_that_is_stopped_after_any_step_leaves_nothing(name, tmp_path, monkeypatch):
+    """As Ctrl-C stops it: after the system has done what it was asked for."""
+
+    def stopped(*args, **kwargs):
+        does(*args, **kwargs)
+        raise Stop
+
+    path, does = tmp_path / "file", getattr(os, name)
+    path.write_text("old")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, name, stopped)
+        with pytest.raises(Stop):
+            files.write(path, "new")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    assert path.read_text() == ("new" if name == "replace" else "old")
+
+
 def test_writers_at_the_same_time_do_not_meet(tmp_path):
     path, wrong = tmp_path / "file", []
     texts = [str(number) * 100_000 for number in range(4)]

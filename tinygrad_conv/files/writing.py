@@ -121,8 +121,8 @@ def _replace(target: str, content: bytes | Callable[[IO[bytes]], Any], mode: int
     folder = os.path.dirname(target)
     part = os.path.join(folder, unfinished())
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    handle = os.open(part, flags, 0o666)  # less what the user's umask takes away
     try:
+        handle = os.open(part, flags, 0o666)  # less what the user's umask takes away
         with open(handle, "wb") as file:
             if mode is not None:
                 os.chmod(part, stat.S_IMODE(mode))
