@@ -226,6 +226,22 @@ def test_hooks():
         (x * 3).sum().backward()
 
 
+def test_hooks_outlive_a_time_without_gradients():
+    """As in PyTorch; the gradient itself is forgotten, so that no optimiser goes on with it."""
+    x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    handle = x.register_hook(lambda g: g * 2)
+    (x * 3).sum().backward()
+    x.requires_grad = False
+    x.requires_grad = False
+    assert x.grad is None
+    for expected in ([6.0, 6.0], [3.0, 3.0]):
+        x.requires_grad = True
+        (x * 3).sum().backward()
+        assert x.grad.tolist() == expected
+        x.requires_grad = False
+        handle.remove()
+
+
 def test_dtype_of_gradients():
     x = leaf(1.0, 2.0, dtype=np.float32)
     w = leaf(1.0, 2.0)

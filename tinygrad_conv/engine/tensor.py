@@ -74,7 +74,7 @@ class Tensor(ArrayMethods["Tensor"]):
     Tensor([2., 4., 6.])
     """
 
-    __slots__ = ("__weakref__", "_array", "_no_graph", "name", "node")
+    __slots__ = ("__weakref__", "_array", "_hooks", "_no_graph", "name", "node")
     __hash__ = object.__hash__
 
     _array: ndarray
@@ -262,7 +262,7 @@ class Tensor(ArrayMethods["Tensor"]):
 
     @property
     def requires_grad(self) -> bool:
-        """Is this a leaf whose gradient is wanted, or computed from one?"""
+        """Is this a leaf whose gradient is wanted, or computed from one? Set to False, a gradient is forgotten."""
         return self.node is not None
 
     @requires_grad.setter
@@ -276,6 +276,8 @@ class Tensor(ArrayMethods["Tensor"]):
         if by is not None:
             by.touch(self)
         if not value:
+            if self.node is not None:
+                self._hooks = self.node.hooks  # for when it is followed again
             self.node = None
         elif self.node is None:
             if self.dtype.kind not in "fc":
@@ -284,6 +286,7 @@ class Tensor(ArrayMethods["Tensor"]):
                     "write Tensor(data, dtype='float32', requires_grad=True)"
                 )
             self.node = Leaf(self, user_source(2))
+            self.node.hooks = getattr(self, "_hooks", None)
 
     @checked
     def requires_grad_(self, value: bool = True) -> Tensor:
