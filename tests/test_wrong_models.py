@@ -267,7 +267,7 @@ class Program:
     def apply(self, message):
         """Edit the source as the message's first suggestion says."""
         verb, text = re.search(r"[:;] (use|add|remove|write) (.*)$", message).groups()
-        first = text.split(", or ")[0]
+        first = re.split("[,;] or ", text)[0]
         kind, name = re.match(r"(\w+)(?: '([^']*)')?:", message).groups()
         failing = None if name is None else self.place(name)
         if verb == "write":

@@ -211,7 +211,7 @@ def _combine(ufunc: np.ufunc, x: Array, window: Window, y: Array, scale: Array |
             columns = Piles(part, window.stride[-1]).deal()
             first, *others = (columns.at(cells) for _, cells in window.cells)
             for cell in others:
-                first = ufunc(cell, first, out=to)
+                first = ufunc(cell, first, out=to, dtype=to.dtype)
             if not others:
                 to[...] = first
         else:
