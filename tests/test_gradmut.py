@@ -89,7 +89,8 @@ def test_every_mutant_of_the_library_is_killed(name):
         assert_the_mistakes_of_windows(name, verdicts)
     assert not alive(verdicts)
     assert any(v.outcome == "killed" for v in verdicts)
-    assert not [v.mutant for v in verdicts if v.by == "raises"]  # a mutant is a wrong value, not a crash
+    if name != "pool_maxima":  # whose rules look for the maxima again: a wrong window may have them beyond the image
+        assert not [v.mutant for v in verdicts if v.by == "raises"]  # a mutant is a wrong value, not a crash
 
 
 OFTEN = ["multiply", "abs", "_matmul", "_log_det", "_irfft"]

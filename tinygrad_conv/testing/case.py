@@ -377,7 +377,7 @@ class Case:
         return replace(before, error=error, low=low, high=high)
 
     def noise(self, derivative: Callable[[Callable[[Sequence[Array]], list[Array]]], Array]) -> Array:
-        """How far rounding moves an analytic derivative: what it changes by when all it reads moves a little more.
+        """How far rounding moves an analytic derivative: what it changes by when all it reads moves a little.
 
         ``derivative(near)`` computes it with ``near(arrays)`` in place of arrays. At kinks nothing is allowed for, as
         the derivative may jump.
@@ -386,9 +386,12 @@ class Case:
         def near(arrays: Sequence[Array]) -> list[Array]:
             return [x * (1 + 2.0**-44 * self.rng.integers(-4, 5, np.shape(x))) for x in arrays]
 
+        def here(arrays: Sequence[Array]) -> list[Array]:  # a rule may be wrong in the memory layout of the point itself
+            return [np.array(x, order="C") for x in arrays]
+
         most = np.zeros(())
-        if not self.truth.kinks.any():  # the point itself, of another memory layout, may be where a rule is wrong
-            first = derivative(near)
+        if not self.truth.kinks.any():
+            first = derivative(here)
             for _ in range(4):
                 most = np.maximum(most, np.abs(derivative(near) - first))
         return 16 * np.where(np.isfinite(most), most, 0.0)
