@@ -386,7 +386,7 @@ class Case:
         def near(arrays: Sequence[Array]) -> list[Array]:
             return [x * (1 + 2.0**-44 * self.rng.integers(-4, 5, np.shape(x))) for x in arrays]
 
-        def here(arrays: Sequence[Array]) -> list[Array]:  # a rule may be wrong in the memory layout of the point itself
+        def here(arrays: Sequence[Array]) -> list[Array]:  # a rule may be wrong in the layout of the point itself
             return [np.array(x, order="C") for x in arrays]
 
         most = np.zeros(())

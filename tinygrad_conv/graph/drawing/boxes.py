@@ -8,7 +8,7 @@ both show what is in the same boxes: those that are `open`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil, isqrt
 
@@ -20,6 +20,7 @@ from .repeats import blocks, fold_repeats
 __all__ = ["MOST", "Box", "boxes", "shown_in"]
 
 MOST = 200  # nodes that a reader can take in
+_ARROWS = 1.5  # between so many things that a reader can take in, for each of them
 _CHILDREN = 120  # that one box shows; of more, some that follow one another are put into a box
 
 
@@ -62,7 +63,8 @@ def boxes(
     """The graph with a module for each call of a module, its boxes, outer ones first, and for each node its box.
 
     Boxes are those of a picture: with `modules` one of level "modules", with `gradients` one that shows them. From the
-    outside in, all boxes of one depth are open as long as no more than `most` things are to be seen.
+    outside in, all boxes of one depth are open as long as no more than `most` things are to be seen, and half as many
+    arrows again.
 
     >>> import tinygrad_conv as tg
     >>> from tinygrad_conv.graph import snapshot
@@ -203,12 +205,26 @@ class _Tree:
             if box.kind == "module" and not box.whole and len(children := inside.get(box.path, {})) == 1:
                 ((name, inner),) = children.items()
                 box.open = inner.open if inner is not None else self.graph[name[1:]].kind != "module"
-        front, shown = [""], 1
-        while front and (shown := shown + sum(len(inside[path]) - 1 for path in front)) <= most:
+        front, opened = [""], {box.path for box in found if box.open}
+        while front and self._fits(around, home, opened := opened | {*front}, most):
             for path in front:
                 if path:
                     self.found[path].open = True
             front = [it.path for path in front for it in inside[path].values() if it is not None and not it.whole]
+
+    def _fits(
+        self, around: Mapping[str, Sequence[Box]], home: Mapping[str, str], opened: Container[str], most: int
+    ) -> bool:  # fmt: skip
+        """With these boxes open, are at most `most` things to be seen, and no more arrows than one can follow?"""
+        seen: dict[str, str] = {}
+        for node in self.graph.nodes:
+            if node.name not in self.later:
+                closed = (box.path for box in around[home[node.name]] if box.path not in opened)
+                seen[node.name] = next(closed, f"={node.name}")
+        if len({*seen.values()}) > most:
+            return False
+        ends = ((seen.get(before), seen[name]) for name in seen for before in self.graph[name].inputs)
+        return len({(a, b) for a, b in ends if a is not None and a != b}) <= _ARROWS * most
 
     def _part(self) -> None:
         """More children than anybody can read: boxes of some that follow one another, named by what they are."""
