@@ -227,8 +227,16 @@ def _path(value: Any) -> str:
     path = os.fspath(value)
     if not isinstance(path, str):
         raise TypeError
+    path = str.__str__(path)  # of a subclass, the text itself
     _ensure("\0" not in path and len(os.fsencode(path)) > 0)
     return path
+
+
+def _text(value: Any) -> str:
+    """A string; of a subclass of str, whose methods may be anybody's, the text itself."""
+    if not isinstance(value, str):
+        raise TypeError
+    return str.__str__(value)
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -371,7 +379,7 @@ _OWN: dict[Any, Kind] = {
     bool: Kind("True or False", _flag, quick="{0} is True or {0} is False"),
     int: Kind("an int", _integer, quick="type({0}) is int"),
     float: Kind("a number", _real, quick="type({0}) is float"),
-    str: instances(str, "a string"),
+    str: Kind("a string", _text, quick="type({0}) is str"),
     NoneType: Kind("None", _nothing, quick="{0} is None"),
 }
 

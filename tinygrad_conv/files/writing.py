@@ -91,10 +91,11 @@ def folder_for(path: str | os.PathLike[str], what: str = "write") -> None:
 def name_of(path: Any, what: str) -> str:
     """A path as text. Raises DTypeError for anything else: the number 3 is a file to `open`, too."""
     if isinstance(path, (str, os.PathLike)):
-        name = os.fspath(path)
-        if isinstance(name, str):
-            return name
-    raise DTypeError(f"{what}: expected a path as str or pathlib.Path, got {type(path).__name__}: {path!r}")
+        with suppress(Exception):  # what its own method raises
+            name = os.fspath(path)
+            if isinstance(name, str):
+                return str.__str__(name)
+    raise DTypeError(f"{what}: expected a path as str or pathlib.Path, got {type(path).__name__}")
 
 
 def unfinished() -> str:
