@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 import operator
 import tracemalloc
 
@@ -131,3 +132,18 @@ def test_powers_of_zero_and_zeroth_powers_to_second_order():
     check_gradients(lambda x, y: x**y, np.array([2.0, 1.0, 3.0]), np.array([0.0, 0.0, 1.0]))
     at_zero = tg.grad(lambda x: tg.grad(lambda x: (x ** np.array([0.0, 1.0])).sum())(x).sum())(np.zeros(2))
     assert at_zero.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: tg.norm(x, 1, (0, 5)), lambda x: np.rollaxis(x, 5), lambda x: np.rollaxis(x, -4),
+        lambda x: np.rollaxis(x, 1, 4), lambda x: np.rollaxis(x, 1, -4),
+    ],
+)  # fmt: skip
+def test_an_axis_that_is_not_there_stands_for_no_other(call):
+    with pytest.raises(errors.AxisError):
+        call(tg.ones((2, 3, 4)))
+    x = np.ones((2, 3, 4))
+    for axis, start in itertools.product(range(-3, 3), range(-3, 4)):
+        assert np.rollaxis(tg.Tensor(x), axis, start).shape == np.rollaxis(x, axis, start).shape

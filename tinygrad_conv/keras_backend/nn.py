@@ -58,7 +58,7 @@ def _along(f: Any, x: Any, axis: Any) -> Any:
     """A function along one axis, along all of them (None), or along some."""
     if isinstance(axis, int):
         return f(x, axis)
-    axes = range(x.ndim) if axis is None else [k % x.ndim for k in axis]
+    axes = range(x.ndim) if axis is None else np.lib.array_utils.normalize_axis_tuple(axis, x.ndim)
     others = [k for k in range(x.ndim) if k not in axes]
     order = [*others, *axes]
     turned = np.transpose(x, order)

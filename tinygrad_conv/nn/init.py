@@ -42,7 +42,7 @@ def _initializer(value: Any) -> Any:
 
 
 def _near(value: Any) -> str | None:
-    return next(iter(get_close_matches(value, _BY_NAME, 1)), None)
+    return next(iter(get_close_matches(value, _BY_NAME, 1)), None) if isinstance(value, str) else None
 
 
 Seed: TypeAlias = arguments.Seed | None

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..arguments import checked
+from ..arguments import Axes, checked
 from ..engine.bare import array_of, shape_of
 from ..engine.modes import constant
 from ..engine.plain import plain
@@ -394,7 +394,7 @@ def matrix_norm(x: Array, *, keepdims: bool = False, ord: Any = "fro") -> Tensor
 
 
 @checked
-def norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
+def norm(x: Array, ord: Any = None, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """`numpy.linalg.norm`: of all elements, of vectors along one axis, or of matrices in two axes.
 
     >>> norm(Tensor([[3.0, 0.0], [0.0, 2.0]]), 2)
@@ -403,7 +403,7 @@ def norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) ->
     ndim = np.ndim(array_of(x))
     if ord is None or (axis is None and ndim == 1) or isinstance(axis, (int, np.integer)):
         return linalg_norm(x, ord, axis, keepdims)
-    axes = tuple(range(ndim)) if axis is None else tuple(k % ndim for k in axis)
+    axes = np.lib.array_utils.normalize_axis_tuple(tuple(range(ndim)) if axis is None else axis, ndim)
     if len(axes) != 2:
         raise ArgumentError(f"norm: expected one axis or two for ord={ord!r}, got shape {shape_of(x)}, axis={axis}")
     y = matrix_norm(moveaxis(x, axes, (-2, -1)), ord=ord)

@@ -118,9 +118,11 @@ def _copy(a: Array, order: str = "K", subok: bool = False) -> Tensor:
     return copy(a)
 
 
+@checked
 def _rollaxis(a: Array, axis: int, start: int = 0) -> Tensor:
     ndim = np.ndim(array_of(a))
-    axis, start = axis % ndim, start + ndim if start < 0 else start
+    (axis,) = np.lib.array_utils.normalize_axis_tuple(axis, ndim)
+    (start,) = np.lib.array_utils.normalize_axis_tuple(start - (start < 0), ndim + 1)  # behind the last axis too
     return moveaxis(a, axis, start - (start > axis))
 
 
