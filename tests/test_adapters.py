@@ -175,6 +175,22 @@ def test_complex_numbers():
     assert dies(check_vjp, lambda z: z * z, lambda g, z: g * 2 * z, z).argument.endswith("part)")
 
 
+def test_complex_numbers_of_real_ones():
+    """In the convention of complex ones, as an operation too."""
+
+    def turned(x):
+        return np.exp(1j * x)
+
+    def vjp(g, x):
+        return np.real(g * np.conj(1j * np.exp(1j * x)))
+
+    check_vjp(turned, vjp, X)
+    dies(check_vjp, turned, lambda g, x: np.real(g * 1j * np.exp(1j * x)), X)
+    operation = from_numpy(turned, vjp)
+    gradient = tg.grad(lambda x: tg.real(operation(x) * (1 + 2j)).sum())(X)
+    np.testing.assert_allclose(gradient, -np.sin(X) - 2 * np.cos(X), rtol=1e-14)
+
+
 def test_a_function_that_casts_to_float32_is_checked_to_that_precision(caplog):
     for dtype in (np.float32, np.float64):
 
@@ -238,6 +254,7 @@ def test_torch_functions():
     check_gradients(from_torch(lambda x: torch.zeros_like(x).detach()), X, order=1)  # no graph: zeros
     check_gradients(from_torch(lambda x: x), X)  # the result is an argument, and nothing made it
     check_gradients(from_torch(torch.add), X, X)
+    check_gradients(from_torch(torch.fft.rfft), X)  # real numbers become complex
 
 
 @pytest.mark.peer

@@ -301,7 +301,7 @@ def _operation(
 
     def pulled(g: Any, xs: Any, i: int) -> Any:
         real = g.dtype.kind != "c"
-        if any(x.dtype.kind == "c" for x in xs) and real == library.conjugates:
+        if real == library.conjugates and (not real or any(x.dtype.kind == "c" for x in xs)):
             return conj(pull(i)(conj(g), *xs))  # the engine conjugates around rules of complex results
         return pull(i)(g, *xs)
 
