@@ -66,6 +66,19 @@ def test_parameters_are_found_in_attributes_lists_tuples_and_dictionaries_once()
     assert "late" in dict(holder.named_parameters())
 
 
+@pytest.mark.parametrize("name", ["_seen", "_made_for", "_calls", "_cache", "_own"])
+def test_a_module_under_any_name_of_the_user_s_is_found(name):
+    """Layers note shapes under some of them; what notes calls may be skipped, what has weights not."""
+
+    class Own(nn.Module):
+        def __init__(self):
+            setattr(self, name, nn.Dense(2, in_features=3))
+            self.more = {name: [nn.Dense(1, in_features=2)]}
+
+    assert len(list(Own().parameters())) == 4
+    assert next(iter(Own().state_dict())) == f"{name}.weight"
+
+
 def test_modes_and_zero_grad_reach_everything():
     holder = Holder()
     holder.eval()

@@ -476,20 +476,16 @@ def _counts(top: Module) -> dict[int, int]:
     return {key: sum(sizes.values()) for key, sizes in found.items()}
 
 
-_OF_CALLS = frozenset(("_paths", "_entered", "_seen", "_made_for"))  # attributes that note what calls were given
-
-
 def items(module: Module) -> list[tuple[str, Any]]:
     """(name, value) of every attribute, and of what lists, tuples and dictionaries among them hold."""
     found: list[tuple[str, Any]] = []
-    for pair in vars(module).items():
-        name, value = pair
+    for name, value in vars(module).items():
         kind = type(value)
-        if kind in FIXED or name in _OF_CALLS:  # as most are
+        if kind in FIXED or (kind is tuple and FIXED.issuperset(map(type, value))):  # as most are
             continue
         if isinstance(value, (Tensor, Module)):
-            found.append(pair)
-        elif isinstance(value, (list, tuple, dict)) and not (kind is tuple and FIXED.issuperset(map(type, value))):
+            found.append((name, value))
+        elif isinstance(value, (list, tuple, dict)) and value and name not in ("_paths", "_entered"):
             found += unpacked(name, value)
     return found
 
