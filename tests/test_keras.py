@@ -634,6 +634,9 @@ def test_events_come_in_order():
     assert seen == [0, 1]
     assert told.model is model
     assert told.params == {"epochs": 2, "steps": 2, "verbose": 0}
+    begun = []
+    model.fit(X, ONE_HOT, verbose=0, callbacks=callbacks.LambdaCallback(lambda epoch, logs: begun.append(epoch)))
+    assert begun == [0]
     with pytest.raises(ArgumentError, match="unknown event 'on_epoch'"):
         callbacks.LambdaCallback(on_epoch=print)
 
