@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import tinygrad_conv as tg
 from tinygrad_conv.errors import ArgumentError, DTypeError, ShapeError
 from tinygrad_conv.kernels import conv as conv_kernels
-from tinygrad_conv.kernels import masks, scratch
+from tinygrad_conv.kernels import fused, masks, scratch
 from tinygrad_conv.kernels import pool as pool_kernels
 from tinygrad_conv.kernels.geometry import conv_window, pool_window, transpose_window
 from tinygrad_conv.kernels.window import Window
@@ -1043,3 +1043,22 @@ def test_where_is_numpys_to_the_bit(dtype, other, layout, first, wide, seed):
     assert found.dtype == expected.dtype
     assert found.shape == expected.shape
     assert found.tobytes() == expected.tobytes()
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Bias and relu
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(0, 3), (1, 1), (5, 3), (2, 3, 4, 17), (70, 2, 32), (3, 0)])
+def test_bias_relu(shape, dtype, rng):
+    z, g, b = (rng.standard_normal(s).astype(dtype) for s in (shape, shape, shape[-1:]))
+    z.reshape(-1)[::7] = np.nan
+    g.reshape(-1)[::5] = np.inf
+    with np.errstate(invalid="ignore"):
+        y = fused.bias_relu(z, b)
+        np.testing.assert_array_equal(y, np.maximum(z + b, 0))
+        dz, db = fused.bias_relu_grad(g, y)
+        np.testing.assert_array_equal(dz, g * (y > 0))
+        np.testing.assert_allclose(db, dz.sum(tuple(range(z.ndim - 1)), np.float64), 1e-5)
+        np.testing.assert_array_equal(fused.bias_relu(z, b, out=z), y)  # in place
