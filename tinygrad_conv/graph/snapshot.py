@@ -87,10 +87,8 @@ def snapshot(
         reader, outputs = Reader(thing.name or ""), [(thing.name or "output", thing)]
     elif callable(thing):
         reader, outputs = _called(thing, example_args or own_example(thing), watch)
-        if not (known or backward) and (ends := watch.apart(outputs)) is not None:
-            return Graph._later(
-                reader.title, partial(reader.read, ends, watch)
-            )  # what is never looked at costs no more
+        if not (known or backward) and (ends := watch.apart(outputs)) is not None:  # never looked at, it costs no more
+            return Graph._later(reader.title, partial(reader.read, ends, watch))
     else:
         raise DTypeError(f"snapshot: expected a Tensor, a function or a Module, got {type(thing).__name__}")
     order = topological(y.node for _, y in outputs if y.node is not None) if known or backward else []

@@ -208,7 +208,9 @@ def _take(trainer: Any, arrays: Mapping[str, Any], place: Place) -> None:
     """Take over a backup. Raises whatever comes of one of another training, before anything is changed."""
     optimizer, tensors, counted = trainer.model.optimizer.inner, _tensors(trainer), _counted(trainer)
     state = {name: entry if entry.shape else entry.item() for name, entry in arrays.items()}
-    of_optimizer = {name[10:]: state.pop(name) for name in arrays if name.startswith("optimizer/")}
+    of_optimizer = {
+        name.removeprefix("optimizer/"): state.pop(name) for name in arrays if name.startswith("optimizer/")
+    }
     numbers = {name: state.pop(name) for name in counted.keys() - tensors.keys()}
     for name, number in numbers.items():
         if type(number) is not type(counted[name][2]):

@@ -112,9 +112,13 @@ def _told(frame: FrameType) -> bool:
     """Does the expression that runs in a frame ask for a number by name, or only print it?"""
     name, *passed = _named(frame.f_code, frame.f_lasti)
     called = {*_known_as(frame, name)}
+    if not called.isdisjoint(_WRITES):
+        return False
+    if not called.isdisjoint(_NUMBERS):
+        return True
     handed_on = {known for each in passed for known in _known_as(frame, each)}  # list(map(array.__setitem__, ...))
-    if not called.isdisjoint(_WRITES) or not _NUMBERS.isdisjoint(called | handed_on):
-        return called.isdisjoint(_WRITES)
+    if not handed_on.isdisjoint(_NUMBERS):
+        return True
     inner = not name or name in vars(builtins)  # what iterates, and asks for nothing itself
     return inner and called.isdisjoint(_COMPUTES) and handed_on.isdisjoint(_HANDED_ON)
 

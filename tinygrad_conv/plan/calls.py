@@ -111,8 +111,7 @@ class Slot:
 class Call:
     """One instruction: ``outputs = function(*args, **kwargs)``, the slots among the arguments standing for arrays.
 
-    ``results`` says where in what the function returns (nested tuples) each output is. A "load" reads a
-    tensor.
+    ``results`` says where in what the function returns (nested tuples) each output is. A "load" reads a tensor.
     """
 
     kind: Literal["primitive", "compute", "effect", "load"]

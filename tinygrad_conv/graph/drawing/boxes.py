@@ -63,8 +63,8 @@ def boxes(
     """The graph with a module for each call of a module, its boxes, outer ones first, and for each node its box.
 
     Boxes are those of a picture: with `modules` one of level "modules", with `gradients` one that shows them. From the
-    outside in, all boxes of one depth are open as long as no more than `most` things are to be seen, and half as many
-    arrows again.
+    outside in, all boxes of one depth are open as long as no more than `most` things are to be seen, with at most one
+    and a half times as many arrows.
 
     >>> import tinygrad_conv as tg
     >>> from tinygrad_conv.graph import snapshot

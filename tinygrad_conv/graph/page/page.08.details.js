@@ -103,7 +103,7 @@ function numbers(name, item, which) {
   }
   const p = data.pictures[k];
   if (p.bad) section.append(make("p", {class: "bad"}, p.bad));
-  if (p.text) section.append(make("p", {}, make("code", {}, p.exact ? minus(written(p)) : minus(p.text))));
+  if (p.text) section.append(make("p", {}, make("code", {}, minus(p.exact ? written(p) : p.text))));
   else {
     const img = make("img", {src: paintPicture(p), alt: `${name} of ${item.name} as an image: ${p.caption}`, width: Math.min(300, Math.max(p.w * Math.max(1, Math.floor(300 / p.w)), 60))});
     section.append(make("figure", {}, img, scale(p), make("figcaption", {}, p.caption)));
