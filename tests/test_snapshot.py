@@ -406,6 +406,29 @@ def test_a_training_step_is_drawn_as_far_as_its_backward_pass(options, compiled)
     tg.sum(model(x)).backward()  # and nothing is left behind that ends a later pass
 
 
+def test_the_gradients_of_leaves_stay_as_they_were():
+    """Whatever is done with them on the way: a step usually forgets them first."""
+    model = nn.Dense(2, in_features=3, seed=0)
+    x, sgd = np.ones((4, 3), "float32"), tg.optim.SGD(model.parameters(), lr=0.1)
+    free = tg.Tensor([1.0], requires_grad=True)
+    (model(x).sum() * free).sum().backward()
+    before = [(parameter.grad, parameter.grad.tolist()) for parameter in (*model.parameters(), free)]
+
+    def step(x):
+        sgd.zero_grad()
+        free.grad = None
+        y = model(x).sum()
+        (y * free).sum().backward(retain_graph=True)
+        model.zero_grad()
+        y.backward()
+        sgd.step()
+
+    snapshot(step, x)
+    tg.draw(step, x, backward=True)
+    after = [(parameter.grad, parameter.grad.tolist()) for parameter in (*model.parameters(), free)]
+    assert all(a is b and values == old for (a, values), (b, old) in zip(after, before, strict=True))
+
+
 def _ending(graph):
     """What ends in an output, ending in a backward pass."""
     nodes = [

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arguments import checked
 from ..errors import DTypeError, GraphError, ShapeError
-from .modes import MODE, constant, mode, observer
+from .modes import MODE, constant, keep_gradients, mode, observer
 from .node import Node, accumulate_grad, iter_parents
 from .tensor import Array, Tensor, ndarray, ops, wrap
 from .walk import ancestors, pull, walk
@@ -124,6 +124,7 @@ def _seeded(what: str, y: Tensor, gradient: Array | None, retain: bool) -> tuple
 
 
 def _accumulate(found: dict[Node, Any]) -> None:
+    keep_gradients(found)
     for leaf, total in found.items():
         accumulate_grad(leaf, total if isinstance(total, Tensor) else wrap(total, None))
 

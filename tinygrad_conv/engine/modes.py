@@ -18,7 +18,7 @@ from ..blocks import Block
 
 __all__ = [
     "CLEARED", "MODE", "Mode", "Observer", "clears", "constant", "detect_anomaly", "effect", "enable_grad",
-    "is_grad_enabled", "mode", "no_grad", "observed", "observer",
+    "is_grad_enabled", "keep_gradients", "mode", "no_grad", "observed", "observer",
 ]  # fmt: skip
 
 P = ParamSpec("P")
@@ -73,6 +73,7 @@ class Mode:
     calls: tuple[tuple[int, str], ...] = ()  # of modules around, outermost first, for pictures: number, path
     generators: dict[int, tuple[Any, Any]] | None = None  # inside checkpoint: generators used, with their first state
     replaying: bool = False  # inside checkpoint's second run: no side effects on running statistics
+    gradients: dict[Any, Any] | None = None  # inside a run for a picture: of leaves, with what was there before
     watch: Callable[[Any, Any, Sequence[Any]], None] | None = None  # for pictures: told of each node, output, inputs
     observer: Observer | None = None  # told of all computing, for profiles and compiled steps
     as_written: bool = False  # may no plan be replayed, which rounds differently than the call that it was recorded in?
@@ -213,9 +214,24 @@ def clears(tensors: Callable[[Any], Iterable[Any]]) -> Callable[[Callable[P, T]]
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         CLEARED[function] = tensors
-        return effect(function)
+        forget = effect(function)
+
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            keep_gradients(tensors(args[0]))
+            return forget(*args, **kwargs)
+
+        return call
 
     return decorate
+
+
+def keep_gradients(of: Iterable[Any]) -> None:
+    """Inside a run for a picture, keep the gradients of tensors or nodes, which are about to change."""
+    if (kept := MODE.get().gradients) is not None:
+        for node in (getattr(it, "node", it) for it in of):
+            if node is not None:
+                kept.setdefault(node, node.grad)
 
 
 CLEARED: dict[Callable[..., Any], Callable[[Any], Iterable[Any]]] = {}  # the functions that `clears` has decorated

@@ -39,7 +39,7 @@ def snapshot(
     ----------
     thing : Tensor, function or Module; or what has a method ``__graph__``
         A function or module is run once on the example arguments. The run leaves no trace: no random numbers
-        drawn, no running statistics changed, no ``.grad`` filled. So a training step is run as far as its first
+        drawn, no running statistics changed, no ``.grad`` changed. So a training step is run as far as its first
         ``backward()`` that frees a graph, and this is what the graph ends in; ``backward=True`` shows the gradients
         too. A model that knows its input's shape (a Keras-style one) needs no arguments.
         ``thing.__graph__(*example_args, **options)``, with the options below, returns the `Graph` of whatever knows its
@@ -118,15 +118,18 @@ def _called(f: Callable[..., Any], args: Sequence[Any], watch: Watch) -> tuple[R
     followed = [reader.argument(*named) for named in zip(_argument_paths(f, args), leaves, strict=True)]
     watch.given = set(reader.data)
     generators: dict[int, tuple[Any, Any]] = {}  # those that the run draws from, with the state before
+    gradients: dict[Any, Any] = {}  # of leaves, before the run changed them
     try:
         heard = watch if watch.keep else watch.note
-        with mode(recording=True, replaying=True, generators=generators, watch=heard):
+        with mode(recording=True, replaying=True, generators=generators, gradients=gradients, watch=heard):
             result, name = f(*rebuild(followed)), "output"
     except Reached as end:  # a step that learns is drawn as far as here: what follows would leave traces
         result, name = end.y, "backward()"
     finally:
         for generator, state in generators.values():
             generator.bit_generator.state = state
+        for node, gradient in gradients.items():
+            node.grad = gradient
     for module in _modules_of(f):
         reader.module(module)
     named_results = zip(_paths(result, name), flatten(result)[0], strict=True)
