@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import warnings
 from contextlib import suppress
 from importlib import import_module
@@ -766,6 +767,22 @@ def test_a_fit_goes_on_inside_its_epoch(keras, how, every, tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(tg.errors.DataError, match="delete it to begin anew"):
         fit(folder, 0)
+
+
+def test_a_callback_runs_between_the_steps(keras):
+    """One that is given alone too: Keras calls it from other threads, while the next steps write to the weights."""
+    seen = []
+
+    class Looking(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append((batch, int(self.model.optimizer.iterations), threading.current_thread()))
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(5)])
+    model.compile("adam", "mse")
+    for callbacks in (Looking(), [Looking()], keras.callbacks.CallbackList(Looking(), model=model)):
+        model.optimizer.iterations.assign(0)
+        model.fit(np.eye(12, 4), np.eye(12, 5), batch_size=2, verbose=0, callbacks=callbacks)
+    assert seen == [(k, k + 1, threading.main_thread()) for k in range(6)] * 3
 
 
 def test_a_damaged_backup_changes_nothing(keras, tmp_path):

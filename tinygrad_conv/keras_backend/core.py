@@ -21,9 +21,11 @@ from ..ops.indexing import set_at
 from . import arrays
 
 __all__ = [
-    "Variable", "associative_scan", "compute_output_spec", "convert_to_numpy", "convert_to_tensor",
+    "IS_THREAD_SAFE", "Variable", "associative_scan", "compute_output_spec", "convert_to_numpy", "convert_to_tensor",
     "custom_gradient", "is_tensor", "remat", "scatter", "scatter_update", "slice", "slice_update", "stop_gradient",
 ]  # fmt: skip
+
+IS_THREAD_SAFE = False  # callbacks run between the steps, in order: one may read or keep weights
 
 
 class Variable(KerasVariable):  # type: ignore[misc]
