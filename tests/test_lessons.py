@@ -14,6 +14,7 @@ import types
 import xml.etree.ElementTree as ET
 
 import pytest
+from test_lecture import CONV, NET, POOL
 
 from tinygrad_conv.cli import main
 from tinygrad_conv.engine import primitive
@@ -83,6 +84,15 @@ def test_the_numbers_of_the_lecture_are_asserted(number):
     asserts = [node for node in ast.walk(ast.parse("".join(code))) if isinstance(node, ast.Assert)]
     stated = {node.value for it in asserts for node in ast.walk(it) if isinstance(node, ast.Constant)}
     assert STATED[number] <= stated
+
+
+@pytest.mark.parametrize(("number", "listing"), [("01", NET), ("07", CONV), ("08", POOL)])
+def test_the_listings_of_the_lecture_are_there_to_the_letter(number, listing):
+    def lines(text):
+        return "\n".join(line.rstrip() for line in text.splitlines() if line.strip())
+
+    (lesson,) = [path for path in LESSONS if path.name.startswith(number)]
+    assert lines(listing) in lines("".join(code for _, code in cells(lesson)))
 
 
 def test_the_engine_of_the_lesson_is_short():
