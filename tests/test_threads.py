@@ -15,6 +15,7 @@ from tinygrad_conv.errors import ArgumentError
 from tinygrad_conv.kernels import product, registry, threads, wanted
 from tinygrad_conv.kernels.geometry import pool_window
 from tinygrad_conv.kernels.registry import KERNELS, get
+from tinygrad_conv.plan import into
 
 COUNT = 3
 drawn = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -33,7 +34,7 @@ def shares(monkeypatch):
         monkeypatch.setattr(module, "shared", noted)
     for module in (threads, product):
         monkeypatch.setattr(module, "threads", lambda: 1 if threads._ALONE.get() else COUNT)
-    for module in (registry, product):
+    for module in (registry, product, threads):
         monkeypatch.setattr(module, "worth", lambda work, n, start=1: min(n, threads.threads()) if work else 1)
     monkeypatch.setattr(product, "ALONE", 0)
     monkeypatch.setattr(product, "START", 0)
@@ -154,6 +155,30 @@ def test_stacks_of_matrices_and_sums_of_rows(shares, rng):
         out = np.empty(7, np.float32)
         np.testing.assert_array_equal(product.sum_rows(x.reshape(n, 1, 7), out=out), x.sum(0))
         assert product.sum_rows(x, out=out) is out
+
+
+def test_elementwise_operations_of_a_plan(shares, rng, monkeypatch):
+    """Arguments with as many rows as the result are cut, and no others; the result may lie where an argument was."""
+    monkeypatch.setattr(into, "MANY", 1)
+    w = tg.Tensor(rng.standard_normal((3, 4)), requires_grad=True)
+
+    def step(x, column, row, deep):
+        y = tg.relu(x * w) * column - row + deep
+        (y / (1 + tg.abs(x))).sum().backward()
+        return y, w.grad
+
+    args = [rng.standard_normal(shape) for shape in ((7, 3, 4), (7, 1, 1), (3, 4), (1, 3, 4))]
+    compiled = tg.compile(step)
+    with tg.use_kernels("plain"):
+        for run in (step, compiled, compiled, compiled):
+            w.zero_grad()
+            del shares[:]
+            y, slope = (part.numpy() for part in run(*args))
+            if run is step:
+                expected = y, slope
+            np.testing.assert_array_equal(y, expected[0])
+            np.testing.assert_allclose(slope, expected[1], rtol=1e-12)
+    assert shares.count(3) >= 8
 
 
 @pytest.mark.parametrize("spoil", [lambda a: a[:-1], lambda a: a.astype("f4"), lambda a: np.asfortranarray(a)])

@@ -26,11 +26,12 @@ from .scratch import Array, blocks, result
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-__all__ = ["blas_on_one", "libraries", "over_batch", "shared", "threads", "worth"]
+__all__ = ["blas_on_one", "libraries", "over_batch", "over_rows", "shared", "threads", "worth"]
 
 T = TypeVar("T")
 
 START = 1 << 20  # multiply-adds that a thread does in the 50 µs that it takes to start it and to wait for its end
+ELEMENT = 8  # multiply-adds that take as long as one element of an elementwise operation
 
 _ALONE: ContextVar[bool] = ContextVar("tinygrad_conv_alone", default=False)  # is this a share of something already?
 
@@ -163,6 +164,29 @@ def over_batch(
         if kind == "+":
             outs[k] = _sum([results[k] for results in parts], outs[k])
     return tuple(outs) if len(outs) > 1 else outs[0]
+
+
+def over_rows(function: Callable[..., Any], *args: Any, out: Any) -> None:
+    """``function(*args, out=out)`` of something elementwise: each thread makes some rows of the results, in as many
+    threads as pay.
+
+    >>> over_rows(np.add, np.ones((2, 3)), 1.0, out=(y := np.empty((2, 3))))
+    >>> y.tolist()
+    [[2.0, 2.0, 2.0], [2.0, 2.0, 2.0]]
+    """
+    first = _tuple(out)[0]
+    count = worth(ELEMENT * first.size, len(first))
+    if count < 2:
+        function(*args, out=out)
+        return
+
+    def cut(part: slice, x: Any) -> Any:
+        if isinstance(x, tuple):
+            return tuple(cut(part, each) for each in x)
+        return x[part] if isinstance(x, np.ndarray) and x.ndim == first.ndim and len(x) == len(first) else x
+
+    parts = blocks(len(first), count, len(first))
+    shared([partial(function, *cut(part, args), out=cut(part, out)) for part in parts])
 
 
 def _tuple(results: Any) -> tuple[Any, ...]:

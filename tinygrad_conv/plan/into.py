@@ -7,12 +7,15 @@ A ufunc takes the output after its inputs, anything else as `out=`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from ..kernels import product
 from ..kernels import registry as kernels
+from ..kernels.threads import over_rows
 from ..ops.activations import log_softmaxed, rectified
 from ..ops.indexing import picked, placed
 from ..ops.normalization import standardized
@@ -95,13 +98,22 @@ ROUNDED = {"pow": np.power, "atan2": np.arctan2}
 # Where the output may be memory of an input that is needed no more, if shapes and layouts are equal.
 _ELEMENTWISE = {"relu", "reciprocal", "pow", "bias_relu", "bias_relu_grad"}
 
+MANY = 1 << 18  # elements of a result: what threads may share
+
 # These look at the memory of their input in another way, whenever NumPy can.
 VIEWS = {"reshape", "permute_dims", "broadcast_to", "_getitem", "identity", "flip"}
 
 
 def into(call: Call) -> Callable[..., Any] | None:
-    """The function that does what a call does, into memory it is given; None if there is none."""
-    return INTO.get(ours(call))
+    """The function that does what a call does, into memory it is given; None if there is none.
+
+    What visits elements one by one, and many of them, does so in threads.
+    """
+    function = INTO.get(ours(call))
+    alone = function is rectified or (_is_by_element(function) and function not in ROUNDED.values())
+    if function is not None and alone and call.outputs and prod(call.outputs[0].seen.shape) >= MANY:
+        return partial(over_rows, function)
+    return function
 
 
 def is_view(call: Call) -> bool:
@@ -117,5 +129,8 @@ def is_total(call: Call) -> bool:
 
 def is_elementwise(call: Call) -> bool:
     """May a call's first result lie where an input of the same layout was?"""
-    function = into(call)
-    return ours(call) in _ELEMENTWISE or (isinstance(function, np.ufunc) and function.signature is None)
+    return ours(call) in _ELEMENTWISE or _is_by_element(INTO.get(ours(call)))
+
+
+def _is_by_element(function: Any) -> bool:
+    return isinstance(function, np.ufunc) and function.signature is None
