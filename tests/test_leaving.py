@@ -330,6 +330,14 @@ def test_masked_elements_are_refused(name):
     lambda v: np.nanquantile(v, 0.3, 1, method="hazen"), lambda v: np.lib.scimath.sqrt(v[0]),
     lambda v: np.nanstd(v, correction=1, dtype="f8"), lambda v: np.ldexp(v, [1, 2, 3], dtype="f8"),
     lambda v: np.gradient(v + 0j, np.array([1, 2, 4]) * (1 + 0.5j), axis=1).real,
+    lambda v: np.angle(v * (1 - 2j), deg=True), lambda v: np.cross(v.T, v[::-1], axisa=0, axisc=0),
+    lambda v: np.cross(v, v[::-1] ** 2, axis=1), lambda v: np.einsum("ij,kj", v, v, order="F"),
+    lambda v: np.linalg.svd(v[:, :2] - 1, hermitian=True), lambda v: np.linalg.svd(v[:, :2] - 1, False, False, True),
+    lambda v: np.linalg.eigvalsh(v[:, :2], "u"), lambda v: np.linalg.norm(v, np.inf, (0,)),
+    lambda v: np.roots(v[0] * [1, 1, 0]), lambda v: np.roots(v[0] * [1, 0, 0] + v[1] * [0, 1, 0]),
+    lambda v: np.cov(v, dtype="f8", aweights=v[0]),
+    lambda v: np.nan_to_num(np.where([1, 0, 1], v * (1 + 2j), np.nan), nan=0.5), lambda v: np.cumulative_sum(v[0, 0]),
+    *(lambda v, f=f: f(np.where([1, 0, 1], v, np.nan), axis=1, correction=0.5) for f in (np.nanvar, np.nanstd)),
 ])  # fmt: skip
 def test_numpys_keywords_and_methods_are_honoured(call):
     old = [np.array([[0.21, 0.42, 0.35], [0.53, 0.31, 0.87]])]
@@ -347,7 +355,11 @@ def test_numpys_keywords_and_methods_are_honoured(call):
     lambda v: np.add.accumulate(v, axis=(1,)), lambda v: np.std(v, where=v > 0), lambda v: np.var(v, dtype="c16"),
     lambda v: np.floor_divide(v, [7, 9], dtype="f4"),
     lambda v: np.lib.scimath.sqrt(-v.astype("f2")), lambda v: np.poly(v[0].astype("f2")),
-    lambda v: np.std(v, correction=1),
+    lambda v: np.std(v, correction=1), np.fabs, np.deg2rad, np.degrees, np.reciprocal, np.sort_complex, np.imag,
+    lambda v: np.modf(v)[0], lambda v: np.modf(v)[1], lambda v: np.heaviside(v, v), np.linalg.matrix_norm,
+    lambda v: np.linalg.matrix_norm(v, ord=1), lambda v: np.einsum("ij->j", v), np.nanmedian,
+    lambda v: np.einsum("ij,i", v, [1.5, 2]), lambda v: np.linalg.vector_norm(v[:0], ord=np.inf),
+    lambda v: np.imag(v.astype("f8") / 0), lambda v: np.atleast_2d(v, 1)[0],
 ])  # fmt: skip
 def test_values_and_dtypes_are_numpys_of_integers_too(call, dtype):
     array = np.array([[200, 250], [3, 1]]).astype(dtype)
@@ -355,6 +367,29 @@ def test_values_and_dtypes_are_numpys_of_integers_too(call, dtype):
     assert isinstance(got, tg.Tensor)
     assert got.dtype == want.dtype
     np.testing.assert_allclose(got.numpy(), want, rtol=1e-6)
+
+
+@pytest.mark.parametrize("call", [
+    lambda v: np.fabs(v * 1j), lambda v: np.deg2rad(v * 1j), lambda v: np.radians(v, dtype=complex),
+    lambda v: np.heaviside(v, 1j), lambda v: np.add(v, np.float32(1), casting="no"), lambda v: np.log(v, dtype="i8"),
+    lambda v: np.linalg.norm(v[0], "fro"), lambda v: np.linalg.norm(v, axis=()), lambda v: np.delete(v[0], 9),
+    lambda v: np.delete(v, [True, False]), lambda v: np.insert(v, 9, 1.0), lambda v: np.float_power(v, 2, dtype="f2"),
+])  # fmt: skip
+def test_what_numpy_refuses_is_refused(call):
+    array = np.array([[0.5, 2.0], [3.0, 1.0]])
+    with pytest.raises((TypeError, ValueError, IndexError)) as theirs:
+        call(array)
+    for x in (tg.Tensor(array), tg.Tensor(array, requires_grad=True)):
+        with pytest.raises(
+            next(kind for kind in (TypeError, ValueError, IndexError) if isinstance(theirs.value, kind))
+        ):
+            call(x)
+
+
+def test_roots_are_refused_where_their_number_changes():
+    assert tg.roots(tg.Tensor([0.0, 1.0, -2.0])).tolist() == [2.0]
+    with pytest.raises(ArgumentError, match=r"first factor that is not 0 .* got 1 of 0 in front; .*use p\[1:\]"):
+        tg.roots(tg.Tensor([0.0, 1.0, -2.0], requires_grad=True))
 
 
 def test_what_is_made_like_a_tensor_is_one():

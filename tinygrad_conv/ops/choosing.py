@@ -14,6 +14,7 @@ from ..engine.plain import plain
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, ShapeError
 from .axes import axis_of
+from .complex import imag, real
 from .elementwise import equal, isnan, where
 from .indexing import getitem, set_at
 from .joining import decided
@@ -131,7 +132,9 @@ def nan_to_num(x: Array, nan: float = 0.0, posinf: float | None = None, neginf: 
     Tensor([1., 0., 9.])
     """
     dtype = np.asarray(array_of(x)).dtype
-    if dtype.kind not in "f":
+    if dtype.kind == "c":
+        return nan_to_num(real(x), nan, posinf, neginf) + 1j * nan_to_num(imag(x), nan, posinf, neginf)
+    if dtype.kind != "f":
         return x if isinstance(x, Tensor) else np.asarray(x)  # type: ignore[return-value]
     most = np.finfo(dtype)
     high = float(most.max) if posinf is None else posinf

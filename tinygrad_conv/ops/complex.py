@@ -60,7 +60,7 @@ def imag(x: Array) -> Any:
     >>> imag(Tensor([1 + 2j]))
     Tensor([2.])
     """
-    return _imag(x) if _is_complex(x) else x * 0
+    return _imag(x) if _is_complex(x) else where(True, np.zeros((), np.asarray(array_of(x)).dtype), x)
 
 
 @checked

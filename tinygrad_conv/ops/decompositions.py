@@ -27,7 +27,9 @@ from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, ShapeError
 from ..kernels import product
 from .complex import real, squared_size
-from .elementwise import abs, equal, where
+from .eigenvalues import eigh
+from .elementwise import abs, equal, sign, where
+from .indexing import take_along_axis
 from .leaving import followed
 from .linalg import diagonal, inv, linalg_norm, matmul, solve, tril
 from .matrices import (
@@ -247,7 +249,8 @@ def _svd_sample(d: Any) -> Any:
 def svd(x: Array, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
     """The singular value decomposition x = U diag(S) Vh; with ``full_matrices=False`` without what only fills U or Vh.
 
-    With `hermitian`, only the lower triangle of x is read. Derivative of U and Vh: as in `eigh`.
+    With `hermitian`, only the lower triangle of x is read, and U are its eigenvectors. Derivative of U and Vh: as in
+    `eigh`; vectors of complex matrices turn as little as they can.
 
     Raises ArgumentError for full matrices of what a gradient follows and is not square: what fills them is arbitrary.
 
@@ -257,12 +260,20 @@ def svd(x: Array, full_matrices: bool = True, compute_uv: bool = True, hermitian
     """
     *_, m, n = need_matrices("svd", x)
     if hermitian:
-        x = lower_mirrored(x)
+        w, u = eigh(x)
+        order = _descending(w)
+        w, u = take_along_axis(w, order, -1), take_along_axis(u, np.expand_dims(array_of(order), -2), -1)
+        return SVD(u, abs(w), adjoint(u * expand_dims(sign(w), -2))) if compute_uv else abs(w)
     if compute_uv and full_matrices and m != n:
         _refuse_filling("svd: expected full_matrices=False", x)
         return SVD(*_filled_svd(x))
     u, s, v = _cut_svd(_svd(x, m=m), m)
     return SVD(u, s, adjoint(v)) if compute_uv else s
+
+
+@plain
+def _descending(w: Array) -> Any:
+    return np.argsort(np.absolute(w), axis=-1)[..., ::-1]
 
 
 @plain
@@ -380,6 +391,8 @@ def matrix_norm(x: Array, *, keepdims: bool = False, ord: Any = "fro") -> Tensor
     Tensor(3.)
     """
     need_matrices("matrix_norm", x)
+    if np.asarray(array_of(x)).dtype.kind in "biu":
+        x = astype(x, np.float64)
     if ord in (None, "fro"):
         return linalg_norm(x, axis=(-2, -1), keepdims=keepdims)
     extreme: Any = min if isinstance(ord, (int, float)) and ord < 0 else max
@@ -401,9 +414,9 @@ def norm(x: Array, ord: Any = None, axis: Axes = None, keepdims: bool = False) -
     Tensor(3.)
     """
     ndim = np.ndim(array_of(x))
-    if ord is None or (axis is None and ndim == 1) or isinstance(axis, (int, np.integer)):
-        return linalg_norm(x, ord, axis, keepdims)
     axes = np.lib.array_utils.normalize_axis_tuple(tuple(range(ndim)) if axis is None else axis, ndim)
+    if (ord is None and axis is None) or (len(axes) == 1 and not isinstance(ord, str)):
+        return linalg_norm(x, ord, axes, keepdims)
     if len(axes) != 2:
         raise ArgumentError(f"norm: expected one axis or two for ord={ord!r}, got shape {shape_of(x)}, axis={axis}")
     y = matrix_norm(moveaxis(x, axes, (-2, -1)), ord=ord)

@@ -19,7 +19,6 @@ from ..engine.bare import array_of
 from ..engine.plain import plain
 from ..engine.primitive import opaque
 from ..engine.tensor import Array, Tensor
-from ..errors import ArgumentError
 from ..kernels import product
 from .complex import conj, imag, real
 from .indexing import scatter, take_along_axis
@@ -81,23 +80,22 @@ def _separate(d: Any) -> Any:
 
 
 @checked
-def eigh(x: Array, UPLO: Annotated[str, one_of("L", "U")] = "L") -> Eigh:
+def eigh(x: Array, UPLO: Annotated[str, one_of("L", "U", "l", "u")] = "L") -> Eigh:
     """Eigenvalues and eigenvectors of symmetric matrices, of which the lower triangle is read (the upper with "U").
 
-    Derivative of vectors: infinite as eigenvalues come together; between equal ones it is left out.
+    Derivative of vectors: infinite as eigenvalues come together; between equal ones it is left out. The angles of
+    complex vectors are arbitrary: they turn as little as they can.
 
     >>> eigh(Tensor([[2.0, 0.0], [0.0, 1.0]])).eigenvalues
     Tensor([1., 2.])
     """
     need_square("eigh", x)
-    if UPLO not in ("L", "U"):
-        raise ArgumentError(f"eigh: expected UPLO 'L' or 'U', got {UPLO!r}")
-    y = _eigh(lower_mirrored(x, UPLO == "U"), UPLO=UPLO)
+    y = _eigh(lower_mirrored(x, UPLO in "Uu"), UPLO=UPLO.upper())
     return Eigh(real(y[..., -1]), y[..., :-1])
 
 
 @checked
-def eigvalsh(x: Array, UPLO: Annotated[str, one_of("L", "U")] = "L") -> Tensor:
+def eigvalsh(x: Array, UPLO: Annotated[str, one_of("L", "U", "l", "u")] = "L") -> Tensor:
     """The eigenvalues of symmetric matrices in ascending order. Derivative: v vᵀ for each.
 
     >>> eigvalsh(Tensor([[2.0, 0.0], [0.0, 1.0]]))

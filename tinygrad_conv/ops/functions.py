@@ -64,6 +64,22 @@ def _cast(x: Array, dtype: Any) -> Any:
     return x.astype(dtype) if isinstance(x, Tensor) else np.asarray(x, dtype)
 
 
+def resolved(ufunc: np.ufunc, *inputs: Any, dtype: Any = None, casting: Any = "same_kind") -> tuple[np.dtype[Any], ...]:
+    """The dtypes in which NumPy's ufunc takes these inputs, and gives its results. Raises TypeError as it does.
+
+    >>> resolved(np.fabs, Tensor([1, 2]))
+    (dtype('float64'), dtype('float64'))
+    """
+    given = [type(v) if type(v) in (int, float, complex) else np.asarray(array_of(v)).dtype for v in inputs]
+    asked = (*(None,) * ufunc.nin, *(None if dtype is None else np.dtype(dtype),) * ufunc.nout)
+    return ufunc.resolve_dtypes((*given, *(None,) * ufunc.nout), signature=asked, casting=casting)
+
+
+def as_taken(ufunc: np.ufunc, *inputs: Array) -> list[Any]:
+    """The inputs in the dtypes in which NumPy's ufunc takes them: integers as floats, where it is of floats only."""
+    return [_cast(x, dtype) for x, dtype in zip(inputs, resolved(ufunc, *inputs), strict=False)]
+
+
 def _hypotenuse(y: Array) -> Any:
     return where(equal(y, 0), 1.0, y)
 
@@ -115,24 +131,24 @@ def atanh(x: Array) -> Array:
     return np.arctanh(x)
 
 
-@checked
-def deg2rad(x: Array) -> Tensor:
-    """Degrees as radians: x π / 180.
+@linear(lambda g: deg2rad(g))
+def deg2rad(x: Array) -> Array:
+    """Degrees as radians: x π / 180. Derivative: π / 180.
 
     >>> deg2rad(Tensor([180.0]))
     Tensor([3.14159265])
     """
-    return x * (math.pi / 180)
+    return np.deg2rad(x)
 
 
-@checked
-def rad2deg(x: Array) -> Tensor:
-    """Radians as degrees: x 180 / π.
+@linear(lambda g: rad2deg(g))
+def rad2deg(x: Array) -> Array:
+    """Radians as degrees: x 180 / π. Derivative: 180 / π.
 
     >>> rad2deg(Tensor([np.pi]))
     Tensor([180.])
     """
-    return x * (180 / math.pi)
+    return np.rad2deg(x)
 
 
 @elementwise(lambda x, n: _sinc(x, n=n + 1), flops=20)
@@ -250,7 +266,8 @@ def heaviside(x1: Array, x2: Array) -> Tensor:
     >>> heaviside(Tensor([-1.0, 0.0, 2.0]), 0.5)
     Tensor([0. , 0.5, 1. ])
     """
-    step = _cast(greater(x1, 0), np.result_type(array_of(x1), array_of(x2)))
+    x1, x2 = as_taken(np.heaviside, x1, x2)
+    step = _cast(greater(x1, 0), x1.dtype)
     return where(isnan(x1), x1, where(equal(x1, 0), x2, step))
 
 
@@ -353,6 +370,7 @@ def modf(x: Array) -> tuple[Tensor, Tensor]:
     >>> modf(Tensor([1.5, -1.5]))
     (Tensor([ 0.5, -0.5]), Tensor([ 1., -1.]))
     """
+    (x,) = as_taken(np.modf, x)
     return fmod(x, 1.0), trunc(x)
 
 

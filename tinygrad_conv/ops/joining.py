@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from ..arguments import Axes, ShapeLike, afford, checked, one_of
+from ..arguments import Axes, ShapeLike, afford, bare_array, checked, one_of
 from ..engine.bare import array_of, shape_of
 from ..engine.tensor import Array, Tensor
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, IndexingError, ShapeError
 from .axes import along, axis_of
 from .indexing import getitem
 from .leaving import data_of
@@ -23,12 +23,12 @@ from .shape import Arrays, astype, broadcast_to, concat, flip, matrix_transpose,
 
 @checked
 def atleast_1d(*arrays: Array) -> Any:
-    """Each array with at least one axis; a list of them if there are several.
+    """Each array with at least one axis; a tuple of them if there are several.
 
     >>> atleast_1d(Tensor(1.0))
     Tensor([1.])
     """
-    return _each(lambda x: reshape(x, (1,)) if np.ndim(array_of(x)) == 0 else _tensor(x), arrays)
+    return _each(_as_vector, arrays)
 
 
 @checked
@@ -48,16 +48,24 @@ def atleast_3d(*arrays: Array) -> Any:
     >>> atleast_3d(Tensor([1.0, 2.0])).shape
     (1, 2, 1)
     """
-    return _each(lambda x: _as_rows(x)[..., None] if np.ndim(array_of(x)) < 3 else _tensor(x), arrays)
+    return _each(_as_sheets, arrays)
 
 
 def _each(function: Any, arrays: Arrays) -> Any:
-    made = [function(x) for x in arrays]
+    made = tuple(map(function, arrays))
     return made[0] if len(made) == 1 else made
 
 
 def _tensor(x: Array) -> Any:
-    return x if isinstance(x, Tensor) else np.asarray(x)
+    return x if isinstance(x, Tensor) else np.asarray(bare_array(x))
+
+
+def _as_vector(x: Array) -> Any:
+    return reshape(x, (1,)) if np.ndim(array_of(x)) == 0 else _tensor(x)
+
+
+def _as_sheets(x: Array) -> Any:
+    return _as_rows(x)[..., None] if np.ndim(array_of(x)) < 3 else _tensor(x)
 
 
 def _as_rows(x: Array) -> Any:
@@ -113,7 +121,7 @@ def hstack(arrays: Arrays) -> Tensor:
     >>> hstack([Tensor([1.0]), Tensor([2.0])])
     Tensor([1., 2.])
     """
-    parts = _list(atleast_1d(*arrays))
+    parts = list(map(_as_vector, arrays))
     return concat(parts, axis=0 if np.ndim(array_of(parts[0])) == 1 else 1)
 
 
@@ -125,7 +133,7 @@ def vstack(arrays: Arrays) -> Tensor:
     Tensor([[1., 2.],
             [3., 4.]])
     """
-    return concat(_list(atleast_2d(*arrays)), axis=0)
+    return concat(list(map(_as_rows, arrays)), axis=0)
 
 
 @checked
@@ -135,7 +143,7 @@ def dstack(arrays: Arrays) -> Tensor:
     >>> dstack([Tensor([1.0]), Tensor([2.0])])
     Tensor([[[1., 2.]]])
     """
-    return concat(_list(atleast_3d(*arrays)), axis=2)
+    return concat(list(map(_as_sheets, arrays)), axis=2)
 
 
 @checked
@@ -148,10 +156,6 @@ def column_stack(arrays: Arrays) -> Tensor:
     """
     parts = [matrix_transpose(_as_rows(x)) if np.ndim(array_of(x)) < 2 else x for x in arrays]
     return concat(parts, axis=1)
-
-
-def _list(made: Any) -> list[Any]:
-    return made if isinstance(made, list) else [made]
 
 
 @checked
@@ -341,13 +345,15 @@ def _positions(what: str, x: Array, index: Any, axis: int | None) -> tuple[Any, 
         return np.arange(n)[index], x, axis
     places = np.atleast_1d(np.asarray(decided(what, index)))
     if places.dtype == bool:
+        if places.shape != (n,) and what == "delete":
+            raise ShapeError(f"delete: expected a mask of shape ({n},) for axis {axis}, got {places.shape}")
         places = np.flatnonzero(places)
     if places.size and places.dtype.kind not in "iu":
         raise ArgumentError(f"{what}: expected integer positions, got dtype {places.dtype}")
     most = n if what == "insert" else n - 1
     wrong = [int(k) for k in places.ravel() if not -n <= k <= most]
     if wrong:
-        raise ArgumentError(f"{what}: position {wrong[0]} is out of range for axis {axis} of size {n}")
+        raise IndexingError(f"{what}: position {wrong[0]} is out of range for axis {axis} of size {n}")
     places = places.ravel().astype(np.intp)
     return np.where(places < 0, places + n, places), x, axis
 

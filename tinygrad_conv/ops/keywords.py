@@ -100,13 +100,9 @@ def _moment(
         mask = mask & ~np.isnan(array_of(x))
     kind = x.real.dtype if x.dtype.kind in "fc" else np.float64
     count = np.sum(mask, axis=axis, keepdims=True).astype(kind)
-    y = _sum_where(mask, x, axis) / count if mean is None else mean
+    y = sum(choose(mask, x, 0.0), axis=axis, keepdims=True) / count if mean is None else mean
     if operation not in (average, nanmean):
         ddof = ddof if correction is None else correction
-        y = _sum_where(mask, squared_size(x - y), axis) / np.maximum(count - ddof, 0)
+        y = sum(squared_size(choose(mask, x - y, 0.0)), axis=axis, keepdims=True) / np.maximum(count - ddof, 0)
         y = root(y) if operation in (std, nanstd) else y
     return y if keepdims else reshape(y, np.sum(mask, axis=axis).shape)
-
-
-def _sum_where(mask: Any, x: Any, axis: Any) -> Any:
-    return sum(choose(mask, x, 0.0), axis=axis, keepdims=True)

@@ -141,7 +141,8 @@ def einsum(subscripts: str, *operands: Array) -> Tensor:
     Tensor(11.)
     """
     terms, out = _parse_einsum(subscripts, [shape_of(x) for x in operands])
-    values = list(operands)
+    dtype = np.result_type(*map(array_of, operands))
+    values = [astype(x, dtype) if isinstance(x, (Tensor, np.ndarray)) and x.dtype != dtype else x for x in operands]
     for k, term in enumerate(terms):
         elsewhere = set(out).union(*(terms[:k] + terms[k + 1 :]))
         terms[k], values[k] = _tidy(term, values[k], elsewhere)
@@ -203,7 +204,8 @@ def _tidy(term: str, x: Array, wanted: set[str]) -> tuple[str, Array]:
             term = term[:first] + term[first + 1 : second] + term[second + 1 :] + c
     lone = tuple(k for k, c in enumerate(term) if c not in wanted)
     if lone:
-        x = sum(x, axis=lone)
+        dtype = np.asarray(array_of(x)).dtype
+        x = sum(x, axis=lone, dtype=None if dtype.kind in "fc" else dtype)  # integers stay what they are
         term = "".join(c for c in term if c in wanted)
     return term, x
 
@@ -317,11 +319,11 @@ def vector_norm(x: Array, axis: Any = None, keepdims: bool = False, ord: float |
         x = astype(x, np.float64)  # as NumPy does; the squares of small integers would run over
     if ord == 2:
         return root(sum(squared_size(x), axis=axes, keepdims=keepdims))
-    if ord == np.inf:
+    if ord == np.inf and np.size(array_of(x)):
         return max(abs(x), axis=axes, keepdims=keepdims)
     if ord == -np.inf:
         return min(abs(x), axis=axes, keepdims=keepdims)
-    if ord == 1:
+    if ord in (1, np.inf):  # that of nothing is 0
         return sum(abs(x), axis=axes, keepdims=keepdims)
     if isinstance(ord, str):
         raise ArgumentError(f"linalg_norm: expected ord None, 'fro', inf, -inf or a number, got {ord!r}")

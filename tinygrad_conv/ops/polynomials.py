@@ -21,7 +21,9 @@ from .complex import conj, real
 from .decompositions import lstsq
 from .eigenvalues import eigen
 from .elementwise import sqrt
+from .indexing import getitem
 from .joining import atleast_1d, looked_at
+from .leaving import followed
 from .linalg import inv, matmul, outer
 from .reductions import prod, sum
 from .shape import Arrays, astype, concat, expand_dims, flip, matrix_transpose, reshape, stack
@@ -235,7 +237,8 @@ def polyint(p: Array, m: Annotated[int, integers(0, 1000)] = 1, k: Array | None 
 def roots(p: Array) -> Tensor:
     """The roots of a polynomial, as eigenvalues of its companion matrix. Derivative: -xᵏ / p'(x) for the factor of xᵏ.
 
-    That is infinite as roots come together, and left out between roots that are equal.
+    That is infinite as roots come together, and left out between roots that are equal. Raises ArgumentError for zeros
+    in front while a gradient follows.
 
     >>> roots(Tensor([1.0, -3.0, 2.0]))
     Tensor([2., 1.])
@@ -244,15 +247,35 @@ def roots(p: Array) -> Tensor:
     places = np.flatnonzero(looked_at("roots", p))
     if not places.size:
         return astype(real(p[:0]), np.float64)
-    zeros = p.shape[0] - 1 - int(places[-1])
-    p = p[int(places[0]) : int(places[-1]) + 1]
+    if places[0] and followed(p):
+        raise ArgumentError(
+            f"roots: expected a first factor that is not 0 while a gradient follows, got {places[0]} of 0 in front; "
+            f"their change would give further roots; use p[{places[0]}:]"
+        )
+    p = p[int(places[0]) :]
+    zeros = p.shape[0] - 1 - int(places[-1] - places[0])
+    if zeros and followed(p):
+        return _roots_of_all(p)
+    p = p[: p.shape[0] - zeros]
     n = p.shape[0] - 1
-    dtype = np.result_type(p.dtype, np.float64) if p.dtype.kind not in "fc" else p.dtype
     if not n:
         return concat([real(p[:0]), _zeros(zeros, np.float64)])
-    first = expand_dims(-p[1:] / p[0], 0)
-    found = eigen(astype(concat([first, constant(np.eye(n - 1, n, dtype=dtype))]), dtype)).eigenvalues
+    found = _companion_roots(p)
     return concat([found, _zeros(zeros, found.dtype)])
+
+
+def _companion_roots(p: Any) -> Any:
+    dtype = np.result_type(p.dtype, np.float64) if p.dtype.kind not in "fc" else p.dtype
+    first = expand_dims(-p[1:] / p[0], 0)
+    below = constant(np.eye(len(first[0]) - 1, len(first[0]), dtype=dtype))
+    return eigen(astype(concat([first, below]), dtype)).eigenvalues
+
+
+def _roots_of_all(p: Any) -> Any:
+    """The roots of what a gradient follows and has roots 0, which change with its last factors, in NumPy's order."""
+    wanted, found = np.roots(array_of(p)), _companion_roots(p)
+    found = getitem(found, np.abs(array_of(found) - wanted[:, None]).argmin(1))
+    return astype(found if np.iscomplexobj(wanted) else real(found), wanted.dtype)
 
 
 @checked

@@ -24,7 +24,7 @@ from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError, DTypeError, GraphError, IndexingError, ShapeError, WrittenError
 from .axes import axis_of
 from .elementwise import logaddexp, maximum, minimum
-from .functions import fmax, fmin, hypot, logaddexp2
+from .functions import fmax, fmin, hypot, logaddexp2, resolved
 from .indexing import getitem
 from .leaving import WAYS_OUT, followed, lost, outermost, tensors_in
 from .overrides import class_of, name_of, operations
@@ -65,6 +65,8 @@ def array_ufunc(ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: dic
         if method != "__call__" or out[0] is not inputs[0] or isinstance(out[0], Tensor) or followed(inputs[1:]):
             raise _written(name, [*inputs, out])
         return ufunc(*_arrays(inputs), **_arrays(kwargs))  # ``array -= rate * gradient``: nobody follows it
+    if method == "__call__" and kwargs.keys() & {"dtype", "casting"}:  # NumPy says what it has no loop for
+        resolved(ufunc, *inputs, **{key: kwargs[key] for key in ("dtype", "casting") if key in kwargs})
     if method == "outer" and operation is not None and ufunc.signature is None:
         inputs, method = _facing(*inputs), "__call__"
     elif method in ("reduce", "accumulate", "reduceat"):  # of integers they are data, in dtypes of NumPy's choice

@@ -20,7 +20,7 @@ from .axes import along
 from .elementwise import isnan, logaddexp, multiply, where
 from .indexing import getitem
 from .reductions import cumsum
-from .shape import astype, concat
+from .shape import astype, concat, reshape
 
 
 def running(combine: Callable[[Any, Any], Any], what: str, x: Array, axis: int | None) -> Any:
@@ -64,10 +64,10 @@ def logcumsumexp(x: Array, axis: int | None = None) -> Tensor:
 def _with_initial(
     what: str, x: Array, axis: int | None, dtype: Any, initial: float, run: Any, include_initial: bool
 ) -> Any:
-    shape = shape_of(x)
+    x = reshape(x, (1,)) if not shape_of(x) else x
     if axis is None:
-        if len(shape) != 1:
-            raise ArgumentError(f"{what}: expected axis= for an array of shape {shape}; only vectors need none")
+        if len(shape_of(x)) != 1:
+            raise ArgumentError(f"{what}: expected axis= for an array of shape {shape_of(x)}; only vectors need none")
         axis = 0
     y = run(x if dtype is None else astype(x, dtype), axis=axis)
     if dtype is not None and y.dtype != dtype:  # a small integer dtype, which NumPy adds up in a larger one

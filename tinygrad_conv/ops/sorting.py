@@ -186,6 +186,8 @@ def nanmedian(x: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
     >>> nanmedian(Tensor([1.0, np.nan, 2.0, 9.0]))
     Tensor(2.)
     """
+    if np.asarray(array_of(x)).dtype == bool:
+        return median(x, axis, keepdims)
     return nanquantile(x, 0.5, axis=axis, keepdims=keepdims)
 
 

@@ -16,10 +16,10 @@ from ..engine.plain import plain
 from ..engine.tensor import Array, Tensor
 from ..errors import ArgumentError
 from .choosing import nan_to_num
-from .complex import conj, imag, real
+from .complex import angle, conj, imag, real
 from .decompositions import norm
-from .elementwise import abs, acos, asin, clip, log, log2, log10, pow, round, sqrt, trunc, where
-from .functions import atanh, bitwise_left_shift, bitwise_right_shift, deg2rad, rad2deg
+from .elementwise import abs, acos, asin, clip, log, log2, log10, pow, reciprocal, round, sqrt, trunc, where
+from .functions import as_taken, atanh, bitwise_left_shift, bitwise_right_shift, deg2rad, rad2deg
 from .linalg import LETTERS, diagonal, einsum, vector_norm
 from .polynomials import polygrid2d, polyvalnd
 from .products import cross
@@ -89,6 +89,30 @@ def _linalg_cross(x1: Array, x2: Array, axis: int = -1) -> Tensor:
     return cross(x1, x2, axis=axis)
 
 
+def _cross(a: Array, b: Array, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Tensor:
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    return moveaxis(cross(moveaxis(a, axisa, -1), moveaxis(b, axisb, -1)), -1, axisc)
+
+
+def _angle(z: Array, deg: bool = False) -> Tensor:
+    return rad2deg(angle(z)) if deg else angle(z)
+
+
+@checked
+def _fabs(x: Array) -> Tensor:
+    return abs(*as_taken(np.fabs, x))
+
+
+def _reciprocal(x: Array) -> Tensor:
+    return _whole_reciprocal(x) if np.asarray(array_of(x)).dtype.kind in "biu" else reciprocal(x)
+
+
+@plain
+def _whole_reciprocal(x: Array) -> Any:
+    return np.reciprocal(x)
+
+
 def _nan_to_num(x: Array, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Tensor:
     if not copy:
         raise ArgumentError("np.nan_to_num: expected copy=True, as a tensor is not written to")
@@ -137,15 +161,15 @@ def _ix(*args: Array) -> tuple[Tensor, ...]:
 
 def _sort_complex(a: Array) -> Tensor:
     y = sort(a)
-    return y if np.iscomplexobj(array_of(y)) else astype(y, np.complex128)
+    if y.dtype.kind == "c":
+        return y
+    return astype(y, np.complex64 if y.dtype.char in "bBhH" else np.complex128)
 
 
-def _einsum(*operands: Any) -> Tensor:
+def _einsum(*operands: Any, order: str = "K") -> Tensor:
     if isinstance(operands[0], str):
         return einsum(*operands)
-    inputs = operands[
-        : len(operands) // 2 * 2
-    ]  # arrays and the numbers of their axes in turn, then those of the result
+    inputs = operands[: len(operands) // 2 * 2]  # arrays and their axes' numbers in turn, then those of the result
     terms = [",".join(map(_letters, inputs[1::2])), *map(_letters, operands[len(inputs) :])]
     return einsum("->".join(terms), *inputs[::2])
 
@@ -189,7 +213,8 @@ def _wide_power(x: Array, p: Array) -> Any:
 
 SPELLINGS: dict[str, Callable[..., Any]] = {
     "left_shift": bitwise_left_shift, "right_shift": bitwise_right_shift,
-    "absolute": abs, "fabs": abs, "power": pow, "fix": trunc, "around": round,
+    "absolute": abs, "fabs": _fabs, "angle": _angle, "cross": _cross, "reciprocal": _reciprocal,
+    "power": pow, "fix": trunc, "around": round,
     "_core.umath.clip": clip, "_core.umath.real": real, "_core.umath.imag": imag,
     "where": _where, "full_like": _full_like, "zeros_like": _filled(np.zeros_like), "ones_like": _filled(np.ones_like),
     "empty_like": _filled(np.zeros_like), "ravel": _ravel, "reshape": _reshape, "copy": _copy, "amax": max,

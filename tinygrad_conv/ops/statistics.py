@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import Axes, checked
+from ..arguments import Axes, DType, checked
 from ..engine.bare import array_of, shape_of
 from ..engine.plain import plain
 from ..engine.tensor import Array, Tensor
@@ -152,11 +152,12 @@ def _numbers(x: Array, axis: Any, keepdims: bool, ddof: float = 0) -> Any:
 @checked
 def cov(
     x: Array, y: Array | None = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None,
-    fweights: Any = None, aweights: Array | None = None,
+    fweights: Any = None, aweights: Array | None = None, *, dtype: DType | None = None,
 ) -> Tensor:  # fmt: skip
     """The covariances of variables, which are rows (columns with ``rowvar=False``), as `numpy.cov`.
 
-    `fweights`, how often each was seen, are data. Derivative: that of the centred products.
+    `fweights`, how often each was seen, are data; `dtype` is what is computed in, float64 at least if not given.
+    Derivative: that of the centred products.
 
     >>> cov(Tensor([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0]]))
     Tensor([[1., 2.],
@@ -165,9 +166,10 @@ def cov(
     rows = _variables(x, rowvar)
     if y is not None:
         rows = vstack([rows, _variables(y, rowvar, of_x=False)])
+    rows = astype(rows, np.result_type(rows.dtype, np.float64) if dtype is None else dtype)
     n = shape_of(rows)[1]
     ddof = (0 if bias else 1) if ddof is None else ddof
-    weights: Any = np.ones(n)
+    weights: Any = np.ones(n, np.float64 if fweights is not None or aweights is not None else rows.real.dtype)
     for name, given, kind in (("fweights", fweights, "iu"), ("aweights", aweights, "iuf")):
         if given is not None:
             array = np.asarray(data_of("cov, whose fweights are data", given) if kind == "iu" else array_of(given))
@@ -180,7 +182,7 @@ def cov(
     centre = sum(rows * weights, axis=1, keepdims=True) / total
     lost: Any = ddof if aweights is None or ddof == 0 else ddof * sum(weights * aweights) / total
     factor = total - lost
-    centred = rows - centre
+    centred = astype(rows - centre, rows.dtype)
     found = matmul(centred * weights, conj(matrix_transpose(centred))) / where(greater(factor, 0), factor, np.nan)
     return squeeze(found) if 1 in shape_of(found) else found
 
@@ -196,14 +198,14 @@ def _variables(x: Array, rowvar: bool, of_x: bool = True) -> Any:
 
 
 @checked
-def corrcoef(x: Array, y: Array | None = None, rowvar: bool = True) -> Tensor:
+def corrcoef(x: Array, y: Array | None = None, rowvar: bool = True, *, dtype: DType | None = None) -> Tensor:
     """The correlation coefficients of variables: `cov` over the product of standard deviations, in [-1, 1].
 
     >>> corrcoef(Tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])).round()
     Tensor([[ 1., -1.],
             [-1.,  1.]])
     """
-    c = cov(x, y, rowvar)
+    c = cov(x, y, rowvar, dtype=dtype)
     if np.ndim(array_of(c)) == 0:
         return c / c
     deviation = sqrt(real(diagonal(c)))
