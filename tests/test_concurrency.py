@@ -7,6 +7,7 @@ import inspect
 import os
 import sys
 import threading
+import time
 from contextvars import copy_context
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_conv as tg
+from tinygrad_conv.blocks import awaited_by_forks
 from tinygrad_conv.errors import DTypeError, GraphError
 
 BLOCKS = {
@@ -387,3 +389,43 @@ def test_an_error_inside_leaves_the_mode():
     with contextlib.suppress(ZeroDivisionError), tg.no_grad():
         _ = 1 / 0
     assert tg.is_grad_enabled()
+
+
+def test_ctrl_c_while_a_block_is_entered_or_left_leaves_nothing_behind():
+    class Interrupted(tg.engine.modes.mode):
+        def _value(self, before):
+            raise KeyboardInterrupt
+
+    def work(inner):
+        with tg.enable_grad():
+            inner.__enter__()
+            raise KeyboardInterrupt
+
+    for inner in (Interrupted(recording=False), tg.no_grad()):  # as it is entered; as it is left, so that it is not
+        with pytest.raises(KeyboardInterrupt):
+            work(inner)
+        assert tg.is_grad_enabled()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
+def test_a_fork_waits_for_locks_that_a_child_could_not_get():
+    lock = awaited_by_forks(threading.RLock())
+    held, order = threading.Event(), []
+
+    def hold():
+        with lock:
+            held.set()
+            time.sleep(0.2)
+            order.append("free")
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    child = os.fork()
+    if not child:
+        os._exit(0 if lock.acquire(False) else 1)
+    order.append("forked")
+    assert (os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), order) == (0, ["free", "forked"])
+    thread.join()
+    assert lock.acquire(False)
+    lock.release()

@@ -1,9 +1,11 @@
 """Data that does not fit in memory: files in pieces, batches shuffled by blocks, read ahead, resumed in the middle."""
 
+import gc
 import itertools
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 
 import tinygrad_conv as tg
 from tinygrad_conv.data import Dataset, Shards, stream
+from tinygrad_conv.data.streaming import ahead
 from tinygrad_conv.errors import ArgumentError, DataError, IndexingError, ShapeError, TinygradConvError
 from tinygrad_conv.files import write_tensors
 
@@ -146,11 +149,11 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_goes_wrong_is_raised_in_the_loop_and_no_thread_stays(folder, prefetch, change):
     shards = in_files(folder, "npy", 40, [20])
-    before = threading.active_count()
+    before = set(threading.enumerate())
     for k, _ in enumerate(stream(shards, batch_size=4, block_size=2, window=1, prefetch=prefetch)):
         if k == 2:
             break
-    assert threading.active_count() == before
+    assert_no_thread_stays(before)
     batches = stream(shards, batch_size=4, shuffle=False, block_size=2, window=1, prefetch=prefetch)
     CHANGES[change](folder / "x-1.npy")
     if change != "gone":
@@ -158,7 +161,49 @@ def test_what_goes_wrong_is_raised_in_the_loop_and_no_thread_stays(folder, prefe
     seen = []
     with pytest.raises(DataError, match=r"x-1\.npy.*(changed since|No such file)"):
         seen += [len(y) for _, y in batches]
-    assert threading.active_count() == before
+    assert_no_thread_stays(before)
+
+
+def assert_no_thread_stays(before):
+    for thread in set(threading.enumerate()) - before:
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def test_the_thread_may_collect_the_loop_that_it_reads_for():
+    left = threading.Event()
+
+    def jobs():
+        yield int
+        yield lambda: left.wait(60) and gc.collect()
+
+    before = set(threading.enumerate())
+    gc.disable()
+    try:
+        loop = [ahead(jobs(), 1)]
+        next(loop[0])
+        loop.append(loop)  # a cycle, which only the collector ends
+        del loop
+        left.set()
+        assert_no_thread_stays(before)  # pytest fails for what is raised in it
+    finally:
+        gc.enable()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
+def test_a_child_goes_on_in_a_loop_without_its_thread():
+    loop = iter(stream(np.arange(100), batch_size=10, block_size=5, window=1, prefetch=2))
+    next(loop)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        signal.alarm(60)
+        os.write(writer, np.concatenate(list(loop)).tobytes())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writer)
+    with open(reader, "rb") as file:
+        assert file.read() == np.concatenate(list(loop)).tobytes()
 
 
 LIMITED = """

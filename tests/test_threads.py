@@ -1,6 +1,8 @@
 """Kernels give the same in many threads as in one, and leave BLAS, errors and the caller's context as they were."""
 
+import signal
 import threading
+import time
 from math import prod
 
 import numpy as np
@@ -263,6 +265,24 @@ def test_an_error_is_raised_once_all_have_ended(failing):
     assert sorted(ended) == [k for k in range(3) if k != failing]
     assert blas_threads() == before
     assert not threads._ALONE.get()
+
+
+def test_ctrl_c_waits_for_those_that_write_into_the_same_arrays():
+    main, ended = threading.get_ident(), []
+
+    def other():
+        for _ in range(2):
+            signal.pthread_kill(main, signal.SIGINT)
+            time.sleep(0.1)
+        ended.append(True)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            threads.shared([lambda: None, other])
+        assert ended
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_numbers_of_threads_are_those_of_blas():

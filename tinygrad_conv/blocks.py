@@ -1,18 +1,21 @@
-"""What `with` blocks that set a context variable share: `no_grad`, `use_kernels` and their kin."""
+"""What `with` blocks that set a context variable share: `no_grad`, `use_kernels` and their kin; locks and forks."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
-from typing import Any
+from typing import Any, TypeVar
 
 from .arguments import described
 from .errors import DTypeError
 
-__all__ = ["Block"]
+__all__ = ["Block", "awaited_by_forks"]
+
+T = TypeVar("T")
 
 
 class Block:
@@ -31,12 +34,18 @@ class Block:
         raise NotImplementedError
 
     def __enter__(self) -> Any:
-        before = self.variable.get()
-        self.entered.set((self, before, self.entered.get()))
-        self.variable.set(self._value(before))
+        before, around = self.variable.get(), self.entered.get()
+        value = self._value(before)
+        try:
+            self.entered.set((self, before, around))
+            self.variable.set(value)
+        except BaseException:  # Ctrl-C comes between any two lines
+            self.entered.set(around)
+            self.variable.set(before)
+            raise
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, *error: object) -> None:
         inner, entered = [], self.entered.get()
         while entered is not None and entered[0] is not self:  # blocks of generators, for example, may end crosswise
             inner.append(entered[0])
@@ -46,8 +55,9 @@ class Block:
         _, before, around = entered
         self.entered.set(around)
         self.variable.set(before)
-        for block in reversed(inner):
-            block.__enter__()
+        if error[:1] != (KeyboardInterrupt,):  # which may have come just before an inner block was left
+            for block in reversed(inner):
+                block.__enter__()
 
     def __call__(self, f: Any) -> Any:
         """The function, method, generator or coroutine that runs in such a block.
@@ -137,3 +147,14 @@ def _async_generator(block: Block, f: Callable[..., Any]) -> Callable[..., Any]:
                 resume, value = steps.athrow, error
 
     return wrapped
+
+
+def awaited_by_forks(lock: T) -> T:
+    """A lock that a fork waits for. Else a child, in which no other thread lives on, might wait for it forever.
+
+    It is one that its holder can take once more (`threading.RLock`).
+    """
+    held: Any = lock
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=held.acquire, after_in_parent=held.release, after_in_child=held.release)
+    return lock

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arguments import LATER, checked, described
-from ..errors import ArgumentError, DataError, IndexingError, ShapeError
-from ..files import Expected, Header, tensors_in
+from ..errors import ArgumentError, DataError, DTypeError, IndexingError, ShapeError
+from ..files import Expected, Header, name_of, tensors_in
 
 __all__ = ["Shards"]
 
@@ -152,14 +152,14 @@ def _expected(path: str) -> Expected:
 def _paths(files: Any) -> list[str]:
     """The files that an entry names, in order."""
     if isinstance(files, str | os.PathLike):
-        name = os.fspath(files)
-        found = sorted(glob.glob(name)) if isinstance(name, str) and not os.path.exists(name) else [name]
+        name = name_of(files, "Shards")
+        found = [name] if os.path.exists(name) else sorted(glob.glob(name))
         if not found:
             raise DataError(f"Shards: expected files, got none of the name {name!r}")
         return found
     try:
-        paths = [os.fspath(path) for path in files]
-    except TypeError:
+        paths = [name_of(path, "Shards") for path in files]
+    except (TypeError, DTypeError):
         raise ArgumentError(f"Shards: expected a path, a pattern or a list of paths, got {described(files)}") from None
     if not paths:
         raise ArgumentError("Shards: expected at least one file of each array, got an empty list")

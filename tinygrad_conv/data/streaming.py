@@ -8,10 +8,11 @@ reads nothing of what is over.
 from __future__ import annotations
 
 import mmap
-import threading
+import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
-from queue import Empty, Full, Queue
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -222,57 +223,30 @@ class Stream:
 
 
 def ahead(jobs: Iterator[Callable[[], Any]], most: int) -> Iterator[Any]:
-    """The results of the jobs, in order; up to so many are made ahead by a thread, which ends when the loop does.
+    """The results of the jobs, in order; up to so many are made ahead by a thread, which ends after the loop.
 
-    What a job raises is raised here.
+    What a job raises is raised here. A process that is forked inside the loop goes on in it without a thread.
 
     >>> list(ahead((lambda k=k: k * k for k in range(4)), 2))
     [0, 1, 4, 9]
     """
-    if not most:
-        for job in jobs:
-            yield job()
-        return
-    results: Queue[tuple[Any, BaseException | None]] = Queue(most)
-    stop, end = threading.Event(), object()
+    from concurrent.futures import Future, ThreadPoolExecutor  # 3 ms, which who imports the library need not wait
 
-    def put(result: Any, error: BaseException | None = None) -> None:
-        while not stop.is_set():
-            try:
-                results.put((result, error), timeout=0.1)
-                return
-            except Full:
-                continue
-
-    def work() -> None:
-        try:
-            for job in jobs:
-                if stop.is_set():
-                    return
-                put(job())
-            put(end)
-        except BaseException as error:  # raised again where the loop is
-            put(end, error)
-
-    thread = threading.Thread(target=work, name="tinygrad_conv.data.stream", daemon=True)
-    thread.start()
+    process, thread = os.getpid(), ThreadPoolExecutor(1, "tinygrad_conv.data.stream")
+    begun: deque[tuple[Callable[[], Any], Future[Any] | None]] = deque()
     try:
         while True:
-            result, error = results.get()
-            if error is not None:
-                raise error
-            if result is end:
+            has_thread = most > 0 and os.getpid() == process
+            for job in islice(jobs, most + 1 - len(begun)):
+                begun.append((job, thread.submit(job) if has_thread else None))
+            if not begun:
                 return
-            yield result
-            result = None  # its memory is free while the next one is awaited
+            job, result = begun.popleft()
+            yield job() if result is None or not has_thread else result.result()
+            job = result = None  # type: ignore[assignment]  # its memory is free while the next one is awaited
     finally:
-        stop.set()
-        while True:
-            try:
-                results.get_nowait()
-            except Empty:
-                break
-        thread.join()
+        if os.getpid() == process:
+            thread.shutdown(wait=False, cancel_futures=True)  # this may be that thread, which collects garbage
 
 
 def _map_of(array: Any) -> mmap.mmap | None:

@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from ..arguments import checked
+from ..blocks import awaited_by_forks
 from ..digits import number
 from ..engine.node import Shape
 from ..engine.tensor import ndarray, ops
@@ -254,7 +255,7 @@ class GraphModule:
     label: str = ""
 
 
-_READING = RLock()
+_READING = awaited_by_forks(RLock())
 
 
 @checked

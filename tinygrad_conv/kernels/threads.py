@@ -24,7 +24,7 @@ import numpy as np
 from .scratch import Array, blocks, result
 
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 __all__ = ["blas_on_one", "libraries", "over_batch", "over_rows", "shared", "threads", "worth"]
 
@@ -93,9 +93,9 @@ def blas_on_one() -> Iterator[None]:
     """Hold BLAS to one thread in a block, in the whole process; entering and leaving takes two microseconds."""
     before = [(library, library.num_threads) for library in libraries()]
     many = [(library, count) for library, count in before if count > 1]  # a 1 may be another's hold: not to be restored
-    for library, _ in many:
-        library.set_num_threads(1)
     try:
+        for library, _ in many:
+            library.set_num_threads(1)
         yield
     finally:
         for library, count in many:
@@ -114,15 +114,25 @@ def shared(works: Sequence[Callable[[], T]]) -> list[T]:
     token = _ALONE.set(True)
     try:
         with blas_on_one():
-            others = [_pool().submit(copy_context().run, work) for work in works[1:]]
+            others: list[Future[T]] = []
             try:
+                others.extend(_pool().submit(copy_context().run, work) for work in works[1:])
                 first = works[0]()
             finally:
-                for other in others:  # wait: they write into the caller's arrays
-                    other.exception()
+                _await(others)
             return [first, *(other.result() for other in others)]
     finally:
         _ALONE.reset(token)
+
+
+def _await(others: Sequence[Future[Any]]) -> None:
+    """Wait until all have ended, whatever comes meanwhile: they write into the caller's arrays."""
+    try:
+        for other in others:
+            other.exception()
+    except KeyboardInterrupt:
+        _await(others)
+        raise
 
 
 def over_batch(

@@ -62,13 +62,14 @@ def save(model: Any, path: str | os.PathLike[str]) -> Path:
     ...     {name: array.shape for name, array in load(save(net, f"{folder}/net.safetensors")).items()}
     {'head.weight': (2, 3), 'head.bias': (3,)}
     """
-    ending = os.path.splitext(name_of(path, "save"))[1].lower()
+    name = name_of(path, "save")
+    ending = os.path.splitext(name)[1].lower()
     if ending == ".keras":
         return write(path, _whole(model), "save")
     if ending not in WRITERS:
         raise ArgumentError(
             "save: expected a file with the ending .npz, .safetensors, .weights.h5 or .keras, got "
-            f"{os.fspath(path)!r}; use {os.fspath(path)}.npz"
+            f"{name!r}; use {name}.npz"
         )
     return save_as(ending, model, path, "save")
 

@@ -13,8 +13,10 @@ from typing import Any
 
 from numba import config, njit, types
 from numba.core.caching import IndexDataCacheFile
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
+from ...blocks import awaited_by_forks
 from ...errors import DataError
 from ...files import write
 
@@ -32,6 +34,8 @@ VECTOR_BYTES = 64 if "+avx512f" in _FEATURES else 32 if "+avx2" in _FEATURES els
 # order is the same. A compiled function knows of no threads: `kernels.threads` calls it for parts of a batch at the
 # same time, which works because the lock is given up (nogil).
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+
+awaited_by_forks(global_compiler_lock)
 
 
 # Numba compiles a function again when its file has changed. What it calls may be in another file: any of these.

@@ -16,9 +16,10 @@ from contextlib import suppress
 from functools import cache
 from math import log2
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from time import perf_counter
 
+from ...blocks import awaited_by_forks
 from ...errors import DataError
 from ...files import write
 from .jit import VECTOR_BYTES, folder
@@ -29,7 +30,7 @@ LEAST, MOST = 16, 256  # channels of the first class, and of the last
 RUNS = 7
 SANE = 0.05, 20.0
 
-_lock = Lock()
+_lock = awaited_by_forks(RLock())
 
 
 def class_of(channels: int) -> int:
