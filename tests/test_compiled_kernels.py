@@ -22,7 +22,7 @@ import tinygrad_conv as tg
 from tinygrad_conv.errors import ArgumentError, MissingExtraError
 from tinygrad_conv.kernels import registry, wanted
 from tinygrad_conv.kernels.geometry import conv_window, pool_window
-from tinygrad_conv.kernels.registry import get
+from tinygrad_conv.kernels.registry import KERNELS, get
 from tinygrad_conv.testing import checks
 from tinygrad_conv.testing.draw import Draw
 from tinygrad_conv.testing.mutation import matching
@@ -447,6 +447,12 @@ def test_training_is_the_same_to_the_bit(make, rng):
 
 # ------------------------------------------------------------------------------------------------------------------
 # The property: every primitive that has compiled kernels
+
+
+def test_every_compiled_form_is_compared_here():
+    """By its name, given to `both` or to a list of names."""
+    here = pathlib.Path(__file__).read_text(encoding="utf-8")
+    assert not [kernel.name for kernel in KERNELS.values() if kernel.module and f'"{kernel.name}"' not in here]
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import tinygrad_conv as tg
 from tinygrad_conv.graph import draw, snapshot
-from tinygrad_conv.graph.drawing.boxes import boxes
 from tinygrad_conv.graph.drawing.looks import Painter
+from tinygrad_conv.graph.drawing.nesting import boxes
 from tinygrad_conv.graph.page import html
 from tinygrad_conv.graph.page.rules import rule
 from tinygrad_conv.train.report import page, table

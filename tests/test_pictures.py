@@ -35,6 +35,7 @@ from tinygrad_conv.digits import aligned, number, short
 from tinygrad_conv.errors import ArgumentError, DTypeError, GraphError, SizeError
 from tinygrad_conv.graph import as_modules, draw, fold, snapshot
 from tinygrad_conv.graph.drawing.command import draw_command
+from tinygrad_conv.graph.drawing.dot import SHOW, to_dot
 from tinygrad_conv.graph.drawing.pdf import _SYMBOLS, svg_to_pdf
 from tinygrad_conv.graph.drawing.render import _program_folders
 from tinygrad_conv.graph.microscope.dense import as_dense
@@ -298,6 +299,11 @@ def test_leaves_that_all_use_are_named_instead_of_joined():
 
 # ------------------------------------------------------------------------------------------
 # What is shown, and colours
+
+
+@pytest.mark.parametrize("f", [draw, to_dot])
+def test_what_can_be_shown_is_documented(f):
+    assert not [name for name in SHOW if f'"{name}"' not in f.__doc__]
 
 
 def test_show_everything():

@@ -3,6 +3,8 @@
 Both are loops over nodes in order of creation, never recursive, and both keep their gradients in a dictionary, so
 nothing in the graph changes.
 
+Where broadcasting repeated an input, `pull` sums its gradient again (`_unbroadcast`), so no rule has to.
+
 Each rule runs on bare arrays; when the result must itself be differentiable (`create_graph`, or an inner transform
 whose result depends on something an outer one follows), the same rule runs on tensors and is recorded.
 """

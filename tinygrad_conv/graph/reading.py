@@ -1,4 +1,4 @@
-"""Reading a recorded graph into a `Graph`: order, names, and every value as text."""
+"""Reading a recorded graph into a `Graph`: order, names, labels, and every value as text."""
 
 from __future__ import annotations
 

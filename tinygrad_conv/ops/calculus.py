@@ -20,8 +20,8 @@ from .reductions import argsort, sum
 from .shape import astype, broadcast_to, concat, flip, reshape
 
 
-def _cut(x: Any, axis: int, start: int | None, stop: int | None, step: int | None = None) -> Any:
-    return getitem(x, (*(slice(None),) * axis, slice(start, stop, step)))
+def _cut(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
+    return getitem(x, (*(slice(None),) * axis, slice(start, stop)))
 
 
 # ------------------------------------------------------------------------------------------------------------------

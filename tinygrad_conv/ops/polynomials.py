@@ -41,10 +41,10 @@ def _zeros(n: int, dtype: Any) -> Any:
     return constant(np.zeros(n, dtype))
 
 
-def _trimmed(what: str, p: Any) -> Any:
+def _trimmed(p: Any) -> Any:
     """Without leading zeros; [0] of zeros alone."""
-    p = _vector(what, p)
-    places = np.flatnonzero(looked_at(what, p))
+    p = _vector("polymul", p)
+    places = np.flatnonzero(looked_at("polymul", p))
     return p[int(places[0]) :] if places.size else p[-1:] * 0 if p.shape[0] else _zeros(1, p.dtype)
 
 
@@ -173,7 +173,7 @@ def polymul(a1: Array, a2: Array) -> Tensor:
     >>> polymul(Tensor([1.0, 1.0]), [1.0, -1.0])
     Tensor([ 1.,  0., -1.])
     """
-    return convolve(_trimmed("polymul", a1), _trimmed("polymul", a2))
+    return convolve(_trimmed(a1), _trimmed(a2))
 
 
 @checked

@@ -141,7 +141,7 @@ def median(x: Array, axis: Axes = None, keepdims: bool = False) -> Tensor:
     >>> median(Tensor([1.0, 4.0, 2.0]))
     Tensor(2.)
     """
-    rows, kept = _rows("median", x, axis, keepdims)
+    rows, kept = _rows(x, axis, keepdims)
     n = shape_of(rows)[-1]
     if not n:
         return reshape(mean(rows, axis=-1), kept)  # NaN, with NumPy's warning
@@ -198,7 +198,7 @@ def _quantile(
     shares = np.asarray(array_of(q), dtype=np.float64)
     if not ((shares >= 0) & (shares <= 1)).all():
         raise ArgumentError(f"{what}: expected q in [0, 1], got {shares.tolist()}")
-    rows, kept = _rows(what, x, axis, keepdims)
+    rows, kept = _rows(x, axis, keepdims)
     dtype = np.quantile(np.zeros(1, np.asarray(array_of(x)).dtype), array_of(q), method=method).dtype  # type: ignore[call-overload]
     left = shape_of(rows)[:-1]
 
@@ -216,7 +216,7 @@ def _quantile(
         if not (np.asarray(array_of(weights)) > 0).any():
             raise ArgumentError(f"{what}: expected weights of which one is above 0, got none")
         sized = weights if shape_of(weights) == shape_of(x) else _along_axis(what, x, weights, axis)
-        y = take_along_axis(ordered, _weighted_places(rows, shares, _rows(what, sized, axis, keepdims)[0]))
+        y = take_along_axis(ordered, _weighted_places(rows, shares, _rows(sized, axis, keepdims)[0]))
     else:
         raise ArgumentError(f'{what}: expected method "inverted_cdf" with weights, got {method!r}')
     if isinstance(q, Tensor) and dtype.kind != "f":
@@ -280,7 +280,7 @@ def _hundredth(q: Array) -> Any:
     return q / 100 if isinstance(q, (int, float, Tensor)) else np.true_divide(np.asarray(q), 100)
 
 
-def _rows(what: str, x: Array, axis: Any, keepdims: bool) -> tuple[Any, tuple[int, ...]]:
+def _rows(x: Array, axis: Any, keepdims: bool) -> tuple[Any, tuple[int, ...]]:
     """x with the axes to be reduced as one last axis, and the shape of a result."""
     shape = shape_of(x)
     axes = normalize_axes(axis, len(shape))

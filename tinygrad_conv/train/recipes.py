@@ -47,18 +47,22 @@ class Recipe:
     decay: float = 1.0
 
 
-def cnn() -> list[Module]:
+def _convnet(first: int, size: int, second: int, dropout: float) -> list[Module]:
     from ..nn import Conv2D, Dense, Dropout, Flatten, MaxPool2D
 
     return [
-        Conv2D(16, 5, activation="relu", name="conv1"),
+        Conv2D(first, size, activation="relu", name="conv1"),
         MaxPool2D(name="pool1"),
-        Conv2D(32, 3, activation="relu", name="conv2"),
+        Conv2D(second, 3, activation="relu", name="conv2"),
         MaxPool2D(name="pool2"),
         Flatten(name="flatten"),
-        Dropout(0.3, name="dropout"),
+        Dropout(dropout, name="dropout"),
         Dense(CLASSES, name="logits"),
     ]
+
+
+def cnn() -> list[Module]:
+    return _convnet(16, 5, 32, 0.3)
 
 
 def dense() -> list[Module]:
@@ -83,17 +87,7 @@ def lenet() -> list[Module]:
 
 
 def keras_convnet() -> list[Module]:
-    from ..nn import Conv2D, Dense, Dropout, Flatten, MaxPool2D
-
-    return [
-        Conv2D(32, 3, activation="relu", name="conv1"),
-        MaxPool2D(name="pool1"),
-        Conv2D(64, 3, activation="relu", name="conv2"),
-        MaxPool2D(name="pool2"),
-        Flatten(name="flatten"),
-        Dropout(0.5, name="dropout"),
-        Dense(CLASSES, name="logits"),
-    ]
+    return _convnet(32, 3, 64, 0.5)
 
 
 RECIPES = {

@@ -2,7 +2,7 @@
 
 Every epoch draws its random numbers (the order of the images, dropout's masks) from a generator of its own, started
 from the seed and the epoch's number. So weights, optimiser and what happened so far are the whole state; within an
-epoch also where its generator is.
+epoch also where its generator is. This state is what a checkpoint holds: `Run.save` writes one, `Run.load` reads it.
 
 On several processes each computes a part of every batch. All have the same state after each step.
 """

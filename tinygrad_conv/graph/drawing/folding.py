@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from ...arguments import Size, checked
 from ..value import Graph, GraphModule, GraphNode, counted
-from .boxes import MOST, Box, boxes, shown_in
 from .branches import by_kind
 from .groups import collapsed, merged, noted, one_per_call, prefixes, shares, sums_of
+from .nesting import MOST, Box, boxes, shown_in
 from .repeats import fold_repeats
 
 __all__ = ["fold"]

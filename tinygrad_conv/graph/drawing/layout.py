@@ -239,10 +239,10 @@ def _with_ways(
     return rows, near
 
 
-def _sort(rows: list[list[Item]], near: dict[Item, list[Near]], ranks: dict[Item, int], sweeps: int = 8) -> None:
+def _sort(rows: list[list[Item]], near: dict[Item, list[Near]], ranks: dict[Item, int]) -> None:
     """Each row by the mean place of the neighbours in the row before, then in the one after, and so on."""
     slots = {item: float(k) for row in rows for k, item in enumerate(row)}
-    for sweep in range(sweeps):
+    for sweep in range(8):
         step = 1 if sweep % 2 == 0 else -1
         for row in rows[::step]:
             keys = {}

@@ -353,8 +353,8 @@ def _points(points: Iterable[Point]) -> str:
     return " ".join(f"{x:.2f},{y:.2f}" for x, y in points)
 
 
-def _rounded(x: float, y: float, wide: float, high: float, r: float = 8.0) -> str:
-    a, b, c, d, k = x, y, x + wide, y + high, 0.45 * r
+def _rounded(x: float, y: float, wide: float, high: float) -> str:
+    a, b, c, d, r, k = x, y, x + wide, y + high, 8.0, 3.6
     return (
         f"M{_points([(a + r, b)])}L{_points([(c - r, b)])}C{_points([(c - k, b), (c, b + k), (c, b + r)])}"
         f"L{_points([(c, d - r)])}C{_points([(c, d - k), (c - k, d), (c - r, d)])}"

@@ -46,7 +46,7 @@ class Scope:
     def __init__(
         self, lens: Lens, node: Node, stages: Sequence[Stage], watch: Watch, gradient: ndarray[Any, Any] | None
     ) -> None:
-        self.lens, self.node, self.stages, self.watch = lens, node, stages, watch
+        self.lens, self.node, self.watch = lens, node, watch
         self.kind, self.x, self.w, self.window = lens.kind, lens.x, lens.w, lens.window
         self.gradient = gradient
         self.shape: Shape = lens.shape

@@ -16,10 +16,10 @@ from ...digits import short
 from ...engine.primitive import primitives
 from ...files import write
 from ..describing import operands, options
-from ..drawing.boxes import Box, boxes
 from ..drawing.dot import DEFAULT_SHOW, Shown
 from ..drawing.groups import as_modules
 from ..drawing.looks import Color, Painter
+from ..drawing.nesting import Box, boxes
 from ..value import Graph, GraphNode, Values, counted
 from .letters import squeezed
 from .numbers import numbers

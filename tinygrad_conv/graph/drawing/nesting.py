@@ -1,4 +1,4 @@
-"""`boxes`: the tree that a page opens and closes: modules, calls, repeated blocks and their iterations, stretches.
+"""`boxes`: boxes in boxes, which a page opens and closes: modules, calls, repeated blocks, iterations, stretches.
 
 A picture draws equal blocks once. A page has room for all of them, so it keeps every node: each run of equal blocks is
 a box that shows its first block for all (``x 24``), or all of them when asked. Of more nodes than a reader can take in,
