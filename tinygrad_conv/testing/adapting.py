@@ -177,7 +177,7 @@ class Adapted:
     def pull(self, g: Array, inputs: Sequence[Array]) -> list[Array]:
         """The gradients of such a call."""
         pulled = self._plain[1].pulled  # type: ignore[attr-defined]
-        return [np.array(pulled(g, inputs, i), x.dtype) for i, x in enumerate(inputs)]
+        return [np.array(pulled(g, inputs, i, bare=True), x.dtype) for i, x in enumerate(inputs)]
 
     def at(self, *args: Any, **keywords: Any) -> tuple[Form, Function, list[Any]]:
         """A call as the form it has, the operation for that, and the numbers to call it with."""
@@ -299,11 +299,12 @@ def _operation(
         assert library.push is not None
         return _operation(library.push(f, i), library, f"tangent {i} of {name}", below, single)
 
-    def pulled(g: Any, xs: Any, i: int) -> Any:
+    def pulled(g: Any, xs: Any, i: int, bare: bool = False) -> Any:
+        rule: Any = pull(i).run if bare else pull(i)  # type: ignore[attr-defined]
         real = g.dtype.kind != "c"
         if real == library.conjugates and (not real or any(x.dtype.kind == "c" for x in xs)):
-            return conj(pull(i)(conj(g), *xs))  # the engine conjugates around rules of complex results
-        return pull(i)(g, *xs)
+            return conj(rule(conj(g), *xs))  # the engine conjugates around rules of complex results
+        return rule(g, *xs)
 
     forward.__name__ = forward.__qualname__ = name
     rules = (lambda g, xs, i: pulled(g, xs, i),), (lambda t, xs, i: push(i)(t, *xs),)

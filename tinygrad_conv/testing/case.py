@@ -121,11 +121,16 @@ class Case:
     def direction(self, shape: Sequence[int]) -> Array:
         """Numbers of size 1/2 to 3/2, so that none is overlooked; as multiples of 2^-26 they make exact steps."""
         size = self.rng.integers(2**25, 3 * 2**25, shape) / 2**26
-        return np.asarray(size * self.rng.choice([-1.0, 1.0], shape))
+        return np.where(self.rng.integers(0, 2, shape), size, -size)
 
     def draw_tangents(self) -> list[Array]:
-        drawn = [numeric.unit(x) * self.direction(np.shape(x)) for x in self.inputs]
+        drawn = [unit * self.direction(np.shape(x)) for unit, x in zip(self.units, self.inputs, strict=True)]
         return [t * stretch for t, stretch in zip(drawn, self.stretch, strict=True)]
+
+    @cached_property
+    def units(self) -> list[float]:
+        """How long the tangents of each input should be."""
+        return list(map(numeric.unit, self.inputs))
 
     @cached_property
     def tangents(self) -> list[Array]:
@@ -134,7 +139,7 @@ class Case:
     @cached_property
     def drawn(self) -> list[Array]:
         """The tangents before any is shortened near a singularity, which takes a numeric derivative to know."""
-        return [numeric.unit(x) * self.direction(np.shape(x)) for x in self.inputs]
+        return [unit * self.direction(np.shape(x)) for unit, x in zip(self.units, self.inputs, strict=True)]
 
     @cached_property
     def _fitted(self) -> tuple[numeric.Estimate, list[Array]]:
@@ -163,7 +168,7 @@ class Case:
         """The function's value on plain arrays."""
         if (self.over == "reverse" or (self.over and self.foreign)) and any(map(np.iscomplexobj, inputs)):
             raise ArithmeticError("rules conjugate, and take real parts: no complex step")
-        if isinstance(self.f, Adapted) and not any(map(np.iscomplexobj, inputs)):
+        if isinstance(self.f, Adapted):
             return self.f.value([np.asarray(x) for x in inputs])
         raising = self.raising({"forward": "JVP", "reverse": "VJP"}[self.over]) if self.over else nullcontext()
         with raising, nullcontext() if not is_grad_enabled() else no_grad():
@@ -245,7 +250,7 @@ class Case:
     def again(self) -> Again:
         """All of this computed once more, from the start."""
         given = [*self.inputs, *self.tangents, self.cotangent]
-        before = [np.array(x) for x in given]
+        before = [x.tobytes() for x in given]
         pushed = self.push(self.tangents) if "forward" in self.modes else None
         gradients = None
         if "reverse" in self.modes:
@@ -253,7 +258,7 @@ class Case:
         else:
             value = self.value(*self.inputs)
         pairs = enumerate(zip(given, before, strict=True))
-        changed = next((k for k, (x, then) in pairs if not np.array_equal(x, then, equal_nan=True)), None)
+        changed = next((k for k, (x, then) in pairs if x.tobytes() != then), None)
         return Again(value, pushed, gradients, changed)
 
     @cached_property
@@ -267,7 +272,7 @@ class Case:
     @cached_property
     def scale(self) -> float:
         """The size of the numbers that are rounded on the way: of the output, or of what it is what is left of."""
-        size = max(float(np.abs(self.y[np.isfinite(self.y)]).max(initial=0.0)), self.before)
+        size = max(numeric.largest(self.y), self.before)
         with no_grad(), np.errstate(all="ignore"), suppress(Exception):  # beside the point it may not be defined
             return size if self.over else max(size, numeric.cancelled(self.value, self.inputs, self.y))
         return size
@@ -289,7 +294,7 @@ class Case:
 
     def _together(self) -> list[Array]:
         """The direction in which all elements of all inputs move by the same amount, which suits the smallest."""
-        size = min(map(numeric.unit, self.inputs), default=1.0)
+        size = min(self.units, default=1.0)
         size *= min((s.min(initial=1.0) for s in self.stretch), default=1.0)
         return [np.full(np.shape(x), size) for x in self.inputs]
 
@@ -360,7 +365,7 @@ class Case:
             error = np.maximum(error, np.maximum(other.error / scale, np.abs(other.value / scale - value)))
         low, high, found = before.low, before.high, 0
         for step in range(64 if before.kinks.any() else 0):  # until 16 more have found no other branch
-            moves = [2.0**-14 * numeric.unit(x) * self.direction(np.shape(x)) for x in self.inputs]
+            moves = [2.0**-14 * u * self.direction(np.shape(x)) for u, x in zip(self.units, self.inputs, strict=True)]
             near, short = [x + move for x, move in zip(self.inputs, moves, strict=True)], 2.0**-22
             with no_grad():
                 beside = numeric.directional(
@@ -419,7 +424,7 @@ class Case:
     @property
     def floor(self) -> float:
         """What an analytic derivative along a tangent may be off by for rounding."""
-        return 450 * self.unit * self.scale * max(1.0, *map(numeric.unit, self.inputs)) + _UNDERFLOW
+        return 450 * self.unit * self.scale * max(1.0, *self.units) + _UNDERFLOW
 
     @property
     def rounding(self) -> float:
@@ -505,7 +510,7 @@ class Case:
 
     def _derived(self, f: Function, more: Sequence[Array], labels: Sequence[str]) -> Case:
         case = self._like(f, [*self.inputs, *more], [*self.labels, *labels], seed=self.seed + 1, order=1)
-        size = min(1.0, *map(numeric.unit, self.inputs))
+        size = min(1.0, *self.units)
         case.base, case.before = self, self.scale / size
         if size < _TINY:  # 1 - (1 - tanh(x)²), the derivative of x - tanh(x), is 0 for all x below 1e-8
             case.before = max(case.before, *(float(np.abs(v).max(initial=0.0)) for v in more))
@@ -524,7 +529,7 @@ class Case:
         sizes = [np.size(x) for x in self.inputs]
         moves = 2.0**-6 * ((self.rng.permutation(sum(sizes)) + 0.25) / sum(sizes) - 0.5)  # none is 0
         parts = np.split(moves, np.cumsum(sizes)[:-1])
-        reach = [np.where(x == 0, numeric.unit(x), np.minimum(numeric.unit(x), np.abs(x))) for x in self.inputs]
+        reach = [np.where(x == 0, u, np.minimum(u, np.abs(x))) for u, x in zip(self.units, self.inputs, strict=True)]
         near = [x + s * move.reshape(np.shape(x)) for x, s, move in zip(self.inputs, reach, parts, strict=True)]
         case = self._like(self.f, near, self.labels, seed=self.seed + 2, order=self.order)
         case.moved, case.over, case.parts, case.before = True, self.over, self.parts, self.before

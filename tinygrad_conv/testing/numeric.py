@@ -18,14 +18,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
 from ..errors import ShapeError
 
-__all__ = ["Estimate", "cancelled", "directional", "jacobian", "unit"]
+__all__ = ["Estimate", "cancelled", "directional", "jacobian", "largest", "unit"]
 
 Array = np.ndarray[Any, Any]
 Function = Callable[..., Any]
@@ -64,11 +64,11 @@ class Estimate:
         >>> directional(np.square, [np.array([1.0, 2.0])], [np.ones(2)]).weighted(np.array([10.0, 1.0])).value.item()
         24.0
         """
+        value, error = np.sum(g * self.value), np.sum(np.abs(g) * self.error)
+        if not self.kinks.any():
+            return _smooth(value, error, self.method)
         ends = np.stack([g * self.low, g * self.high])
-        return Estimate(
-            np.sum(g * self.value), np.sum(np.abs(g) * self.error), self.method,
-            np.sum(ends.min(0)), np.sum(ends.max(0)), np.asarray(np.any(self.kinks)),
-        )  # fmt: skip
+        return Estimate(value, error, self.method, np.sum(ends.min(0)), np.sum(ends.max(0)), np.asarray(True))
 
 
 def directional(
@@ -175,8 +175,7 @@ def _doubtful(
     f: Function, inputs: Sequence[Array], tangents: Sequence[Array], estimate: Estimate, scale: float, precision: float
 ) -> Array:
     """Which outputs' derivatives are hardly known, or have kinks that shorter steps do not confirm."""
-    finite = estimate.value[np.isfinite(estimate.value)]
-    bad = ~(estimate.error <= 1e-3 * np.abs(estimate.value) + 1e-6 * np.abs(finite).max(initial=scale))
+    bad = ~(estimate.error <= 1e-3 * np.abs(estimate.value) + 1e-6 * largest(estimate.value, scale))
     bad |= np.isinf(estimate.error)
     if estimate.kinks.any() and precision <= _COARSE:
         shorter = 2.0**-20
@@ -193,8 +192,7 @@ def _overlooked(
     f: Function, inputs: Sequence[Array], tangents: Sequence[Array], estimate: Estimate, scale: float, precision: float
 ) -> Array:
     """Which derivatives differ from the sum of their parts: those by elements that all steps jump over 0 from."""
-    with np.errstate(all="ignore"):
-        tiny = [(x != 0) & (np.abs(x) < STEPS[-1] * np.abs(t)) for x, t in zip(inputs, tangents, strict=True)]
+    tiny = [(x != 0) & (np.abs(x) < STEPS[-1] * np.abs(t)) for x, t in zip(inputs, tangents, strict=True)]
     n = sum(int(part.sum()) for part in tiny)
     if not 0 < n <= _MOST_TINY or precision > _COARSE or estimate.method == "complex step":
         return np.zeros(estimate.value.shape, bool)
@@ -256,6 +254,17 @@ def unit(x: Any) -> float:
     return 1.0 if usual else float(2.0 ** np.floor(np.log2(largest)))
 
 
+def largest(x: Array, least: float = 0.0) -> float:
+    """The largest finite magnitude, or `least` if that is larger.
+
+    >>> largest(np.array([0.5, -2.0, np.inf]))
+    2.0
+    """
+    size = np.abs(x)
+    most = float(size.max(initial=least))
+    return most if np.isfinite(most) else float(size[np.isfinite(size)].max(initial=least))
+
+
 def cancelled(f: Function, inputs: Sequence[Array], y: Array) -> float:
     """How large the numbers were of which the values y are what is left: the inputs, or 0 where nothing says so.
 
@@ -266,21 +275,22 @@ def cancelled(f: Function, inputs: Sequence[Array], y: Array) -> float:
     >>> cancelled(lambda x: x - np.tanh(x), [x], x - np.tanh(x)), cancelled(lambda x: 1e-9 * x, [x], 1e-9 * x)
     (0.0027, 0.0)
     """
-    largest = max((float(np.abs(x).max(initial=0.0)) for x in inputs), default=0.0)
-    if not 0 < largest < np.inf:
+    most = max((float(np.abs(x).max(initial=0.0)) for x in inputs), default=0.0)
+    if not 0 < most < np.inf:
         return 0.0
-    last, rng = float(np.spacing(largest)) / 2, np.random.default_rng(0)
-    for points in range(3):
-        if points:
+    last, rng = float(np.spacing(most)) / 2, None
+    for _ in range(3):
+        if rng is not None:
             y = np.asarray(f(*(x * (1 + 2.0**-10 * rng.uniform(-1, 1, x.shape)) for x in inputs)))
         size = float(np.abs(y).max(initial=0.0))
         if (
-            not size < 2.0**-8 * largest
+            not size < 2.0**-8 * most
             or np.any(np.fmod(y, last) != 0)
             or not (size == 0 or np.spacing(size) < last / 64)
         ):
             return 0.0
-    return largest
+        rng = rng or np.random.default_rng(0)
+    return most
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -320,18 +330,22 @@ class _Line:
 
         Where a function makes more of rounding, more: what its values change by when its inputs change that little.
         """
-        finite = np.abs(values[np.isfinite(values)])
-        return max(4.0 * self.unit * float(finite.max(initial=self.scale)), 2.0 * self.wobble)
+        return max(4.0 * self.unit * largest(values, self.scale), 2.0 * self.wobble)
 
     @cached_property
     def wobble(self) -> float:
-        most, rng = 0.0, np.random.default_rng(0)
-        jump = _JUMP * np.abs(self.start[np.isfinite(self.start)]).max(initial=self.scale)
-        moves = [self.unit * rng.choice([-1.0, 1.0], x.shape) for x in self.inputs]
+        most = 0.0
+        jump = _JUMP * largest(self.start, self.scale)
+        moves = [self.unit * _signs(k + x.size)[k:].reshape(x.shape) for k, x in enumerate(self.inputs)]
         for sign in (1, -1):  # both sides: at an integer, a function may be computed in another way on one of them
             gap = np.abs(self._at([x * (1 + sign * m) for x, m in zip(self.inputs, moves, strict=True)]) - self.start)
             most = max(most, float(gap[gap <= jump].max(initial=0.0)))
         return most
+
+
+@lru_cache(maxsize=16)
+def _signs(n: int) -> Array:
+    return np.random.default_rng(0).choice(np.array([-1, 1], np.int8), n)
 
 
 def _smooth(value: Array, error: Array, method: str) -> Estimate:
@@ -430,7 +444,7 @@ def _look(along: _Line, steps: Array) -> Estimate:
     sides = np.where(np.isnan(right), 0.0, right_error) + np.where(np.isnan(left), 0.0, left_error)
     use_sides = kinks | (~np.isnan(value) & ~(error <= sides))
     value, error = np.where(use_sides, value, central), np.where(use_sides, sides, error)
-    error = error + 16 * along.unit * float(np.abs(value[np.isfinite(value)]).max(initial=0.0))
+    error = error + 16 * along.unit * largest(value)
     low, high = np.where(kinks, np.minimum(right, left), value), np.where(kinks, np.maximum(right, left), value)
     return Estimate(value, error, "differences", low, high, kinks)
 
@@ -455,14 +469,13 @@ def _to_zero(quotients: Array, powers: Sequence[int], noise: Array, final: bool)
         errors.append(np.maximum(np.abs(column - fine), np.abs(column - coarse)) + noise[-len(column) :])
     table, bars = np.concatenate(entries), np.concatenate(errors)
     bars[np.isnan(bars)] = np.inf
-    best = np.argmin(bars, axis=0)[None]
-    value, error = np.take_along_axis(table, best, 0)[0], np.take_along_axis(bars, best, 0)[0]
+    value, error = np.choose(np.argmin(bars, axis=0), table), bars.min(axis=0)
     # Beyond a kink nearby, large steps may agree on another value: what the smallest ones say is what counts.
     slack = error + _APART * (noise[-1] + np.abs(quotients[-1] - quotients[-2]))
     beyond = np.abs(value - quotients[-1]) > slack
     value, error = np.where(beyond, quotients[-1], value), np.where(beyond, slack, error)
-    growing = np.all(np.abs(quotients[1:]) > 1.5 * np.abs(quotients[:-1]) + noise[1:], axis=0)
-    if final and growing.any():  # `_look` says whether it goes on
+    if final:  # `_look` says whether it goes on
+        growing = np.all(np.abs(quotients[1:]) > 1.5 * np.abs(quotients[:-1]) + noise[1:], axis=0)
         value, error = np.where(growing, np.sign(quotients[-1]) * np.inf, value), np.where(growing, 0.0, error)
     return value, error
 

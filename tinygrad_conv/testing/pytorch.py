@@ -6,6 +6,7 @@ import importlib
 import operator
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -62,38 +63,52 @@ def from_torch(f: Any) -> Function:
     forward_mode = not is_class or (f.jvp is not base.jvp and f.setup_context is not base.setup_context)
 
     shared: list[Any] = [None, (), {}]  # a function, what its gradients were asked at, and those not yet asked for
+    last: list[Any] = [None, (), (), None]  # what ran last: a function, its arrays and tensors, and its result
 
     def run(f: Function, args: Sequence[Any]) -> Array:
-        tensors = [torch.from_numpy(np.array(x)) for x in args]  # a copy: PyTorch takes no negative strides
-        for x in tensors:
-            x.requires_grad_(x.is_floating_point() or x.is_complex())
         with torch.enable_grad():
             if not hasattr(f, "of"):
-                return array(f(*tensors))
+                tensors = [tracked(x) for x in args]
+                last[:] = f, args, tensors, f(*tensors)
+                return array(last[3]).copy()
             inner, i = f.of  # one walk backward gives the gradients of all arguments
-            same = inner is shared[0] and len(args) == len(shared[1]) and all(map(operator.is_, args, shared[1]))
-            if not same or i not in shared[2]:
-                which = [k for k, x in enumerate(tensors[1:]) if x.requires_grad]
-                found = gradients(inner, which, *tensors, create_graph=False)
-                shared[:] = inner, args, dict(zip(which, map(array, found), strict=True))
+            if not is_last(shared, inner, args) or i not in shared[2]:
+                found = None
+                if is_last(last, inner, args[1:]):
+                    with suppress(Exception):  # a Function may free what it saved when it is walked for the first time
+                        found = all_gradients(inner, *map(tracked, args[:1]), *last[2], y=last[3])
+                shared[:] = inner, args, all_gradients(inner, *map(tracked, args)) if found is None else found
             return shared[2].pop(i)
+
+    def tracked(x: Array) -> Any:
+        made = torch.from_numpy(np.array(x))  # a copy: PyTorch takes no negative strides
+        return made.requires_grad_(made.is_floating_point() or made.is_complex())
+
+    def is_last(known: Sequence[Any], f: Function, args: Sequence[Any]) -> bool:
+        return f is known[0] and len(args) == len(known[1]) and all(map(operator.is_, args, known[1]))
 
     def array(x: Any) -> Array:
         return np.asarray(x.numpy(force=True))
 
-    def gradients(f: Function, which: Sequence[int], g: Any, *xs: Any, create_graph: bool = True) -> list[Any]:
+    def all_gradients(f: Function, g: Any, *xs: Any, y: Any = None) -> dict[int, Array]:
+        which = [k for k, x in enumerate(xs) if x.requires_grad]
+        return dict(zip(which, map(array, gradients(f, which, g, *xs, y=y, create_graph=False)), strict=True))
+
+    def gradients(
+        f: Function, which: Sequence[int], g: Any, *xs: Any, y: Any = None, create_graph: bool = True
+    ) -> list[Any]:
         wanted = [xs[i] for i in which]
         if hasattr(f, "tangent_of"):
             refuse_if_wrong(f.tangent_of, xs[1:])
             placed = lambda *some: f(*(dict(zip(which, some, strict=True)).get(k, x) for k, x in enumerate(xs)))  # noqa: E731
             return list(torch.func.vjp(placed, *wanted)[1](g))
-        y = f(*xs)
+        y = f(*xs) if y is None else y
         if not y.requires_grad:
             return [torch.zeros_like(x) for x in wanted]
         made_by = y.grad_fn  # None where f returns an argument
         if made_by is not None and ("Error" in type(made_by).__name__ or "Error" in made_by.name()):
             raise NotImplementedError("it is marked @once_differentiable")
-        found = torch.autograd.grad(y, wanted, g, create_graph=create_graph, allow_unused=True)
+        found = torch.autograd.grad(y, wanted, g, retain_graph=True, create_graph=create_graph, allow_unused=True)
         return [torch.zeros_like(x) if d is None else d for x, d in zip(wanted, found, strict=True)]
 
     def gradient(f: Function, i: int) -> Function:
