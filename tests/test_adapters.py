@@ -293,6 +293,33 @@ def test_torch_custom_functions():
 
 
 @pytest.mark.peer
+def test_a_graph_of_torch_is_walked_more_than_once():
+    """A Function that then has freed what it saved is checked all the same; one that has changed it is wrong."""
+    torch = pytest.importorskip("torch")
+
+    def squares(after):
+        class Square(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                ctx.kept = 2 * x.detach()
+                return x * x
+
+            @staticmethod
+            @torch.autograd.function.once_differentiable
+            def backward(ctx, g):
+                kept, ctx.kept = ctx.kept, after(ctx.kept)
+                return g * kept
+
+        return from_torch(Square)
+
+    x = np.array([0.5, -1.0, 3.0])
+    check_gradients(squares(lambda kept: kept), x, order=1)
+    check_gradients(squares(lambda kept: None), x, order=1)
+    with pytest.raises(GradientError):
+        check_gradients(squares(lambda kept: 1.01 * kept), x, order=1)
+
+
+@pytest.mark.peer
 def test_torch_functions_with_forward_mode():
     torch = library("torch")
 
