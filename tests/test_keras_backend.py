@@ -151,6 +151,29 @@ def test_layers_that_move_images_are_compiled(keras):
     assert len(set(found[0])) == 4
 
 
+@pytest.mark.parametrize("sequence", [True, False])
+def test_a_model_is_built_without_taking_a_batch(keras, sequence):
+    """Keras' NumPy backend builds from the first batch, which `evaluate` then went without."""
+
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, k):
+            return np.full((2, 1), k, np.float32), np.zeros((2, 1), np.float32)
+
+    class Counting(keras.callbacks.Callback):
+        def on_test_batch_end(self, batch, logs=None):
+            seen.append(round(float(logs["loss"]), 3))
+
+    seen = []
+    model = keras.Sequential([keras.layers.Dense(1, kernel_initializer="ones")])
+    model.compile("sgd", "mse")
+    data = Batches() if sequence else (Batches()[k] for k in range(3))
+    model.evaluate(data, steps=None if sequence else 3, verbose=0, callbacks=[Counting()])
+    assert seen == [0.0, 0.5, 1.667]
+
+
 def test_what_a_layer_assigns_is_a_value(keras):
     """A layer that reads its state after it has assigned it: no gradient goes through that, compiled or not."""
 
@@ -173,7 +196,6 @@ def test_what_a_layer_assigns_is_a_value(keras):
     assert found[0] == pytest.approx(found[1], rel=1e-6)
 
 
-@pytest.mark.filterwarnings("ignore:compile:tinygrad_conv.errors.CompileWarning")  # Keras reads a value
 @pytest.mark.parametrize("layer", ["SpectralNormalization", "clipped"])
 def test_a_weight_that_a_layer_assigns_has_a_gradient(keras, layer):
     """The gradient is that of the assigned value, compiled or not."""
@@ -639,6 +661,14 @@ def test_the_variable_may_name_the_backend(keras):
         env=os.environ | {"KERAS_BACKEND": "tinygrad_conv"}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout == "tinygrad_conv\n"
+
+
+def test_one_process_has_one_backend(keras):
+    """Keras would load itself again, on another backend by the name of this one."""
+    keras.config.set_backend("tinygrad_conv")
+    with pytest.raises(tg.errors.MissingExtraError, match=r"expected 'tinygrad_conv'.*got 'torch'; start a new proc"):
+        keras.config.set_backend("torch")
+    assert keras.backend.backend() == "tinygrad_conv"
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "bfloat16"])

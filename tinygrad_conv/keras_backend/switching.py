@@ -7,7 +7,9 @@ from typing import Any
 from keras.src import backend
 from keras.src.utils import backend_utils as stock
 
-__all__ = ["DynamicBackend"]
+from ..errors import MissingExtraError
+
+__all__ = ["DynamicBackend", "set_backend"]
 
 NAME = "tinygrad_conv"
 
@@ -17,3 +19,12 @@ class DynamicBackend(stock.DynamicBackend):  # type: ignore[misc]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(backend, name) if self._backend == NAME else super().__getattr__(name)
+
+
+def set_backend(backend: str) -> None:
+    """Keras' own loads all of Keras again, beside what is adapted: half a backend."""
+    if backend != NAME:
+        raise MissingExtraError(
+            f"keras.config.set_backend: expected {NAME!r}, which this process keeps, got {backend!r}; "
+            "start a new process without import tinygrad_conv.keras_backend"
+        )

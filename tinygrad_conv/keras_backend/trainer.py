@@ -43,6 +43,7 @@ class NumpyTrainer(Stock):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.train_function = None
+        self._eval_epoch_iterator = None
 
     def train_step(self, data: Any) -> Any:
         """One step on a batch, and its metrics. Write it anew for a step of your own."""
@@ -190,17 +191,37 @@ class NumpyTrainer(Stock):  # type: ignore[misc]
         Trainer._symbolic_build(self, iterator, data_batch)
 
     def _validate(self, data: Any, batch_size: Any, steps: Any, callbacks: Any) -> dict[str, Any]:
-        x, y, sample_weight = data_adapter_utils.unpack_x_y_sample_weight(data)
         if self._eval_epoch_iterator is None:
-            self._eval_epoch_iterator = EpochIterator(
-                x=x, y=y, sample_weight=sample_weight, batch_size=batch_size, steps_per_epoch=steps, shuffle=False,
-                steps_per_execution=self.steps_per_execution,
-            )  # fmt: skip
-        logs = self.evaluate(
-            x=x, y=y, sample_weight=sample_weight, batch_size=batch_size, steps=steps, callbacks=callbacks,
-            return_dict=True, _use_cached_eval_dataset=True,
-        )  # fmt: skip
+            x, y, sample_weight = data_adapter_utils.unpack_x_y_sample_weight(data)
+            self._eval_epoch_iterator = self._unshuffled(x, y, sample_weight, batch_size, steps)
+        logs = self.evaluate(callbacks=callbacks, return_dict=True, _use_cached_eval_dataset=True)
         return {f"val_{name}": value for name, value in logs.items()}
+
+    def _unshuffled(self, x: Any, y: Any, sample_weight: Any, batch_size: Any, steps: Any) -> Any:
+        batches = EpochIterator(
+            x=x, y=y, sample_weight=sample_weight, batch_size=batch_size, steps_per_epoch=steps, shuffle=False,
+            steps_per_execution=self.steps_per_execution,
+        )  # fmt: skip
+        self._symbolic_build(iterator=batches)
+        batches.reset()
+        return batches
+
+    @traceback_utils.filter_traceback  # type: ignore[untyped-decorator]
+    def evaluate(
+        self, x: Any = None, y: Any = None, batch_size: Any = None, verbose: Any = "auto", sample_weight: Any = None,
+        steps: Any = None, callbacks: Any = None, return_dict: bool = False, **kwargs: Any,
+    ) -> Any:  # fmt: skip
+        """Keras' own, but that building takes no batch away: no model is unbuilt when it begins."""
+        cached = self._eval_epoch_iterator
+        if not kwargs.pop("_use_cached_eval_dataset", False):
+            self._assert_compile_called("evaluate")
+            self._eval_epoch_iterator = self._unshuffled(x, y, sample_weight, batch_size, steps)
+        try:
+            return super().evaluate(
+                verbose=verbose, callbacks=callbacks, return_dict=return_dict, _use_cached_eval_dataset=True, **kwargs
+            )
+        finally:
+            self._eval_epoch_iterator = cached
 
     def train_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
