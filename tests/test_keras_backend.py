@@ -151,6 +151,48 @@ def test_layers_that_move_images_are_compiled(keras):
     assert len(set(found[0])) == 4
 
 
+DECIDING = {  # what asks `ops.cond`, by numbers that are others at each step
+    "accumulation": lambda o, n: o.Adam(0.01, gradient_accumulation_steps=n),
+    "averages": lambda o, n: o.SGD(0.01, use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=n),
+    "both": lambda o, n: o.RMSprop(
+        0.01, use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=2, gradient_accumulation_steps=n
+    ),
+    "warmup": lambda o, n: o.SGD(o.schedules.CosineDecay(0.001, 9, warmup_target=0.01, warmup_steps=n)),
+    "overflow": lambda o, n: o.LossScaleOptimizer(o.SGD(0.01), dynamic_growth_steps=n),
+}
+
+
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from([*DECIDING]), st.integers(2, 5), st.sampled_from(["hinge", "mse"]), st.booleans(),
+       st.integers(0, 99))  # fmt: skip
+def test_a_compiled_step_decides_by_numbers(keras, in_float64, name, n, loss, with_layer, seed):
+    """Each step takes its own branch; the gradient of the other one would be NaN."""
+
+    class Rooted(keras.layers.Layer):
+        def call(self, x):
+            total = keras.ops.sum(x)
+            root = keras.ops.cond(total > 0, lambda: keras.ops.sqrt(total), lambda: total * 0.1)
+            return x + root
+
+    def trained(**how):
+        keras.utils.set_random_seed(seed)
+        layers = [keras.layers.Dense(3, "tanh"), *[Rooted()] * with_layer, keras.layers.Dense(1)]
+        model = keras.Sequential([keras.Input((4,)), *layers])
+        model.compile(DECIDING[name](keras.optimizers, n), loss, metrics=["mae"], **how)
+        generator = np.random.default_rng(seed)
+        losses = []
+        for signs in generator.integers(0, 2, (14, 1)):
+            x = generator.standard_normal((4, 4)) * (1e300 if name == "overflow" and signs[0] else 1)
+            losses += model.train_on_batch(x, signs * np.ones((4, 1)))
+        return [np.array(losses), *model.get_weights(), *(v.numpy() for v in model.optimizer.variables)]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", tg.errors.CompileWarning)
+        compiled = trained()
+    for a, b in zip(compiled, trained(run_eagerly=True), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("sequence", [True, False])
 def test_a_model_is_built_without_taking_a_batch(keras, sequence):
     """Keras' NumPy backend builds from the first batch, which `evaluate` then went without."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -21,8 +23,9 @@ from ..ops.indexing import set_at
 from . import arrays
 
 __all__ = [
-    "IS_THREAD_SAFE", "Variable", "associative_scan", "compute_output_spec", "convert_to_numpy", "convert_to_tensor",
-    "custom_gradient", "is_tensor", "remat", "scatter", "scatter_update", "slice", "slice_update", "stop_gradient",
+    "IS_THREAD_SAFE", "Variable", "associative_scan", "compute_output_spec", "cond", "convert_to_numpy",
+    "convert_to_tensor", "custom_gradient", "is_tensor", "remat", "scatter", "scatter_update", "slice", "slice_update",
+    "stop_gradient",
 ]  # fmt: skip
 
 IS_THREAD_SAFE = False  # callbacks run between the steps, in order: one may read or keep weights
@@ -118,6 +121,13 @@ def compute_output_spec(fn: Any, *args: Any, **kwargs: Any) -> Any:
 def stop_gradient(variable: Any) -> Any:
     x = convert_to_tensor(variable)
     return x.detach() if isinstance(x, Tensor) and x.node is not None else x
+
+
+DECIDE: ContextVar[Callable[[Any], bool]] = ContextVar("DECIDE", default=bool)  # who reads what a branch depends on
+
+
+def cond(pred: Any, true_fn: Any, false_fn: Any) -> Any:
+    return true_fn() if DECIDE.get()(pred) else false_fn()
 
 
 def scatter(indices: Any, values: Any, shape: Any) -> Any:

@@ -4,10 +4,14 @@ Keras says of such a step that its Python code runs when it is traced. So nobody
 as `tg.compile` does elsewhere; but before each replay it is compared what the model and the objects of Keras' in it
 hold, in containers too: numbers, names, functions, variables, and such objects. So a rate or an activation which a
 callback sets has its effect, and so has another layer in a list.
+
+Where Keras asks `ops.cond` for a branch by a number, the way of a step is what it decided. Each way has a plan, with
+checks that it is the way to take. If it is not, that replay has changed nothing, and another plan has its turn.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from operator import is_
@@ -21,10 +25,11 @@ from keras.src.optimizers.schedules.learning_rate_schedule import LearningRateSc
 from keras.src.regularizers.regularizers import Regularizer
 from keras.src.saving.keras_saveable import KerasSaveable
 
+from ..engine.plain import plain
 from ..engine.tensor import Tensor
 from ..plan.compiled import Compiled
 from ..plan.reach import Reach
-from .core import stop_gradient
+from .core import DECIDE, convert_to_tensor, stop_gradient
 
 __all__ = ["CompiledStep"]
 
@@ -49,16 +54,20 @@ class CompiledStep:
         self._held: list[Any] = [None]  # what was there when somebody looked last
         self._states: dict[tuple[Any, ...], _State] = {}
         self._state = _State(0, [], [])
+        self._before: deque[_Way] = deque([()], maxlen=16)  # the ways of the last steps
+        self._next: dict[tuple[_Way, ...], _Way] = {}  # the way that came after such
 
-        def run(data: Any, values: Sequence[Any], number: int) -> Any:
+        def run(data: Any, values: Sequence[Any], number: int, way: _Way) -> Any:
             variables = self._state.variables
             mapping = list(zip(variables, values, strict=True))
+            decisions = _Decisions(way)
             with StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
-                returned = step(data)
+                returned = decisions.made_in(step, data)
             if len(scope.state_mapping) > len(variables):
                 raise _UnknownError
             now = map(scope.get_current_value, variables)
-            return returned, [new if new is old else stop_gradient(new) for new, old in zip(now, values, strict=True)]
+            new = [new if new is old else stop_gradient(new) for new, old in zip(now, values, strict=True)]
+            return returned, new, decisions.checks
 
         run.__name__ = step.__name__
         self.compiled = Compiled(run, reach=_Traced)
@@ -70,13 +79,31 @@ class CompiledStep:
         held = [*chain.from_iterable(self._parts)]
         if len(held) != len(self._held) or not all(map(is_, held, self._held)):
             self._look()
+        before = tuple(self._before)
+        way: _Way | None = self._next.get(before, before[-1])
+        while way is not None:
+            try:
+                returned = self._replayed(data, way)
+                break
+            except _OtherWay as other:
+                (start,) = other.args
+                way = next((known for known in self._next.values() if known[: len(start)] == start), None)
+            except _UnknownError:
+                self._eager = True  # it has changed nothing yet
+                return self._step(data)
+        else:
+            decisions = _Decisions(None)
+            returned, way = decisions.made_in(self._step, data), decisions.way
+        if len(self._next) > 999:  # they come as they like
+            self._next.clear()
+        self._next[before] = way
+        self._before.append(way)
+        return returned
+
+    def _replayed(self, data: Any, way: _Way) -> Any:
         number, variables, _ = self._state
         values = [variable._value for variable in variables]
-        try:
-            returned, new = self.compiled(data, values, number)
-        except _UnknownError:
-            self._eager = True  # it has changed nothing yet
-            return self._step(data)
+        returned, new, _ = self.compiled(data, values, number, way)
         for variable, before, after in zip(variables, values, new, strict=True):
             if after is not before:
                 variable._value.data = after
@@ -89,6 +116,47 @@ class CompiledStep:
         if found not in self._states:
             self._states[found] = _State(len(self._states), list(self._gather()), objects)
         self._state = self._states[found]
+
+
+_Way = tuple[bool, ...]
+
+
+class _Decisions:
+    """What a step decides by numbers: it follows a way, or (None) finds it."""
+
+    def __init__(self, way: _Way | None) -> None:
+        self.way: _Way = ()
+        self.checks: list[Any] = []
+        self._follows = way
+
+    def made_in(self, step: Callable[[Any], Any], data: Any) -> Any:
+        token = DECIDE.set(self._decide)
+        try:
+            return step(data)
+        finally:
+            DECIDE.reset(token)
+
+    def _decide(self, pred: Any) -> bool:
+        pred = convert_to_tensor(pred)
+        now = bool(pred._array if isinstance(pred, Tensor) else pred)
+        self.way += (now,)
+        if self._follows is not None and isinstance(pred, Tensor):
+            if self._follows[len(self.way) - 1 : len(self.way)] != (now,):
+                raise _OtherWay(self.way)
+            self.checks.append(_as_before(pred, self.way))
+        return now
+
+
+@plain
+def _as_before(pred: Any, way: _Way) -> Any:
+    """The last decision of a way; raises _OtherWay if it is another now."""
+    if bool(pred) is not way[-1]:
+        raise _OtherWay((*way[:-1], not way[-1]))
+    return way[-1]
+
+
+class _OtherWay(BaseException):
+    """The step takes another way; this holds how that starts. No error, so that nobody catches it."""
 
 
 class _State(NamedTuple):
