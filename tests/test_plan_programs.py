@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tinygrad_conv as tg
-from tinygrad_conv.kernels import loops, wanted
+from tinygrad_conv.kernels import loops, registry, wanted
+from tinygrad_conv.kernels.geometry import conv_window
 from tinygrad_conv.plan import instructions, programs, updates
 from tinygrad_conv.plan.into import INTO
 from tinygrad_conv.plan.lowerings import LOWERINGS, elementwise
@@ -579,6 +580,32 @@ def test_a_numba_that_fails_is_reported_once_and_done_without(monkeypatch):
     monkeypatch.setattr(wanted, "_failures", [])
     with tg.use_kernels("compiled"), pytest.raises(tg.errors.MissingExtraError, match="no such instruction"):
         tg.compile(lambda x: x * 2.0 + 1.0)(X)
+
+
+def test_a_plan_chooses_the_forms_of_kernels_once(monkeypatch, rng):
+    """The form alone where work is little, the kernel where threads may share it; the plain form, should that fail."""
+    window = conv_window("conv", 2, (32, 16, 16, 8), (3, 3, 8, 8), 1, 1, 1, 1, None)
+    x, w = rng.standard_normal((32, 16, 16, 8)), rng.standard_normal((3, 3, 8, 8))
+    few, expected = x[:1], registry.conv.plain(x[:1], w, window)
+    monkeypatch.setattr(wanted, "_failures", [])
+    with tg.use_kernels("plain"):
+        assert registry.conv.bound(few, w, window) == registry.conv.plain
+        assert registry.sgd.bound(w, w, None, 0.1, 0.0, False, 0.0) == registry.sgd.plain
+        assert registry.conv.bound(x, w, window) is registry.conv
+    with tg.use_kernels("compiled"):
+        assert registry.conv.bound(x, w, window) is registry.conv
+        np.testing.assert_allclose(registry.conv.bound(few, w, window)(few, w, window), expected, rtol=0, atol=1e-12)
+        with pytest.raises(tg.errors.ArgumentError, match="expected out to be C-contiguous"):
+            registry.conv.bound(few, w, window)(few, w, window, out=np.empty(3))
+
+    def broken(*args, **options):
+        raise ValueError("no such instruction")
+
+    monkeypatch.setattr(registry, "_compiled", lambda module, name: broken)
+    with tg.use_kernels("auto"):
+        run = registry.conv.bound(few, w, window)
+        with pytest.warns(RuntimeWarning, match="conv: expected a numba that compiles it, got ValueError: no such"):
+            np.testing.assert_array_equal(run(few, w, window), expected)
 
 
 def test_an_update_that_cannot_be_compiled_is_made_by_the_optimiser(monkeypatch):

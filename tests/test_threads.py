@@ -38,6 +38,7 @@ def shares(monkeypatch):
         monkeypatch.setattr(module, "threads", lambda: 1 if threads._ALONE.get() else COUNT)
     for module in (registry, product, threads):
         monkeypatch.setattr(module, "worth", lambda work, n, start=1: min(n, threads.threads()) if work else 1)
+    monkeypatch.setattr(registry, "most", lambda work: COUNT)
     monkeypatch.setattr(product, "ALONE", 0)
     monkeypatch.setattr(product, "START", 0)
     return seen

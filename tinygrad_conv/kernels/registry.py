@@ -24,7 +24,7 @@ from . import fused as _fused
 from . import norm as _norm
 from . import pool as _pool
 from . import update as _update
-from .threads import over_batch, worth
+from .threads import most, over_batch, worth
 from .wanted import choice, failed, needs_numba, noted
 from .window import Window
 
@@ -75,13 +75,34 @@ class Kernel:
             return self._run(self.plain, args, options, out)
         try:
             result = self._run(self.compiled, args, options, out)
-        except (ArgumentError, MemoryError):
-            raise  # no fault of Numba's
         except Exception as error:
-            failed(self.name, error)
+            self._failed(error)
             return self._run(self.plain, args, options, out)
         noted(self.name)
         return result
+
+    def bound(self, *args: Any, **options: Any) -> Callable[..., Any]:
+        """What runs in a call with arguments like these, chosen once; the kernel itself where threads may share it."""
+        if self.batch is not None and most(self.work(*args, **options)) > 1:
+            return self
+        if self.chosen(*args, **options) == "plain":
+            return self.plain
+        compiled = self.compiled
+
+        def safely(*args: Any, out: Any = None, **options: Any) -> Any:
+            try:
+                return compiled(*args, out=out, **options)
+            except Exception as error:
+                self._failed(error)
+                return self.plain(*args, out=out, **options)
+
+        return safely
+
+    def _failed(self, error: Exception) -> None:
+        """The compiled form has: an error that is no fault of Numba's is raised again."""
+        if isinstance(error, (ArgumentError, MemoryError)):
+            raise error
+        failed(self.name, error)
 
     def _run(self, form: Callable[..., Any], args: Sequence[Any], options: dict[str, Any], out: Any) -> Any:
         """A form, in as many threads as pay."""

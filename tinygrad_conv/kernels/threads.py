@@ -26,7 +26,7 @@ from .scratch import Array, blocks, result
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
-__all__ = ["blas_on_one", "libraries", "over_batch", "over_rows", "shared", "threads", "worth"]
+__all__ = ["blas_on_one", "libraries", "most", "over_batch", "over_rows", "shared", "threads", "worth"]
 
 T = TypeVar("T")
 
@@ -51,16 +51,25 @@ def _blas_threads() -> int:
     return max(int(library.num_threads) for library in known) if known else os.cpu_count() or 1  # which takes 20 µs
 
 
-def worth(work: int, n: int, start: int = START) -> int:
-    """Among how many threads `work` multiply-adds over n things are best shared out.
+def most(work: int, start: int = START) -> int:
+    """Among how many threads, if there are so many, `work` multiply-adds are best shared out.
 
     To start c threads takes c times `start`, and what each does then work / c: together least for c = √(work / start).
+
+    >>> most(3 * START), most(4 * START)
+    (1, 2)
+    """
+    return isqrt(work // start)
+
+
+def worth(work: int, n: int, start: int = START) -> int:
+    """Among how many of the threads that there are `work` multiply-adds over n things are best shared out.
 
     >>> worth(3 * START, n=100)
     1
     """
-    most = isqrt(work // start)
-    return min(most, n, threads()) if min(most, n) > 1 else 1
+    count = min(most(work, start), n)
+    return min(count, threads()) if count > 1 else 1
 
 
 def threads() -> int:

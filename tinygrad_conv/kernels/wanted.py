@@ -112,7 +112,7 @@ class use_kernels(Block):  # noqa: N801  (used like a function)
     Attributes
     ----------
     ran : set of str
-        The kernels of which the compiled form ran.
+        The kernels of which the compiled form ran; in compiled steps, while they were recorded.
 
     Raises ArgumentError for another choice, MissingExtraError for "compiled" without Numba; a kernel raises it in the
     block if Numba is installed and does not work.

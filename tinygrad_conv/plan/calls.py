@@ -16,7 +16,9 @@ from ..engine.source import Source
 from ..engine.tensor import Tensor, ndarray
 from ..ops.shape import copy
 
-__all__ = ["Call", "Found", "Kind", "Path", "Seen", "Slot", "Wrapped", "copying", "kind_of", "parts", "replaced"]
+__all__ = [
+    "Call", "Found", "Kind", "Path", "Seen", "Slot", "Wrapped", "copying", "kind_of", "like", "parts", "replaced",
+]  # fmt: skip
 
 Origin: TypeAlias = Literal["argument", "tensor", "constant", "call"]
 Path: TypeAlias = tuple[int, ...]  # where in nested tuples a value is
@@ -145,6 +147,11 @@ COPY: Primitive = copy.primitive  # type: ignore[attr-defined]
 def copying(slot: Slot) -> Call:
     """A call that copies what is in a slot."""
     return Call("primitive", "copy", COPY.forward, (slot,), {}, primitive=COPY)
+
+
+def like(arg: Any) -> Any:
+    """For a slot an array of its shape and dtype, of any content; anything else as it is."""
+    return np.broadcast_to(np.empty((), arg.seen.dtype), arg.seen.shape) if isinstance(arg, Slot) else arg
 
 
 def parts(tree: Any) -> Iterator[Any]:

@@ -7,12 +7,10 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-
 from ..engine.operation import explain
 from ..engine.plain import explain_plain
 from ..errors import TinygradConvError
-from .calls import Call, Slot
+from .calls import Call, like
 
 __all__ = ["can_explain", "explained", "raised_by"]
 
@@ -27,7 +25,7 @@ def can_explain(call: Any, error: Exception) -> bool:
 
 def explained(call: Call, error: Exception) -> Exception:
     """That error. Who raises it gives it no name: its frame would hold what holds the frame."""
-    given = [_like(arg) for arg in call.args]
+    given = [like(arg) for arg in call.args]
     if call.primitive is not None:
         return explain(call.primitive, error, given)
     return explain_plain(call.function.args[0], error, given)  # type: ignore[attr-defined, arg-type]
@@ -38,8 +36,3 @@ def raised_by(traceback: TracebackType | None, code: Any, lines: Sequence[Any]) 
     while traceback is not None and traceback.tb_frame.f_code is not code:
         traceback = traceback.tb_next
     return None if traceback is None else lines[traceback.tb_lineno - 2]
-
-
-def _like(arg: Any) -> Any:
-    """An array of the shape and dtype of an argument, for messages."""
-    return np.broadcast_to(np.empty((), arg.seen.dtype), arg.seen.shape) if isinstance(arg, Slot) else arg

@@ -14,7 +14,8 @@ import numpy as np
 from ..engine.node import LOCKS, Node, add_grad
 from ..engine.source import LIBRARY
 from ..engine.tensor import wrap
-from .calls import Call, Slot, Wrapped, parts
+from ..kernels.registry import Kernel
+from .calls import Call, Slot, Wrapped, like, parts
 from .into import into, is_view
 from .layout import Layout
 from .programs import Program
@@ -53,7 +54,6 @@ class _Writer:
         self.scope: dict[str, Any] = {"wrap": wrap, "empty": np.empty, "asarray": np.asarray, "locks": LOCKS}
         self._names: dict[int, str] = {}
         self._made: set[Slot] = set()  # arrays that were made for programs to write in
-        self._loads = {s.outputs[0]: s for s in steps if isinstance(s, Call) and s.kind == "load"}
         self._last: dict[Slot, int] = dict.fromkeys(outputs, len(steps))  # the step that reads a slot last
         for number in reversed(range(len(steps))):
             step = steps[number]
@@ -63,28 +63,8 @@ class _Writer:
                 inputs = [] if _is_still(step) and step.outputs[0] not in self._last else list(step.inputs)
             for slot in inputs:
                 self._last.setdefault(slot, number)
-        self._inline = self._read_in_place()
         still = {step.outputs[0] for step in steps if isinstance(step, Call) and _is_still(step)}
-        self._named_still = still.intersection(self._last) - self._inline  # names of memory that others made
-
-    def _read_in_place(self) -> set[Slot]:
-        """Tensors that just one program reads, with nothing between that may change them."""
-        users: dict[Slot, int] = {}
-        for step in self.steps:
-            if isinstance(step, Program) or not _is_still(step) or step.outputs[0] in self._last:
-                for slot in step.objects if isinstance(step, Program) else set(step.inputs):
-                    users[slot] = users.get(slot, 0) + 1
-        inline: set[Slot] = set()
-        waiting: set[Slot] = set()
-        for step in self.steps:
-            if isinstance(step, Program):
-                inline |= {slot for slot in waiting if slot in step.objects and users[slot] == 1}
-                waiting = set()
-            elif step.kind == "load":
-                waiting.add(step.outputs[0])
-            elif not _is_still(step):
-                waiting = set()
-        return inline - set(self.outputs)
+        self._named_still = still.intersection(self._last)  # names of memory that others made
 
     # -- lines -----------------------------------------------------------------------------------------------------
 
@@ -98,7 +78,7 @@ class _Writer:
             if isinstance(step, Program):
                 yield from self._program(step, f"program_{next(numbers)}")
                 inputs: Sequence[Slot] = step.objects
-            elif _is_still(step) and (step.outputs[0] not in self._last or step.outputs[0] in self._inline):
+            elif _is_still(step) and step.outputs[0] not in self._last:
                 continue
             else:
                 if step.kind == "effect" and done:  # a parameter that nobody refers to may be updated in place
@@ -122,12 +102,8 @@ class _Writer:
         yield f"{name}(({objects}{',' if len(program.objects) == 1 else ''}))  # {told}"
 
     def _object(self, slot: Slot) -> str:
-        text = self._loaded(self._loads[slot]) if slot in self._inline else self._read(slot)
+        text = self._read(slot)
         return text if slot.seen.shape or slot in self._made else f"asarray({text})"  # NumPy may give a number
-
-    def _loaded(self, call: Call) -> str:
-        of = call.args[0]
-        return f"{self._read(of)}.grad._array" if isinstance(of, Node) else f"{self._read(of)}._array"
 
     def _empty(self, slot: Slot) -> str:
         return f"{self._read(slot)} = empty({slot.seen.shape}, {self._constant(slot.seen.dtype)})"
@@ -136,7 +112,8 @@ class _Writer:
         """A call as a line or two of Python."""
         read = self._read
         if call.kind == "load":
-            yield f"v{call.outputs[0].index} = {self._loaded(call)}"
+            source = f"{read(call.args[0])}.grad" if isinstance(call.args[0], Node) else read(call.args[0])
+            yield f"v{call.outputs[0].index} = {source}._array"
             return
         if call in self.updates:
             yield f"{self._named(self.updates[call], 'update')}()  # {call.name} of {call.args[0]!r}"
@@ -146,6 +123,8 @@ class _Writer:
         places = self.layout.written
         if not places.isdisjoint(call.outputs):
             write = into(call)
+            if isinstance(write, Kernel):
+                write = write.bound(*map(like, call.args), **{key: like(value) for key, value in call.kwargs.items()})
             name = self._named(write, call.name)
             for slot in call.outputs:
                 if slot not in places:
