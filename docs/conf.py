@@ -127,7 +127,8 @@ def with_a_link_to_run(app, name, source):
     """Each lesson says under its title where it runs in the browser."""
     if re.match(r"lessons/\d", name):
         address = f"../lite/lab/index.html?path={name.removeprefix('lessons/')}.ipynb"
-        link = f'```{{raw}} html\n<p><a href="{address}">Run this lesson in the browser</a></p>\n```'
+        tested = '<a href="index.html#in-the-browser">what was tested</a>'
+        link = f'```{{raw}} html\n<p><a href="{address}">Run this lesson in the browser</a> ({tested})</p>\n```'
         source[0] = re.sub(r"^(# .*)$", lambda title: f"{title[1]}\n\n{link}", source[0], count=1, flags=re.M)
 
 

@@ -56,6 +56,15 @@ def test_every_tensor_has_a_display(seed, shape, dtype):
     assert "http" not in html
 
 
+def test_words_have_the_colour_of_the_page():
+    """So that they can be read on dark pages, too; a plot is not laid on white by a site that knows class tgc."""
+    x = tg.Tensor(np.eye(8).reshape(1, 8, 8, 1), requires_grad=True)
+    plot = curve("loss", [0, 1], {"loss": [2.0, 1.0]})
+    for html in (x._repr_html_(), nn.Dense(2, in_features=3)._repr_html_(), plot):
+        assert not re.search(r"[^-]color:", html)
+    assert 'class="tgc"' in plot
+
+
 def test_an_image_its_statistics_and_its_gradient():
     x = tg.Tensor(np.linspace(-1, 1, 64).reshape(1, 8, 8, 1), requires_grad=True)
     assert "no gradient yet" in x._repr_html_()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["curve", "history", "module", "plan", "summary", "table", "tensor"]
 
 _FONT = "font:13px/1.45 system-ui,sans-serif"
+_QUIET = "opacity:.75"  # of the page's own colour, be it light or dark
 _SIDE = 160  # pixels of the longer side of an image, at least
 _MOST = 50_000  # numbers of an image; of a larger one the first maps are shown
 
@@ -53,7 +54,7 @@ def tensor(x: Tensor) -> str:
 
 
 def _titled(what: str, array: ndarray[Any, Any]) -> str:
-    return f'<div><div style="color:{tint("quiet")}">{what}</div>{_shown(array)}</div>'
+    return f'<div><div style="{_QUIET}">{what}</div>{_shown(array)}</div>'
 
 
 def _shown(array: ndarray[Any, Any]) -> str:
@@ -105,7 +106,7 @@ def _image(array: ndarray[Any, Any]) -> str:
     return (
         f'<img alt="{escape(said)}" src="{_png(sheet)}" width="{w * scale}" height="{h * scale}" '
         f'style="image-rendering:pixelated;max-width:100%;height:auto;border:1px solid {tint("rule")}">'
-        f'<div style="color:{tint("quiet")}">{escape(said)}</div>'
+        f'<div style="{_QUIET}">{escape(said)}</div>'
     )
 
 
@@ -180,7 +181,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 0, fo
 
 
 def _framed(title: str, facts: str, body: str) -> str:
-    quiet = f' <span style="color:{tint("quiet")}">{escape(facts)}</span>' if facts else ""
+    quiet = f' <span style="{_QUIET}">{escape(facts)}</span>' if facts else ""
     return f'<div style="{_FONT}"><b>{escape(title)}</b>{quiet}{body}</div>'
 
 
@@ -265,8 +266,8 @@ def curve(title: str, epochs: Sequence[int], series: Mapping[str, Sequence[float
     )
     ends = f"epoch {epochs[0] + 1}" + (f" to {epochs[-1] + 1}" if n > 1 else ", the only one") if len(epochs) else ""
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" '
-        f'aria-label="{escape(title)} over the epochs"><text x="{left}" y="12" {text}>{names}</text>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="tgc" viewBox="0 0 {w} {h}" width="{w}" height="{h}" '
+        f'role="img" aria-label="{escape(title)} over the epochs"><text x="{left}" y="12" {text}>{names}</text>'
         f'<text x="{left - 5}" y="30" text-anchor="end" {text}>{number(most, 3)}</text>'
         f'<text x="{left - 5}" y="{h - low}" text-anchor="end" {text}>{number(least, 3)}</text>'
         f'<text x="{left}" y="{h - 6}" {text}>{ends}</text>'
