@@ -81,7 +81,7 @@ class Mode:
     bare: Any = None  # a layer (weakly) that leaves out its activation, because a loss that follows takes logits
     backward: Any = None  # whose rules a backward pass runs; noted for observers only
 
-    _changed: dict[str, Any] = field(default_factory=dict, init=False)  # what is not as in the first mode
+    _changed: dict[str, Any] = field(default_factory=dict)  # what is not as in the first mode
     _toggled: Mode | None = field(default=None, init=False)
 
     @property
@@ -102,9 +102,7 @@ class Mode:
 
     def _with(self, changes: dict[str, Any]) -> Mode:
         changed = self._changed | changes
-        made = Mode(**changed)
-        made._changed = changed  # (once vars(made) was asked for, every attribute takes three times as long)
-        return made
+        return Mode(**changed, _changed=changed)  # (once vars(mode) was asked for, its attributes take thrice as long)
 
 
 MODE: ContextVar[Mode] = ContextVar("tinygrad_conv_mode", default=Mode())  # noqa: B039  (Mode is immutable)

@@ -23,10 +23,10 @@ def user_source(depth: int) -> Source | None:
     frame = sys._getframe(depth)
     while frame is not None:
         file = frame.f_code.co_filename
-        if file in user_files:
-            return frame.f_code, frame.f_lasti
-        if file in _library_files:
+        if file in _library_files:  # as most are
             frame = frame.f_back  # type: ignore[assignment]
+        elif file in user_files:
+            return frame.f_code, frame.f_lasti
         else:
             (_library_files if file.startswith(LIBRARY) else user_files).add(file)
     return None

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from functools import partial
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from ..errors import ArgumentError
@@ -19,6 +20,10 @@ def flatten(tree: Any, shared: bool = False) -> tuple[list[Any], Callable[[Seque
     The tree may be nested to any depth. With `shared`, a list or dictionary that stands in it twice is taken apart
     once, and both places of the new tree hold one object. Raises ArgumentError for a container that holds itself.
     """
+    if not isinstance(tree, (tuple, list, dict)):  # as most results
+        return [tree], itemgetter(0)
+    if type(tree) is list and not any([isinstance(item, (tuple, list, dict)) for item in tree]):  # as most arguments
+        return tree[:], list
     leaves: list[Any] = []
     plan: list[_Step] = []
     finished: dict[int, int] = {}  # the ids of lists and dictionaries that are shared: the steps that build them

@@ -41,16 +41,6 @@ class Reader:
         self.data: dict[int, tuple[Any, str]] = {}  # others, such as labels: id -> array, path
         self._parameters: dict[Node, str] = {}
         self._classes: dict[str, str] = {}  # module path -> class name
-        self._nodes: list[GraphNode] = []
-        self._names: dict[Node | int, str] = {}  # node, or id of an argument's array -> name
-        self._used: set[str] = set()
-        self._counts: dict[str, int] = {}
-        self._lines: dict[tuple[int, int], str] = {}
-        self._sizes: dict[str, tuple[Shape | None, int | None]] = {}  # name -> shape and bytes, as far as known
-        self._bases: dict[str, str] = {}
-        self._values: dict[tuple[str, Node], Values] = {}
-        self._watch = Watch()
-        self._known: tuple[str, ...] = ()
 
     # -- what the caller knows
 
@@ -73,8 +63,8 @@ class Reader:
         for path, part, _, held in module._walk():
             self._classes[path] = type(part).__name__
             for name, item in held:
-                if isinstance(item, kind) and item.node is not None:
-                    self._parameters.setdefault(item.node, f"{path}.{name}" if path else name)
+                if isinstance(item, kind) and (node := item.node) is not None and node not in self._parameters:
+                    self._parameters[node] = f"{path}.{name}" if path else name
 
     def name_of(self, leaf: Node) -> str:
         """What the caller calls a leaf."""
@@ -88,6 +78,14 @@ class Reader:
         `known` says what is wanted of what the `watch` saw: "values", "gradients", "time".
         """
         self._watch, self._known = watch, known
+        self._nodes: list[GraphNode] = []
+        self._names: dict[Node | int, str] = {}  # node, or id of an argument's array -> name
+        self._used: set[str] = set()
+        self._counts: dict[str, int] = {}
+        self._lines: dict[tuple[int, int], str] = {}
+        self._sizes: dict[str, tuple[Shape | None, int | None]] = {}  # name -> shape and bytes, as far as known
+        self._bases: dict[str, str] = {}
+        self._values: dict[tuple[str, Node], Values] = {}
         order = side_by_side((y.node for _, y in outputs if y.node is not None), watch.orders)
         refuse_freed(order)
         homes = _homes(order)

@@ -6,16 +6,18 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from types import FunctionType
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import numpy as np
 
 from ..arguments import checked, one_of
 from ..engine.backward import Reached
-from ..engine.modes import mode
+from ..engine.modes import MODE
 from ..engine.tensor import Tensor
 from ..engine.trees import flatten
 from ..errors import DTypeError, GraphError
+from ..nn.module import Module
 from .reading import GRADIENT, Reader, refuse_freed
 from .value import Graph
 from .watching import Watch, topological
@@ -78,7 +80,7 @@ def snapshot(
         if not isinstance(made, Graph):
             raise DTypeError(f"snapshot: expected __graph__ to return a Graph, got {type(made).__name__}")
         return made
-    known = tuple(name for name, is_on in (("values", values), ("gradients", gradients), ("time", time)) if is_on)
+    known = ("values",) * bool(values) + ("gradients",) * bool(gradients) + ("time",) * bool(time)
     watch = Watch(None if isinstance(time, bool) else time, keep=bool(known or backward))
     if isinstance(thing, Tensor):
         if example_args:
@@ -119,13 +121,15 @@ def _called(f: Callable[..., Any], args: Sequence[Any], watch: Watch) -> tuple[R
     watch.given = set(reader.data)
     generators: dict[int, tuple[Any, Any]] = {}  # those that the run draws from, with the state before
     gradients: dict[Any, Any] = {}  # of leaves, before the run changed them
+    heard = watch if watch.keep else watch.note
+    changes = {"generators": generators, "gradients": gradients, "watch": heard}
+    running = MODE.set(MODE.get().but(recording=True, replaying=True, **changes))
     try:
-        heard = watch if watch.keep else watch.note
-        with mode(recording=True, replaying=True, generators=generators, gradients=gradients, watch=heard):
-            result, name = f(*rebuild(followed)), "output"
+        result, name = f(*rebuild(followed)), "output"
     except Reached as end:  # a step that learns is drawn as far as here: what follows would leave traces
         result, name = end.y, "backward()"
     finally:
+        MODE.reset(running)
         for generator, state in generators.values():
             generator.bit_generator.state = state
         for node, gradient in gradients.items():
@@ -134,14 +138,15 @@ def _called(f: Callable[..., Any], args: Sequence[Any], watch: Watch) -> tuple[R
         reader.module(module)
     named_results = zip(_paths(result, name), flatten(result)[0], strict=True)
     outputs = [(path, y) for path, y in named_results if isinstance(y, Tensor)]
-    if all(y.node is None for _, y in outputs):
+    if not [y for _, y in outputs if y.node is not None]:
         raise GraphError(
             "snapshot: the result depends on no floating-point input, so nothing was recorded; give "
             "floating-point example arguments (3.0 for 3, array.astype('float32')) and return a tensor"
         )
-    for leaf in followed:
-        if isinstance(leaf, Tensor) and leaf.node is not None:
-            watch.outputs.setdefault(leaf.node, leaf._array)
+    if watch.keep:
+        for leaf in followed:
+            if isinstance(leaf, Tensor) and leaf.node is not None:
+                watch.outputs.setdefault(leaf.node, leaf._array)
     return reader, outputs
 
 
@@ -156,6 +161,8 @@ def own_example(model: Any) -> tuple[Any, ...]:
 
 def _modules_of(f: Any) -> list[Any]:
     """The module (ours or Keras') that `f` is, or those that its code names, or that of functions beside it."""
+    if isinstance(f, Module):
+        return [f]
     found = [f]
     for thing in found:  # which grows meanwhile
         more = [getattr(thing, "__self__", None), getattr(thing, "__wrapped__", None)]
@@ -177,16 +184,21 @@ def _is_module(thing: Any) -> bool:
 
 def _argument_paths(f: Callable[..., Any], args: Sequence[Any]) -> list[str]:
     """A name for every leaf of the arguments: ``x``, or ``batch.0`` inside a list."""
-    run = getattr(f, "forward", getattr(f, "call", f))
-    if hasattr(run, "__code__") and not (hasattr(run, "__wrapped__") or hasattr(run, "__signature__")):
-        names = run.__code__.co_varnames[inspect.ismethod(run) : run.__code__.co_argcount]
+    run = getattr(f, "forward", None) or getattr(f, "call", f)
+    function = getattr(run, "__func__", run)
+    if isinstance(function, FunctionType) and not vars(function):  # which may have another signature than its code
+        names = function.__code__.co_varnames[function is not run : function.__code__.co_argcount]
         if len(names) >= len(args):  # all by position: no signature is needed, which takes as long as a small model
-            return [leaf for name, value in zip(names, args, strict=False) for leaf in _paths(value, name)]
+            named = zip(names, args, strict=False)
+            return [leaf for name, it in named for leaf in (_paths(it, name) if isinstance(it, _NESTED) else (name,))]
     try:
         bound = inspect.signature(run).bind(*args)
     except (TypeError, ValueError):  # no signature, or a wrong call: the call will tell
         return list(_paths(list(args), "input"))
     return [leaf for name, value in bound.arguments.items() for leaf in _paths(value, name)]
+
+
+_NESTED = (dict, list, tuple)
 
 
 def _paths(tree: Any, path: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from time import perf_counter
+from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -36,6 +37,12 @@ class End(NamedTuple):
     node: Node | None
     shape: Shape
     dtype: Any
+
+
+class _Noted(Node):
+    """The copy of a node that `Watch.note` keeps."""
+
+    __slots__ = ()
 
 
 class Watch:
@@ -88,15 +95,14 @@ class Watch:
         It stands apart from the recorded graph: nothing that happens to that is in a later picture.
         """
         seen, parents = self.seen, node.parents
-        seen[node] = own = _new(Node)
+        seen[node] = own = _new(_Noted)
         own.primitive, own.params, own.source, own.path = node.primitive, node.params, node.source, node.path
         own.shape, own.dtype, own.saved = node.shape, node.dtype, (None,) * len(parents)
-        own.parents = tuple([seen.get(parent, parent) for parent in parents])  # type: ignore[arg-type]
+        own.parents = [seen.get(parent, parent) for parent in parents]  # type: ignore[arg-type]
         if None in parents:
             pairs = zip(inputs, parents, strict=False)
             self.inputs[own] = [self._held(value) if parent is None else None for value, parent in pairs]
-        if calls := MODE.get().calls:
-            self.calls[own] = calls
+        self.calls[own] = MODE.get().calls
 
     def _held(self, value: Any) -> Any:
         """A constant as it is now: the user may change an array later, even while the function runs."""
@@ -106,8 +112,8 @@ class Watch:
         """The outputs, as `note` keeps operations; None where others than those that were noted belong to the graph."""
         seen = self.seen
         ends = [(path, End(seen.get(y.node, y.node), y.shape, y.dtype)) for path, y in outputs]  # type: ignore[arg-type]
-        read = {end.node for _, end in ends}.union(*[own.parents for own in seen.values()])
-        if all(isinstance(node, Leaf) for node in read.difference(seen.values(), (None,))):
+        read = [end.node for _, end in ends] + [parent for own in seen.values() for parent in own.parents]
+        if {Leaf, _Noted, NoneType}.issuperset(map(type, read)):
             seen.clear()
             return ends
         for told in cast("tuple[dict[Node, Any], ...]", (self.inputs, self.calls)):

@@ -129,7 +129,7 @@ class Module(Checked):
             outer = mode.module and mode.module()
             path = "" if outer is None else outer._path_of(self, mode.path)
             calls = mode.calls if mode.watch is None else (*mode.calls, (next_index(), path))
-            entered = mode, mode.but(module=ref(self), path=path, calls=calls)
+            entered = mode, mode._with({"module": ref(self), "path": path, "calls": calls})
             if mode.observer is None and mode.watch is None and mode.generators is None:  # which would be held
                 self._entered = entered
         if mode.observer is not None:
@@ -218,8 +218,9 @@ class Module(Checked):
                 seen.add(id(module))
                 held = items(module)
                 yield path, module, depth, held
-                start = f"{path}." if path else ""
-                left += [(start + name, child, depth + 1) for name, child in module._children_in(held)][::-1]
+                if children := module._children_in(held):
+                    start = f"{path}." if path else ""
+                    left += [(start + name, child, depth + 1) for name, child in children][::-1]
 
     def _children_in(self, held: list[tuple[str, Any]]) -> Iterable[tuple[str, Module]]:
         """`named_children`, without another look where a class has no names of its own for them."""
@@ -479,15 +480,21 @@ def _counts(top: Module) -> dict[int, int]:
 def items(module: Module) -> list[tuple[str, Any]]:
     """(name, value) of every attribute, and of what lists, tuples and dictionaries among them hold."""
     found: list[tuple[str, Any]] = []
-    for name, value in vars(module).items():
+    for name, value in module.__dict__.items():
         kind = type(value)
-        if kind in FIXED or (kind is tuple and FIXED.issuperset(map(type, value))):  # as most are
+        if kind in _BARE or (kind is tuple and _BARE.issuperset(map(type, value))):  # as most are
             continue
         if isinstance(value, (Tensor, Module)):
             found.append((name, value))
         elif isinstance(value, (list, tuple, dict)) and value and name not in ("_paths", "_entered"):
-            found += unpacked(name, value)
+            if kind is list and all([isinstance(item, Module) for item in value]):  # as most are
+                found += [(f"{name}.{k}", item) for k, item in enumerate(value)]
+            else:
+                found += unpacked(name, value)
     return found
+
+
+_BARE = FIXED | {np.random.Generator, *(type(np.dtype(code)) for code in "efdFD")}  # hold neither tensors nor modules
 
 
 def unpacked(name: str, value: Any) -> Iterator[tuple[str, Any]]:
