@@ -1,5 +1,6 @@
 """A picture shows what is there: an arrow is data, what is no default is written, each call of a module has a box."""
 
+import html
 import math
 import re
 from itertools import pairwise
@@ -53,6 +54,71 @@ def test_every_option_is_written_that_is_not_the_default(layer, said):
     assert said in tg.draw(net, x, level="modules").source
     first = said.removesuffix(", relu")
     assert f"({first})" in str(tg.draw(net, x))
+
+
+class Scaled(nn.Module):
+    def __init__(self, by=3):
+        self.by, self.drop = by, nn.Dropout(0.25, seed=0)
+
+    def _brief(self):
+        return f"Scaled(by {self.by})"
+
+    def forward(self, x):
+        return self.drop(x) * 1.0 if self.by == 3 else self.drop(x)
+
+
+@pytest.mark.parametrize(
+    ("layer", "said", "not_said"),
+    [
+        (lambda: nn.Dropout(0.3, seed=0), "rate=0.3", "seed"),
+        (lambda: nn.BatchNorm(momentum=0.9, epsilon=1e-5), "momentum=0.9", "features"),
+        (lambda: nn.LayerNorm(epsilon=0.5, scale=False), "scale=False", "center"),
+        (lambda: nn.Dense(8, use_bias=False, weight_init="he_normal"), "use_bias=False", "he_normal"),
+        (lambda: nn.Conv2D(8, 3, groups=2, data_format="channels_last"), "data_format='channels_last'", "kernel_size"),
+        (lambda: nn.GroupNorm(4), "groups 4", "features"),
+        (lambda: nn.UpSampling2D(2, method="bilinear"), "method='bilinear'", "size"),
+        (lambda: Scaled(), "by 3", "Scaled()"),
+    ],
+)
+def test_what_a_module_keeps_to_itself_is_written_at_every_level(layer, said, not_said, tmp_path):
+    net, x = nn.Sequential(layer(), seed=0), np.ones((2, 8, 8, 8), "float32")
+    for level in ("ops", "modules"):
+        drawing = tg.draw(net, x, level=level)
+        text = str(drawing)
+        assert said in text
+        assert not_said not in text
+        assert said in html.unescape(drawing.source)
+        drawing.render(tmp_path / "net.html")
+        assert said in (tmp_path / "net.html").read_text()
+
+
+def test_what_a_module_was_told_is_as_it_was_when_the_picture_was_taken():
+    net, x = nn.Sequential(nn.Dropout(0.25, seed=0), nn.Dropout(0.75, seed=0)), np.ones((2, 3))
+    taken = graph.snapshot(net, x)
+    net.layers[0].rate = 0.5
+    assert [module.options for module in taken.modules] == [(("rate", "0.25"),), (("rate", "0.75"),)]
+    assert graph.Graph.from_json(taken.to_json()) == taken
+
+
+def test_blocks_that_were_told_something_else_are_not_equal():
+    def folded(*rates):
+        layers = (layer for rate in rates for layer in (nn.Dropout(rate, seed=0), nn.Flatten(), nn.Dense(3)))
+        return str(tg.draw(nn.Sequential(*layers, seed=0), np.ones((2, 3), "float32"), level="modules"))
+
+    assert "block/ x 8" in folded(*[0.25] * 8)
+    assert "block/ x 4" in folded(*[0.25, 0.75] * 4)  # two of them are a block
+    assert "block/" not in folded(0.1, 0.2, 0.3, 0.4, 0.1, 0.2, 0.3, 0.4)
+
+
+def test_a_module_that_cannot_say_what_it_was_told_is_drawn():
+    class Silent(nn.Module):
+        def _brief(self):
+            raise RuntimeError("no")
+
+        def forward(self, x):
+            return x * 2.0
+
+    assert [module.options for module in graph.snapshot(nn.Sequential(Silent()), np.ones(3)).modules] == [()]
 
 
 def test_a_module_says_which_function_it_ends_with():

@@ -22,7 +22,7 @@ def flatten(tree: Any, shared: bool = False) -> tuple[list[Any], Callable[[Seque
     """
     if not isinstance(tree, (tuple, list, dict)):  # as most results
         return [tree], itemgetter(0)
-    if type(tree) is list and not any([isinstance(item, (tuple, list, dict)) for item in tree]):  # as most arguments
+    if type(tree) is list and not any(isinstance(item, (tuple, list, dict)) for item in tree):  # as most arguments
         return tree[:], list
     leaves: list[Any] = []
     plan: list[_Step] = []

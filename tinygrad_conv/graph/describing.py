@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from ..engine.primitive import primitives
-from .value import Graph, GraphNode, counted
+from .value import Graph, GraphModule, GraphNode, counted
 
-__all__ = ["describe", "operands", "options", "written"]
+__all__ = ["describe", "kind_of", "operands", "options", "told", "written"]
 
 
 def describe(node: GraphNode, graph: Graph) -> str:
@@ -54,12 +54,26 @@ def written(node: GraphNode) -> list[tuple[str, str]]:
     return [(name, _written(name, value)) for name, value in node.params if name in node.changed]
 
 
+def kind_of(module: GraphModule) -> str:
+    """A module's class, with what it was told.
+
+    >>> kind_of(GraphModule("drop", "Dropout", 0, options=(("rate", "0.3"),)))
+    'Dropout(rate=0.3)'
+    """
+    return f"{module.kind}({told(module)})" if module.options else module.kind
+
+
+def told(module: GraphModule) -> str:
+    """What a module was told that neither its operations nor shapes show."""
+    return ", ".join(_written(name, text) for name, text in module.options)
+
+
 _WORDS = {"call", "with", "used", "reads", "groups"}  # which are read as words
 
 
 def _written(name: str, value: str) -> str:
     numbers = re.findall(r"-?\d+", value)
-    if name in ("then", "told"):  # what a module ends with; what branches of one kind have
+    if name in ("then", "told", ""):  # what a module ends with; what branches of one kind have; what a user wrote
         return value
     if name == "kernel":
         return "×".join(numbers) if len(numbers) > 1 else f"kernel {value}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from functools import cache
 from math import prod
@@ -15,9 +17,10 @@ from ..arguments import unchecked
 from ..digits import number
 from ..engine.node import Leaf, Node, Shape, iter_parents
 from ..engine.primitive import Primitive
-from ..engine.source import describe_source
+from ..engine.source import describe_source, whose
 from ..engine.tensor import Tensor, ndarray, wrap
 from ..errors import GraphError
+from ..nn.layer import Layer, told_of
 from ..nn.module import Module, Parameter
 from .value import Graph, GraphModule, GraphNode, Kind, Values
 from .watching import End, Watch, side_by_side
@@ -41,6 +44,7 @@ class Reader:
         self.data: dict[int, tuple[Any, str]] = {}  # others, such as labels: id -> array, path
         self._parameters: dict[Node, str] = {}
         self._classes: dict[str, str] = {}  # module path -> class name
+        self._told: dict[str, tuple[type, dict[str, Any]]] = {}  # module path -> class and attributes, as they are now
 
     # -- what the caller knows
 
@@ -62,6 +66,8 @@ class Reader:
         kind = Parameter if isinstance(module, Module) else Tensor
         for path, part, _, held in module._walk():
             self._classes[path] = type(part).__name__
+            if getattr(type(part), "_brief", Module._brief) is not Module._brief:
+                self._told[path] = type(part), part.__dict__.copy()
             for name, item in held:
                 if isinstance(item, kind) and (node := item.node) is not None and node not in self._parameters:
                     self._parameters[node] = f"{path}.{name}" if path else name
@@ -283,7 +289,11 @@ class Reader:
                     totals[path] = totals.get(path, 0) + node.n_params
         worlds = {GRADIENT: "gradient", GRADIENT * 2: "second gradient"}
         classes = {path: self._classes.get(path.lstrip(GRADIENT).lstrip("."), "") for path in totals}
-        return tuple(GraphModule(path, classes[path], n, label=worlds.get(path, "")) for path, n in totals.items())
+        told = {path: _told(*self._told[path]) for path in totals if path in self._told}
+        return tuple(
+            GraphModule(path, classes[path], n, label=worlds.get(path, ""), options=told.get(path, ()))
+            for path, n in totals.items()
+        )
 
 
 # ------------------------------------------------------------------------------------------
@@ -333,6 +343,29 @@ def _around(a: str, b: str) -> str:
 
 # ------------------------------------------------------------------------------------------
 # Details
+
+
+_SEEN = frozenset((  # in operations, shapes and parameters, or which decide first values alone
+    "activation", "dilation", "factor", "features", "filters", "in_channels", "in_features", "input_dim", "input_shape",
+    "kernel_size", "layers", "multiplier", "name", "output_dim", "output_size", "padding", "pool_size", "seed", "size",
+    "stride", "target_shape", "units",
+))  # fmt: skip
+
+
+def _told(kind: type, state: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """What a module with these attributes was told, as far as its operations do not show it."""
+    module: Any = object.__new__(kind)
+    vars(module).update(state)
+    with suppress(Exception):  # a user's `_brief` may do anything
+        if kind._brief is not Layer._brief:  # type: ignore[attr-defined]
+            said = " ".join(str(module._brief()).partition("(")[2].rpartition(")")[0].split())
+            return (("", said),) if said else ()
+        seen = _SEEN | module._ignored if whose(sys.modules[kind.__module__].__file__ or "") == "library" else ()
+        told = list(told_of(module))
+        if any(own == "kernel_size" for _, own, _, _ in told):  # a window, whose groups its operation shows
+            seen = {*seen, "groups"}
+        return tuple((name, text) for name, own, text, _ in told if own not in seen)
+    return ()
 
 
 def _options(node: Node, primitive: Primitive) -> Iterator[tuple[str, str, bool]]:

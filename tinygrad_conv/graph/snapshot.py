@@ -123,13 +123,14 @@ def _called(f: Callable[..., Any], args: Sequence[Any], watch: Watch) -> tuple[R
     gradients: dict[Any, Any] = {}  # of leaves, before the run changed them
     heard = watch if watch.keep else watch.note
     changes = {"generators": generators, "gradients": gradients, "watch": heard}
-    running = MODE.set(MODE.get().but(recording=True, replaying=True, **changes))
+    around = MODE.get()
     try:
+        MODE.set(around.but(recording=True, replaying=True, **changes))
         result, name = f(*rebuild(followed)), "output"
     except Reached as end:  # a step that learns is drawn as far as here: what follows would leave traces
         result, name = end.y, "backward()"
     finally:
-        MODE.reset(running)
+        MODE.set(around)
         for generator, state in generators.values():
             generator.bit_generator.state = state
         for node, gradient in gradients.items():
@@ -184,7 +185,7 @@ def _is_module(thing: Any) -> bool:
 
 def _argument_paths(f: Callable[..., Any], args: Sequence[Any]) -> list[str]:
     """A name for every leaf of the arguments: ``x``, or ``batch.0`` inside a list."""
-    run = getattr(f, "forward", None) or getattr(f, "call", f)
+    run: Any = getattr(f, "forward", None) or getattr(f, "call", f)
     function = getattr(run, "__func__", run)
     if isinstance(function, FunctionType) and not vars(function):  # which may have another signature than its code
         names = function.__code__.co_varnames[function is not run : function.__code__.co_argcount]

@@ -242,10 +242,12 @@ class GraphModule:
     """A module with nodes in a `Graph`: its path, its class (if known), its number of parameters.
 
     In a folded graph ``repeat`` says for how many equal ones it stands, and ``label`` what to print for its path.
+    ``options`` are what it was told that is not the default and that neither its operations nor shapes show, as
+    (name, text): a dropout's rate.
 
     >>> import tinygrad_conv as tg
     >>> tg.graph.snapshot(tg.nn.Sequential([tg.nn.Dense(10)]), np.ones((1, 4))).modules
-    (GraphModule(path='0', kind='Dense', n_params=50, repeat=1, label=''),)
+    (GraphModule(path='0', kind='Dense', n_params=50, repeat=1, label='', options=()),)
     """
 
     path: str
@@ -253,6 +255,7 @@ class GraphModule:
     n_params: int
     repeat: int = 1
     label: str = ""
+    options: tuple[tuple[str, str], ...] = ()
 
 
 _READING = awaited_by_forks(RLock())
@@ -308,7 +311,7 @@ class Graph:
 
     def __post_init__(self) -> None:
         of_nodes = self.nodes, ("label", "module", "source", "params")
-        for parts, names in (((self,), ("title",)), of_nodes, (self.modules, ("path", "label"))):
+        for parts, names in (((self,), ("title",)), of_nodes, (self.modules, ("path", "label", "options"))):
             for part in parts:
                 for name in names:
                     text = getattr(part, name)

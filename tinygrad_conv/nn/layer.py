@@ -337,13 +337,21 @@ class Layer(Module):
 
 def call_of(layer: Module) -> str:
     """The constructor call that makes a layer like this one, without arguments left at their defaults."""
-    shown = []
+    told = ", ".join(text if is_needed else f"{name}={text}" for name, _, text, is_needed in told_of(layer))
+    return f"{type(layer).__name__}({told})"
+
+
+def told_of(layer: Module) -> Iterator[tuple[str, str, str, bool]]:
+    """The arguments that make a layer like this one, but for those at their defaults.
+
+    As (name, the attribute that holds it, text, has it no default?).
+    """
     attributes = {spelled: name for name, spelled in getattr(layer, "spelling", {}).items()}
     for parameter in list(inspect.signature(type(layer).__init__).parameters.values())[1:]:
         default = parameter.default
-        value = getattr(layer, attributes.get(parameter.name, parameter.name), default)
+        attribute = attributes.get(parameter.name, parameter.name)
+        value = getattr(layer, attribute, default)
         if parameter.name == "name" or value is default or value == default or isinstance(value, np.random.Generator):
             continue
         text = repr(str(value)) if isinstance(value, np.dtype) else getattr(value, "__name__", None) or repr(value)
-        shown.append(text if default is parameter.empty else f"{parameter.name}={text}")
-    return f"{type(layer).__name__}({', '.join(shown)})"
+        yield parameter.name, attribute, text, default is parameter.empty

@@ -487,7 +487,7 @@ def items(module: Module) -> list[tuple[str, Any]]:
         if isinstance(value, (Tensor, Module)):
             found.append((name, value))
         elif isinstance(value, (list, tuple, dict)) and value and name not in ("_paths", "_entered"):
-            if kind is list and all([isinstance(item, Module) for item in value]):  # as most are
+            if kind is list and all(isinstance(item, Module) for item in value):  # as most are
                 found += [(f"{name}.{k}", item) for k, item in enumerate(value)]
             else:
                 found += unpacked(name, value)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 from ...arguments import Count, checked, names_of
 from ...digits import amount_text, number
 from ...palette import tint
-from ..describing import operands, options
+from ..describing import kind_of, operands, options, told
 from ..reading import GRADIENT
 from ..value import Graph, GraphModule, GraphNode, Values, counted
 from .groups import around_of
@@ -187,7 +187,13 @@ def _write_boxes(
         for module in inside[path]:
             alone = len(nodes[module.path]) == 1 and not inside[module.path] and module.repeat == 1 and not module.label
             if alone:  # one node needs no box: it says the path
-                _write_node(box, nodes[module.path][0], show, painter, " ".join(_module_name(module, path)).rstrip())
+                _write_node(
+                    box,
+                    nodes[module.path][0],
+                    show,
+                    painter,
+                    f"{_module_name(module, path)} {kind_of(module)}".rstrip(),
+                )
             else:
                 border = INK if module.repeat > 1 else tint("box-line")
                 inner = Digraph(f"cluster_{row}{module.path}")
@@ -285,17 +291,18 @@ def _flops(n: int) -> str:
     return f"{amount_text(n, 'cost')}FLOPs" if n >= 1000 else counted(n, "FLOP")
 
 
-def _module_name(module: GraphModule, around: str) -> tuple[str, str]:
-    """The path inside the box around a module, and the module's class."""
+def _module_name(module: GraphModule, around: str) -> str:
+    """The path inside the box around a module."""
     path = module.path.removeprefix(f"{around}.")
     path = path if len(path) <= _LONGEST else f"{path[: _LONGEST // 3]}…{path[-_LONGEST // 3 :]}"
-    return module.label or _plain(path), module.kind
+    return module.label or _plain(path)
 
 
 def _module_label(module: GraphModule, around: str, show: Collection[str]) -> str:
-    name, kind = _module_name(module, around)
+    name = _module_name(module, around)
     times = f" <B>x {module.repeat:,}</B>" if module.repeat > 1 else ""
-    lines = [f"<B>{escape(name)}</B> {escape(kind)}".rstrip() + times]
+    lines = [f"<B>{escape(name)}</B> {escape(module.kind)}".rstrip() + times]
+    lines += map(escape, _wrapped(told(module)))
     if module.n_params and "params" in show:
         lines.append(counted(module.n_params, "param") + (" each" if module.repeat > 1 else ""))
     text = "".join(f'{line}<BR ALIGN="RIGHT"/>' for line in lines)

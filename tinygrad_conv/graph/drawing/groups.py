@@ -197,7 +197,8 @@ def merged(
     around = around_of(module.path, modules)
     ends = _activations(operations[operations.index(main) + 1 :] if main in operations else [])
     label = (module.kind or module.label or own) + (f" x {module.repeat:,}" if module.repeat > 1 else "")
-    more = [("then", end) for end in ends]
+    more = [(name, text) for name, text in module.options if name not in main.changed]
+    more += [("then", end) for end in ends]
     if ", call " in module.label:
         more.append(("call", module.label.rpartition(", call ")[2]))
     return replace(

@@ -12,6 +12,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil, isqrt
 
+from ..describing import told
 from ..value import Graph, GraphNode
 from .branches import by_kind, kinds
 from .groups import around_all, as_modules, is_inside, one_per_call, one_per_node, prefixes
@@ -38,6 +39,8 @@ class Box:
         Does a picture show what is in it?
     what : str
         A module's class; the line that a part comes from.
+    told : str
+        What a module was told that its operations do not show.
     blocks : for a repeat, the names of each block's nodes, in an order that is the same for all of them
     more : for a repeat, what else is in later blocks, and the node of which it is a part there: parameters, which the
         first call of a module has
@@ -50,6 +53,7 @@ class Box:
     name: str
     within: str = ""
     what: str = ""
+    told: str = ""
     blocks: list[list[str]] = field(default_factory=list)
     more: dict[str, str] = field(default_factory=dict)
     round: bool = False
@@ -113,7 +117,7 @@ class _Tree:
             for path, outer in zip(paths, ["", *paths], strict=False):
                 module = modules[path]
                 name = module.label or path.removeprefix(f"{outer}." if outer else "")
-                self.found.setdefault(path, Box(path, "module", name, what=module.kind))
+                self.found.setdefault(path, Box(path, "module", name, what=module.kind, told=told(module)))
 
     def add_group(self, one: GraphNode, names: Sequence[str]) -> None:
         """A box for branches of one kind."""

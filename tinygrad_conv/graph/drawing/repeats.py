@@ -86,7 +86,15 @@ def _runs(graph: Graph) -> list[_Run]:
     kinds: dict[Any, int] = {}
     places = {node.name: place for place, node in enumerate(nodes)}
     with_gradients, times = "gradients" in graph.known, shares(graph)
-    known = [(times.get(node.module, 1), _look(node, with_gradients)) for node in nodes]
+    told = {module.path: module.options for module in graph.modules if module.options}
+    known = [
+        (
+            times.get(node.module, 1),
+            _look(node, with_gradients),
+            *(told.get(path) for path in prefixes(node.module) if told),
+        )
+        for node in nodes
+    ]
     looks = np.array([kinds.setdefault(look, len(kinds)) for look in known])
     inputs = np.full((n, _ARITY), -1)
     for place, node in enumerate(nodes):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..describing import describe
+from ..describing import describe, kind_of
 from ..value import Graph, GraphModule, GraphNode, counted
 
 __all__ = ["tree"]
@@ -63,6 +63,6 @@ def _place(
 
 def _module(module: GraphModule, around: str) -> str:
     name = module.label or module.path.removeprefix(f"{around}.")
-    parts = [f"{name}/", module.kind, f"x {module.repeat:,}" if module.repeat > 1 else ""]
+    parts = [f"{name}/", kind_of(module), f"x {module.repeat:,}" if module.repeat > 1 else ""]
     parts.append(counted(module.n_params, "param") if module.n_params else "")
     return " ".join(filter(None, parts))

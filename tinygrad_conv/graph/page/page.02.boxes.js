@@ -38,7 +38,7 @@ for (const box of boxes.values())
     unbox(child);
     const [only] = child.children;
     if (child.kind !== "module" || data.level === "modules" || child.children.length > 1 || only.box) return child;
-    only.alone = [child.name, child.what].filter(Boolean).join(" ");
+    only.alone = [child.name, whatOf(child)].filter(Boolean).join(" ");
     only.parent = box;
     boxes.delete(child.path);
     return only;

@@ -9,16 +9,17 @@ function width(text, font) {
   return widths.get(key);
 }
 function shortened(text) { return text.length > 40 ? text.slice(0, 39) + "…" : text; }
+function whatOf(box) { return box.told ? `${box.what}(${box.told})` : box.what; }  // a module's class, and what it was told
 function title(box) {
   const times = box.kind === "repeat" ? `×${many(box.blocks.length)}` : "";
-  return [box.name, box.what && shortened(box.what), times].filter(Boolean).join(" ");
+  return [box.name, box.what && shortened(whatOf(box)), times].filter(Boolean).join(" ");
 }
 
 function lines(item) {  // under the name, each [text, class]
   const said = (name, text) => shown.has(name) && text ? [text] : [];
   const out = item.box ? (item.kind === "module" ? [item.what] : item.kind === "part" && item.what ? [shortened(item.what)] : [])
     : [item.alone];
-  out.push(...said("options", item.options), ...said("shape", item.shape), item.note);
+  out.push(...said("options", item.options || item.told), ...said("shape", item.shape), item.note);
   if (item.n_params) out.push(...said("params", count(item.n_params, "param")));
   if (item.box) out.push(count(item.size, "node"));
   out.push(...said("dtype", item.dtype));

@@ -51,7 +51,7 @@ function details(item) {
   const out = [make("h2", {}, item.box ? title(item) : item.name)];
   if (item.box) {
     const what = {module: "module", repeat: item.round ? "equal blocks, each computed from the one before" : "equal blocks side by side", block: "one of equal blocks", part: "nodes that follow one another"}[item.kind];
-    out.push(make("p", {class: "about"}, [what, item.kind !== "repeat" && item.what].filter(Boolean).join(" ")));
+    out.push(make("p", {class: "about"}, [what, item.kind !== "repeat" && whatOf(item)].filter(Boolean).join(" ")));
     const t = make("table", {}, row("path", item.kind === "module" ? item.path : item.name), row("nodes", many(item.size)));
     if (item.options) t.append(row("options", item.options));
     costs(t, item);

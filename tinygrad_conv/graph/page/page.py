@@ -162,7 +162,7 @@ def _box(box: Box, index: dict[str, int], whole: GraphNode | None) -> dict[str, 
     """A box, with what a picture of modules would say of it as a whole."""
     said = {"options": options(whole), "shape": _shape(whole)} if whole is not None else {}
     details = {
-        "what": box.what, "within": box.within, "round": box.round, "whole": box.whole,
+        "what": box.what, "told": box.told, "within": box.within, "round": box.round, "whole": box.whole,
         "closed": not (box.open or box.whole), **said,
         "blocks": [[index[name] for name in block] for block in box.blocks],
         "more": [[index[name], index[user]] for name, user in box.more.items()],
