@@ -103,6 +103,17 @@ Methods of tensors take what the methods of arrays take: `x.sum(where=mask)` is 
 value, so it has no methods that change it (`sort`, `partition`, `fill`, `put`, `resize`): the functions `tg.sort(x)`
 and `tg.partition(x, kth)` give another tensor.
 
+Where a result is not NumPy's:
+
+- refused: complex numbers as real ones, where NumPy warns (`astype`, `dtype=`); what fills `qr` and `svd` of followed
+  matrices that are not square; `qr` with mode "raw"; `cross` of two elements; `nanmedian` of complex numbers;
+  `statistics.mean(map(float, v))`, as the Python code that asks is not yours (`[float(x) for x in v]` is);
+- another order, where NumPy promises none: `unique_values` (here sorted), `partition` within its parts, `multi_dot`
+  (from left to right: bools and integers that run over see it);
+- `average` with weights that add up to 0 gives NaN;
+- the angles of complex vectors of `eigh` and `svd` are LAPACK's choice: the derivative is that of vectors which turn as
+  little as they can.
+
 ```python
 >>> import numpy as np
 >>> import tinygrad_conv as tg

@@ -125,13 +125,19 @@ def _told(frame: FrameType) -> bool:
 
 def _known_as(frame: FrameType, name: str) -> Iterator[str]:
     """What something is called that has a name in a frame, and the functions in it: ``f = array.fill``, a partial."""
-    left = [frame.f_locals.get(name, frame.f_globals.get(name))]
-    yield getattr(left[0], "__name__", "" if left[0] is not None else name.removeprefix("."))
+    owner, _, last = name.rpartition(".")
+    named = frame.f_locals.get(name, frame.f_globals.get(name))
+    if named is None and owner in frame.f_locals:  # ``self.f``
+        named = getattr(frame.f_locals[owner], "__dict__", {}).get(last)
+    left = [named]
+    yield getattr(named, "__name__", "" if named is not None else last)
     while left:
         found = left.pop()
         if isinstance(found, (map, partial, methodcaller, starmap)):
             with suppress(TypeError):
                 left += found.__reduce__()[1]
+        elif isinstance(found, tuple):  # ``map(*arguments)``
+            left += found[:1]
         elif isinstance(found, str):
             yield found  # the method that a methodcaller calls
         elif callable(found):
@@ -149,13 +155,13 @@ def outermost(frame: FrameType | None) -> str:
 
 def _asker(frame: FrameType) -> str:
     """The name of what was called in the user's line and wants an array."""
-    return outermost(frame) or _named(frame.f_code, frame.f_lasti)[0].removeprefix(".")
+    return outermost(frame) or re.sub(r".*\.(?=\w)", "", _named(frame.f_code, frame.f_lasti)[0])
 
 
 @lru_cache(maxsize=256)
 def _named(code: CodeType, offset: int) -> tuple[str, ...]:
-    """What the instruction at an offset calls: ``f``, ``.dot`` for ``A.dot(v)``, or `ASSIGNMENT` to an item, "" if
-    nothing; and what else its expression names (a methodcaller does so in a text)."""
+    """What the instruction at an offset calls: ``f``, ``A.dot``, or `ASSIGNMENT` to an item, "" if nothing; and what
+    else its expression names (a methodcaller does so in a text)."""
     instructions = list(dis.get_instructions(code))
     now = next((step for step in instructions if step.offset == offset), None)
     if now is not None and now.opname.startswith("STORE_S"):  # STORE_SUBSCR, STORE_SLICE
@@ -170,12 +176,12 @@ def _named(code: CodeType, offset: int) -> tuple[str, ...]:
         and step.positions is not None and None not in step.positions
         and start <= step.positions[::2] and step.positions[1::2] <= end
     ]  # fmt: skip
-    if not now.opname.startswith("CALL"):
+    if "CALL" not in now.opname:  # in Python 3.11 PRECALL too, once the code is specialised
         return ("", *(name for _, name in within))
     first = [name for place, name in within if place == start]  # what is called is written first
     if sum(not name.startswith(".") for name in first) > 1:  # a program wrote them, all in one place (pytest 8.0)
         return ("", *(name for _, name in within))
-    return (first[-1] if first else "a call", *(name for place, name in within if place != start))
+    return ("".join(first) or "a call", *(name for place, name in within if place != start))
 
 
 def _raise_in(frame: FrameType, error: GraphError) -> NoReturn:
