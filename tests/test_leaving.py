@@ -346,7 +346,7 @@ def test_masked_elements_are_refused(name):
     lambda v: np.linalg.eigvalsh(v[:, :2], "u"), lambda v: np.linalg.norm(v, np.inf, (0,)),
     lambda v: np.roots(v[0] * [1, 1, 0]), lambda v: np.roots(v[0] * [1, 0, 0] + v[1] * [0, 1, 0]),
     lambda v: np.cov(v, dtype="f8", aweights=v[0]),
-    lambda v: np.nan_to_num(np.where([1, 0, 1], v * (1 + 2j), np.nan), nan=0.5), lambda v: np.cumulative_sum(v[0, 0]),
+    lambda v: np.nan_to_num(np.where([1, 0, 1], v * (1 + 2j), np.nan), nan=0.5), lambda v: tg.cumulative_sum(v[0, 0]),
     *(lambda v, f=f: f(np.where([1, 0, 1], v, np.nan), axis=1, correction=0.5) for f in (np.nanvar, np.nanstd)),
 ])  # fmt: skip
 def test_numpys_keywords_and_methods_are_honoured(call):
@@ -368,8 +368,9 @@ def test_numpys_keywords_and_methods_are_honoured(call):
     lambda v: np.std(v, correction=1), np.fabs, np.deg2rad, np.degrees, np.reciprocal, np.sort_complex, np.imag,
     lambda v: np.modf(v)[0], lambda v: np.modf(v)[1], lambda v: np.heaviside(v, v), np.linalg.matrix_norm,
     lambda v: np.linalg.matrix_norm(v, ord=1), lambda v: np.einsum("ij->j", v), np.nanmedian,
-    lambda v: np.einsum("ij,i", v, [1.5, 2]), lambda v: np.linalg.vector_norm(v[:0], ord=np.inf),
+    lambda v: np.einsum("ij,i", v, [1.5, 2]), lambda v: tg.linalg.vector_norm(v[:0], ord=np.inf),
     lambda v: np.imag(v.astype("f8") / 0), lambda v: np.atleast_2d(v, 1)[0],
+    lambda v: np.roots(v[::-1].ravel()), lambda v: np.vdot(v, v), lambda v: np.apply_along_axis(np.sum, 0, v[:0]),
 ])  # fmt: skip
 def test_values_and_dtypes_are_numpys_of_integers_too(call, dtype):
     array = np.array([[200, 250], [3, 1]]).astype(dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Annotated, Any
 
 import numpy as np
@@ -115,7 +116,7 @@ def apply_along_axis(function: Callable[..., Any], axis: int, x: Array, *args: A
     shape = shape_of(x)
     axis = axis_of("apply_along_axis", axis, shape)
     others = shape[:axis] + shape[axis + 1 :]
-    vectors = reshape(moveaxis(x, axis, -1), (-1, shape[axis]))
+    vectors = reshape(moveaxis(x, axis, -1), (prod(others), shape[axis]))
     if not vectors.shape[0]:
         raise ShapeError(f"apply_along_axis: expected at least one vector, got shape {shape}")
     made = stack([function(vectors[k], *args, **kwargs) for k in range(vectors.shape[0])])

@@ -257,18 +257,17 @@ def roots(p: Array) -> Tensor:
     if zeros and followed(p):
         return _roots_of_all(p)
     p = p[: p.shape[0] - zeros]
-    n = p.shape[0] - 1
-    if not n:
+    if p.shape[0] == 1:
         return concat([real(p[:0]), _zeros(zeros, np.float64)])
     found = _companion_roots(p)
     return concat([found, _zeros(zeros, found.dtype)])
 
 
 def _companion_roots(p: Any) -> Any:
-    dtype = np.result_type(p.dtype, np.float64) if p.dtype.kind not in "fc" else p.dtype
-    first = expand_dims(-p[1:] / p[0], 0)
-    below = constant(np.eye(len(first[0]) - 1, len(first[0]), dtype=dtype))
-    return eigen(astype(concat([first, below]), dtype)).eigenvalues
+    p = p if p.dtype.kind in "fc" else astype(p, np.float64)
+    n = p.shape[0] - 1
+    below = constant(np.eye(n - 1, n, dtype=p.dtype))
+    return eigen(concat([expand_dims(-p[1:] / p[0], 0), below])).eigenvalues
 
 
 def _roots_of_all(p: Any) -> Any:
