@@ -30,7 +30,9 @@ for module in ("char", "fft", "lib.recfunctions", "lib.scimath", "polynomial", "
     importlib.import_module(f"numpy.{module}")  # whose functions are listed once they are imported
 
 
-POOL = ThreadPool(1)
+def pooled(function, values):
+    with ThreadPool(1) as pool:
+        return pool.map(function, values)
 
 
 def assigned(container, index, value):
@@ -91,7 +93,7 @@ LEAVES = {
     "append": lambda v: array.array("d").append(v[0]),
     "pack_into": lambda v: struct.pack_into("d", np.zeros(1), 0, v[0]),
     "exp in threads": lambda v: list(ThreadPoolExecutor(1).map(math.exp, v)),
-    "exp in a pool": lambda v: POOL.map(math.exp, v),
+    "exp in a pool": lambda v: pooled(math.exp, v),
     "_sum": lambda v: np.ones(3).sum(initial=v[0]),
     "pack": lambda v: struct.pack("d", v[0]),
     "map": lambda v: list(map(np.zeros(3).__setitem__, range(3), v)),
@@ -208,7 +210,7 @@ def test_what_is_asked_for_by_name_stays():
     assert [first, *map(float, y)] == [4, 4, 9] == [second - 5, *(float(z) for z in y)]
     assert called(max, map(float, y)) == max(*map(float, y)) == float(max(y, key=float)) == sorted(y, key=float)[1] == 9
     assert (math.isfinite(y[0]), math.isclose(y[0], 4), math.floor(y[0]), round(math.sqrt(y[0].item()))) == (1, 1, 4, 2)
-    assert list(ThreadPoolExecutor(1).map(float, y)) == POOL.map(float, y) == [4, 9]
+    assert list(ThreadPoolExecutor(1).map(float, y)) == pooled(float, y) == [4, 9]
     for number in map(int, y):
         assert number in (4, 9)
     np.testing.assert_allclose(y, [4, 9])
