@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable
-from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 from keras.src import tree
 from keras.src.backend.common import KerasVariable, standardize_dtype
 from keras.src.backend.common.dtypes import result_type
+from keras.src.backend.common.stateless_scope import get_stateless_scope
 from keras.src.backend.numpy import core as stock
 
 from ..engine.checkpoint import checkpoint
@@ -123,11 +122,9 @@ def stop_gradient(variable: Any) -> Any:
     return x.detach() if isinstance(x, Tensor) and x.node is not None else x
 
 
-DECIDE: ContextVar[Callable[[Any], bool]] = ContextVar("DECIDE", default=bool)  # who reads what a branch depends on
-
-
 def cond(pred: Any, true_fn: Any, false_fn: Any) -> Any:
-    return true_fn() if DECIDE.get()(pred) else false_fn()
+    decide = getattr(get_stateless_scope(), "decide", bool)  # a compiled step's
+    return true_fn() if decide(pred) else false_fn()
 
 
 def scatter(indices: Any, values: Any, shape: Any) -> Any:

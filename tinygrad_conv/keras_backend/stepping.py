@@ -29,7 +29,7 @@ from ..engine.plain import plain
 from ..engine.tensor import Tensor
 from ..plan.compiled import Compiled
 from ..plan.reach import Reach
-from .core import DECIDE, convert_to_tensor, stop_gradient
+from .core import convert_to_tensor, stop_gradient
 
 __all__ = ["CompiledStep"]
 
@@ -57,19 +57,18 @@ class CompiledStep:
         self._before: deque[_Way] = deque([()], maxlen=16)  # the ways of the last steps
         self._next: dict[tuple[_Way, ...], _Way] = {}  # the way that came after such
 
-        def run(data: Any, values: Sequence[Any], number: int, way: _Way) -> Any:
+        def run(data: Any, values: Sequence[Any], number: int, way: _Way | None) -> Any:
             variables = self._state.variables
-            mapping = list(zip(variables, values, strict=True))
-            decisions = _Decisions(way)
-            with StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
-                returned = decisions.made_in(step, data)
+            with _Scope(list(zip(variables, values, strict=True)), way) as scope:
+                returned = step(data)
             if len(scope.state_mapping) > len(variables):
                 raise _UnknownError
             now = map(scope.get_current_value, variables)
             new = [new if new is old else stop_gradient(new) for new, old in zip(now, values, strict=True)]
-            return returned, new, decisions.checks
+            return returned, new, scope.way, scope.checks
 
         run.__name__ = step.__name__
+        self._run = run
         self.compiled = Compiled(run, reach=_Traced)
         self._eager = False
 
@@ -79,11 +78,14 @@ class CompiledStep:
         held = [*chain.from_iterable(self._parts)]
         if len(held) != len(self._held) or not all(map(is_, held, self._held)):
             self._look()
+        number, variables, _ = self._state
+        values = [variable._value for variable in variables]
         before = tuple(self._before)
         way: _Way | None = self._next.get(before, before[-1])
-        while way is not None:
+        while True:
             try:
-                returned = self._replayed(data, way)
+                run = self._run if way is None else self.compiled
+                returned, new, way, _ = run(data, values, number, way)
                 break
             except _OtherWay as other:
                 (start,) = other.args
@@ -91,22 +93,13 @@ class CompiledStep:
             except _UnknownError:
                 self._eager = True  # it has changed nothing yet
                 return self._step(data)
-        else:
-            decisions = _Decisions(None)
-            returned, way = decisions.made_in(self._step, data), decisions.way
+        for variable, old, after in zip(variables, values, new, strict=True):
+            if after is not old:
+                variable._value.data = after
         if len(self._next) > 999:  # they come as they like
             self._next.clear()
         self._next[before] = way
         self._before.append(way)
-        return returned
-
-    def _replayed(self, data: Any, way: _Way) -> Any:
-        number, variables, _ = self._state
-        values = [variable._value for variable in variables]
-        returned, new, _ = self.compiled(data, values, number, way)
-        for variable, before, after in zip(variables, values, new, strict=True):
-            if after is not before:
-                variable._value.data = after
         return returned
 
     def _look(self) -> None:
@@ -121,22 +114,16 @@ class CompiledStep:
 _Way = tuple[bool, ...]
 
 
-class _Decisions:
-    """What a step decides by numbers: it follows a way, or (None) finds it."""
+class _Scope(StatelessScope):  # type: ignore[misc]
+    """Where a step is a function of the values of variables; its decisions follow a way, or (None) find one."""
 
-    def __init__(self, way: _Way | None) -> None:
+    def __init__(self, values: list[tuple[Any, Any]], follows: _Way | None) -> None:
+        super().__init__(state_mapping=values, collect_losses=True)
         self.way: _Way = ()
         self.checks: list[Any] = []
-        self._follows = way
+        self._follows = follows
 
-    def made_in(self, step: Callable[[Any], Any], data: Any) -> Any:
-        token = DECIDE.set(self._decide)
-        try:
-            return step(data)
-        finally:
-            DECIDE.reset(token)
-
-    def _decide(self, pred: Any) -> bool:
+    def decide(self, pred: Any) -> bool:
         pred = convert_to_tensor(pred)
         now = bool(pred._array if isinstance(pred, Tensor) else pred)
         self.way += (now,)

@@ -53,8 +53,8 @@ def rows_of(model: Any, input_shape: Any) -> list[Row]:
     counted: set[int] = set()  # variables of calls before
     left = set(flops)
     for call in _outermost(calls, keras.Model):
-        is_model = isinstance(call.layer, keras.Model)
-        own = _own(call.layer) if is_model else call.layer.weights
+        layer, is_model = call.layer, isinstance(call.layer, keras.Model)
+        own = layer._trainable_variables + layer._non_trainable_variables if is_model else layer.weights
         new = [variable for variable in own if id(variable) not in counted]
         counted |= {id(variable) for variable in new}
         here = left & set(call.nodes)
@@ -68,7 +68,7 @@ def rows_of(model: Any, input_shape: Any) -> list[Row]:
         learned, all_ = (sum(n for n, _, counts in sizes if counts or both) for both in (False, True))
         rows.append(
             Row(
-                call.path or call.layer.name, type(call.layer).__name__, shape, learned, all_ - learned, "",
+                call.path or layer.name, type(layer).__name__, shape, learned, all_ - learned, "",
                 sum(flops[k] for k in here), sum(x.nbytes for x in outputs), sum(size for _, size, _ in sizes), "",
             )
         )  # fmt: skip
@@ -102,7 +102,3 @@ def _outermost(calls: list[Call], models: type) -> list[Call]:
             found.pop()
         found.append((number, call))
     return [call for _, call in found if type(call.layer).__name__ != "InputLayer"]
-
-
-def _own(layer: Any) -> list[Any]:
-    return layer._trainable_variables + layer._non_trainable_variables

@@ -8,10 +8,9 @@ from keras.src import backend
 from keras.src.utils import backend_utils as stock
 
 from ..errors import MissingExtraError
+from .loading import NAME
 
 __all__ = ["DynamicBackend", "set_backend"]
-
-NAME = "tinygrad_conv"
 
 
 class DynamicBackend(stock.DynamicBackend):  # type: ignore[misc]

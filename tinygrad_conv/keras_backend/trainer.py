@@ -137,12 +137,10 @@ class NumpyTrainer(Stock):  # type: ignore[misc]
             (x, y, sample_weight), validation_data = array_slicing.train_validation_split(
                 (x, y, sample_weight), validation_split=validation_split
             )
-        batches = EpochIterator(
+        batches = self._batches(
             x=x, y=y, sample_weight=sample_weight, batch_size=batch_size, steps_per_epoch=steps_per_epoch,
-            shuffle=shuffle, class_weight=class_weight, steps_per_execution=self.steps_per_execution,
+            shuffle=shuffle, class_weight=class_weight,
         )  # fmt: skip
-        self._symbolic_build(iterator=batches)
-        batches.reset()
         more = self.optimizer.variables if self.optimizer is not None else []
         if self._together:
             agree_on(self)
@@ -193,15 +191,15 @@ class NumpyTrainer(Stock):  # type: ignore[misc]
     def _validate(self, data: Any, batch_size: Any, steps: Any, callbacks: Any) -> dict[str, Any]:
         if self._eval_epoch_iterator is None:
             x, y, sample_weight = data_adapter_utils.unpack_x_y_sample_weight(data)
-            self._eval_epoch_iterator = self._unshuffled(x, y, sample_weight, batch_size, steps)
+            self._eval_epoch_iterator = self._batches(
+                x=x, y=y, sample_weight=sample_weight, batch_size=batch_size, steps_per_epoch=steps
+            )
         logs = self.evaluate(callbacks=callbacks, return_dict=True, _use_cached_eval_dataset=True)
         return {f"val_{name}": value for name, value in logs.items()}
 
-    def _unshuffled(self, x: Any, y: Any, sample_weight: Any, batch_size: Any, steps: Any) -> Any:
-        batches = EpochIterator(
-            x=x, y=y, sample_weight=sample_weight, batch_size=batch_size, steps_per_epoch=steps, shuffle=False,
-            steps_per_execution=self.steps_per_execution,
-        )  # fmt: skip
+    def _batches(self, **given: Any) -> Any:
+        """Passes over data. Building takes no batch away: afterwards they begin anew."""
+        batches = EpochIterator(**given, steps_per_execution=self.steps_per_execution)
         self._symbolic_build(iterator=batches)
         batches.reset()
         return batches
@@ -211,11 +209,13 @@ class NumpyTrainer(Stock):  # type: ignore[misc]
         self, x: Any = None, y: Any = None, batch_size: Any = None, verbose: Any = "auto", sample_weight: Any = None,
         steps: Any = None, callbacks: Any = None, return_dict: bool = False, **kwargs: Any,
     ) -> Any:  # fmt: skip
-        """Keras' own, but that building takes no batch away: no model is unbuilt when it begins."""
+        """Keras' own, of a model that is built already: it would build it from the first batch."""
         cached = self._eval_epoch_iterator
         if not kwargs.pop("_use_cached_eval_dataset", False):
             self._assert_compile_called("evaluate")
-            self._eval_epoch_iterator = self._unshuffled(x, y, sample_weight, batch_size, steps)
+            self._eval_epoch_iterator = self._batches(
+                x=x, y=y, sample_weight=sample_weight, batch_size=batch_size, steps_per_epoch=steps
+            )
         try:
             return super().evaluate(
                 verbose=verbose, callbacks=callbacks, return_dict=return_dict, _use_cached_eval_dataset=True, **kwargs
