@@ -328,3 +328,29 @@ def test_no_text_of_a_picture_needs_a_sign_that_fonts_lack():
 def test_a_constant_of_numpy_is_its_number():
     (constant,) = (node for node in graph.snapshot(lambda x: x * np.float64(0.1), 1.0).nodes if node.kind == "constant")
     assert constant.label == "0.1"
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        self.embedding = nn.Embedding(5, 4, seed=0)
+
+    def forward(self, x):
+        return self.embedding(np.array([0, 1, 2])) @ self.embedding.weight.T + x.sum()
+
+
+def test_an_arrow_from_a_module_is_what_it_gives_and_not_its_weights():
+    shown = lines(tg.draw(Tied(), np.ones(2), level="modules"))
+    assert shown["embedding"].endswith("<- embedding.weight")
+    assert shown["permute_dims_1"].endswith("<- embedding.weight")
+    drawing = tg.draw(Tied(), np.ones(2), level="modules")
+    assert "<B>embedding.weight</B>" in drawing.source
+
+
+@pytest.mark.parametrize("options", [{}, {"backward": True}, {"show": ("values",)}])
+def test_an_output_that_is_no_operation_s_has_its_numbers(options):
+    def f(x):
+        return x * 2.0, tg.Tensor([3.0, 4.0]), x.detach()
+
+    shown = lines(tg.draw(f, np.float64(7.0), **options))
+    assert "<- [3, 4]" in shown["output.1"]
+    assert "<- 7" in shown["output.2"]

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from ..arguments import unchecked
-from ..digits import number
 from ..engine.node import Leaf, Node, Shape, iter_parents
 from ..engine.primitive import Primitive
 from ..engine.source import describe_source, whose
@@ -23,7 +22,7 @@ from ..errors import GraphError
 from ..nn.layer import Layer, told_of
 from ..nn.module import Module, Parameter
 from .value import Graph, GraphModule, GraphNode, Kind, Values
-from .watching import End, Watch, side_by_side
+from .watching import End, Watch, numbers_of, side_by_side
 
 __all__ = ["GRADIENT", "Reader"]
 
@@ -110,7 +109,7 @@ class Reader:
                 label = f"{'second ' if order_of == 2 else ''}gradient of {label}"
             place: dict[str, Any] = {"module": f"{GRADIENT * order_of}.{owner}" if owner else "", "order": order_of}
             place |= {"shape": y.shape, "dtype": str(y.dtype)}
-            before = self._constant(**place) if y.node is None else self._names[y.node]
+            before = self._output_of(y, place) if y.node is None else self._names[y.node]
             path = path.replace(GRADIENT, "gradient.")
             self._add(path, "output", label, inputs=(before,), **place, **self._numbers(y.node))
         self._add_calls()
@@ -242,12 +241,19 @@ class Reader:
         shape, dtype = array.shape, str(array.dtype)
         details: dict[str, Any] = {"values": Values(array)} if "values" in self._known else {}
         if id(value) not in self.data:
-            label = _text(value) if shape == () else _numbers_of(array)
+            label = _text(value) if shape == () else numbers_of(array)
             return self._constant(shape, label, dtype=dtype, module=home, order=order, **details)
         if id(value) not in self._names:
             path = self.data[id(value)][1]
             self._names[id(value)] = self._add(path, "input", path, shape=shape, dtype=dtype, **details)
         return self._names[id(value)]
+
+    def _output_of(self, y: Tensor | End, place: dict[str, Any]) -> str:
+        """An output that is no operation's: its numbers, if they are known."""
+        if isinstance(y, End):
+            return self._constant(label=y.label, **place)
+        known: dict[str, Any] = {"values": Values(y._array)} if "values" in self._known else {}
+        return self._constant(label=numbers_of(y._array), **place, **known)
 
     def _constant(self, shape: Shape | None, label: str = "constant", **details: Any) -> str:
         return self._add("constant", "constant", label, numbered=True, shape=shape, **details)
@@ -389,21 +395,6 @@ def _options(node: Node, primitive: Primitive) -> Iterator[tuple[str, str, bool]
 
 
 _PLAIN = {"stride": {"1"}, "dilation": {"1"}, "pads": {"0"}, "groups": {"1"}}  # of a window: all of its numbers
-
-
-def _numbers_of(array: ndarray) -> str:
-    """What a constant is: its numbers if they are few or all the same, else from where to where they go.
-
-    >>> _numbers_of(np.zeros((2, 3))), _numbers_of(np.array([1.0, 2.5])), _numbers_of(np.arange(100.0))
-    ('0', '[1, 2.5]', '0 … 99')
-    """
-    if not array.size or array.dtype.kind not in "fiub":
-        return "constant"
-    if (array == array.flat[0]).all():
-        return number(array.flat[0])
-    if array.size <= 4:
-        return np.array2string(array, separator=", ", formatter={"all": number}).replace("\n", "")
-    return f"{number(np.nanmin(array))} … {number(np.nanmax(array))}"
 
 
 def _holds_array(value: Any) -> bool:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
+from ..digits import number
 from ..engine.bare import array_of
 from ..engine.modes import MODE, mode
 from ..engine.node import Leaf, Node, Shape, iter_parents
@@ -25,7 +26,7 @@ from ..engine.walk import pull, walk
 if TYPE_CHECKING:
     from ..profiling import Profile
 
-__all__ = ["End", "Watch", "side_by_side", "topological"]
+__all__ = ["End", "Watch", "numbers_of", "side_by_side", "topological"]
 
 _new = object.__new__
 _KEY = -1  # of the hooks that this file sets for a moment: users' hooks count from 0
@@ -37,6 +38,7 @@ class End(NamedTuple):
     node: Node | None
     shape: Shape
     dtype: Any
+    label: str = ""
 
 
 class _Noted(Node):
@@ -111,7 +113,11 @@ class Watch:
     def apart(self, outputs: Sequence[tuple[str, Tensor]]) -> list[tuple[str, End]] | None:
         """The outputs, as `note` keeps operations; None where others than those that were noted belong to the graph."""
         seen = self.seen
-        ends = [(path, End(seen.get(y.node, y.node), y.shape, y.dtype)) for path, y in outputs]  # type: ignore[arg-type]
+        ends = [
+            (path, End(None, y.shape, y.dtype, numbers_of(y._array)) if y.node is None
+             else End(seen.get(y.node, y.node), y.shape, y.dtype))
+            for path, y in outputs
+        ]  # fmt: skip
         read = [end.node for _, end in ends] + [parent for own in seen.values() for parent in own.parents]
         if {Leaf, _Noted, NoneType}.issuperset(map(type, read)):
             seen.clear()
@@ -249,6 +255,21 @@ def _computed(node: Node, inputs: Sequence[Any]) -> Any:
         y = forward(*inputs, **params)
         return y[0] if primitive.has_residual else y
     return None
+
+
+def numbers_of(array: np.ndarray[Any, Any]) -> str:
+    """What a constant is: its numbers if they are few or all the same, else from where to where they go.
+
+    >>> numbers_of(np.zeros((2, 3))), numbers_of(np.array([1.0, 2.5])), numbers_of(np.arange(100.0))
+    ('0', '[1, 2.5]', '0 … 99')
+    """
+    if not array.size or array.dtype.kind not in "fiub":
+        return "constant"
+    if (array == array.flat[0]).all():
+        return number(array.flat[0])
+    if array.size <= 4:
+        return np.array2string(array, separator=", ", formatter={"all": number}).replace("\n", "")
+    return f"{number(np.nanmin(array))} … {number(np.nanmax(array))}"
 
 
 def side_by_side(roots: Iterable[Node], orders: Mapping[Node, int]) -> list[Node]:

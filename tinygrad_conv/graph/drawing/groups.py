@@ -34,11 +34,28 @@ def as_modules(graph: Graph) -> Graph:
     >>> [node.label for node in as_modules(tg.graph.snapshot(net, np.ones((1, 4)))).nodes]
     ['x', 'Dense', 'Activation', 'output']
     """
-    graph = one_per_call(graph)
+    graph = _apart(one_per_call(graph))
     modules, times = {module.path: module for module in graph.modules}, shares(graph)
     return collapsed(
         graph, _innermost(graph), lambda name, part: merged(name, part, modules[part[0].module], modules, times)
     )
+
+
+def _apart(graph: Graph) -> Graph:
+    """Parameters that other modules read, too, outside of theirs: an arrow from there says what the module gives."""
+    parameters = {node.name: node for node in graph.nodes if node.kind == "parameter" and node.module}
+    apart = {
+        name for node in graph.nodes if not node.order
+        for name in node.inputs if name in parameters and _called(parameters[name].module) != _called(node.module)
+    }  # fmt: skip
+    known = {module.path for module in graph.modules}
+
+    def moved(node: GraphNode) -> GraphNode:
+        around = around_of(node.module, known)
+        own = _called(node.module.removeprefix(f"{around}."))
+        return replace(node, module=around, label=f"{own}.{node.label}")
+
+    return with_nodes(graph, [moved(node) if node.name in apart else node for node in graph.nodes]) if apart else graph
 
 
 def _innermost(graph: Graph) -> Callable[[GraphNode], str]:
@@ -57,7 +74,7 @@ def _innermost(graph: Graph) -> Callable[[GraphNode], str]:
 
 def one_per_node(graph: Graph) -> tuple[Graph, dict[str, list[str]]]:
     """The graph with a module of its own for each node of `as_modules`; and for each of these, what it stands for."""
-    graph = one_per_call(graph)
+    graph = _apart(one_per_call(graph))
     members, paths, names = _parts(graph, _innermost(graph))
     of = {node.name: k for k, part in enumerate(members) for node in part}
     own = [path + name[len(path) :] for path, name in zip(paths, names, strict=True)]  # they differ in "#" for "_"
