@@ -203,6 +203,34 @@ def test_a_function_that_casts_to_float32_is_checked_to_that_precision(caplog):
         dies(check_vjp, inside, lambda g, x: 1.01 * g * (1 - np.tanh(x) ** 2), X)
 
 
+SIZES_APART = np.array([[1.1e-7, -28.7685063], [0.917583043, 5.12222512e-04], [-3.02653299e-08, -5.9442689e-08]])
+
+
+def _unit_rows(x):
+    return x / np.sqrt((x * x).sum(-1, keepdims=True))
+
+
+def _unit_rows_vjp(g, x, factor=1.0):
+    x, g = np.float32(x), np.float32(g)
+    y = _unit_rows(x)
+    return factor * (g - y * (g * y).sum(-1, keepdims=True)) / np.sqrt((x * x).sum(-1, keepdims=True))
+
+
+def test_elements_of_all_sizes_in_single_precision():
+    """Steps that tell something of a large element jump over a small one, and the error bar has to say so."""
+    for x in (SIZES_APART, SIZES_APART[::-1, ::-1].copy(), 0.125 * SIZES_APART):
+        check_vjp(lambda x: _unit_rows(np.float32(x)), _unit_rows_vjp, x)
+        dies(check_vjp, lambda x: _unit_rows(np.float32(x)), lambda g, x: _unit_rows_vjp(g, x, 1.5), x)
+
+
+@pytest.mark.peer
+def test_second_derivatives_in_single_precision_are_known_to_its_rounding():
+    """x / |x| is a sign: its derivative is the rounding of two numbers of size 1 / x."""
+    f = from_torch(lambda x: (lambda x: x / x.norm(dim=-1, keepdim=True).clamp_min(1e-12))(x.float()))
+    for x in (SIZES_APART, np.array([[14.8], [-5.03103965e-04], [9.22315891e-06]]), np.array([[1.33e-8], [0.0116]])):
+        check_gradients(f, x)
+
+
 def test_an_adapted_function_is_an_operation():
     sine = from_numpy(np.sin, lambda g, x: g * np.cos(x))
     np.testing.assert_array_equal(sine(X), np.sin(X))

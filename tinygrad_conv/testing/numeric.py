@@ -37,6 +37,7 @@ _CLEAR = 1e-10  # of the largest derivative: an error bar that asks for no more 
 _ARRAYS = ("value", "error", "low", "high", "kinks")
 SAFETY = 4.0  # error bars that an analytic derivative may be off by
 _COARSE = 1e-10  # functions of this precision or a worse one are not looked at closely
+_NOTHING = 2.0**-10  # of the largest element: less than all steps that tell something of such a function
 _MOST_TINY = 16  # elements very close to 0 that are looked at one by one
 _MOST_ELEMENTS = 64  # up to so many, each is asked how far it can go
 _JUMP = 2.0**-10  # of the largest value: what changes by more when inputs change by one bit is no rounding
@@ -157,6 +158,9 @@ def fitted(
         return estimate, doubts | _overlooked(f, inputs, shorter, estimate, scale, precision)
 
     stretch = [np.ones(np.shape(x)) for x in inputs]
+    if precision > _COARSE:  # only its long steps tell something, and what is smaller is nothing to them
+        sizes = _by_value(f, inputs) or stretch
+        stretch = [np.where(size < _NOTHING, size, 1.0) for size in sizes]
     best, doubts = along(stretch)
     for shortened in (_by_value, _by_reach):
         if not doubts.any() or precision > _COARSE:
