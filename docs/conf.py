@@ -78,6 +78,8 @@ def _each(line):
 
 def with_sections(app, what, name, obj, options, lines):
     """What follows the list of arguments is a section of its own: prose, and what begins with >>>."""
+    if what == "property":
+        return
     lines[:] = (one for line in lines for one in _each(line))
     inside, k = False, 0
     while k < len(lines):
@@ -112,6 +114,19 @@ def plain_prose(app, what, name, obj, options, lines):
         lines[k] = whole[len(before) : len(whole) - len(after)]
 
 
+_prose: list[str] = []
+
+
+def before_napoleon(app, what, name, obj, options, lines):
+    """It would take what stands before a colon in a property's docstring for its type."""
+    _prose[:] = lines
+
+
+def after_napoleon(app, what, name, obj, options, lines):
+    if what == "property":
+        lines[:] = _prose
+
+
 def of_this_site(app, page, template, context, doctree):
     """JupyterLite's extension asks another site for a font on each page: nothing here uses it."""
     context["css_files"] = [file for file in context["css_files"] if "//" not in str(getattr(file, "filename", file))]
@@ -135,6 +150,8 @@ def with_a_link_to_run(app, name, source):
 def setup(app):
     app.connect("autodoc-process-docstring", with_sections, priority=400)  # before napoleon
     app.connect("autodoc-process-docstring", plain_prose, priority=450)
+    app.connect("autodoc-process-docstring", before_napoleon, priority=490)
+    app.connect("autodoc-process-docstring", after_napoleon, priority=510)
     app.connect("html-page-context", of_this_site)
     app.connect("source-read", reached_by_links)
     app.connect("source-read", with_a_link_to_run)
