@@ -577,7 +577,7 @@ KILLED = """
 import os, signal, sys
 import tinygrad_conv as tg
 from tinygrad_conv.cli import main
-from tinygrad_conv.train import stopping
+from tinygrad_conv import stopping
 
 start = int(os.environ.get("TINYGRAD_CONV_RESTARTS", "0"))
 steps = [int(step) for at, rank, step in (word.split(":") for word in sys.argv[1].split(",") if word)
@@ -994,3 +994,58 @@ def test_another_version_of_the_program_on_a_rank_is_named(tmp_path):
 @pytest.mark.mpi
 def test_all_wait_for_a_slow_rank(program):
     assert succeed(program(FAILS), 2, "slow").stdout.count("reached the end") == 2
+
+
+STOPPED = """
+import signal
+import numpy as np
+import tinygrad_conv as tg
+from tinygrad_conv import keras
+
+class Data(keras.utils.PyDataset):
+    def __len__(self):
+        return 9
+
+    def __getitem__(self, number):
+        self.count = getattr(self, "count", 0) + 1
+        if self.count == 14 and tg.distributed.rank() == 1:
+            signal.raise_signal(signal.SIGINT)
+        return np.full((4, 3), float(number)), np.ones((4, 1))
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+model.compile("sgd", "mse", metrics=["mae"])
+history = model.fit(Data(), epochs=5, verbose=0, distributed=True)
+print(history.interrupted, history.epoch, model.optimizer.inner.steps, model.get_weights()[1].tobytes().hex())
+"""
+
+
+@pytest.mark.mpi
+def test_ctrl_c_on_one_rank_ends_fit_after_the_same_step_on_all(program):
+    done = succeed(program(STOPPED), 2)
+    first, second = done.stdout.splitlines()
+    assert first == second
+    assert first.startswith("True [0] 1")
+    assert done.stderr.count("interrupted in epoch 2 of 5") == 1
+
+
+JOINING = """
+import os, signal, sys
+import tinygrad_conv as tg
+
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "mpi4py.MPI" and os.environ.get("PMI_RANK", os.environ.get("OMPI_COMM_WORLD_RANK")) == "1":
+            signal.raise_signal(signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Interrupting())
+tg.distributed.rank()
+"""
+
+
+@pytest.mark.mpi
+def test_ctrl_c_while_a_rank_joins_ends_all(program):
+    done = run(program(JOINING), 2, timeout=120)
+    assert done.returncode != 0
+    assert "rank 1 of 2 has failed, which ends all" in done.stderr

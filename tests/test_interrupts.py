@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tinygrad_conv.train.stopping import Stopped, Stopping
+from tinygrad_conv.stopping import Stopped, Stopping
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="sends signals")
 TRAIN = ["train", "mnist", "--limit", "2000", "--epochs", "10000", "--no-plots"]

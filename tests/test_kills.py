@@ -31,7 +31,7 @@ from tinygrad_conv.cli import main
 from tinygrad_conv.files import writing
 from tinygrad_conv.graph.drawing import render
 from tinygrad_conv.keras import callbacks, layers
-from tinygrad_conv.train import stopping
+from tinygrad_conv import stopping
 
 count, last = 0, 0
 

@@ -16,6 +16,7 @@ from zlib import crc32
 import numpy as np
 
 from ..errors import GraphError, MissingExtraError
+from ..stopping import Stopping
 
 __all__ = ["World", "rank", "size", "world"]
 
@@ -127,16 +128,18 @@ def world() -> World:
     if "mpi4py.MPI" not in sys.modules and not any(sign in os.environ for sign in _SIGNS):
         return World()
     count = next((int(os.environ[name]) for name in _COUNTS if name in os.environ), 1)
-    try:
-        from mpi4py import MPI  # type: ignore[import-not-found, unused-ignore]
-    except (ImportError, RuntimeError) as error:
-        if count == 1:
-            return World()
-        raise MissingExtraError(
-            f"distributed: {count} processes were started, which mpi4py would connect: pip install "
-            f"'tinygrad-conv[mpi]' ({error})"
-        ) from None
-    found = World(MPI)
+    with Stopping("") as joining:  # of a rank that ends half joined, others would learn nothing
+        try:
+            from mpi4py import MPI  # type: ignore[import-not-found, unused-ignore]
+        except (ImportError, RuntimeError) as error:
+            if count == 1:
+                return World()
+            raise MissingExtraError(
+                f"distributed: {count} processes were started, which mpi4py would connect: pip install "
+                f"'tinygrad-conv[mpi]' ({error})"
+            ) from None
+        found = World(MPI)
+    joining.check()
     if count > 1 and found.size == 1:
         library = MPI.Get_library_version().split("\n")[0]
         raise MissingExtraError(

@@ -6,6 +6,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Set
+from contextlib import nullcontext
 from itertools import count, islice
 from typing import Any, TypeAlias
 from weakref import ref
@@ -21,6 +22,7 @@ from ..errors import AnomalyError, ArgumentError, DTypeError, ShapeError
 from ..nn.fixes import Shape
 from ..ops.activations import sigmoid, softmax
 from ..plan import compile
+from ..stopping import Stopped, Stopping
 from . import metrics
 from .backup import BackupAndRestore
 from .callback import CallbackList, History, Logs
@@ -85,6 +87,7 @@ class Trainer:
         self.learns = self.runs(self.one.learn)
         self.ranks = World()
         self.together: distributed.Optimizer | None = None  # the model's optimiser, with the gradients of all ranks
+        self.stopping: Any = nullcontext()  # with that, all stop after one step when Ctrl-C is pressed
         self._outputs: dict[Any, Shape] = {}  # the output's shape, by that of the inputs
         self.forgives_nan = False
         # Whole epochs; batches and examples of the one that is under way, and the sum of their losses.
@@ -223,9 +226,9 @@ class Trainer:
         for part in optimizer.parts(batch):
             outputs, loss = self.run(self.pulls, part)
             own.append(outputs._array)
-            optimizer.note(float(loss._array))
+            optimizer.note(float(loss._array), float(self.stopping.asked))
         optimizer.average()
-        (value,) = optimizer.noted
+        value, asked = optimizer.noted
         if not math.isfinite(value):
             if self.forgives_nan:
                 return value
@@ -235,6 +238,8 @@ class Trainer:
             found = self.ranks.gathered("counts a batch", own)
             self.one.last = self._left_out()  # a rank may have had no part
             self.count(batch, wrap(np.concatenate([array for arrays in found for array in arrays]), None))
+        if asked:
+            raise Stopped
         return value
 
     def _not_finite(self, value: float, x: Array, where: str) -> AnomalyError:
@@ -286,6 +291,7 @@ class Trainer:
         optimizer = distributed.Optimizer(self.model.optimizer, self.model, reduction=how)
         if not optimizer.is_alone:
             self.together, self.pulls = optimizer, self.runs(self.one.pull)
+            self.stopping = Stopping("" if self.ranks.rank else f"{self.what}: stopping after this step, on all ranks")
 
     # -- whole runs ------------------------------------------------------------------------------------------------
 
@@ -323,29 +329,33 @@ class Trainer:
         logs: Logs = {}
         epoch = initial_epoch
         try:
-            calls.tell("on_train_begin", {})  # which may go on from a backup
-            for epoch in range(self.done, epochs):
-                calls.tell("on_epoch_begin", epoch, {})
-                bar.begin(f"Epoch {epoch + 1}/{epochs}", self.batches)
-                loss = self.epoch(feed, class_weight, epoch, calls, bar)
-                if loss is None:
-                    warnings.warn(
-                        f"{what}: the data ended before epoch {epoch + 1} of {epochs}: give it data that can be gone "
-                        "through again, or steps_per_epoch", stacklevel=4,
-                    )  # fmt: skip
-                    break
-                self.done, logs = epoch + 1, self.logs(loss)
-                if held_out is not None and (epoch + 1) % validation_freq == 0:
-                    logs = logs | tester.test(held_out, calls, None, prefix="val_")
-                calls.tell("on_epoch_end", epoch, logs)
-                bar.end(logs)
-                if model.stop_training:
-                    break
-        except KeyboardInterrupt:
+            with self.stopping:
+                calls.tell("on_train_begin", {})  # which may go on from a backup
+                for epoch in range(self.done, epochs):
+                    calls.tell("on_epoch_begin", epoch, {})
+                    bar.begin(f"Epoch {epoch + 1}/{epochs}", self.batches)
+                    loss = self.epoch(feed, class_weight, epoch, calls, bar)
+                    if loss is None:
+                        warnings.warn(
+                            f"{what}: the data ended before epoch {epoch + 1} of {epochs}: give it data that can be "
+                            "gone through again, or steps_per_epoch", stacklevel=4,
+                        )  # fmt: skip
+                        break
+                    self.done, logs = epoch + 1, self.logs(loss)
+                    if held_out is not None and (epoch + 1) % validation_freq == 0:
+                        logs = logs | tester.test(held_out, calls, None, prefix="val_")
+                    calls.tell("on_epoch_end", epoch, logs)
+                    bar.end(logs)
+                    if model.stop_training:
+                        break
+        except KeyboardInterrupt as error:
+            if self.together is not None and not isinstance(error, Stopped):
+                raise  # other ranks would wait for this one, so this ends them
             history.interrupted = True
             bar.close()
             message = f"interrupted in epoch {epoch + 1} of {epochs}; the model keeps what it has learned"
-            print(f"{what}: {message}", file=sys.stderr)
+            if not self.ranks.rank:
+                print(f"{what}: {message}", file=sys.stderr)
         finally:
             bar.close()
         calls.tell("on_train_end", logs)

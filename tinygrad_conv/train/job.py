@@ -20,10 +20,10 @@ from ..distributed.supervising import began
 from ..distributed.world import world
 from ..errors import ArgumentError, DataError
 from ..files import Every, holding, unfinished
+from ..stopping import Stopped, Stopping
 from . import outputs
 from .results import Results
 from .run import Images, Run, Settings, predict
-from .stopping import Stopped, Stopping
 
 OTHERWISE = "wait until that has ended, or start a run with another --name"
 NO_PLOTS = (

@@ -34,8 +34,8 @@ from ..nn.module import fitting, put
 from ..ops.activations import softmax
 from ..ops.losses import softmax_cross_entropy
 from ..plots import LayerStatistics
+from ..stopping import Stopped
 from .recipes import INPUT, OPTIMIZERS, RECIPES, build
-from .stopping import Stopped
 
 HELD_OUT = 0.1  # the share of the training images, the last ones, that only validation sees
 ABOUT = 4_000  # characters that a checkpoint says of an epoch, at most; 850 are usual

@@ -17,7 +17,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class Stopping:
-    """In this block the first Ctrl-C is answered and remembered; the next is a KeyboardInterrupt, as usual.
+    """In this block the first Ctrl-C is answered, and remembered; the next is a KeyboardInterrupt, as usual.
 
     Where Ctrl-C has another meaning already, or this is not the main thread, which alone hears it, nothing is changed.
     """
@@ -49,4 +49,4 @@ class Stopping:
         self.asked = True
         line = "\n" if sys.stderr is not None and sys.stderr.isatty() else ""  # that of the progress bar is not ended
         with suppress(OSError):  # not by print, which the signal may have interrupted
-            os.write(2, f"{line}{self._answer}\n".encode())
+            os.write(2, f"{line}{self._answer}\n".encode() if self._answer else b"")
