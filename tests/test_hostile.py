@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from hostile.calls import Call, outcome
 from hostile.surface import Target, keras_model, walk
-from hostile.values import RAISING, BoomError, square
+from hostile.values import HOSTILE, RAISING, BoomError, square
 
 import tinygrad_conv as tg
+from tinygrad_conv.arguments import Checked, Setting, kinds_of
 from tinygrad_conv.errors import TinygradConvError
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -130,3 +131,37 @@ def test_the_memory_that_a_process_may_have_is_known():
         env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
     )  # fmt: skip
     assert "SizeError: Mean.add_variable: expected a result that fits into memory four times" in run.stderr
+
+
+def settings_of(base):
+    for kind in base.__subclasses__():
+        yield from ((kind, name) for name, value in vars(kind).items() if isinstance(value, Setting))
+        yield from settings_of(kind)
+
+
+SETTINGS = sorted(set(settings_of(Checked)), key=lambda found: (found[0].__qualname__, found[1]))
+
+
+@pytest.mark.filterwarnings("ignore")  # of NumPy, about matrices
+@pytest.mark.parametrize(("kind", "name"), SETTINGS, ids=[f"{kind.__name__}.{name}" for kind, name in SETTINGS])
+def test_what_a_constructor_refuses_cannot_be_assigned(kind, name):
+    taken = kinds_of(inspect.unwrap(kind.__init__)).get(name)
+    for make in HOSTILE:
+        thing, value = object.__new__(kind), make()
+        try:
+            read = value if taken is None else taken.check(kind.__name__, name, make())
+        except TinygradConvError as error:
+            with pytest.raises(type(error)):
+                setattr(thing, name, value)
+            assert not vars(thing)
+        else:
+            setattr(thing, name, value)
+            assert name in vars(thing)
+            assert taken is not None or vars(thing)[name] is read
+
+
+def test_settings_are_those_of_layers_optimisers_and_callbacks():
+    found = {f"{kind.__name__}.{name}" for kind, name in SETTINGS}
+    assert {"Dropout.rate", "Adam.betas", "Sliding.kernel_size", "EarlyStopping.patience", "Metric.dtype"} <= found
+    with pytest.raises(TinygradConvError, match="^Dense: expected units to be an int >= 1, got 0"):
+        tg.nn.Dense(2).units = 0

@@ -559,7 +559,7 @@ def test_a_sequential_may_hold_modules_without_shape_rules():
 def test_keras_defaults():
     for name, rate in (("sgd", 0.01), ("adam", 0.001), ("rmsprop", 0.001), ("adagrad", 0.001), ("AdamW", 0.001)):
         assert optimizers.get(name).learning_rate == rate
-    assert optimizers.get("adam")._options["epsilon"] == 1e-7
+    assert optimizers.get("adam").epsilon == 1e-7
     assert optimizers.get(optimizers.AdamW).weight_decay == 0.004
     assert isinstance(classifier(optimizer="rmsprop").optimizer, optimizers.RMSprop)
     assert repr(optimizers.SGD(0.5)) == "SGD(learning_rate=0.5)"

@@ -97,12 +97,19 @@ def test_the_defaults_of_every_optimiser_are_those_of_keras():
     kinds = {name: inspect.signature(getattr(optimizers, name)).parameters for name in OPTIMIZERS}
     given = {name: {key: p.default for key, p in kind.items() if p.default is not None} for name, kind in kinds.items()}
     assert given == KERAS_DEFAULTS
+    for name, defaults in KERAS_DEFAULTS.items():  # and they can be read, and assigned
+        optimizer = getattr(optimizers, name)()
+        assert {key: getattr(optimizer, key) for key in defaults} == defaults
+        for key in {*defaults, "clipnorm", "clipvalue", "global_clipnorm", "weight_decay"} - {"learning_rate"}:
+            with pytest.raises((ArgumentError, DTypeError), match=f"^{name}: expected {key} to be "):
+                setattr(optimizer, key, -1)
 
 
 @given(st.data())
-@settings(max_examples=40)
+@settings(max_examples=60)
 def test_every_optimiser_follows_the_rule_of_keras(data):
-    """With learning rates that change from step to step, decay of weights, and either form of the kernels."""
+    """With learning rates that change from step to step, decay of weights, settings that are given or assigned later,
+    and either form of the kernels."""
     name = data.draw(st.sampled_from(OPTIMIZERS))
     formula = FORMULAS[name]
     known = formula.__code__.co_varnames[3 : formula.__code__.co_argcount]
@@ -113,7 +120,13 @@ def test_every_optimiser_follows_the_rule_of_keras(data):
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     start, grads, rates = rng.normal(size=3), rng.normal(size=(5, 3)), rng.uniform(0, 0.3, 5).tolist()
     w = nn.Parameter(start)
-    optimizer = getattr(optimizers, name)(lambda step: rates[step], weight_decay=decay, **chosen)
+    later = data.draw(st.sampled_from(["given", "before", "after"]))
+    settings = {"weight_decay": decay, **chosen}
+    optimizer = getattr(optimizers, name)(lambda step: rates[step], **(settings if later == "given" else {}))
+    if later == "after":
+        optimizer.bind([w])
+    for key, value in settings.items():
+        setattr(optimizer, key, value)
     optimizer.bind([w])
     with tg.use_kernels(data.draw(st.sampled_from(["plain", "auto"]))):
         for g in grads:
@@ -469,6 +482,7 @@ def test_separable_convolutions_draw_each_step_by_itself():
 
 
 def test_rescaling_by_channel():
+    assert repr(layers.Rescaling([1.0, 2.0], offset=[0.0, 1.0])) == "Rescaling([1.0, 2.0], offset=[0.0, 1.0])"
     y = layers.Rescaling([1.0, 2.0], offset=[0.0, 1.0])(np.ones((1, 2), "float32"))
     assert y.tolist() == [[1.0, 3.0]]
     assert y.dtype == np.float32

@@ -133,6 +133,97 @@ def test_numpy_scalars_do_not_widen_parameters():
     assert w.dtype == np.float32
 
 
+# --- settings that change --------------------------------------------------------------------------------
+
+VALUES = {  # of each setting, and one that its constructor refuses
+    "lr": ([0.0, 0.1, lambda step: 0.1 / (1 + step)], -1), "momentum": ([0.0, 0.5, 0.9], 1.0),
+    "nesterov": ([True, False], "yes"), "weight_decay": ([0.0, 0.1], np.nan), "rho": ([0.5, 0.9], -0.1),
+    "betas": ([(0.5, 0.9), (0.9, 0.5)], (0.9, 1)), "epsilon": ([1e-8, 0.1], None),
+    "centered": ([True, False], 2), "initial": ([0.0, 1.0], "0"),
+}  # fmt: skip
+
+
+@given(
+    kind=st.sampled_from(sorted(DEFAULTS, key=lambda kind: kind.__name__)), compiled=st.booleans(),
+    form=st.sampled_from(["plain", "auto"]), seed=st.integers(0, 2**16),
+)  # fmt: skip
+@settings(max_examples=100)
+def test_a_setting_is_what_was_assigned_last(kind, compiled, form, seed):
+    """Also one that asks for another array for each parameter; as if made anew each time, with the state so far."""
+    rng = np.random.default_rng(seed)
+    changes = []
+    for _ in range(6):
+        names = [name for name in DEFAULTS[kind] if name != "initial" and rng.random() < 0.3]
+        changes.append({name: VALUES[name][0][rng.integers(len(VALUES[name][0]))] for name in names})
+
+    def run(change, compile=lambda step: step):
+        w, settings = nn.Parameter(np.linspace(-1, 1, 8)), {"momentum": 0.5} if kind is optim.SGD else {}
+        optimizer = kind([w], **settings)
+
+        def step(x):
+            optimizer.zero_grad()
+            (tg.tanh(w * x) * w).sum().backward()
+            optimizer.step()
+
+        go, seen = compile(step), []
+        for k, changed in enumerate(changes):
+            settings |= changed
+            optimizer = change(optimizer, changed, settings)
+            for _ in range(3):
+                go(tg.Tensor(np.full(8, 1.0 + k)))
+                seen.append(w._array.tobytes())  # given out by numpy(), it would not be updated in place
+        return seen
+
+    def assign(optimizer, changed, settings):
+        for name, value in changed.items():
+            setattr(optimizer, name, value)
+        return optimizer
+
+    def make_anew(optimizer, changed, settings):
+        settings = settings if settings.get("momentum", 0) else {**settings, "nesterov": False}  # refused, without
+        made = kind(optimizer.params, **{k: v for k, v in settings.items() if k in DEFAULTS[kind] and k in settings})
+        state, started = optimizer.state_dict(), made.start(optimizer.params[0]._array)
+        kept = {k: v for k, v in state.items() if k == "steps" or k.partition(".")[2] in made.slots}
+        made.load_state_dict({f"0.{name}": array for name, array in started.items()} | kept)
+        return made
+
+    with tg.use_kernels(form):
+        expected = run(make_anew)
+        assert run(assign, tg.compile if compiled else lambda step: step) == expected
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in DEFAULTS for name in [*DEFAULTS[kind], "params"]])
+def test_a_setting_is_held_to_what_the_constructor_takes(kind, name):
+    w = nn.Parameter([1.0])
+    optimizer = kind([w])
+    before = getattr(optimizer, name)
+    with pytest.raises((ArgumentError, DTypeError), match=f"^{kind.__name__}: expected"):
+        setattr(optimizer, name, [] if name == "params" else VALUES[name][1])
+    assert getattr(optimizer, name) is before
+
+
+def test_a_subclass_may_set_before_it_calls_its_base():
+    class Slowing(optim.SGD):
+        def __init__(self, params, rate: float):
+            self.momentum, self.rate = 0.5, rate
+            super().__init__(params, lr=rate, momentum=0.9)
+
+    assert (Slowing([nn.Parameter([1.0])], 0.1).momentum, Slowing([nn.Parameter([1.0])], 1).rate) == (0.9, 1.0)
+
+
+def test_a_parameter_keeps_its_state_when_others_come_and_go():
+    a, b, c = (nn.Parameter([float(k)]) for k in range(3))
+    optimizer = optim.Adam([a, b])
+    (a + b).sum().backward()
+    optimizer.step()
+    state = optimizer.state[1]
+    optimizer.params = [b, c]
+    assert optimizer.state[0] is state
+    assert optimizer.state[1] == {}
+    optimizer.step()  # c has no gradient
+    assert (state["mean"] != 0).all()
+
+
 # --- updates in place -------------------------------------------------------------------------------------
 
 

@@ -35,6 +35,7 @@ from .arguments import (
     Kind,
     NonNegative,
     Positive,
+    Setting,
     Size,
     check,
     checked,
@@ -59,10 +60,10 @@ Schedule: TypeAlias = Annotated[Callable[[int], float], instances(Callable, "a s
 Array: TypeAlias = np.ndarray[Any, Any]
 
 
-def _leaves(params: Any) -> list[Tensor]:
+def _leaves(params: Any) -> tuple[Tensor, ...]:
     if isinstance(params, Tensor):
         raise DTypeError("expected an iterable of parameters, got one tensor: use [w]")
-    leaves = items_of(params)
+    leaves = tuple(items_of(params))
     if not leaves:
         raise ArgumentError(
             "expected parameters, got none; build the model (call it once) before asking for its parameters()"
@@ -81,6 +82,30 @@ Parameters: TypeAlias = Annotated[Iterable[Tensor], Kind("an iterable of paramet
 # Optimisers
 
 
+class _Setting(Setting):
+    """A setting: each parameter that was moved already has, from now on, the arrays that are kept because of it."""
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        super().__set__(instance, value)
+        moved = [(param, state) for param, state in zip(*instance._kept(), strict=True) if state]
+        if moved:
+            wanted = {*instance.slots}
+            for param, state in moved:
+                for name in {*instance.arrays} - wanted:
+                    state.pop(name, None)
+                if not state.keys() >= wanted:
+                    state.update(instance.start(param._array) | state)
+
+
+class _Params(Setting):
+    """The parameters: each that was there before keeps its state."""
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        before = {id(param): state for param, state in zip(*instance._kept(), strict=True)}
+        super().__set__(instance, value)
+        instance.state = [before.get(id(param), {}) for param in instance.params]
+
+
 class Optimizer(Checked):
     """Base of the optimisers: a subclass says how one parameter moves, in `update`.
 
@@ -96,6 +121,8 @@ class Optimizer(Checked):
         The learning rate of the next step. Assigning a number or a schedule changes it.
     steps : int
         How many steps were made.
+
+    Each setting is an attribute too (``optimizer.weight_decay = 0.01``), held to what the constructor takes.
 
     Raises
     ------
@@ -116,11 +143,14 @@ class Optimizer(Checked):
     [0.5, -1.5]
     """
 
+    params: tuple[Tensor, ...]
+    state: list[dict[str, Array]]
     slots: Sequence[str] = ()  # the names of the arrays kept for each parameter
     _kernel: Any = None  # of `kernels.update`
     arrays: Sequence[str] = ()  # the slots that it takes, in order; None for one that is not kept
     _in_place = True  # does update take `out`?
     _ignored = frozenset(("_corrections",))
+    _setting = _Setting
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -128,11 +158,14 @@ class Optimizer(Checked):
             cls._in_place = "out" in signature(cls.update).parameters
 
     def __init__(self, params: Parameters, lr: NonNegative | Schedule, weight_decay: NonNegative = 0.0) -> None:
-        self.params: list[Tensor] = params  # type: ignore[assignment]  # read as a list
+        self.params = params  # type: ignore[assignment]  # read as a tuple
         self.lr = lr
         self.weight_decay = weight_decay
         self.steps = 0
-        self.state: list[dict[str, Array]] = [{} for _ in self.params]
+
+    def _kept(self) -> tuple[Sequence[Tensor], Sequence[dict[str, Array]]]:
+        """The parameters with their state; none before a subclass's constructor has called this one's."""
+        return vars(self).get("params", ()), vars(self).get("state", ())
 
     @property
     def lr(self) -> float:
@@ -148,14 +181,14 @@ class Optimizer(Checked):
     @effect
     def step(self) -> None:
         """Move every parameter that has a gradient; the others stay as they are."""
-        lr = self.lr
+        lr, slots = self.lr, self.slots
         self.begin()
         update = self._all_by_kernel(lr) if type(self).update is Optimizer.update else unchecked(type(self).update)
         for param, state in zip(self.params, self.state, strict=True):
             grad = param.node.grad if param.node is not None else None
             if grad is None:
                 continue
-            if not state and self.slots:
+            if not state and slots:
                 state.update(self.start(param._array))
             g = grad._array
             if g.dtype != param._array.dtype:
@@ -298,6 +331,9 @@ class Optimizer(Checked):
         return f"{type(self).__name__}({len(self.params)} parameters, lr={rate})"
 
 
+Optimizer.params = _Params("params", Optimizer.__init__)  # type: ignore[assignment]  # read as any other
+
+
 class SGD(Optimizer):
     """Stochastic gradient descent: ``p -= lr * v`` with ``v = momentum * v + g`` (v starts as the first g).
 
@@ -333,7 +369,10 @@ class SGD(Optimizer):
         self.momentum, self.nesterov = momentum, nesterov
         if nesterov and not momentum:
             raise ArgumentError("SGD: expected a momentum above 0 with nesterov=True: use momentum=0.9")
-        self.slots = ("velocity",) if momentum else ()
+
+    @property
+    def slots(self) -> Sequence[str]:  # type: ignore[override]
+        return ("velocity",) if self.momentum else ()
 
     def numbers(self, lr: float) -> tuple[Any, ...]:
         return lr, self.momentum, self.nesterov, self.weight_decay
@@ -431,7 +470,10 @@ class RMSprop(Optimizer):
     ) -> None:  # fmt: skip
         super().__init__(params, lr, weight_decay)
         self.rho, self.momentum, self.epsilon, self.centered = rho, momentum, epsilon, centered
-        self.slots = ("square",) + (("mean",) if centered else ()) + (("velocity",) if momentum else ())
+
+    @property
+    def slots(self) -> Sequence[str]:  # type: ignore[override]
+        return "square", *(["mean"] if self.centered else []), *(["velocity"] if self.momentum else [])
 
     def numbers(self, lr: float) -> tuple[Any, ...]:
         return lr, self.rho, self.epsilon, self.momentum, self.weight_decay

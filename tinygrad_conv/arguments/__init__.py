@@ -17,7 +17,18 @@ tinygrad_conv.errors.ArgumentError: mix: expected share to be a number in [0, 1]
 """
 
 from .arrays import array_from, as_array, bare_array, is_not_bare
-from .calls import OF_NUMPY, Checked, called, checked, explained, held, kinds_of, stands, unchecked
+from .calls import (
+    OF_NUMPY,
+    Checked,
+    Setting,
+    called,
+    checked,
+    explained,
+    held,
+    kinds_of,
+    stands,
+    unchecked,
+)
 from .kinds import (
     LATER,
     Axes,
@@ -55,9 +66,9 @@ from .seeds import Seed, SeedNumber, drawn_from
 
 __all__ = [
     "LATER", "OF_NUMPY", "Axes", "Checked", "Count", "DType", "Device", "Finite", "FloatDType", "Fraction",
-    "Kind", "NewShape", "NonNegative", "Path", "Positive", "Probability", "Seed", "SeedNumber", "ShapeLike",
-    "Size", "Sizes", "SomeAxes", "afford", "array_from", "as_array", "bare_array", "called", "check", "checked",
-    "described", "drawn_from", "explained", "functions", "held", "instances", "integers", "is_not_bare",
+    "Kind", "NewShape", "NonNegative", "Path", "Positive", "Probability", "Seed", "SeedNumber", "Setting",
+    "ShapeLike", "Size", "Sizes", "SomeAxes", "afford", "array_from", "as_array", "bare_array", "called", "check",
+    "checked", "described", "drawn_from", "explained", "functions", "held", "instances", "integers", "is_not_bare",
     "items_of", "kind_of", "kinds_of", "names_of", "nearest", "numbers", "one_of", "several", "stands",
     "unchecked",
 ]  # fmt: skip

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from functools import partial, wraps
+from functools import cached_property, partial, wraps
 from inspect import CO_VARARGS, Parameter, isgeneratorfunction, signature, unwrap
 from types import FunctionType
 from typing import Any, TypeVar
@@ -36,7 +36,9 @@ from ..errors import (
 )
 from .kinds import Kind, described, kind_of, outlined
 
-__all__ = ["OF_NUMPY", "Checked", "called", "checked", "explained", "held", "kinds_of", "stands", "unchecked"]
+__all__ = [
+    "OF_NUMPY", "Checked", "Setting", "called", "checked", "explained", "held", "kinds_of", "stands", "unchecked",
+]  # fmt: skip
 
 T = TypeVar("T")
 
@@ -158,13 +160,49 @@ def _takes_something(function: FunctionType, name: str) -> bool:
     return bool(takes) and own and not hasattr(function, "unchecked")
 
 
+class Setting:
+    """An attribute that holds an argument of the constructor: what is assigned later is held to the same kind.
+
+    It is read as any other attribute, at the same speed: from the object's own dictionary.
+    """
+
+    def __init__(self, name: str, constructor: Any) -> None:
+        self._name, self._constructor = name, constructor
+
+    @cached_property
+    def _kind(self) -> Kind | None:  # asked late: an annotation may name what is defined further down
+        return kinds_of(self._constructor).get(self._name)
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        if self._kind is not None:
+            value = self._kind.check(type(instance).__name__, self._name, value)
+        vars(instance)[self._name] = value
+
+
 class Checked:
-    """Base of classes that are `checked`, as are all their subclasses in this library."""
+    """Base of classes that are `checked`, as are all their subclasses in this library.
+
+    What a constructor keeps under the name of an argument is a setting; a class may say of which kind.
+
+    >>> from tinygrad_conv import nn
+    >>> nn.Dropout(0.5).rate = 2
+    Traceback (most recent call last):
+    tinygrad_conv.errors.ArgumentError: Dropout: expected rate to be a number in [0, 1), got 2; use rate=0.02
+    """
+
+    _setting: type[Setting] = Setting
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if cls.__module__.partition(".")[0] == __name__.partition(".")[0]:
-            checked(cls)
+        if cls.__module__.partition(".")[0] != __name__.partition(".")[0]:
+            return
+        if "__init__" in vars(cls):
+            constructor = unwrap(cls.__init__)
+            code = constructor.__code__
+            for name in code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]:
+                if name in code.co_names and not hasattr(cls, name):  # there is an attribute of that name
+                    setattr(cls, name, cls._setting(name, constructor))
+        checked(cls)
 
 
 def _held(function: Any, sets: str = "") -> Any:

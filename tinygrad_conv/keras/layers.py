@@ -11,14 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
 from .. import nn
-from ..arguments import NonNegative
+from ..arguments import Kind, NonNegative
 from ..engine.tensor import Array, Tensor
-from ..errors import DTypeError
 from ..kernels.spatial import IntOrInts, ints_of
 from ..nn.fixes import Shape
 from ..ops import activations as ops
@@ -188,6 +187,16 @@ class Dropout(nn.Dropout, Layer):
         super().__init__(rate, seed, noise_shape=noise_shape)
 
 
+def _factor(value: Any) -> Any:
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise TypeError
+    return array.astype(np.float32) if array.ndim else float(array)
+
+
+Factor: TypeAlias = Annotated[float | Sequence[float], Kind("a number or a list of numbers", _factor)]
+
+
 @_spelled()
 class Rescaling(nn.Layer, Layer):
     """x * scale + offset, in the model's dtype: ``Rescaling(1 / 255)`` for images of bytes.
@@ -198,9 +207,9 @@ class Rescaling(nn.Layer, Layer):
     Tensor([[0., 1.]])
     """
 
-    def __init__(self, scale: float | Sequence[float], offset: float | Sequence[float] = 0.0) -> None:
+    def __init__(self, scale: Factor, offset: Factor = 0.0) -> None:
         super().__init__()
-        self.scale, self.offset = (_factor(name, x) for name, x in (("scale", scale), ("offset", offset)))
+        self.scale, self.offset = scale, offset
 
     def cost(self, shape: Shape, y: Shape) -> int:
         return 2 * int(math.prod(y))
@@ -208,14 +217,6 @@ class Rescaling(nn.Layer, Layer):
     def forward(self, x: Array) -> Tensor:
         y: Tensor = self.ready(x) * self.scale + self.offset
         return y
-
-
-def _factor(name: str, value: Any) -> Any:
-    try:
-        array = np.asarray(value, np.float32)
-    except (TypeError, ValueError):
-        raise DTypeError(f"Rescaling: expected {name} as a number or a list of numbers, got {value!r}") from None
-    return float(value) if array.ndim == 0 else array
 
 
 # ------------------------------------------------------------------------------------------------------------------

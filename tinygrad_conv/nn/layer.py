@@ -351,6 +351,8 @@ def told_of(layer: Module) -> Iterator[tuple[str, str, str, bool]]:
         default = parameter.default
         attribute = attributes.get(parameter.name, parameter.name)
         value = getattr(layer, attribute, default)
+        if isinstance(value, np.ndarray):
+            value = value.tolist()
         if parameter.name == "name" or value is default or value == default or isinstance(value, np.random.Generator):
             continue
         text = repr(str(value)) if isinstance(value, np.dtype) else getattr(value, "__name__", None) or repr(value)

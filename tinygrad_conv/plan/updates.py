@@ -73,6 +73,7 @@ class Update:
     def _anew(self) -> tuple[Array, ...] | None:
         """The same, and all is written for them; None where the optimiser had better do it."""
         optimizer, self._arrays = self.optimizer, lambda: None
+        slots = optimizer.slots
         arrays: list[Array] = []
         kinds: list[Kind | None] = []
         for param, state in zip(optimizer.params, optimizer.state, strict=True):
@@ -81,7 +82,7 @@ class Update:
                 kinds.append(None)
                 continue
             p = unshared(param)
-            if p is None or p.dtype.char not in "fd" or not p.dtype.isnative or (optimizer.slots and not state):
+            if p is None or p.dtype.char not in "fd" or not p.dtype.isnative or (slots and not state):
                 return None
             found = [(name, state.get(name)) for name in optimizer.arrays]
             kept = tuple((name, array) for name, array in found if array is not None)
@@ -110,7 +111,7 @@ class Update:
 _LOOKING = """\
 def arrays():
     params, states = of.params, of.state
-    if len(params) == {count} and {tests}:
+    if len(params) == {count} and of.slots == slots and {tests}:
         return ({arrays},)
 """
 
@@ -120,7 +121,7 @@ def _looking(optimizer: Optimizer, kinds: Sequence[Kind | None]) -> Callable[[],
 
     Written out, as it runs at each step: a loop over parameters takes twice as long.
     """
-    names: dict[str, Any] = {"of": optimizer, "ndarray": ndarray, "unshared": unshared}
+    names: dict[str, Any] = {"of": optimizer, "slots": optimizer.slots, "ndarray": ndarray, "unshared": unshared}
     tests, arrays = [], []
     for k, kind in enumerate(kinds):
         if kind is None:

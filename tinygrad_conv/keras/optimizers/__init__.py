@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 import numpy as np
 
 from ... import optim
-from ...arguments import Checked, Fraction, NonNegative, Positive, check, checked
+from ...arguments import Checked, Fraction, NonNegative, Positive, Setting, check, checked
 from ...engine.modes import effect
 from ...engine.tensor import Tensor
 from ...errors import ArgumentError, DTypeError
@@ -20,6 +20,16 @@ from ..spelling import strict, takes
 from . import rules, schedules
 
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "get", "schedules"]
+
+
+class _Setting(Setting):
+    """A setting, which goes on to the rule if there is one."""
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        super().__set__(instance, value)
+        if instance.inner is not None:
+            for name, option in instance._options().items():
+                setattr(instance.inner, name, option)
 
 
 class Optimizer(Checked):
@@ -42,22 +52,15 @@ class Optimizer(Checked):
     """
 
     inner: optim.Optimizer | None = None
+    _rule: type[optim.Optimizer]
     _ignored = frozenset[str]()
+    _setting = _Setting
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        raise missing(
-            f"{type(self).__name__}: use Adam, AdamW, SGD, RMSprop or Adagrad; rules of your own derive from "
-            "tg.optim.Optimizer"
-        )
-
-    def _hold(
-        self, make: Callable[..., optim.Optimizer], options: dict[str, Any], learning_rate: Any,
-        weight_decay: float | None, clipnorm: float | None, clipvalue: float | None, global_clipnorm: float | None,
-        name: str | None, lr: Any,
+    def __init__(
+        self, learning_rate: Any, weight_decay: NonNegative | None, clipnorm: Positive | None,
+        clipvalue: Positive | None, global_clipnorm: Positive | None, name: str | None, lr: Any,
     ) -> None:  # fmt: skip
-        """Keep the settings."""
         kind = type(self).__name__
-        self._make, self._options = make, options
         self._learning_rate = _rate(kind, learning_rate if lr is None else lr)
         self.name, self.weight_decay = name or kind.lower(), weight_decay or 0.0
         self.clipnorm, self.clipvalue, self.global_clipnorm = clipnorm, clipvalue, global_clipnorm
@@ -65,7 +68,22 @@ class Optimizer(Checked):
         given = [limit for limit, value in limits.items() if value is not None]
         if len(given) > 1:
             raise ArgumentError(f"{kind}: expected one limit, got {' and '.join(given)}: use {given[-1]} alone")
-        make([Tensor(np.zeros(1), requires_grad=True)], lr=self._learning_rate, **options)  # raises for bad settings
+        self._made([Tensor(np.zeros(1), requires_grad=True)])  # raises for settings that do not go together
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        if not hasattr(cls, "_rule"):
+            raise missing(
+                f"{cls.__name__}: use Adam, AdamW, SGD, RMSprop or Adagrad; rules of your own derive from "
+                "tg.optim.Optimizer"
+            )
+        return super().__new__(cls)
+
+    def _options(self) -> dict[str, Any]:
+        """The rule's own settings, by its names for them."""
+        raise NotImplementedError
+
+    def _made(self, params: Sequence[Tensor]) -> optim.Optimizer:
+        return self._rule(params, lr=self._learning_rate, **self._options())
 
     @property
     def learning_rate(self) -> float:
@@ -98,7 +116,7 @@ class Optimizer(Checked):
         0
         """
         if self.inner is None or [id(p) for p in self.inner.params] != [id(p) for p in params]:
-            self.inner = self._make(params, lr=self._learning_rate, **self._options)
+            self.inner = self._made(params)
 
     def _assumed(self, named: Set[str]) -> Set[str]:
         """The attributes on which what a compiled step does depends, if its code names these."""
@@ -187,14 +205,19 @@ class SGD(Optimizer):
     SGD(learning_rate=0.1)
     """
 
+    _rule = rules.SGD
+
     @strict
     def __init__(
         self, learning_rate: Any = 0.01, momentum: Fraction = 0.0, nesterov: bool = False, *,
         weight_decay: NonNegative | None = None, clipnorm: Positive | None = None, clipvalue: Positive | None = None,
         global_clipnorm: Positive | None = None, name: str | None = None, lr: Any = None,
     ) -> None:  # fmt: skip
-        options = {"momentum": momentum, "nesterov": nesterov}
-        self._hold(rules.SGD, options, learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name, lr)
+        self.momentum, self.nesterov = momentum, nesterov
+        super().__init__(learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name, lr)
+
+    def _options(self) -> dict[str, Any]:
+        return {"momentum": self.momentum, "nesterov": self.nesterov}
 
 
 class Adam(Optimizer):
@@ -204,6 +227,8 @@ class Adam(Optimizer):
     (0.001, Adam(learning_rate=0.01))
     """
 
+    _rule = rules.Adam
+
     @strict
     def __init__(
         self, learning_rate: Any = 0.001, beta_1: Fraction = 0.9, beta_2: Fraction = 0.999, epsilon: NonNegative = 1e-7,
@@ -211,8 +236,11 @@ class Adam(Optimizer):
         clipvalue: Positive | None = None, global_clipnorm: Positive | None = None, name: str | None = None,
         lr: Any = None,
     ) -> None:  # fmt: skip
-        options = {"betas": (beta_1, beta_2), "epsilon": epsilon}
-        self._hold(rules.Adam, options, learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name, lr)
+        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+        super().__init__(learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name, lr)
+
+    def _options(self) -> dict[str, Any]:
+        return {"betas": (self.beta_1, self.beta_2), "epsilon": self.epsilon}
 
 
 class AdamW(Adam):
@@ -242,6 +270,8 @@ class RMSprop(Optimizer):
     RMSprop(learning_rate=0.01)
     """
 
+    _rule = rules.RMSprop
+
     @strict
     def __init__(
         self, learning_rate: Any = 0.001, rho: Fraction = 0.9, momentum: Fraction = 0.0, epsilon: NonNegative = 1e-7,
@@ -249,8 +279,11 @@ class RMSprop(Optimizer):
         clipvalue: Positive | None = None, global_clipnorm: Positive | None = None, name: str | None = None,
         lr: Any = None,
     ) -> None:  # fmt: skip
-        options = {"rho": rho, "momentum": momentum, "epsilon": epsilon, "centered": centered}
-        self._hold(rules.RMSprop, options, learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name, lr)
+        self.rho, self.momentum, self.epsilon, self.centered = rho, momentum, epsilon, centered
+        super().__init__(learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name, lr)
+
+    def _options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("rho", "momentum", "epsilon", "centered")}
 
 
 class Adagrad(Optimizer):
@@ -260,14 +293,19 @@ class Adagrad(Optimizer):
     0.1
     """
 
+    _rule = rules.Adagrad
+
     @strict
     def __init__(
         self, learning_rate: Any = 0.001, initial_accumulator_value: NonNegative = 0.1, epsilon: NonNegative = 1e-7, *,
         weight_decay: NonNegative | None = None, clipnorm: Positive | None = None, clipvalue: Positive | None = None,
         global_clipnorm: Positive | None = None, name: str | None = None, lr: Any = None,
     ) -> None:  # fmt: skip
-        options = {"initial": initial_accumulator_value, "epsilon": epsilon}
-        self._hold(rules.Adagrad, options, learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name, lr)
+        self.initial_accumulator_value, self.epsilon = initial_accumulator_value, epsilon
+        super().__init__(learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name, lr)
+
+    def _options(self) -> dict[str, Any]:
+        return {"initial": self.initial_accumulator_value, "epsilon": self.epsilon}
 
 
 _BY_NAME: dict[str, Callable[[], Optimizer]] = {
