@@ -221,6 +221,11 @@ def _of_callback(callback):
     return str(history.history), [w.tobytes() for w in model.get_weights()], out.getvalue(), _files()
 
 
+def _of_stream(stream):
+    others = {*threading.enumerate()}  # one of an earlier stream may still be ending
+    return [(seen(batch), len({*threading.enumerate()} - others)) for batch in stream]
+
+
 def _files():
     """What is in the files of the folder; of archives, the arrays, for they note the time as well."""
     found = {}
@@ -255,7 +260,7 @@ LOOKS = [
     (Dataset, lambda data: [seen(a) for a in data.arrays]),
     (dict, lambda d: [(k, seen(v)) for k, v in d.items()]),
     ((tuple, list), lambda items: [seen(item) for item in items]),
-    (tg.data.stream(np.ones(2)).__class__, lambda b: [(seen(batch), threading.active_count()) for batch in b]),
+    (tg.data.stream(np.ones(2)).__class__, lambda stream: _of_stream(stream)),
     (tg.data.batches(np.ones(2)).__class__, lambda b: [[seen(batch) for batch in b] for _ in range(2)]),
     ((int, float, str, bytes, bool, type(None), np.generic), lambda x: (type(x).__name__, repr(x))),
     (SimpleNamespace, lambda space: seen(vars(space))),
