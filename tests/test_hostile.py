@@ -163,5 +163,5 @@ def test_what_a_constructor_refuses_cannot_be_assigned(kind, name):
 def test_settings_are_those_of_layers_optimisers_and_callbacks():
     found = {f"{kind.__name__}.{name}" for kind, name in SETTINGS}
     assert {"Dropout.rate", "Adam.betas", "Sliding.kernel_size", "EarlyStopping.patience", "Metric.dtype"} <= found
-    with pytest.raises(TinygradConvError, match="^Dense: expected units to be an int >= 1, got 0"):
+    with pytest.raises(TinygradConvError, match=r"^Dense: expected units to be an int >= 1, got 0"):
         tg.nn.Dense(2).units = 0
