@@ -154,7 +154,8 @@ def cases() -> dict[str, Case]:
     plain = {
         name: _vector(primitive.operation, len(primitive.inputs))
         for name, primitive in tg.primitives().items()
-        if primitive.kind == "elementwise" or (primitive.kind == "linear" and name in ("add", "subtract", "negative"))
+        if primitive.kind == "elementwise"
+        or (primitive.kind == "linear" and name in ("add", "subtract", "negative", "deg2rad", "rad2deg"))
     }
     return plain | CASES
 
