@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
 SIZE, BOX = 28, 20
-SIDE = 2048  # of the largest square that is looked at pixel by pixel
+SIDE = 512  # of the largest square that is looked at pixel by pixel
 MOST_PIXELS, MOST_BYTES = 1 << 26, 1 << 28  # a photo has no more; a small file may say that it has
+FEW_PIXELS, EACH_BYTE = 1 << 22, 1000  # how many a small file may have, and each of its bytes besides: paper is white
 FORMATS = (
     "PNG",
     "JPEG",
@@ -157,8 +158,9 @@ def _grey(path: str) -> NDArray[np.float64]:
         except UnidentifiedImageError:
             raise Expected(path, "an image such as a PNG").error("another kind of file") from None
         with image:
-            if image.width * image.height > MOST_PIXELS:
-                raise expected.error(f"one of {image.width} x {image.height} pixels, more than {MOST_PIXELS:,}")
+            most = min(MOST_PIXELS, FEW_PIXELS + EACH_BYTE * len(content.getbuffer()))
+            if image.width * image.height > most:
+                raise expected.error(f"one of {image.width} x {image.height} pixels, more than {most:,}")
             image.load()
             return _shades(image)
 
@@ -174,7 +176,8 @@ def _shades(image: Image.Image) -> NDArray[np.float64]:
 
 
 def _numbers(image: Image.Image) -> NDArray[np.float64]:
-    """The pixels as numbers: of a large image (a photo) every second, third ..., which is plenty for a digit."""
-    pixels = np.asarray(image)
-    every = max(math.ceil(math.sqrt(pixels.size) / SIDE), math.ceil(max(pixels.shape) / (4 * SIDE)))
-    return pixels[::every, ::every].astype(np.float64)
+    """The pixels as numbers: of a large image (a photo) means over squares of them, which is plenty for a digit."""
+    every = max(math.ceil(math.sqrt(image.width * image.height) / SIDE), math.ceil(max(image.size) / (4 * SIDE)))
+    if image.mode == "L":
+        return np.asarray(image.reduce(every)).astype(np.float64)
+    return np.asarray(image)[::every, ::every].astype(np.float64)
