@@ -367,11 +367,14 @@ def _told(kind: type, state: dict[str, Any]) -> tuple[tuple[str, str], ...]:
             said = " ".join(str(module._brief()).partition("(")[2].rpartition(")")[0].split())
             return (("", said),) if said else ()
         seen = _SEEN | module._ignored if whose(sys.modules[kind.__module__].__file__ or "") == "library" else ()
-        told = list(told_of(module))
-        if any(own == "kernel_size" for _, own, _, _ in told):  # a window, whose groups its operation shows
-            seen = {*seen, "groups"}
-        return tuple((name, text) for name, own, text, _ in told if own not in seen)
+        parts = {name for name, value in state.items() if any(isinstance(part, Module) for part in _items(value))}
+        groups = {"groups"} if "kernel_size" in state else set()  # a window, whose groups its operation shows
+        return tuple((name, text) for name, _, text, _ in told_of(module, {*seen, *parts, *groups}))
     return ()
+
+
+def _items(value: Any) -> Iterable[Any]:
+    return value if isinstance(value, (list, tuple)) else value.values() if isinstance(value, dict) else (value,)
 
 
 def _options(node: Node, primitive: Primitive) -> Iterator[tuple[str, str, bool]]:

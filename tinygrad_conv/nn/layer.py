@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Container, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -341,8 +341,8 @@ def call_of(layer: Module) -> str:
     return f"{type(layer).__name__}({told})"
 
 
-def told_of(layer: Module) -> Iterator[tuple[str, str, str, bool]]:
-    """The arguments that make a layer like this one, but for those at their defaults.
+def told_of(layer: Module, without: Container[str] = ()) -> Iterator[tuple[str, str, str, bool]]:
+    """The arguments that make a layer like this one, but for those at their defaults, and some attributes.
 
     As (name, the attribute that holds it, text, has it no default?).
     """
@@ -350,6 +350,8 @@ def told_of(layer: Module) -> Iterator[tuple[str, str, str, bool]]:
     for parameter in list(inspect.signature(type(layer).__init__).parameters.values())[1:]:
         default = parameter.default
         attribute = attributes.get(parameter.name, parameter.name)
+        if attribute in without:
+            continue
         value = getattr(layer, attribute, default)
         if isinstance(value, np.ndarray):
             value = value.tolist()
