@@ -107,6 +107,7 @@ def zeros(shape: ShapeLike, seed: Seed = None, dtype: FloatDType = "float32", fa
     >>> zeros((3,))
     array([0., 0., 0.], dtype=float32)
     """
+    afford("zeros", shape, np.dtype(dtype).itemsize)
     return np.zeros(shape, dtype)
 
 

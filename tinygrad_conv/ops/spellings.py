@@ -58,7 +58,7 @@ def _filled(make: Callable[..., Any]) -> Any:
 def _matrix_trace(x: Array, offset: int = 0, dtype: DType | None = None) -> Tensor:
     """The sums of the diagonals of matrices, the last two axes: `numpy.linalg.trace`. Derivative: 1 on the diagonal.
 
-    >>> _matrix_trace(Tensor([[1.0, 2.0], [3.0, 4.0]]))
+    >>> np.linalg.trace(Tensor([[1.0, 2.0], [3.0, 4.0]]))
     Tensor(5.)
     """
     return sum(diagonal(x, offset, -2, -1), axis=-1, dtype=dtype)
@@ -67,7 +67,7 @@ def _matrix_trace(x: Array, offset: int = 0, dtype: DType | None = None) -> Tens
 def _matrix_diagonal(x: Array, offset: int = 0) -> Tensor:
     """The diagonals of matrices, the last two axes: `numpy.linalg.diagonal`.
 
-    >>> _matrix_diagonal(Tensor([[1.0, 2.0], [3.0, 4.0]]))
+    >>> np.linalg.diagonal(Tensor([[1.0, 2.0], [3.0, 4.0]]))
     Tensor([1., 4.])
     """
     return diagonal(x, offset, -2, -1)
@@ -83,7 +83,7 @@ def _apply_over_axes(func: Any, a: Array, axes: Any) -> Any:
 def _linalg_cross(x1: Array, x2: Array, axis: int = -1) -> Tensor:
     """The vector product along an axis of size 3: `numpy.linalg.cross`.
 
-    >>> _linalg_cross(Tensor([1.0, 0.0, 0.0]), Tensor([0.0, 1.0, 0.0]))
+    >>> np.linalg.cross(Tensor([1.0, 0.0, 0.0]), Tensor([0.0, 1.0, 0.0]))
     Tensor([0., 0., 1.])
     """
     return cross(x1, x2, axis=axis)
