@@ -99,6 +99,7 @@ CALLS = {  # which drawn ones have found
     "an order that is an array": lambda: tg.ones((2, 3)).flatten(np.ones(3)),
     "an order of lower case": lambda: tg.ones((2, 3)).ravel("f"),
     "more ones than fit": lambda: tg.nn.init.ones((10**6, 10**6)),
+    "an array as a truth value": lambda: tg.Tensor(tg.Tensor([1.0]), np.ones(2)),
     "many windows": lambda: tg.adaptive_max_pool2d(IMAGE, 10**7),
     "many integrals": lambda: tg.polyint([1.0], 10**7),
 }

@@ -88,6 +88,8 @@ class Tensor(ArrayMethods["Tensor"]):
             dtype = check(DType, "Tensor", "dtype", dtype)
         if name is not None:
             name = check(str, "Tensor", "name", name)
+        if requires_grad is not False:
+            requires_grad = check(bool, "Tensor", "requires_grad", requires_grad)
         if issubclass(type(data), Tensor):
             if type(self) is Tensor and not requires_grad and is_grad_enabled():  # the same variable, no gradient lost
                 data = data if dtype is None else ops.astype(data, dtype)
@@ -110,7 +112,7 @@ class Tensor(ArrayMethods["Tensor"]):
             expose(array, late=False)
         elif not isinstance(data, (list, tuple, int, float, complex, np.generic)):
             expose(array, late=False)  # anything else may keep a reference to its buffer
-        if requires_grad is not False:
+        if requires_grad:
             self.requires_grad = requires_grad
 
     # -- the array -------------------------------------------------------------------------------------------------
