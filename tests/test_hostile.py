@@ -1,5 +1,6 @@
 """Bad calls of everything public end in a result or in an error of the library's, within two seconds: see `hostile`."""
 
+import dis
 import inspect
 import os
 import pathlib
@@ -163,8 +164,18 @@ def test_what_a_constructor_refuses_cannot_be_assigned(kind):
             assert name in kinds or vars(thing)[name] is read
 
 
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: f"{kind.__module__[14:]}.{kind.__name__}")
+def test_a_setting_is_what_the_constructor_assigns(kind):
+    """One that it only reads of something else would be found there by who asks for it."""
+    code = inspect.unwrap(kind.__init__).__code__
+    assigned = {step.argval for step in dis.get_instructions(code) if step.opname == "STORE_ATTR"}
+    assert {name for name, value in vars(kind).items() if isinstance(value, Setting)} <= assigned
+
+
 def test_settings_are_those_of_layers_optimisers_and_callbacks():
     found = {f"{kind.__name__}.{name}" for kind in CLASSES for name in vars(kind)}
     assert {"Dropout.rate", "Adam.betas", "Sliding.kernel_size", "EarlyStopping.patience", "Metric.dtype"} <= found
     with pytest.raises(TinygradConvError, match=r"^Dense: expected units to be an int >= 1, got 0"):
         tg.nn.Dense(2).units = 0
+    with pytest.raises(AttributeError, match=r"^Dropout: rate cannot be deleted; assign another value"):
+        del tg.nn.Dropout(0.5).rate

@@ -178,6 +178,9 @@ class Setting:
             value = self._kind.check(type(instance).__name__, self._name, value)
         vars(instance)[self._name] = value
 
+    def __delete__(self, instance: Any) -> None:  # who read it then would be given this
+        raise AttributeError(f"{type(instance).__name__}: {self._name} cannot be deleted; assign another value")
+
 
 class Checked:
     """Base of classes that are `checked`, as are all their subclasses in this library.

@@ -253,9 +253,9 @@ def unit(x: Any) -> float:
     >>> unit(np.array([0.5, 2.0])), unit(np.array([1e-6]))
     (1.0, 9.5367431640625e-07)
     """
-    largest = float(np.abs(x).max(initial=0.0))
-    usual = largest == 0 or 2.0**-4 <= largest <= 2.0**4 or not np.isfinite(largest)
-    return 1.0 if usual else float(2.0 ** np.floor(np.log2(largest)))
+    most = float(np.abs(x).max(initial=0.0))
+    usual = most == 0 or 2.0**-4 <= most <= 2.0**4 or not np.isfinite(most)
+    return 1.0 if usual else float(2.0 ** np.floor(np.log2(most)))
 
 
 def largest(x: Array, least: float = 0.0) -> float:
