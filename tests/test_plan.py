@@ -69,7 +69,7 @@ def about_equal(a, b):
 @pytest.mark.parametrize("form", ["plain", "auto"])
 @pytest.mark.parametrize("name", LIBRARY)
 @given(data=st.data())
-@settings(max_examples=12)
+@settings(max_examples=8)
 def test_every_primitive_and_its_rules(name, form, data):
     seed = data.draw(st.integers(0, 2**32 - 1), label="seed")
     args, params = draw_sample(LIBRARY[name], Draw(lambda low, high: data.draw(st.integers(low, high)), seed))

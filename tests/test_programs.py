@@ -89,7 +89,7 @@ def test_many_drawn_programs_are_replayed():
     replays = []
 
     @given(drawn=programs())
-    @settings(max_examples=100, derandomize=True, database=None, phases=[Phase.generate])
+    @settings(max_examples=40, derandomize=True, database=None, phases=[Phase.generate])
     def count(drawn):
         replays.append(run(drawn, "plain").replays)
 

@@ -29,10 +29,10 @@ def report_of(f, *args, **options):
 # The right element is named
 
 SUBJECTS = {
-    "conv": (lambda x, w: tg.conv2d(x, w, padding="same"), [(2, 4, 5, 2), (3, 2, 2, 3)]),
-    "strided conv": (lambda x, w: tg.conv2d(x, w, stride=2), [(1, 5, 6, 2), (2, 2, 2, 2)]),
-    "max_pool": (lambda x: tg.max_pool2d(x, 2) ** 2, [(2, 4, 4, 2)]),
-    "avg_pool": (lambda x: tg.avg_pool2d(x, 2) ** 2, [(2, 4, 4, 2)]),
+    "conv": (lambda x, w: tg.conv2d(x, w, padding="same"), [(2, 3, 4, 2), (2, 3, 2, 2)]),
+    "strided conv": (lambda x, w: tg.conv2d(x, w, stride=2), [(1, 4, 5, 2), (2, 2, 2, 1)]),
+    "max_pool": (lambda x: tg.max_pool2d(x, 2) ** 2, [(2, 4, 2, 2)]),
+    "avg_pool": (lambda x: tg.avg_pool2d(x, 2) ** 2, [(2, 4, 2, 2)]),
     "matmul": (lambda a, b: tg.matmul(a, b), [(4, 3), (3, 5)]),
     "softmax": (lambda x: tg.softmax(x, axis=-1), [(3, 4)]),
 }

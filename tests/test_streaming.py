@@ -72,7 +72,7 @@ def numbers(batches):
     return found
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(source=sources(), arguments=ARGUMENTS)
 def test_an_epoch_is_a_permutation(folder, source, arguments):
     n, size = source[0], arguments["batch_size"]
@@ -91,7 +91,7 @@ def test_an_epoch_is_a_permutation(folder, source, arguments):
     assert [numbers(again), numbers(again)] == [first, second]
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(source=sources(), arguments=ARGUMENTS, data=st.data())
 def test_it_goes_on_in_the_middle(folder, source, arguments, data):
     """As if nothing had been, through JSON, and without reading what is over."""
@@ -222,9 +222,9 @@ print(total)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the process's memory as Linux does")
-@pytest.mark.parametrize("prefetch", [0, 1])
-def test_ten_times_the_memory(tmp_path, prefetch):
-    path, room = tmp_path / "x.npy", 128 << 20
+@pytest.mark.parametrize(("prefetch", "room"), [(0, 64 << 20), (1, 128 << 20)])  # (a thread has 64 MB of its own)
+def test_ten_times_the_memory(tmp_path, prefetch, room):
+    path = tmp_path / "x.npy"
     rows = 10 * room // (1 << 15)
     x = np.lib.format.open_memmap(path, mode="w+", dtype="uint8", shape=(rows, 1 << 15))  # a file of holes
     x[::1000, 0] = 1

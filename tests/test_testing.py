@@ -367,7 +367,7 @@ def full_max():
 def test_the_full_gradient_for_every_tied_maximum_dies():
     f = full_max()
     check_gradients(lambda x: f(x, axis=1), values(0, shape=(3, 4)))
-    for seed in range(20):
+    for seed in range(8):
         with pytest.raises(GradientError, match="JVP is not"):
             check_gradients(lambda x: f(x, axis=1), np.array([[1.0, 2.0, 2.0]]), seed=seed)
 
@@ -433,7 +433,7 @@ BENT = {
 @pytest.mark.parametrize("name", BENT)
 def test_no_false_alarm_where_a_function_bends_without_a_kink(name):
     f, *args = BENT[name]
-    for seed in range(5):
+    for seed in range(3):
         check_gradients(f, *args, seed=seed)
 
 

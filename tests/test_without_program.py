@@ -123,7 +123,7 @@ class Net(tg.nn.Module):
         return y * x + 2.0 if self.skip else y
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     st.integers(0, 2**32), st.integers(0, 2), st.sampled_from(["LR", "TB"]), st.sampled_from(["ops", "modules"]),
     st.booleans(), st.booleans(), st.integers(0, 4),
@@ -134,7 +134,7 @@ def test_pictures_of_any_net(seed, depth, direction, level, backward, fold, rows
     check(drawing._written(direction, rows))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 30), st.sampled_from(["LR", "TB"]), st.booleans())
 def test_pictures_of_any_graph(seed, n, direction, fold):
     """Operations of one and of two inputs, among them the same one twice, constants, several results."""
