@@ -167,20 +167,25 @@ def _modules_of(f: Any) -> list[Any]:
     found = [f]
     for thing in found:  # which grows meanwhile
         more = [getattr(thing, "__self__", None), getattr(thing, "__wrapped__", None)]
-        if inspect.isfunction(thing):
-            named = (thing.__globals__.get(name) for name in thing.__code__.co_names)
-            more += [it for it in named if getattr(it, "__globals__", thing.__globals__) is thing.__globals__]
+        if isinstance(thing, FunctionType):
+            around = thing.__globals__
+            named = filter(_leads_on, map(around.get, thing.__code__.co_names))
+            more += [it for it in named if getattr(it, "__globals__", around) is around]
             for cell in thing.__closure__ or ():
                 with suppress(ValueError):  # a variable that has no value yet
                     more.append(cell.cell_contents)
-        found += [
-            it for it in more if _is_module(it) or (inspect.isroutine(it) and all(it is not old for old in found))
-        ]
+        found += [it for it in more if _leads_on(it) and (_is_module(it) or all(it is not old for old in found))]
     return list(filter(_is_module, found))
 
 
 def _is_module(thing: Any) -> bool:
-    return not isinstance(thing, type) and hasattr(thing, "_path_of")
+    return hasattr(type(thing), "_path_of")
+
+
+def _leads_on(thing: Any) -> bool:
+    """Is it a module, or a routine, which may name one? (The class is asked: an object may answer for others.)"""
+    kind = type(thing)
+    return hasattr(kind, "_path_of") or (hasattr(kind, "__get__") and not hasattr(kind, "__set__"))
 
 
 def _argument_paths(f: Callable[..., Any], args: Sequence[Any]) -> list[str]:
