@@ -101,6 +101,8 @@ def test_a_run_leaves_all_its_files_and_a_second_one_the_same_bytes(folder):
     report = (first / "report.html").read_text()
     assert report.count("data:image/png;base64,") == 2 * len(PICTURES)  # on light and on dark pages
     assert report.count("<svg") == 2  # the learning rate, and the graph
+    drawn = re.search(r'<svg style="min-width:(\d+)px[^>]*width="(\d+)pt" height="(\d+)pt"', report)
+    assert int(drawn[1]) <= 660 < 2 * int(drawn[3])  # legible without moving it, on a page that is 880 wide
     assert all(f'href="{page}"' in report for page in pages)
     assert all(word in report for word in ("Test loss", "Best epoch", "of 2: validation loss", "Learning rate"))
     assert "13,066" in report

@@ -125,6 +125,15 @@ def test_histories_have_curves(epochs):
     assert "best val_loss in epoch" in html
 
 
+@pytest.mark.parametrize("ends", [(0.002, 0.00128), (-1234567.0, 1e-300), (1.0, 2.0)])
+def test_the_numbers_beside_a_curve_are_inside_of_it(ends):
+    texts = re.findall(
+        r'x="([\d.]+)" y="\d+" text-anchor="end" font-size="13"[^>]*>([^<]+)', curve("a", [0, 1], {"a": ends})
+    )
+    assert len(texts) == 2
+    assert all(float(x) >= 13 * 0.636 * len(text) for x, text in texts)  # as wide as digits of DejaVu Sans
+
+
 def test_a_curve_of_nothing_finite():
     Balance(curve("loss", [0, 1], {"loss": [float("nan"), float("inf")]}))
 

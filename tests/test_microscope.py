@@ -543,6 +543,10 @@ def test_all_is_in_one_view(tmp_path, tab):
             assert 0 <= x < right <= 1280, part
             assert 0 <= y < bottom <= 720, part
         assert "bias" in tab.run("$('equation').textContent")
+        shown = "[...$('equation').querySelectorAll('b')].slice(1).map((b) => b.textContent.match(/[0-9]/g).length)"
+        assert max(tab.run(shown)) <= 6  # 0.01234: four digits that count
+        tab.click("#digits")
+        assert max(tab.run(shown)) >= 8
         assert tab.run("$('filters').children.length") == 16
         tab.click("#filters button:nth-child(6)")
         assert (tab.run("at.channel"), tab.run("$('channel').value")) == (5, "5")

@@ -237,11 +237,12 @@ def _best(values: Mapping[str, Sequence[float]]) -> str:
 
 def curve(title: str, epochs: Sequence[int], series: Mapping[str, Sequence[float]], width: int = 260) -> str:
     """A plot of one or two lines as SVG; one epoch is a point, which says so."""
-    w, h, left, low = width, 160, 52, 24
     known = [v for line in series.values() for v in line if isfinite(v)]
     least, most = (min(known), max(known)) if known else (0.0, 1.0)
     most = most if most > least else least + (abs(least) or 1.0)
     n = max(len(line) for line in series.values())
+    bounds = number(most, 3), number(least, 3)
+    w, h, left, low = width, 160, max(52, 8 + 8.3 * max(map(len, bounds))), 24  # a digit is 8.3 wide in DejaVu Sans
 
     def place(k: int, value: float) -> tuple[float, float]:
         across = k / (n - 1) if n > 1 else 0.5
@@ -267,9 +268,9 @@ def curve(title: str, epochs: Sequence[int], series: Mapping[str, Sequence[float
     ends = f"epoch {epochs[0] + 1}" + (f" to {epochs[-1] + 1}" if n > 1 else ", the only one") if len(epochs) else ""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="tgc" viewBox="0 0 {w} {h}" width="{w}" height="{h}" '
-        f'role="img" aria-label="{escape(title)} over the epochs"><text x="{left}" y="12" {text}>{names}</text>'
-        f'<text x="{left - 5}" y="30" text-anchor="end" {text}>{number(most, 3)}</text>'
-        f'<text x="{left - 5}" y="{h - low}" text-anchor="end" {text}>{number(least, 3)}</text>'
-        f'<text x="{left}" y="{h - 6}" {text}>{ends}</text>'
-        f'<path d="M{left} 18V{h - low}H{w - 8}" fill="none" stroke="{tint("rule")}"/>{"".join(parts)}</svg>'
+        f'role="img" aria-label="{escape(title)} over the epochs"><text x="{left:g}" y="12" {text}>{names}</text>'
+        f'<text x="{left - 5:g}" y="30" text-anchor="end" {text}>{bounds[0]}</text>'
+        f'<text x="{left - 5:g}" y="{h - low}" text-anchor="end" {text}>{bounds[1]}</text>'
+        f'<text x="{left:g}" y="{h - 6}" {text}>{ends}</text>'
+        f'<path d="M{left:g} 18V{h - low}H{w - 8}" fill="none" stroke="{tint("rule")}"/>{"".join(parts)}</svg>'
     )

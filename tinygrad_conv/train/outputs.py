@@ -72,10 +72,10 @@ def draw_pages(model: nn.Sequential, x: NDArray[Any], folder: Path) -> dict[str,
 
 
 def draw_graph(model: nn.Sequential, x: NDArray[Any], path: Path) -> None:
-    """The graph of the model's run on one image, as SVG."""
+    """The graph of the model's run on one image, as SVG, no wider than a page."""
     from ..graph import draw
 
-    draw(model, x).render(path)
+    draw(model, x, direction="TB").render(path)
 
 
 def draw_pictures(run: Run, images: Images, results: Results, folder: Path) -> dict[str, bytes]:

@@ -15,6 +15,7 @@ import numpy as np
 from .. import files, palette
 from ..digits import number, padded
 from ..displays import curve
+from ..graph.drawing.fonts import in_page
 from .results import Results
 
 STYLE = """
@@ -55,6 +56,7 @@ figure img, figure svg { max-width: 100%; height: auto; }
 .fill { display: block; background: var(--grad); border-radius: 4px; height: 100%; }
 pre { background: var(--box); border: 1px solid var(--rule); border-radius: 8px; padding: .7rem .9rem;
   overflow-x: auto; margin: 0; }
+@media (max-width: 60rem) { figure img { max-width: none; } }  /* moved sideways: text stays legible */
 @media print { body { background: none; } section { break-inside: avoid; } }
 """
 
@@ -186,7 +188,7 @@ def _graph(path: Path, pages: Mapping[str, str]) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
     text = "Recorded while the network ran on one image: each box is an operation with the shape of its result."
-    return section("The graph", f"{more}<figure>{svg}</figure>", text)
+    return section("The graph", f"{more}<figure>{in_page(svg)}</figure>", text)
 
 
 def table(

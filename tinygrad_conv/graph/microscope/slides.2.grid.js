@@ -19,7 +19,7 @@ function short(v) {
   const a = Math.abs(v);
   return (a !== 0 && (a < 0.01 || a >= 1e4) ? v.toExponential(0) : v.toFixed(a < 10 ? 2 : a < 100 ? 1 : 0)).replace("-", "−");
 }
-function full(v) { return String(+v.toPrecision(data.dtype === "float32" ? 9 : 17)).replace("-", "−"); }
+function said(v) { return String(+v.toPrecision(!$("digits").checked ? 4 : data.dtype === "float32" ? 9 : 17)).replace("-", "−"); }
 function shade(v, most, signed) {  // 0 is in the middle of the scale, or at its start where nothing is below 0
   if (!Number.isFinite(v)) return scales.fault[0];
   const list = signed ? scales.signed : scales.inks, t = most ? Math.min(1, Math.max(0, signed ? (v / most + 1) / 2 : v / most)) : signed ? 0.5 : 0;

@@ -68,10 +68,10 @@ function show(all = true) {  // or only what pointing changes
   $("products-figure").hidden = $("equals").hidden = backward && !largest;
   $("times").hidden = largest;
   $("times").textContent = backward ? "and" : "×";
-  $("sum").textContent = backward ? "" : largest ? `max ${short(Math.max(...cells.map((cell) => cell.value)))}` : `sum ${full(sum)}`;
+  $("sum").textContent = backward ? "" : largest ? `max ${short(Math.max(...cells.map((cell) => cell.value)))}` : `sum ${said(sum)}`;
   $("input").setAttribute("aria-label", `Input ${channelName(k)}, ${cells.length} cells read`);
   $("kernel").setAttribute("aria-label", `Kernel for ${channelName(k)}`);
-  $("products").setAttribute("aria-label", largest ? `The window of ${channelName(k)}` : `Products of ${channelName(k)}, together ${full(sum)}`);
+  $("products").setAttribute("aria-label", largest ? `The window of ${channelName(k)}` : `Products of ${channelName(k)}, together ${said(sum)}`);
   const shape = dense ? [Math.ceil(data.shown / across), across] : [oh, ow];
   $("output-title").textContent = `${dense ? `y, ${data.channels} outputs` : `y, channel ${at.channel} (${oh}×${ow})`}${data.then ? `, before ${data.then}` : ""}`;
   const tiny = grid($("output"), ...shape, {room: room.map, most: extents.y[0], signed: extents.y[1], marks: dense ? [[Math.floor(at.channel / across), at.channel % across]] : [[at.y, at.x]],
@@ -98,14 +98,14 @@ function say(found, g) {
   const few = first.length <= 64 ? each_ : [];
   const small = tag("span", {className: "terms"}, ...(few.length && !largest ? [...few, written ? " = " : ` + ${found.length - 1} more channels = `] : largest && few.length ? ["max(", ...few, ") = "] : []));
   const out = backward
-    ? [b(`g = dL/d${name} = ${full(g)}`), gradient ? ". " : " (a unit: no loss was given). ", w ? `It adds g × kernel to the gradient of the patch, and g × patch to the gradient of the kernel${bias === null ? "" : ", and g to that of the bias"}.` : largest ? "All of it goes to the greatest." : "It is shared out equally."]
-    : [b(`${name} = `), small, b(full(largest ? held : sum)), ...(bias === null ? [] : [" + bias ", b(full(bias))]),
-      ...(!largest && rounding && Number.isFinite(rounding) ? [` + rounding in ${data.dtype} ${rounding.toExponential(2).replace("-", "−")}`] : []),
-      ...(largest ? [] : [" = ", b(full(held))]), data.computed ? "." : ", which the tensor holds."];
+    ? [b(`g = dL/d${name} = ${said(g)}`), gradient ? ". " : " (a unit: no loss was given). ", w ? `It adds g × kernel to the gradient of the patch, and g × patch to the gradient of the kernel${bias === null ? "" : ", and g to that of the bias"}.` : largest ? "All of it goes to the greatest." : "It is shared out equally."]
+    : [b(`${name} = `), small, b(said(largest ? held : sum)), ...(bias === null ? [] : [" + bias ", b(said(bias))]),
+      ...(!largest && $("digits").checked && rounding && Number.isFinite(rounding) ? [` + rounding in ${data.dtype} ${rounding.toExponential(2).replace("-", "−")}`] : []),
+      ...(largest ? [] : [" = ", b(said(held))]), data.computed ? "." : ", which the tensor holds."];
   $("equation").replaceChildren(...out);
   $("equation").dataset.sum = sum + (bias || 0);
   $("equation").dataset.held = held;
-  $("output").setAttribute("aria-label", `Output channel ${at.channel}; chosen: row ${at.y}, column ${at.x}, value ${full(held)}`);
+  $("output").setAttribute("aria-label", `Output channel ${at.channel}; chosen: row ${at.y}, column ${at.x}, value ${said(held)}`);
 }
 function channels(found) {  // what each of the input's channels adds; the one that is shown is pressed
   $("channels-part").hidden = found.length < 2;

@@ -13,6 +13,7 @@ function pause() { clearInterval(timer); timer = null; $("play").textContent = "
 function play() { clearInterval(timer); timer = setInterval(() => step(1), 2400 / $("speed").value); $("play").textContent = "Pause"; $("play").setAttribute("aria-pressed", "true"); $("equation").setAttribute("aria-live", "off"); }
 $("play").onclick = () => timer ? pause() : play();
 $("speed").oninput = () => { if (timer) play(); };
+$("digits").onchange = () => show();
 $("next").onclick = () => { pause(); step(1); };
 $("previous").onclick = () => { pause(); step(-1); };
 $("channel").onchange = () => { at.channel = +$("channel").value; show(); };
