@@ -203,6 +203,20 @@ def test_a_function_that_casts_to_float32_is_checked_to_that_precision(caplog):
         dies(check_vjp, inside, lambda g, x: 1.01 * g * (1 - np.tanh(x) ** 2), X)
 
 
+def test_a_function_that_casts_one_argument_to_float32_too(caplog):
+    """As `jax.nn.dot_product_attention` does with queries and keys. Its stairs are no kinks."""
+
+    def weighted(x, w):
+        return np.tanh(x.astype(np.float32)).astype(np.float64) * w
+
+    def vjp(g, x, w, factor=1.0):
+        return factor * g * w * (1 - np.tanh(x) ** 2), g * np.tanh(x)
+
+    check_vjp(weighted, vjp, X, X + 0.5)
+    assert "it computes in float32" in caplog.text
+    dies(check_vjp, weighted, lambda g, x, w: vjp(g, x, w, 1.2), X, X + 0.5)
+
+
 SIZES_APART = np.array([[1.1e-7, -28.7685063], [0.917583043, 5.12222512e-04], [-3.02653299e-08, -5.9442689e-08]])
 
 

@@ -448,14 +448,18 @@ class Case:
                     pass
 
     def resolution(self) -> float:
-        """The precision that the function seems to compute with: that of float32, if tiny steps change nothing."""
+        """The precision that the function seems to compute with: that of float32, if tiny steps change nothing.
 
-        def moved(scale: float) -> Array:
-            return self.value(*(scale * x for x in self.inputs))
+        Steps of all inputs, and of each one alone: what is computed from the others may be in float64.
+        """
+        every = set(range(len(self.inputs)))
 
-        def coarse(closer: float) -> bool:
-            y = moved(closer)
-            far, near = (np.abs(moved(closer * (1 + size)) - y) for size in (2.0**-12, 2.0**-30))
+        def coarse(moving: set[int], closer: float) -> bool:
+            def moved(scale: float) -> Array:
+                return self.value(*(closer * (scale if k in moving else 1) * x for k, x in enumerate(self.inputs)))
+
+            y = moved(1)
+            far, near = (np.abs(moved(1 + size) - y) for size in (2.0**-12, 2.0**-30))
             seen = far * 2.0**-18 > 64 * DOUBLE * np.maximum(np.abs(y), closer * self.scale) + 1e-300
             return bool(seen.any() and np.mean(near[seen] == 0) > 0.5)
 
@@ -464,7 +468,10 @@ class Case:
             np.errstate(all="ignore"),
             suppress(Exception),
         ):  # closer to 0, where nothing is seen at this point
-            return SINGLE if self.y.dtype == np.float32 or any(map(coarse, (1.0, 0.25, 2.0**-4))) else DOUBLE
+            asked = (
+                coarse(moving, closer) for moving in (every, *({k} for k in every)) for closer in (1.0, 0.25, 2.0**-4)
+            )
+            return SINGLE if self.y.dtype == np.float32 or any(asked) else DOUBLE
         return DOUBLE
 
     # -- second order ----------------------------------------------------------------------------------------------
