@@ -10,6 +10,7 @@ import tinygrad_conv as tg
 from tinygrad_conv import nn
 from tinygrad_conv.errors import DTypeError, MissingExtraError
 from tinygrad_conv.testing import GradientError, check_gradients, from_keras
+from tinygrad_conv.testing.mutation import mutants_of, planted
 
 pytestmark = pytest.mark.keras
 
@@ -97,6 +98,23 @@ def test_gradients_of_layers_by_their_variables(keras):
     check_gradients(from_keras(small), x, order=1)
     assert all(np.array_equal(a, v.numpy()) for a, v in zip(states, model.variables, strict=True))
     assert not any(np.asarray(w.numpy()).dtype == np.float64 for w in model.weights)
+
+
+def test_layers_without_variables_are_checked_in_float64_too(keras):
+    """In that of Keras, float32, a slope that is wrong by a thousandth in some shapes lived."""
+    layers, x = keras.layers, np.random.default_rng(0).normal(size=(2, 5, 4, 3))
+    for layer, primitive in (
+        (layers.MaxPooling2D(2), "pool_max"), (layers.AveragePooling2D(2, padding="same"), "pool_mean"),
+        (layers.Softmax(), "softmax"), (layers.UpSampling2D(2, interpolation="bilinear"), None), (layers.ELU(), None),
+    ):  # fmt: skip
+        f = from_keras(layer)
+        assert f(tg.Tensor(x)).dtype == np.float64
+        assert f(tg.Tensor(x.astype("float32"))).dtype == np.float32
+        check_gradients(f, x, order=1)
+        for mutant in mutants_of(tg.primitives()[primitive]) if primitive else ():
+            if mutant.site == "vjp" and mutant.mutation.name in ("wrong only for H != W", "negate"):
+                with planted(mutant), pytest.raises(GradientError):
+                    check_gradients(f, x, order=1, explain=False)
 
 
 def test_a_wrong_gradient_of_a_layer_is_named(keras):

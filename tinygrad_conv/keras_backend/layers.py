@@ -12,6 +12,7 @@ import numpy as np
 from ..engine.modes import MODE
 from ..engine.node import next_index
 from ..engine.tensor import Tensor
+from ..engine.trees import flatten
 from .summary import CALLS, Call, rows_of
 
 __all__ = ["known_to_graphs"]
@@ -100,14 +101,15 @@ def _inputs(layer: Any) -> list[Any]:
 def _with_parameters(self: Any, values: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
     """The layer's output with other values of its trainable variables, by the names of `_named_parameters`.
 
-    It is computed in their dtype, also in float64, which Keras' rules of promotion make float32 elsewhere. What is
-    assigned to variables meanwhile is forgotten: the next call gives the same.
+    It is computed in their dtype (or in that of the arguments), also in float64, which Keras' rules of promotion make
+    float32 elsewhere. What is assigned to variables meanwhile is forgotten: the next call gives the same.
     """
     from keras.src.backend.common.dtypes import BIT64_TO_BIT32_DTYPE as PROMOTED
     from keras.src.backend.common.stateless_scope import StatelessScope
     from keras.src.dtype_policies import DTypePolicy
 
-    dtype = next((value.dtype for value in values.values()), np.dtype("float32"))
+    dtypes = (np.dtype(getattr(value, "dtype", int)) for value in (*values.values(), *flatten(args)[0]))
+    dtype = next((dtype for dtype in dtypes if dtype.kind == "f"), np.dtype("float32"))
     given = {id(value): values[name] for name, value in self.named_parameters() if name in values}
     layers = [layer for _, layer in self.named_modules()]
     inputs = {id(x): x for layer in layers for x in _inputs(layer)}.values()
