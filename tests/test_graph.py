@@ -140,10 +140,12 @@ def test_params_are_text_and_know_their_defaults():
 
 
 def test_params_never_hold_an_address():
-    index = np.array([0, 1])
+    index = np.array([0, 1, 0, 1, 2])
     graph = snapshot(lambda x: x[index], np.ones(3))
     assert "0x" not in str(graph["getitem_1"].params)
-    assert "int64 (2,)" in dict(graph["getitem_1"].params)["index"]
+    assert "int64 (5,)" in dict(graph["getitem_1"].params)["index"]
+    few = snapshot(lambda x: x[0, [0, 2]], np.ones((2, 3)))
+    assert "index=(0, [0, 2])" in str(tg.draw(few))  # so few are shown
 
 
 def test_objects_as_params_are_their_name_or_type():
@@ -577,3 +579,28 @@ def test_importing_is_cheap():
     code = "import sys, tinygrad_conv.graph; print('graphviz' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+class Around(tg.nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return tg.tanh(self.inner(x))
+
+
+def test_a_module_that_two_others_call_says_which_call():
+    shared = tg.nn.Sequential(tg.nn.Dense(3, name="dense"), tg.nn.Dropout(0.3, name="drop"))
+    net = tg.nn.Sequential(Around(shared), Around(shared), Around(tg.nn.Dense(2)))
+    graph = snapshot(net, np.ones((2, 3), "float32"), backward=True)
+    told = {call for node in graph.nodes for call in node.calls if not node.order}
+    assert told == {
+        (f"{k}.inner{part}", k + 1, 2) for k in (0, 1) for part in ("", ".dense", ".drop")
+    }  # fmt: skip
+    known = {module.path: (module.kind, module.options) for module in graph.modules}
+    for part in ("", ".dense", ".drop"):
+        assert known[f"1.inner{part}"] == known[f"0.inner{part}"]
+    drawn = str(tg.draw(net, np.ones((2, 3), "float32")))
+    assert "dense, call 2 of 2/ Dense\n" in drawn
+    assert "drop, call 2 of 2/ Dropout(rate=0.3)\n" in drawn

@@ -43,6 +43,7 @@ class Reader:
         self.data: dict[int, tuple[Any, str]] = {}  # others, such as labels: id -> array, path
         self._parameters: dict[Node, str] = {}
         self._classes: dict[str, str] = {}  # module path -> class name
+        self._again: dict[str, str] = {}  # another path to a module -> the one above
         self._told: dict[str, tuple[type, dict[str, Any]]] = {}  # module path -> class and attributes, as they are now
 
     # -- what the caller knows
@@ -63,7 +64,7 @@ class Reader:
     def module(self, module: Any) -> None:
         """The parameters of a module have names, and its parts have classes."""
         kind = Parameter if isinstance(module, Module) else Tensor
-        for path, part, _, held in module._walk():
+        for path, part, _, held in module._walk(again=self._again):
             self._classes[path] = type(part).__name__
             if getattr(type(part), "_brief", Module._brief) is not Module._brief:
                 self._told[path] = type(part), part.__dict__.copy()
@@ -125,13 +126,21 @@ class Reader:
         calls = {self._names[node]: self._calls(node) for node in self._names if isinstance(node, Node)}
         numbers: dict[str, list[int]] = {}
         for which, path in sorted({call for around in calls.values() for call in around}):
-            numbers.setdefault(path, []).append(which)
+            numbers.setdefault(self._first_path(path), []).append(which)
         for node in self._nodes:
-            several = [(n, path) for n, path in calls.get(node.name, ()) if len(numbers[path]) > 1]
-            if several:
-                prefix = f"{GRADIENT * node.order}." if node.order else ""
-                told = tuple((prefix + p, numbers[p].index(n) + 1, len(numbers[p])) for n, p in several)
+            within = [(n, path, numbers[self._first_path(path)]) for n, path in calls.get(node.name, ())]
+            prefix = f"{GRADIENT * node.order}." if node.order else ""
+            told = tuple((prefix + path, same.index(n) + 1, len(same)) for n, path, same in within if len(same) > 1)
+            if told:
                 object.__setattr__(node, "calls", told)  # nobody has seen the node yet
+
+    def _first_path(self, path: str) -> str:
+        """The path under which a module is known: of several ways to it, the first."""
+        start, rest = path, ""
+        while start and start not in self._again:
+            start, _, name = start.rpartition(".")
+            rest = f".{name}{rest}"
+        return self._again[start] + rest if start else path
 
     def _calls(self, node: Node) -> tuple[tuple[int, str], ...]:
         """The calls of modules in which a node ran; of a gradient's, those of what it is the gradient of."""
@@ -290,12 +299,17 @@ class Reader:
             parts = node.module.split(".") if node.module else []
             for k in range(len(parts)):
                 path = ".".join(parts[: k + 1])
-                known = path.lstrip(GRADIENT).lstrip(".")
+                known = self._first_path(path.lstrip(GRADIENT).lstrip("."))
                 if path == node.module or not known or known in self._classes or not self._classes:  # else a list
                     totals[path] = totals.get(path, 0) + node.n_params
         worlds = {GRADIENT: "gradient", GRADIENT * 2: "second gradient"}
-        classes = {path: self._classes.get(path.lstrip(GRADIENT).lstrip("."), "") for path in totals}
-        told = {path: _told(*self._told[path]) for path in totals if path in self._told}
+        firsts = {path: self._first_path(path.lstrip(GRADIENT).lstrip(".")) for path in totals}
+        classes = {path: self._classes.get(first, "") for path, first in firsts.items()}
+        told = {
+            path: _told(*self._told[firsts[path]])
+            for path in totals
+            if firsts[path] in self._told and path[0] != GRADIENT
+        }
         return tuple(
             GraphModule(path, classes[path], n, label=worlds.get(path, ""), options=told.get(path, ()))
             for path, n in totals.items()
@@ -393,7 +407,8 @@ def _options(node: Node, primitive: Primitive) -> Iterator[tuple[str, str, bool]
         elif name in primitive.params:  # else it is the engine's
             text = _text(value)
             at_default = name in defaults and text == _text(defaults[name])
-            told = text == str(node.shape) or name == "cuts" or _holds_array(value)  # by shapes, or data
+            told = text == str(node.shape) or name == "cuts"  # by shapes
+            told = told or (name != "index" and _holds_array(value))  # or data: but an index says what is done
             yield name, text, at_default or told
 
 
@@ -425,11 +440,16 @@ def _total(sizes: Sequence[int | None]) -> int | None:
     return None if None in sizes else sum(size or 0 for size in sizes)
 
 
+_FEW = 4  # indices are shown as they are
+
+
 def _text(value: Any) -> str:
     """A value as text that is the same in every process."""
     if isinstance(value, Tensor):
         value = value._array
     if isinstance(value, (ndarray, np.generic)):  # before floats, of which NumPy's are some
+        if value.ndim == 1 and value.size <= _FEW and value.dtype.kind in "biu":
+            return str(value.tolist())
         return str(value) if value.shape == () else f"{value.dtype} {value.shape}"
     if value is None or isinstance(value, (bool, int, float, complex, str)):
         return repr(value)

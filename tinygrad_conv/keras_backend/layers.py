@@ -53,11 +53,16 @@ def _path_of(self: Any, child: Any, path: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _walk(self: Any, prefix: str = "") -> Iterator[tuple[str, Any, int, list[tuple[str, Tensor]]]]:
+def _walk(
+    self: Any, prefix: str = "", again: dict[str, str] | None = None
+) -> Iterator[tuple[str, Any, int, list[tuple[str, Tensor]]]]:
     """(path, layer, depth, values of its trainable variables) for a layer and all inside it, outer ones first."""
-    left = [(prefix, self, 0)]
+    left: list[tuple[str, Any, int]] = [(prefix, self, 0)]
+    first: dict[int, str] = {}
     while left:
         path, layer, depth = left.pop()
+        if again is not None and first.setdefault(id(layer), path) != path:
+            again[path] = first[id(layer)]
         yield path, layer, depth, [(variable.name, variable.value) for variable in layer._trainable_variables]
         left += [(layer._path_of(inner, path), inner, depth + 1) for inner in reversed(layer._layers)]
 

@@ -209,13 +209,22 @@ class Module(Checked):
         """
         return ((path, module) for path, module, _, _ in self._walk(prefix))
 
-    def _walk(self, path: str = "") -> Iterator[tuple[str, Module, int, list[tuple[str, Any]]]]:
-        """The same with the depth of each, and what it holds: tensors and modules, by name."""
-        seen, left = set(), [(path, self, 0)]
+    def _walk(
+        self, path: str = "", again: dict[str, str] | None = None
+    ) -> Iterator[tuple[str, Module, int, list[tuple[str, Any]]]]:
+        """The same with the depth of each, and what it holds: tensors and modules, by name.
+
+        Other paths to a module that was there before are noted in `again`, with the first one.
+        """
+        seen: dict[int, str] = {}
+        left = [(path, self, 0)]
         while left:
             path, module, depth = left.pop()
-            if id(module) not in seen:
-                seen.add(id(module))
+            if id(module) in seen:
+                if again is not None:
+                    again[path] = seen[id(module)]
+            else:
+                seen[id(module)] = path
                 held = items(module)
                 yield path, module, depth, held
                 if children := module._children_in(held):
