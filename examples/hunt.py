@@ -10,6 +10,7 @@ fails is made smaller, and written down as a program that needs their library on
 
 import argparse
 import logging
+import re
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -140,7 +141,7 @@ def failure(name, f, args, seed, explain=False):
 
 def kind(error):
     """What two examples of one mistake have in common."""
-    return error.kind or error.report.message[:30]
+    return error.kind or re.sub(r"\(.*?\)|\d+", "", error.report.message)[:30]  # in all shapes
 
 
 def smaller(library, operation, call, f, args, seed, error):

@@ -423,3 +423,11 @@ def test_a_drawing_renders_the_page(tab, tmp_path):
     tab.click("#step")
     assert text(tab, "#details h2").startswith("Step 1")
     assert tab.complaints == []
+
+
+def test_triangles_are_those_that_all_fonts_have():
+    """Of these shapes Liberation, Arial and others have the four of Microsoft's old list: the rest were empty boxes."""
+    package = ROOT / "tinygrad_conv" / "graph"
+    for file in (*package.rglob("*.html"), *package.rglob("*.css"), *package.rglob("*.js")):
+        shapes = set(re.findall(r"[\u25a0-\u27bf]", file.read_text(encoding="utf-8")))
+        assert shapes <= set("▲►▼◄"), file.name
