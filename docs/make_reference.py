@@ -111,8 +111,8 @@ Where a result is not NumPy's:
 - another order, where NumPy promises none: `unique_values` (here sorted), `partition` within its parts, `multi_dot`
   (from left to right: bools and integers that run over see it);
 - `average` with weights that add up to 0 gives NaN;
-- `longdouble` is as exact as `float64` in `erf`, `gelu`, `selu`, `i0`, `sinc` (NumPy's own, too) and derivatives of `exp2`; in
-  the others it keeps its digits;
+- `longdouble` is as exact as `float64` in `erf`, `gelu`, `selu`, `i0`, `sinc` (NumPy's own, too) and derivatives of
+  `exp2`; in the others it keeps its digits;
 - the angles of complex vectors of `eigh` and `svd` are LAPACK's choice: the derivative is that of vectors which turn as
   little as they can.
 

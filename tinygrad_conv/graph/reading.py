@@ -136,11 +136,10 @@ class Reader:
 
     def _first_path(self, path: str) -> str:
         """The path under which a module is known: of several ways to it, the first."""
-        start, rest = path, ""
+        start = path if self._again else ""
         while start and start not in self._again:
-            start, _, name = start.rpartition(".")
-            rest = f".{name}{rest}"
-        return self._again[start] + rest if start else path
+            start = start.rpartition(".")[0]
+        return self._again[start] + path[len(start) :] if start else path
 
     def _calls(self, node: Node) -> tuple[tuple[int, str], ...]:
         """The calls of modules in which a node ran; of a gradient's, those of what it is the gradient of."""
@@ -408,8 +407,8 @@ def _options(node: Node, primitive: Primitive) -> Iterator[tuple[str, str, bool]
             text = _text(value)
             at_default = name in defaults and text == _text(defaults[name])
             told = text == str(node.shape) or name == "cuts"  # by shapes
-            told = told or (name != "index" and _holds_array(value))  # or data: but an index says what is done
-            yield name, text, at_default or told
+            data = _holds_array(value) and name != "index"  # which says what is done
+            yield name, text, at_default or told or data
 
 
 _PLAIN = {"stride": {"1"}, "dilation": {"1"}, "pads": {"0"}, "groups": {"1"}}  # of a window: all of its numbers
