@@ -30,7 +30,8 @@ spec.loader.exec_module(ours)
 print("ready", flush=True)
 for line in sys.stdin:
     try:
-        answer = ours.computed(keras, json.loads(line))
+        what, case = json.loads(line)
+        answer = ours.ASKED[what](keras, case)
     except Exception as error:
         answer = {"error": repr(error)}
     print("answer", json.dumps(answer), flush=True)
@@ -151,7 +152,8 @@ def computed(K, case):
 
     model = K.Sequential([K.Input(tuple(case["shape"])), *map(layer, case["layers"])])
     n = 6
-    x = rng.normal(size=(5 * n, *case["shape"])).astype(np.float32)  # as the front takes numbers in
+    size = max(1.0, np.sqrt(np.prod(case["shape"])) / 3)  # of many inputs each is small, so that the steps are
+    x = (rng.normal(size=(5 * n, *case["shape"])) / size).astype(np.float32)  # as the front takes numbers in
     y = labels_of(case["labels"], 5 * n, case["units"], rng)
     if y.dtype.kind == "f":
         y = y.astype(np.float32).astype(np.float64)
@@ -186,18 +188,160 @@ def computed(K, case):
     return {name: np.asarray(value, np.float64).tolist() for name, value in found.items()}
 
 
-@settings(max_examples=10)
-@given(cases())
-def test_the_front_is_keras(keras, case):
+# ------------------------------------------------------------------------------------------------------------------
+# What `fit`, `evaluate` and `predict` make of data, weights and callbacks
+
+CALLBACKS = (
+    "EarlyStopping('loss', min_delta=0.05, patience=1)", "EarlyStopping('loss', mode='max', restore_best_weights=True)",
+    "EarlyStopping('loss', baseline=0.01, patience=1, start_from_epoch=1)", "TerminateOnNaN()",
+    "LearningRateScheduler(lambda epoch, rate: rate * 0.5)", "LearningRateScheduler(lambda epoch: 0.1 / (epoch + 1))",
+    "LambdaCallback(on_train_batch_end=lambda batch, logs: logs.clear())",
+)  # fmt: skip
+EVENTS = [
+    *(f"on_{what}{part}_{when}" for what in ("train", "test", "predict") for part in ("", "_batch")
+      for when in ("begin", "end")),
+    "on_epoch_begin", "on_epoch_end",
+]  # fmt: skip
+FEEDS = ("arrays", "batches by number", "generator")
+
+
+@st.composite
+def runs(draw):
+    loss, units, activation, labels = draw(st.sampled_from(LOSSES))
+    feed = draw(st.sampled_from(FEEDS))
+    arrays = feed == "arrays"
+    options = {
+        "epochs": draw(st.integers(1, 4)), "initial_epoch": draw(st.integers(0, 2)),
+        "validation_freq": draw(st.integers(1, 2)), "steps_per_epoch": draw(st.sampled_from((None, 1, 2))),
+    }  # fmt: skip
+    if feed == "generator":
+        options["steps_per_epoch"] = draw(st.integers(1, 3))
+    if arrays:
+        options |= {"batch_size": draw(st.integers(3, 16)), "validation_split": draw(st.sampled_from((0.0, 0.3)))}
+    weighted = draw(st.booleans())
+    return {
+        "fit": options, "loss": loss, "units": units, "activation": activation, "labels": labels, "feed": feed,
+        "metrics": draw(st.lists(st.sampled_from(METRICS[labels]), unique=True)), "weighted": weighted,
+        "weighted_metrics": draw(st.lists(st.sampled_from(METRICS[labels]), unique=True, max_size=1)),
+        "classes": not weighted and arrays and labels in ("classes", "one-hot") and draw(st.booleans()),
+        "callbacks": draw(st.lists(st.sampled_from(CALLBACKS), max_size=2, unique=True)),
+        "held_out": draw(st.booleans()), "stops": draw(st.sampled_from((None, 1, 4))), "seed": draw(st.integers(0, 99)),
+    }  # fmt: skip
+
+
+def ran(K, case):
+    """What a run gives: the history, who was told what and when, the weights, an evaluation and predictions."""
+    rng, names, heard = np.random.default_rng(case["seed"]), {"K": K}, []
+    model = K.Sequential([
+        K.Input((4,)), K.layers.Dense(5, "tanh", dtype="float64"), K.layers.BatchNormalization(dtype="float64"),
+        K.layers.Dense(case["units"], case["activation"], dtype="float64"),
+    ])  # fmt: skip
+    model.set_weights([
+        rng.uniform(0.1, 0.6, w.shape) if w.ndim == 1 else rng.uniform(-0.3, 0.3, w.shape) for w in model.get_weights()
+    ])  # fmt: skip
+    n = 24
+    x = rng.normal(size=(n, 4)).astype(np.float32)
+    y = labels_of(case["labels"], n, case["units"], rng)
+    if y.dtype.kind == "f":
+        y = y.astype(np.float32).astype(np.float64)
+    weights = rng.uniform(0.5, 2.0, n).astype(np.float32) if case["weighted"] else None
+    arrays = (x, y) if weights is None else (x, y, weights)
+
+    def batch(k):
+        return tuple(array[5 * k : 5 * k + 5] for array in arrays)
+
+    class ByNumber(K.utils.PyDataset):
+        def __len__(self):
+            return 5
+
+        def __getitem__(self, k):
+            return batch(k)
+
+    def fed():
+        if case["feed"] == "batches by number":
+            return {"x": ByNumber()}
+        if case["feed"] == "generator":
+            return {"x": (batch(k % 5) for k in range(60))}
+        return {"x": x, "y": y, "sample_weight": weights}
+
+    class Hearing(K.callbacks.Callback):
+        def set_params(self, params):
+            super().set_params(params)
+            heard.append(["set_params", {name: params[name] for name in ("epochs", "verbose")}])
+
+    def hears(event):
+        def method(self, *args, logs=None):
+            *number, logs = (*args, logs) if logs is not None or (event.count("_") > 2 and len(args) < 2) else args
+            logs = {name: value for name, value in (logs or {}).items() if name != "outputs"}
+            heard.append([f"{event} {number}", {name: float(value) for name, value in logs.items()}])
+            if event == "on_train_batch_end":
+                self.batches = getattr(self, "batches", 0) + 1
+                if self.batches == case["stops"]:
+                    self.model.stop_training = True
+
+        return method
+
+    for event in EVENTS:
+        setattr(Hearing, event, hears(event))
+    metrics, weighted = ([eval(metric, names) for metric in case[kind]] for kind in ("metrics", "weighted_metrics"))
+    model.compile(
+        K.optimizers.SGD(0.1), eval(case["loss"], names), metrics=metrics, weighted_metrics=weighted, run_eagerly=True
+    )
+    callbacks = [eval(f"K.callbacks.{text}", names) for text in case["callbacks"]]
+    history = model.fit(
+        **fed(), **case["fit"], shuffle=False, verbose=0, callbacks=[*callbacks, Hearing()],
+        validation_data=arrays if case["held_out"] else None,
+        class_weight={0: 0.5, 1: 2.0} if case["classes"] else None,
+    )  # fmt: skip
+    told = [Hearing()]
+    evaluated = model.evaluate(x, y, 7, 0, weights, callbacks=told, return_dict=True)
+    predicted = model.predict(x, 9, 0, callbacks=told)
+    return {
+        "epochs": history.epoch, "history": {name: list(map(float, of)) for name, of in history.history.items()},
+        "heard": heard, "weights": np.concatenate([np.ravel(w) for w in model.get_weights()]).tolist(),
+        "evaluated": {name: float(value) for name, value in evaluated.items()},
+        "predicted": np.asarray(predicted).tolist(),
+    }  # fmt: skip
+
+
+def close(ours, theirs, where="answer"):
+    """Equal in all words, and to 1e-6 in all numbers; Keras sorts its logs."""
+    assert type(ours) is type(theirs), (where, ours, theirs)
+    if isinstance(ours, dict):
+        assert sorted(ours) == sorted(theirs), where
+        ours, theirs = ([of[name] for name in sorted(of)] for of in (ours, theirs))
+    if isinstance(ours, list):
+        assert len(ours) == len(theirs), (where, ours, theirs)
+        for k, (own, other) in enumerate(zip(ours, theirs, strict=True)):
+            close(own, other, f"{where}[{k}]")
+    elif isinstance(ours, float):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-7, err_msg=where)
+    else:
+        assert ours == theirs, where
+
+
+ASKED = {"computed": computed, "ran": ran}
+
+
+def compared(keras, what, case):
     from tinygrad_conv import keras as front
     from tinygrad_conv.errors import ShapeError
 
     try:
-        ours = computed(front, case)
+        ours = ASKED[what](front, case)
     except ShapeError:  # layers that do not fit each other: Keras refuses them, too
-        assert "error" in keras(case)
+        assert "error" in keras([what, case])
         return
-    theirs = keras(case)
-    assert ours.keys() == theirs.keys(), theirs
-    for name, value in ours.items():
-        np.testing.assert_allclose(value, theirs[name], rtol=1e-6, atol=1e-7, err_msg=name)
+    close(json.loads(json.dumps(ours)), keras([what, case]))
+
+
+@settings(max_examples=10)
+@given(cases())
+def test_the_front_is_keras(keras, case):
+    compared(keras, "computed", case)
+
+
+@settings(max_examples=10)
+@given(runs())
+def test_runs_of_the_front_are_those_of_keras(keras, case):
+    compared(keras, "ran", case)

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -357,6 +358,27 @@ def test_weighted_metrics():
     assert got == pytest.approx(
         {"loss": (error**2 * w).mean(), "mae": abs(error).mean(), "mse": (error**2 * w).sum() / w.sum()}, rel=1e-5
     )
+
+
+def test_metrics_of_one_name_are_all_in_the_logs():
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=["mae", "mae"], weighted_metrics=["mae", "mae"])
+    x, y, w = np.random.default_rng(0).normal(size=(6, 2)), np.arange(6.0), np.arange(6.0)
+    got = model.evaluate(x, y, sample_weight=w, return_dict=True)
+    assert list(got) == ["loss", "mae", "mae_1", "weighted_mae", "weighted_mae_1"]
+    error = abs(model.predict(x)[:, 0] - y)
+    assert got["mae"] == got["mae_1"] == pytest.approx(error.mean(), rel=1e-5)
+    assert got["weighted_mae"] == pytest.approx((error * w).sum() / w.sum(), rel=1e-5)
+
+
+def test_what_a_callback_adds_is_of_its_epoch():
+    ended = []
+    calls = [keras.callbacks.LearningRateScheduler(lambda epoch: 0.1), SimpleNamespace(on_train_end=ended.append)]
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    history = model.fit(np.ones((4, 2)), np.ones(4), verbose=0, callbacks=calls).history
+    assert list(history) == ["loss", "learning_rate"]
+    assert [list(logs) for logs in ended] == [["loss"]]
 
 
 def test_a_metric_of_ones_own():

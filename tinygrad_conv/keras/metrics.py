@@ -116,17 +116,17 @@ class Metric(Checked):
         for variable in self.variables:
             variable.assign(np.zeros(variable.shape))
 
-    def logs(self, prefix: str = "") -> dict[str, float]:
+    def logs(self) -> dict[str, float]:
         """The result by name, as plain numbers.
 
         >>> mean = Mean(name="mean")
         >>> mean.update_state([2.0])
-        >>> mean.logs(prefix="val_")
-        {'val_mean': 2.0}
+        >>> mean.logs()
+        {'mean': 2.0}
         """
         result = self.result()
         named = result if isinstance(result, dict) else {self.name: result}
-        return {f"{prefix}{name}": _number(self.name, value) for name, value in named.items()}
+        return {name: _number(self.name, value) for name, value in named.items()}
 
     @checked
     def __call__(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Any:

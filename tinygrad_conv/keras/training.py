@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Set
 from contextlib import nullcontext
-from itertools import count, islice
+from itertools import chain, count, islice
 from typing import Any, TypeAlias
 from weakref import ref
 
@@ -254,10 +254,14 @@ class Trainer:
             "`with tg.detect_anomaly():`"
         )
 
-    def logs(self, loss: float, prefix: str = "") -> Logs:
-        logs: Logs = {f"{prefix}loss": loss}
-        for metric in self.metrics:
-            logs |= metric.logs(prefix)
+    def logs(self, loss: float) -> Logs:
+        """The loss and the results of all metrics; those of one name by the names that Keras gives them."""
+        logs: Logs = {"loss": loss}
+        for given, kind in (self.plain, ""), (self.weighted, "weighted_"):
+            for metric in given:
+                for name, value in metric.logs().items():
+                    names = chain([name, f"{kind}{name}"], (f"{kind}{name}_{number}" for number in count(1)))
+                    logs[next(name for name in names if name not in logs)] = value
         return logs
 
     def reset(self) -> None:
@@ -344,8 +348,9 @@ class Trainer:
                     self.done, logs = epoch + 1, self.logs(loss)
                     if held_out is not None and (epoch + 1) % validation_freq == 0:
                         logs = logs | tester.test(held_out, calls, None, prefix="val_")
-                    calls.tell("on_epoch_end", epoch, logs)
-                    bar.end(logs)
+                    shown = dict(logs)  # a callback may add to these, for those after it
+                    calls.tell("on_epoch_end", epoch, shown)
+                    bar.end(shown)
                     if model.stop_training:
                         break
         except KeyboardInterrupt as error:
