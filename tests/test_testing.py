@@ -437,6 +437,14 @@ def test_no_false_alarm_where_a_function_bends_without_a_kink(name):
         check_gradients(f, *args, seed=seed)
 
 
+@pytest.mark.parametrize("steps", [1e3, 1e4, 3e4])
+def test_the_stairs_of_round_are_not_those_of_float32(steps):
+    """Its derivative is 0, which differences of the size that float32 needs do not show."""
+    x, w = values(0, shape=(3, 4)), values(1, shape=(3, 4))
+    check_gradients(lambda x: tg.round(x * steps) / steps, x, order=1)
+    check_gradients(lambda x, w: tg.round(x * steps) / steps * w, x, w, order=1)
+
+
 def test_wrong_gradients_die_where_a_function_bends_without_a_kink():
     def wrong_later(x):  # 2 x, whose own derivative is 2.002
         return 2 * x + (0.002 * (x - x.detach()) if isinstance(x, tg.Tensor) else 0)

@@ -447,31 +447,35 @@ class Case:
                 except Exception:  # the property that reads it will say so
                     pass
 
-    def resolution(self) -> float:
+    def resolution(self, any_stairs: bool = False) -> float:
         """The precision that the function seems to compute with: that of float32, if tiny steps change nothing.
 
-        Steps of all inputs, and of each one alone: what is computed from the others may be in float64.
+        Steps of all inputs, and of each one alone: what is computed from the others may be in float64. Where steps that
+        float32 would show change nothing, the stairs are those of `round`, or of float32 beside larger numbers: these
+        count with `any_stairs` alone.
         """
         every = set(range(len(self.inputs)))
+        alone = [{k} for k in every if len(every) > 1]
 
-        def coarse(moving: set[int], closer: float) -> bool:
+        def stands_still(moving: set[int], closer: float, step: float, visible: float) -> bool:
+            """Do most values stay at this step that would change by a `visible` part, as a longer one tells?"""
+
             def moved(scale: float) -> Array:
                 return self.value(*(closer * (scale if k in moving else 1) * x for k, x in enumerate(self.inputs)))
 
             y = moved(1)
-            far, near = (np.abs(moved(1 + size) - y) for size in (2.0**-12, 2.0**-30))
-            seen = far * 2.0**-18 > 64 * DOUBLE * np.maximum(np.abs(y), closer * self.scale) + 1e-300
+            far, near = (np.abs(moved(1 + size) - y) for size in (2.0**-12, step))
+            seen = far * step * 2.0**12 > visible * np.maximum(np.abs(y), closer * self.scale) + 1e-300
             return bool(seen.any() and np.mean(near[seen] == 0) > 0.5)
 
-        with (
-            no_grad(),
-            np.errstate(all="ignore"),
-            suppress(Exception),
-        ):  # closer to 0, where nothing is seen at this point
-            asked = (
-                coarse(moving, closer) for moving in (every, *({k} for k in every)) for closer in (1.0, 0.25, 2.0**-4)
+        def coarse(moving: set[int]) -> bool:  # closer to 0, where nothing is seen at this point
+            stairs = not any_stairs and stands_still(moving, 1, 2.0**-22, SINGLE)
+            return not stairs and any(
+                stands_still(moving, closer, 2.0**-30, 64 * DOUBLE) for closer in (1, 0.25, 2.0**-4)
             )
-            return SINGLE if self.y.dtype == np.float32 or any(asked) else DOUBLE
+
+        with no_grad(), np.errstate(all="ignore"), suppress(Exception):
+            return SINGLE if self.y.dtype == np.float32 or any(map(coarse, (every, *alone))) else DOUBLE
         return DOUBLE
 
     # -- second order ----------------------------------------------------------------------------------------------
