@@ -35,6 +35,10 @@ class Call(NamedTuple):
     w: Shape | None
     options: dict[str, Any]
 
+    def __str__(self) -> str:
+        shapes = ["x".join(map(str, shape)) for shape in (self.x, self.w) if shape]
+        return ", ".join([*shapes, *(f"{option} {value}" for option, value in self.options.items())])
+
     def arrays(self) -> list[Any]:
         """x and w, positive, so that sums of results lose no digits and can be compared."""
         rng = np.random.default_rng(0)

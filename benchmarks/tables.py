@@ -13,6 +13,7 @@ from statistics import geometric_mean, median
 
 from tinygrad_conv.kernels.blas import chosen
 
+from .cases import call
 from .measure import Result, all_cores
 from .networks import NETWORKS, flops
 from .scale import AFTER
@@ -98,37 +99,29 @@ def _contenders(runs: Runs, unit: str, per_second: float, start: str | None) -> 
 
 
 def by_primitive(runs: Runs) -> str:
-    """A row for each primitive: the geometric mean over shapes of our time over that of the better of PyTorch's two."""
+    """A row for each call: our time over that of the better of PyTorch's two; then the geometric means of all."""
     parts = []
     for count, cases in runs.items():
-        ratios: dict[tuple[str, str, str], list[float]] = {}
-        forms = []
+        ratios: dict[tuple[str, str], dict[str, float]] = {}  # by form and direction, and by call
         for case, results in cases.items():
-            name, _, direction = case.split()
+            name, shapes, direction = case.split()
             peers = [result for result in results if not result.contender.ours]
-            if not peers:
-                continue
-            peer = min(peers, key=lambda result: median(result.times))
-            for result in results:
-                form = result.contender.name
-                if result.contender.ours:
-                    forms += [form] if form not in forms else []
-                    ratios.setdefault((name, form, direction), []).append(ratio(result, peer))
-        columns = [(form, direction) for form in forms for direction in ("forward", "both")]
-        names = list(dict.fromkeys(name for name, _, _ in ratios))
+            if peers:
+                peer = min(peers, key=lambda result: median(result.times))
+                for result in results:
+                    if result.contender.ours:
+                        calls = ratios.setdefault((result.contender.name, direction), {})
+                        calls[f"{name} {shapes}"] = ratio(result, peer)
+        each = [(f"`{case.split()[0]}` {call(case)[1]}", case.rsplit(maxsplit=1)[0]) for case in cases]
         rows = [
-            [name, str(len(ratios[name, *columns[0]])), *(_mean(ratios.get((name, *column), [])) for column in columns)]
-            for name in names
+            [spelled, *(f"{calls[of]:.2f}" if of in calls else NONE for calls in ratios.values())]
+            for spelled, of in dict.fromkeys(each)
         ]
-        everything = [[r for (_, *key), rs in ratios.items() if tuple(key) == column for r in rs] for column in columns]
-        rows.append(["all", str(len(everything[0]) if everything else 0), *map(_mean, everything)])
-        spelled = [f"{form}, {'forward' if way == 'forward' else 'and back'}" for form, way in columns]
-        parts.append(table([f"ours / PyTorch's best, {threads_of(count)}", "shapes", *spelled], rows))
+        means = [f"{geometric_mean(calls.values()):.2f}" for calls in ratios.values()]
+        columns = [f"{form}, {'forward' if way == 'forward' else 'and back'}" for form, way in ratios]
+        everything = [f"all {len(rows)}, geometric mean", *means]
+        parts.append(table([f"ours / PyTorch's best, {threads_of(count)}", *columns], [*rows, everything]))
     return "\n\n".join(parts)
-
-
-def _mean(ratios: Sequence[float]) -> str:
-    return f"{geometric_mean(ratios):.2f}" if ratios else NONE
 
 
 def by_size(runs: Runs) -> str:

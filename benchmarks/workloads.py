@@ -10,7 +10,7 @@ from .networks import BATCHES, SIDES
 OURS = ("plain", "plain compiled", "fast", "compiled")
 COMPILER = ("torch.compile",)  # takes a quarter of a minute to start, so for two workloads only
 TORCH = ("torch", "torch channels_last")
-AT_ALL_CORES = {"cnn", "resblock", "vgg", "epoch", "keras"}  # run so too, besides at one thread
+AT_ALL_CORES = {"cnn", "lenet", "resblock", "vgg", "depthwise", "epoch", "keras"}  # run so too, besides at one thread
 OTHERS = ("jax", "keras torch", "keras jax", "mygrad", "autograd", "floor")
 
 
@@ -45,8 +45,8 @@ WORKLOADS = {
         ("plain", "plain compiled", "compiled", "torch", "jax", "mygrad", "autograd", "floor"),
     ),
     "primitives": Workload(
-        "single convolutions and poolings, forward, and forward and back: geometric means over shapes of our time over "
-        "that of PyTorch's better layout", "primitive",
+        "single convolutions and poolings (shapes of the input and of the kernel), forward, and forward and back: our "
+        "time over that of PyTorch's better layout", "primitive",
         tuple(f"{name} {number} {direction}" for name, calls in PRIMITIVES.items() for number in range(len(calls))
               for direction in ("forward", "both")),
         ("plain", "fast", *TORCH),

@@ -75,6 +75,14 @@ def nothing_is_left_set():
 
 
 @pytest.fixture
+def little_shrinking(monkeypatch):
+    """Failing arguments are not made as small as can be, which takes longer than to find them."""
+    from tinygrad_conv.testing import replay
+
+    monkeypatch.setattr(replay, "_SECONDS", 0.1)
+
+
+@pytest.fixture
 def no_collector():
     """What is gone meanwhile went without the collector of cycles."""
     gc.collect()

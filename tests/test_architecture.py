@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import tokenize
+from functools import cache
 
 import numpy as np
 import pytest
@@ -36,19 +37,26 @@ def part_of(path):
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+def parsed(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def imports(path):
     """What a file imports, at run time or for types, anywhere in it: module, name taken, and what it is called here."""
     package = ["tinygrad_conv", *path.relative_to(PACKAGE).parts[:-1]]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    found = []
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name, None, alias.name
+            found += [(alias.name, None, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
-            for alias in node.names:
-                yield ".".join([*base, *([node.module] if node.module else [])]), alias.name, alias.asname or alias.name
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            found += [(module, alias.name, alias.asname or alias.name) for alias in node.names]
+    return found
 
 
+@cache
 def file_of(module, name=None):
     """The file that an import runs: a submodule's if the name is one, else the module's. None outside the package."""
     for dotted in ([f"{module}.{name}"] if name else []) + [module]:
@@ -108,7 +116,7 @@ def test_private_names_stay_in_their_file(path):
     taken = [(file_of(module), file_of(f"{module}.{name}"), name, here) for module, name, here in imports(path) if name]
     assert not {name for file, own, name, _ in taken if file and not own and private(name)}
     files = {here for _, own, _, here in taken if own}
-    asked = {node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Attribute)}
+    asked = {node for node in ast.walk(parsed(path)) if isinstance(node, ast.Attribute)}
     assert not {ast.unparse(node) for node in asked if private(node.attr) and ast.unparse(node.value) in files}
 
 
@@ -120,7 +128,7 @@ def lines_of_code(path):
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.string.strip() and token.type != tokenize.COMMENT:
             lines.update(range(token.start[0], token.end[0] + 1))
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, documented) and ast.get_docstring(node) is not None:
             lines -= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
     return len(lines)
@@ -137,7 +145,7 @@ PRODUCTS = {"matmul", "dot", "inner", "vdot", "vecdot", "tensordot", "det", "slo
 @EACH_FILE
 def test_products_of_arrays_are_called_quietly(path):
     """Through `kernels.product`, which tells true floating-point flags of BLAS from others."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         assert not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult)), f"@ in line {node.lineno}"
         if isinstance(node, ast.Call):
             called, keywords = ast.unparse(node.func), {keyword.arg for keyword in node.keywords}
@@ -205,7 +213,7 @@ def test_code_on_pages_runs(page, tmp_path, monkeypatch):
 
 def names_in(path):
     """Functions and classes of a file, methods as Class.method."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in parsed(path).body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             yield node.name
         for inner in node.body if isinstance(node, ast.ClassDef) else ():

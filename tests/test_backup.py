@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_conv as tg
@@ -107,6 +107,7 @@ def trained(seed, how, folder, frequency, begins, ends=0):
     return [w.tobytes() for w in model.get_weights()], history.history
 
 
+@settings(max_examples=20)
 @given(
     st.sampled_from(["arrays", "some steps", "weights", "batches", "stream", "list", "sequence", "generator"]),
     st.integers(0, 2**32), st.lists(st.integers(1, 12), min_size=1, max_size=2), st.sampled_from([1, 2, 3, "epoch"]),

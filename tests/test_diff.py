@@ -101,6 +101,17 @@ def test_folding_does_not_hide_a_difference():
     assert "changed: kernel" in changes.drawing.source
 
 
+def test_what_a_module_was_told_is_one_line_where_it_begins():
+    def graph(rate):
+        layers = [tg.nn.Dense(4, in_features=4), tg.nn.Dropout(rate, name="drop"), tg.nn.Dense(2, in_features=4)]
+        return snapshot(tg.nn.Sequential(layers, seed=0), np.ones((2, 4), "float32"))
+
+    lines = str(diff(graph(0.5), graph(0.3))).splitlines()
+    assert lines[0] == "~ drop (Dropout): rate 0.5 -> 0.3"
+    assert not any("Dropout" in line for line in lines[1:])
+    assert not diff(graph(0.5), graph(0.5))
+
+
 def test_entirely_different():
     changes = diff(snapshot(convnet(), IMAGE), snapshot(Recurrent(), np.ones((1, 4), "float32")))
     assert changes.exit_code == 1

@@ -30,6 +30,9 @@ from tinygrad_conv.testing.mutation import (
 )
 from tinygrad_conv.testing.strategies import values
 
+pytestmark = pytest.mark.usefixtures("little_shrinking")
+
+
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 LIBRARY = [name for name, p in tg.primitives().items() if p.forward.__module__.startswith("tinygrad_conv.")]
 

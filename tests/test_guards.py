@@ -12,7 +12,7 @@ import image_cases  # noqa: F401 (adds to them)
 import numpy as np
 import numpy_cases
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_conv as tg
@@ -177,6 +177,7 @@ def test_a_changed_array_is_noticed_or_does_no_harm(k):
 @pytest.mark.parametrize(
     "name", [n for n in PRIMITIVES if PRIMITIVES[n].forward.__module__.startswith("tinygrad_conv.")]
 )
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**16))
 def test_of_every_primitive(name, seed):
     primitive = PRIMITIVES[name]
@@ -210,6 +211,7 @@ def sample(primitive, draw):
 
 
 @pytest.mark.parametrize("name", list(PRIMITIVES))
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**16))
 def test_results_and_residuals_are_no_memory_of_a_second_input(name, seed):
     """So the operations of the library need not look for it (see `operation`)."""

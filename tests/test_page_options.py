@@ -136,7 +136,7 @@ ARROWS = """connect()[1].map((e) =>
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_same_boxes_and_arrows(tab, tmp_path, seed):
     """On the page as in the picture, for cells with modules inside, shared modules, residual blocks and branches."""
     rng = np.random.default_rng(seed)

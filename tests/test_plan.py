@@ -69,7 +69,7 @@ def about_equal(a, b):
 @pytest.mark.parametrize("form", ["plain", "auto"])
 @pytest.mark.parametrize("name", LIBRARY)
 @given(data=st.data())
-@settings(max_examples=8)
+@settings(max_examples=5)
 def test_every_primitive_and_its_rules(name, form, data):
     seed = data.draw(st.integers(0, 2**32 - 1), label="seed")
     args, params = draw_sample(LIBRARY[name], Draw(lambda low, high: data.draw(st.integers(low, high)), seed))
@@ -227,7 +227,7 @@ def trained(layers, optimizer, seed, compiled, batches, clip=None):
     layers=st.lists(st.sampled_from(LAYERS), min_size=1, max_size=5), optimizer=st.sampled_from(sorted(OPTIMIZERS)),
     seed=st.integers(0, 1000), clip=st.sampled_from([None, 0.5]), form=st.sampled_from(["plain", "auto"]),
 )  # fmt: skip
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_training_small_networks(layers, optimizer, seed, clip, form):
     # A bias before a norm has no gradient but rounding, which these optimisers blow up.
     assume(form == "plain" or optimizer in ("sgd", "momentum"))

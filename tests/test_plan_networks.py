@@ -50,7 +50,7 @@ def gradients(layers, n, compiled, repeats=3):
     return [np.asarray(tg.stop_gradient(r)) for r in results]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     layers=st.lists(st.sampled_from(sorted(LAYERS)), min_size=2, max_size=5), n=st.integers(2, 9),
     count=st.integers(1, 3), form=st.sampled_from(["plain", "compiled"]),

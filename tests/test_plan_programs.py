@@ -137,7 +137,7 @@ def special(x, rng, share):
 
 @pytest.mark.parametrize("name", sorted(set(LOWERINGS) & set(LIBRARY)))
 @given(data=st.data())
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_lowering(name, data):
     seed = data.draw(st.integers(0, 2**32 - 1), label="seed")
     args, params = draw_sample(LIBRARY[name], Draw(lambda low, high: data.draw(st.integers(low, high)), seed))
@@ -336,7 +336,7 @@ def test_the_table_of_an_update_is_written_once(optimizer, dtype, monkeypatch):
     dtype=st.sampled_from(["f4", "f8"]), order=st.sampled_from(ORDERS), seed=st.integers(0, 1000),
     sizes=st.lists(st.integers(1, 9), min_size=1, max_size=2), labels=st.sampled_from(["i8", "i4", "u1", "i2"]),
 )  # fmt: skip
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_training_dense_networks(layers, loss, optimizer, dtype, order, seed, sizes, labels):
     rng = np.random.default_rng(seed)
     batches = [(rng.standard_normal((n, 6)).astype(dtype), rng.integers(0, 5, n).astype(labels)) for n in sizes * 4]

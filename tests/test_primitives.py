@@ -29,7 +29,7 @@ ELEMENTWISE = [name for name, primitive in LIBRARY.items() if primitive.kind == 
 
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
-@settings(max_examples=6)  # they differ in their derivatives alone; test_testing.py draws all boundary classes
+@settings(max_examples=4)  # they differ in their derivatives alone; test_testing.py draws all boundary classes
 @given(data=st.data())
 def test_battery_of_elementwise(name, data):
     """Differences, adjoint identity to 1e-12, second order in all modes, dtypes, inputs unmodified, any layout."""
@@ -37,14 +37,14 @@ def test_battery_of_elementwise(name, data):
 
 
 @pytest.mark.parametrize("name", [name for name in LIBRARY if name not in ELEMENTWISE])
-@settings(max_examples=9)  # beside those of all boundary classes, in test_testing.py
+@settings(max_examples=6)  # beside those of all boundary classes, in test_testing.py
 @given(data=st.data())
 def test_battery(name, data):
     check_primitive(LIBRARY[name], drawn(data))
 
 
 @pytest.mark.parametrize("name", LIBRARY)
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_value(name, data):
     """That of a reference, which every primitive has to have."""

@@ -8,8 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_conv as tg
-from tinygrad_conv.testing import Draw, GradientError, Report, adapters, check_gradients, check_primitive, numeric
+from tinygrad_conv.testing import (
+    Draw,
+    GradientError,
+    Report,
+    adapters,
+    check_gradients,
+    check_primitive,
+    numeric,
+    replay,
+)
 from tinygrad_conv.testing.strategies import values
+
+pytestmark = pytest.mark.usefixtures("little_shrinking")
 
 
 @pytest.fixture(autouse=True)
@@ -296,7 +307,9 @@ def test_what_cannot_be_written_down_is_left_out():
     assert "fails alone" not in str(report)
 
 
-def test_the_test_of_a_primitive_replays_the_smallest_sample():
+def test_the_test_of_a_primitive_replays_the_smallest_sample(monkeypatch):
+    monkeypatch.setattr(replay, "_SECONDS", 2.0)
+
     def double(x):
         return 2 * x
 
@@ -312,8 +325,8 @@ def test_the_test_of_a_primitive_replays_the_smallest_sample():
     assert report.total == 1
     assert report.index == (0, 0)
     assert "Draw.replay(" in report.test
-    replay = report.test.partition("Draw.replay(")[2]
-    assert eval(replay.partition(", ")[2].partition("]")[0] + "]")[0] == 2  # two axes
+    replayed = report.test.partition("Draw.replay(")[2]
+    assert eval(replayed.partition(", ")[2].partition("]")[0] + "]")[0] == 2  # two axes
 
 
 def test_missing_terms_of_normalisations_are_suspected():

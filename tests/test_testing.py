@@ -24,6 +24,9 @@ from tinygrad_conv.testing import (
 from tinygrad_conv.testing.case import Case
 from tinygrad_conv.testing.strategies import values
 
+pytestmark = pytest.mark.usefixtures("little_shrinking")
+
+
 LIBRARY = {n: p for n, p in tg.primitives().items() if p.forward.__module__.startswith("tinygrad_conv.")}
 
 

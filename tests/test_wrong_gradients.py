@@ -10,6 +10,9 @@ import tinygrad_conv as tg
 from tinygrad_conv.engine.primitive import Primitive
 from tinygrad_conv.testing import GradientError, check_gradients, check_vjp, from_autograd, from_jax, from_torch
 
+pytestmark = pytest.mark.usefixtures("little_shrinking")
+
+
 RNG = np.random.default_rng(0)
 SQUARE, OTHER, ROW = RNG.uniform(-2, 2, (3, 3)), RNG.uniform(-2, 2, (3, 3)), RNG.uniform(-2, 2, 3)
 

@@ -58,6 +58,9 @@ class Comparison:
         """Lines in the order of the second graph, what was removed before what follows it."""
         said = {two.name: f"~ {two.name}: {text}" for _, two, text in self.changed}
         lines: list[tuple[tuple[int, int], str]] = []
+        for path, text in _told_otherwise(self.a, self.b):
+            first = next(k for k, node in enumerate(self.b.nodes) if f"{node.module}.".startswith(f"{path}."))
+            lines.append(((first, -1), f"~ {text}"))
         place = -1
         for k, node in enumerate(self.a.nodes):
             place = pairs.get(k, place)
@@ -113,6 +116,17 @@ def _pairs(a: Sequence[GraphNode], b: Sequence[GraphNode]) -> Iterator[tuple[int
 
 def _key(node: GraphNode) -> tuple[str, ...]:
     return node.kind, node.primitive, "" if node.kind in ("constant", "input") else node.label, node.module
+
+
+def _told_otherwise(a: Graph, b: Graph) -> Iterator[tuple[str, str]]:
+    """The modules that are in both graphs and were told something else (a dropout's rate): path, and a line."""
+    before = {(module.path, module.kind): dict(module.options) for module in a.modules}
+    for module in b.modules:
+        old, new = before.get((module.path, module.kind)), dict(module.options)
+        if old is not None and old != new:
+            names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+            said = (f"{name} {old.get(name, 'default')} -> {new.get(name, 'default')}".lstrip() for name in names)
+            yield module.path, f"{module.path} ({module.kind}): {'; '.join(said)}"
 
 
 def _changes(a: GraphNode, b: GraphNode, names: dict[str, str]) -> str:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import lru_cache
 from itertools import product
 from typing import Any, NamedTuple, TypeAlias
 
@@ -135,6 +136,7 @@ def _in_graph(case: Case) -> list[str]:
 # The table
 
 
+@lru_cache(maxsize=8)  # who asks for the classes of a primitive often asks for the table too
 def reachable(primitive: Primitive, draws: int = 100) -> dict[str, int]:
     """The boundary classes that at least one in ten samples of a primitive falls in, each with the seed of the first.
 

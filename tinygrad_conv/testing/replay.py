@@ -123,11 +123,16 @@ def shrunk_arguments(args: Sequence[Any], fails: Callable[[Sequence[Any]], bool]
     plain = [np.array(a, order="C") if isinstance(a, np.ndarray) else a for a in best]
     best = next((trial for trial in (simple, plain) if fails(trial)), best)  # it may fail in its memory layout only
     improved = True
+    tried: set[tuple[tuple[int, ...], ...]] = set()  # shapes, which say what is in a trial: the first of each axis
     while improved and perf_counter() < end:
         improved = False
         for trial in _cut(best, ranges):
             if perf_counter() > end:
                 break
+            shapes = tuple(map(np.shape, trial))
+            if shapes in tried:
+                continue
+            tried.add(shapes)
             if fails(trial):
                 best, improved = trial, True
                 break
