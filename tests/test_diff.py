@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from graph_models import IMAGE, SMALL, Recurrent, convnet, leaf, lenet, resnet
@@ -110,6 +112,8 @@ def test_what_a_module_was_told_is_one_line_where_it_begins():
     assert lines[0] == "~ drop (Dropout): rate 0.5 -> 0.3"
     assert not any("Dropout" in line for line in lines[1:])
     assert not diff(graph(0.5), graph(0.5))
+    bare = [replace(graph(rate), nodes=graph(rate).nodes[:1]) for rate in (0.5, 0.3)]  # of it no node is left
+    assert str(diff(*bare)) == lines[0]
 
 
 def test_entirely_different():

@@ -81,13 +81,19 @@ def assert_the_mistakes_of_windows(name, verdicts):
 
 @pytest.mark.parametrize("name", LIBRARY)
 def test_every_mutant_of_the_library_is_killed(name):
-    """Bounded: each mistake in one rule, and two samples to kill it; at night in all rules, with twelve samples."""
-    mutants, bounds = list(mutants_of(tg.primitives()[name])), {}
+    """Bounded: each second mistake in one rule (or the others, where these change nothing), and two samples to kill it;
+    at night all, in all rules, with twelve."""
+    primitive = tg.primitives()[name]
+    parts, bounds = [list(mutants_of(primitive))], {}
     if not NIGHTLY and name not in WINDOWS:
-        mutants, bounds = in_turn(mutants), {"examples": 2, "draws": 60}
+        some, first = in_turn(parts[0]), LIBRARY.index(name) % 2  # what one primitive is spared, the next is not
+        parts, bounds = [some[first::2], some[1 - first :: 2]], {"examples": 2, "draws": 60}
     elif not NIGHTLY:
         bounds = {"examples": 3}
-    verdicts = run_on_primitive(tg.primitives()[name], mutants, **bounds)
+    verdicts = []
+    for part in parts:
+        if not any(v.outcome == "killed" for v in verdicts):
+            verdicts += run_on_primitive(primitive, part, **bounds)
     if name in WINDOWS:
         assert_the_mistakes_of_windows(name, verdicts)
     assert not alive(verdicts)

@@ -222,8 +222,9 @@ class Attention(tg.nn.Module):
         return x + self.mlp(x)
 
 
-@pytest.mark.parametrize("kind", ["residual", "attention", "u", "branches", "loop", "tangle"])
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(
+    ("kind", "seed"), [("residual", 1), ("attention", 2), ("u", 1), ("branches", 2), ("loop", 1), ("tangle", 2)]
+)
 def test_the_same_boxes_and_arrows_of_large_nets(tab, tmp_path, kind, seed):
     rng = np.random.default_rng(seed)
     options = {"level": str(rng.choice(["ops", "modules"])), "backward": bool(rng.random() < 0.3)}

@@ -59,7 +59,8 @@ class Comparison:
         said = {two.name: f"~ {two.name}: {text}" for _, two, text in self.changed}
         lines: list[tuple[tuple[int, int], str]] = []
         for path, text in _told_otherwise(self.a, self.b):
-            first = next(k for k, node in enumerate(self.b.nodes) if f"{node.module}.".startswith(f"{path}."))
+            inside = (k for k, node in enumerate(self.b.nodes) if f"{node.module}.".startswith(f"{path}."))
+            first = next(inside, 0)
             lines.append(((first, -1), f"~ {text}"))
         place = -1
         for k, node in enumerate(self.a.nodes):
