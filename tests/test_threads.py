@@ -268,7 +268,11 @@ def test_an_error_is_raised_once_all_have_ended(failing):
     assert not threads._ALONE.get()
 
 
-def test_ctrl_c_waits_for_those_that_write_into_the_same_arrays():
+@pytest.mark.parametrize("first", [True, False])
+def test_ctrl_c_waits_for_those_that_write_into_the_same_arrays(first):
+    """Also where the thread is only being made: what it was given was once forgotten, and wrote on."""
+    if first:
+        threads._pool.cache_clear()
     main, ended = threading.get_ident(), []
 
     def other():

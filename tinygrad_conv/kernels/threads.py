@@ -17,7 +17,8 @@ from contextvars import ContextVar, copy_context
 from functools import cache, partial
 from itertools import zip_longest
 from math import isqrt
-from typing import TYPE_CHECKING, Any, TypeVar
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -124,8 +125,17 @@ def shared(works: Sequence[Callable[[], T]]) -> list[T]:
     try:
         with blas_on_one():
             others: list[Future[T]] = []
+            gate, may_begin = Lock(), list[bool]()
+
+            def begin(work: Callable[[], T]) -> T:
+                with gate:
+                    pass
+                return work() if may_begin else cast("T", None)
+
             try:
-                others.extend(_pool().submit(copy_context().run, work) for work in works[1:])
+                with gate:  # nobody begins before all are known: one that Ctrl-C made us forget would write on
+                    others.extend(_pool().submit(copy_context().run, begin, work) for work in works[1:])
+                    may_begin.append(True)
                 first = works[0]()
             finally:
                 _await(others)
