@@ -307,6 +307,12 @@ def test_what_cannot_be_written_down_is_left_out():
     assert "fails alone" not in str(report)
 
 
+def test_what_is_shrunk_may_stand_beside_lists_of_any_form():
+    args, _ = replay.shrunk_arguments([np.arange(6.0).reshape(2, 3), [[1.0, 2.0], [3.0]]], lambda args: True)
+    assert args[0].shape == (1, 1)
+    assert args[1] == [[1.0, 2.0], [3.0]]
+
+
 def test_the_test_of_a_primitive_replays_the_smallest_sample(monkeypatch):
     monkeypatch.setattr(replay, "_SECONDS", 2.0)
 

@@ -129,7 +129,7 @@ def shrunk_arguments(args: Sequence[Any], fails: Callable[[Sequence[Any]], bool]
         for trial in _cut(best, ranges):
             if perf_counter() > end:
                 break
-            shapes = tuple(map(np.shape, trial))
+            shapes = tuple(a.shape for a in trial if isinstance(a, np.ndarray))
             if shapes in tried:
                 continue
             tried.add(shapes)
